@@ -1,0 +1,92 @@
+"""Merge constant addends into the layer in front of them.
+
+Takes and gives level SOURCE:
+
+1. `Sum` of two inputs is `Add`; of more, a chain of them;
+2. `Add(Conv(x), c)` or `Add(Gemm(x), c)` with c constant per channel: the layer's bias grows by c, where no other node
+   reads the layer's output. The layer's name is kept; `Conversion.bias_origin` remembers the `Add` for diagnostics;
+3. a bias of zeros is no bias.
+
+Left alone, and reported by `validate`: addends that differ within a channel, addends of other operators.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from snnc.conversion import Conversion, Level, Pass
+from snnc.graph import constant, producer, sort_topologically
+
+
+def run(conversion: Conversion) -> None:
+    graph = conversion.graph
+    for node in list(graph.nodes):
+        if node.op == "Sum":
+            _as_additions(graph, node)
+    for node in list(graph.nodes):
+        if node.op == "Add":
+            _merge_constant(conversion, node)
+    for node in graph.nodes:
+        bias = constant(node, 2)
+        if node.op in ("Conv", "Gemm") and bias is not None and not bias.any():
+            node.inputs = node.inputs[:2]
+    graph.cleanup()
+    sort_topologically(graph)
+
+
+def _as_additions(graph: gs.Graph, node: gs.Node) -> None:
+    terms, result = list(node.inputs), node.outputs[0]
+    if len(terms) < 2:
+        return
+    total = terms[0]
+    node.inputs.clear()
+    node.outputs.clear()
+    for index, term in enumerate(terms[1:], start=1):
+        last = index == len(terms) - 1
+        partial = result if last else gs.Variable(f"{node.name}/sum_{index}", result.dtype, result.shape)
+        name = node.name if last else f"{node.name}/add_{index}"
+        graph.nodes.append(gs.Node("Add", name, {}, [total, term], [partial]))
+        total = partial
+
+
+def _merge_constant(conversion: Conversion, node: gs.Node) -> None:
+    for layer_index in (0, 1):
+        addend = constant(node, 1 - layer_index)
+        layer = producer(node.inputs[layer_index])
+        if addend is None or layer is None or layer.op not in ("Conv", "Gemm"):
+            continue
+        if len(node.inputs[layer_index].outputs) != 1 or constant(layer, 1) is None:
+            continue
+        if any(node.inputs[layer_index] is output for output in conversion.graph.outputs):
+            continue
+        per_channel = _per_channel(addend, layer)
+        if per_channel is None:
+            continue
+        old = constant(layer, 2)
+        bias = per_channel if old is None else old + per_channel
+        layer.inputs = layer.inputs[:2]
+        layer.inputs.append(gs.Constant(f"{layer.name}/bias", bias.astype(np.float32)))
+        conversion.bias_origin[layer.name] = ("Add", node.name)
+        result = node.outputs[0]
+        node.outputs.clear()
+        node.inputs.clear()
+        layer.outputs[0] = result
+        return
+
+
+def _per_channel(addend: np.ndarray, layer: gs.Node) -> np.ndarray | None:
+    """`addend` as one value per output channel of the layer, or None if it is not that."""
+    weight = constant(layer, 1)
+    assert weight is not None
+    channels = weight.shape[0] if layer.op == "Conv" else weight.shape[1]
+    rank = weight.ndim if layer.op == "Conv" else 2
+    if addend.ndim > rank:
+        return None
+    full = addend.reshape((1,) * (rank - addend.ndim) + addend.shape)
+    if full.shape[0] != 1 or any(size != 1 for size in full.shape[2:]) or full.shape[1] not in (1, channels):
+        return None
+    return np.ascontiguousarray(np.broadcast_to(full.reshape(-1), (channels,)))
+
+
+PASS = Pass("biases", Level.SOURCE, Level.SOURCE, run)

@@ -1,0 +1,50 @@
+"""Write the network as ONNX: a block of 64 steps, its schedule, and the metadata.
+
+Takes level CALIBRATED, gives EMITTED. The graph is not changed. The file has the inputs and outputs of the ANN, the
+controls `steps`, `seed`, `first_sample`, the outputs `spike_totals` and `synaptic_operations`, and every `ai.snnc`
+operator as a function (docs/format.md). Post-condition: onnx.checker (full) accepts it.
+"""
+
+from __future__ import annotations
+
+import json
+
+import onnx
+
+import snnc
+from snnc.block import build_block
+from snnc.conversion import Conversion, Level, Pass
+from snnc.decode import add_decoding
+from snnc.runtime.session import FORMAT_VERSION
+from snnc.schedules import as_loop, as_stream, describe_states
+
+
+def run(conversion: Conversion) -> None:
+    options = conversion.options
+    block = build_block(conversion.graph)
+    add_decoding(conversion.graph, block)
+    if options.schedule == "loop":
+        model = as_loop(
+            block, steps=options.steps, seed=options.seed, max_steps=options.max_steps, controls=options.controls
+        )
+    else:
+        model = as_stream(block)
+    model.producer_version = snnc.__version__
+    model.doc_string = "Spiking network converted by snnc; what it is and was made from stands in metadata_props"
+    metadata = {
+        "snnc.format_version": str(FORMAT_VERSION),
+        "snnc.version": snnc.__version__,
+        "snnc.options": json.dumps(options.to_json()),
+        "snnc.layers": json.dumps(conversion.report.to_json()["layers"]),
+        "snnc.calibration": json.dumps(conversion.report.calibration),
+        "snnc.states": describe_states(block),
+    }
+    for key, value in metadata.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    if model.ByteSize() < onnx.checker.MAXIMUM_PROTOBUF:
+        onnx.checker.check_model(model, full_check=True)
+    conversion.emitted = model
+
+
+PASS = Pass("emit", Level.CALIBRATED, Level.EMITTED, run)

@@ -1,0 +1,58 @@
+"""Fold batch normalization into the layer in front of it.
+
+Takes and gives level SOURCE. With `--batchnorm fold` only; otherwise `validate` reports every node.
+
+    BN(z) = γ·(z - μ)/√(σ² + ε) + β,   z = W·x + b
+    W' = W·γ/√(σ² + ε)   (per output channel),   b' = β + (b - μ)·γ/√(σ² + ε)
+
+1. `BatchNormalization` behind `Conv` or `Gemm` whose output nothing else reads: folded;
+2. anywhere else: left alone, and reported by `validate`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from snnc.conversion import Conversion, Level, Pass
+from snnc.graph import constant, producer
+
+
+def run(conversion: Conversion) -> None:
+    if conversion.options.batchnorm != "fold":
+        return
+    graph = conversion.graph
+    for node in list(graph.nodes):
+        if node.op == "BatchNormalization":
+            _fold(conversion, node)
+    graph.cleanup()
+
+
+def _fold(conversion: Conversion, node: gs.Node) -> None:
+    layer = producer(node.inputs[0])
+    parameters = [constant(node, index) for index in range(1, 5)]
+    if layer is None or layer.op not in ("Conv", "Gemm") or len(node.inputs[0].outputs) != 1:
+        return
+    weight = constant(layer, 1)
+    if weight is None or any(value is None for value in parameters) or node.attrs.get("training_mode", 0):
+        return
+    if any(node.inputs[0] is output for output in conversion.graph.outputs):
+        return
+    gamma, beta, mean, variance = (np.asarray(value, np.float64) for value in parameters)
+    factor = gamma / np.sqrt(variance + node.attrs.get("epsilon", 1e-5))
+    bias = constant(layer, 2)
+    old_bias = np.zeros_like(mean) if bias is None else bias.astype(np.float64)
+    new_bias = beta + (old_bias - mean) * factor
+    by_channel = factor.reshape((-1, *[1] * (weight.ndim - 1))) if layer.op == "Conv" else factor[None, :]
+    layer.inputs[1] = gs.Constant(f"{layer.name}/weight", (weight * by_channel).astype(np.float32))
+    layer.inputs = layer.inputs[:2]
+    if new_bias.any():
+        layer.inputs.append(gs.Constant(f"{layer.name}/bias", new_bias.astype(np.float32)))
+        conversion.bias_origin[layer.name] = ("BatchNormalization", node.name)
+    result = node.outputs[0]
+    node.inputs.clear()
+    node.outputs.clear()
+    layer.outputs[0] = result
+
+
+PASS = Pass("fold_batchnorm", Level.SOURCE, Level.SOURCE, run)

@@ -1,0 +1,199 @@
+"""Turn the ANN into a spiking network: encoder, neurons, synapses, readouts. Nothing is calibrated yet.
+
+Takes level CANONICAL, gives SPIKING:
+
+1. the input is encoded into spikes: `x → SpikeEncode`;
+2. `Relu` → `RMP` (soft reset) or `IF` (hard reset): y = max(0, x) becomes the rate of a neuron (RMP-SNN, section 3.2);
+3. `AveragePool` → `SumPool`: Σ over the window × m / divisor. Where the number n of averaged elements differs from
+   window to window (borders), divisor = lcm of all n and m = lcm / n, an exact integer map;
+4. each output: `SpikeReadout` on the current of the last layer, which integrates and never fires; what follows (the
+   tail) works on the decoded value. The bias of the last layer is added after decoding. An output taken at a neuron
+   reads that neuron through a `Scale`;
+5. a linear op that several neurons read is cloned for each, so that every neuron owns the tree of its synapses;
+6. a branch without a weight gets one: `Scale` by 1, the 1x1 synapse of an identity path (RMP-SNN, section 5).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from snnc.conversion import Conversion, Level, Pass
+from snnc.graph import (
+    LINEAR,
+    TAIL,
+    WEIGHTED,
+    activation_inputs,
+    constant,
+    producer,
+    reaches,
+    sample_shape,
+    sort_topologically,
+    spiking_node,
+    targets,
+)
+from snnc.ops import NEURON_OPS
+
+
+def run(conversion: Conversion) -> None:
+    graph = conversion.graph
+    tail = _tail_nodes(graph)
+    for node in graph.nodes:
+        if node.op == "Relu":
+            node.op, node.domain = NEURON_OPS[conversion.options.reset], "ai.snnc"
+            node.attrs = {"v_init": float(conversion.options.v_init)}
+        elif node.op == "AveragePool":
+            _sum_pool(node)
+    _encode_input(graph)
+    _read_outputs(graph, tail)
+    sort_topologically(graph)
+    for node in targets(graph):
+        node.inputs[0] = _own_tree(graph, node.inputs[0], node.name)
+    for junction in [node for node in graph.nodes if node.op == "Add"]:
+        for index, operand in enumerate(junction.inputs):
+            if not _has_weight(operand):
+                junction.inputs[index] = _scaled(graph, operand, f"{junction.name}/{index}")
+    for node in targets(graph):
+        if not _has_weight(node.inputs[0]):
+            node.inputs[0] = _scaled(graph, node.inputs[0], node.name)
+    graph.cleanup()
+    sort_topologically(graph)
+
+
+def _tail_nodes(graph: gs.Graph) -> set[str]:
+    """Names of the tail operators and of the shape operators behind them."""
+    before_layers = reaches(graph, ("Relu", "Conv", "Gemm", "AveragePool", "Add"))
+    tail: set[str] = set()
+    for node in graph.nodes:
+        behind_tail = any(
+            before is not None and before.name in tail for before in map(producer, activation_inputs(node))
+        )
+        if node.name not in before_layers and (node.op in TAIL or behind_tail):
+            tail.add(node.name)
+    return tail
+
+
+def _sum_pool(node: gs.Node) -> None:
+    kernel, strides = list(node.attrs["kernel_shape"]), list(node.attrs["strides"])
+    pads = list(node.attrs["pads"])
+    sizes_in, sizes_out = sample_shape(node.inputs[0])[1:], sample_shape(node.outputs[0])[1:]
+    rank = len(kernel)
+    include_pads = bool(node.attrs.get("count_include_pad", 0))
+    inside: list[np.ndarray] = []
+    for axis in range(rank):
+        # ceil_mode lets the last window reach beyond the padded input: such elements never count
+        counts = []
+        for position in range(sizes_out[axis]):
+            first = position * strides[axis] - pads[axis]
+            last = first + kernel[axis]
+            if include_pads:
+                counts.append(min(last, sizes_in[axis] + pads[rank + axis]) - max(first, -pads[axis]))
+            else:
+                counts.append(min(last, sizes_in[axis]) - max(first, 0))
+        inside.append(np.array(counts, np.int64))
+        reach = (sizes_out[axis] - 1) * strides[axis] + kernel[axis]
+        pads[rank + axis] = max(0, reach - sizes_in[axis] - pads[axis])
+    averaged = inside[0]
+    for counts_along_axis in inside[1:]:
+        averaged = averaged[..., None] * counts_along_axis
+    divisor = math.lcm(*(int(count) for count in np.unique(averaged)))
+    inputs = [node.inputs[0]]
+    if np.unique(averaged).size > 1:
+        multiplicity = (divisor // averaged).astype(np.float32)[None, None]
+        inputs.append(gs.Constant(f"{node.name}/multiplicity", multiplicity))
+    node.op, node.domain = "SumPool", "ai.snnc"
+    node.attrs = {"kernel_shape": kernel, "strides": strides, "pads": pads, "divisor": divisor}
+    node.inputs = inputs
+
+
+def _encode_input(graph: gs.Graph) -> None:
+    pixels = graph.inputs[0]
+    spikes = gs.Variable(f"{pixels.name}/spikes", np.float32, pixels.shape)
+    for consumer in list(pixels.outputs):
+        for index, tensor in enumerate(consumer.inputs):
+            if tensor is pixels:
+                consumer.inputs[index] = spikes
+    graph.nodes.insert(0, spiking_node("SpikeEncode", f"{pixels.name}/encode", [pixels], [spikes]))
+
+
+def _read_outputs(graph: gs.Graph, tail: set[str]) -> None:
+    """Put a readout on every tensor that the tail or the outside reads."""
+    outputs = list(graph.outputs)
+    read: dict[str, gs.Variable] = {}
+    for node in list(graph.nodes):
+        if node.name in tail:
+            for index, tensor in enumerate(node.inputs):
+                before = producer(tensor)
+                if isinstance(tensor, gs.Variable) and before is not None and before.name not in tail:
+                    if tensor.name not in read:
+                        decoded = gs.Variable(f"{tensor.name}/decoded", tensor.dtype, tensor.shape)
+                        read[tensor.name] = decoded
+                        _read(graph, tensor, decoded)
+                    node.inputs[index] = read[tensor.name]
+    for position, output in enumerate(outputs):
+        before = producer(output)
+        if before is None or before.name in tail or before.op == "SpikeReadout":
+            continue
+        current = gs.Variable(f"{output.name}/current", output.dtype, output.shape)
+        before.outputs[next(i for i, tensor in enumerate(before.outputs) if tensor is output)] = current
+        for consumer in list(output.outputs):
+            for index, tensor in enumerate(consumer.inputs):
+                if tensor is output:
+                    consumer.inputs[index] = current
+        _read(graph, current, output)
+        graph.outputs[position] = output
+
+
+def _read(graph: gs.Graph, current: gs.Variable, decoded: gs.Variable) -> None:
+    inputs: list[gs.Tensor] = [current]
+    layer = producer(current)
+    if layer is not None and layer.op in ("Conv", "Gemm") and len(current.outputs) == 0:
+        bias = constant(layer, 2)
+        if bias is not None:
+            per_element = bias.reshape((-1, *[1] * (len(current.shape) - 2)))
+            layer.inputs = layer.inputs[:2]
+            inputs.append(gs.Constant(f"{decoded.name}/bias", np.ascontiguousarray(per_element)))
+    graph.nodes.append(spiking_node("SpikeReadout", f"{decoded.name}/readout", inputs, [decoded]))
+
+
+def _own_tree(graph: gs.Graph, tensor: gs.Tensor, owner: str) -> gs.Tensor:
+    """`tensor`, with every linear node above it read by one consumer only (clones where there were more)."""
+    node = producer(tensor)
+    if node is None or node.op not in LINEAR:
+        return tensor
+    if len(tensor.outputs) > 1:
+        clone_output = gs.Variable(f"{tensor.name}/{owner}", tensor.dtype, tensor.shape)
+        name = f"{node.name}/{owner}"
+        taken = {other.name for other in graph.nodes}
+        while name in taken:
+            name += "'"
+            clone_output.name += "'"
+        node = gs.Node(node.op, name, dict(node.attrs), list(node.inputs), [clone_output], node.domain)
+        graph.nodes.append(node)
+        tensor = clone_output
+    for index, operand in enumerate(node.inputs):
+        if isinstance(operand, gs.Variable):
+            node.inputs[index] = _own_tree(graph, operand, owner)
+    return tensor
+
+
+def _has_weight(tensor: gs.Tensor) -> bool:
+    """Whether every path from a spike source to `tensor` crosses a weight."""
+    node = producer(tensor)
+    if node is None or node.op not in LINEAR:
+        return False
+    if node.op in WEIGHTED:
+        return True
+    return all(_has_weight(operand) for operand in activation_inputs(node))
+
+
+def _scaled(graph: gs.Graph, tensor: gs.Tensor, owner: str) -> gs.Variable:
+    result = gs.Variable(f"{owner}/identity_current", np.float32, tensor.shape)
+    weight = gs.Constant(f"{owner}/identity_weight", np.ones((), np.float32))
+    graph.nodes.append(spiking_node("Scale", f"{owner}/identity", [tensor, weight], [result]))
+    return result
+
+
+PASS = Pass("spike", Level.CANONICAL, Level.SPIKING, run)

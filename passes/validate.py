@@ -1,0 +1,128 @@
+"""Report everything that cannot be converted, all at once.
+
+Takes level SOURCE, gives CANONICAL or raises. The graph is not changed. Each rule is one small function of a node; what
+no rule objects to is convertible. Nodes behind the last layer that are functions of the decoded output (the *tail*:
+Softmax, LogSoftmax, ArgMax, Sigmoid) are accepted there and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from snnc.conversion import Conversion, Level, Pass
+from snnc.diagnostics import DiagnosticError, sort_by_node_order
+from snnc.graph import LINEAR, SHAPE_OPS, TAIL, activation_inputs, constant, describe, reaches
+
+_ACCEPTED = {"Conv", "Gemm", "AveragePool", "Add", "Relu", *SHAPE_OPS}
+# (rule, message, hint or "" for the rule's own)
+Finding = tuple[str, str, str]
+
+
+def run(conversion: Conversion) -> None:
+    graph = conversion.graph
+    before_layers = reaches(graph, ("Relu", "Conv", "Gemm"))
+    for node in graph.nodes:
+        for rule, message, hint in _findings(conversion, node, in_tail=node.name not in before_layers):
+            name, op = node.name, node.op
+            if rule == "SNN201" and node.name in conversion.bias_origin:
+                op, name = conversion.bias_origin[node.name]
+            shape = describe(node.outputs[0]) if node.outputs else ""
+            conversion.diagnostics.report(rule, message, node=name, op=op, shape=shape, hint=hint)
+    if not any(node.op == "Relu" for node in graph.nodes) and not conversion.diagnostics.errors:
+        conversion.diagnostics.report("SNN205", "there is nothing that could become a spiking neuron")
+    for output in graph.outputs:
+        if not isinstance(output, gs.Variable) or not output.inputs:
+            conversion.diagnostics.report("SNN207", f"output {output.name!r} does not depend on the input")
+    errors = conversion.diagnostics.errors
+    if errors:
+        raise DiagnosticError(sort_by_node_order(errors, [node.name for node in conversion.ann.graph.node]))
+
+
+def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[Finding]:
+    if node.domain not in ("", "ai.onnx", None):
+        yield "SNN204", f"operator of the domain {node.domain!r}", ""
+    elif in_tail and node.op in TAIL:
+        yield from _tail(conversion, node)
+    elif node.op == "BatchNormalization":
+        if conversion.options.batchnorm == "fold":
+            yield "SNN202", "it cannot be folded: it does not directly follow a Conv or Gemm of its own", (
+                "move it directly behind the convolution or dense layer, or train without"
+            )
+        else:
+            yield "SNN202", "batch normalization has no spiking counterpart", ""
+    elif node.op == "MaxPool":
+        yield "SNN203", "a maximum of spikes is not the maximum of what they stand for", ""
+    elif node.op not in _ACCEPTED:
+        reason = "it is only accepted at the end of the network" if node.op in TAIL else "it is not supported"
+        yield "SNN204", reason, ""
+    else:
+        yield from _shapes(node)
+        yield from {"Conv": _layer, "Gemm": _layer, "Add": _junction, "AveragePool": _average}.get(
+            node.op, lambda conversion, node: iter(())
+        )(conversion, node)
+
+
+def _shapes(node: gs.Node) -> Iterator[Finding]:
+    for tensor in [*activation_inputs(node), *node.outputs]:
+        if not tensor.shape or len(tensor.shape) < 2 or not isinstance(tensor.shape[0], str):
+            yield "SNN207", f"the first axis of {tensor.name!r} {describe(tensor)} is not the batch", (
+                "keep the batch as the first axis of every activation, with at least one axis behind it"
+            )
+        elif tensor.dtype != np.float32:
+            yield "SNN207", f"{tensor.name!r} is {tensor.dtype}, must be float32", "export in float32"
+    if node.op == "Transpose" and list(node.attrs.get("perm", [1]))[0] != 0:
+        yield "SNN207", "it moves the batch axis", "keep the batch as the first axis of every activation"
+    if node.op == "Reshape" and constant(node, 1) is None:
+        yield "SNN207", "its shape is not constant", "export with static shapes behind the batch axis"
+
+
+def _layer(conversion: Conversion, node: gs.Node) -> Iterator[Finding]:
+    weight = constant(node, 1)
+    if weight is None or isinstance(node.inputs[0], gs.Constant):
+        yield "SNN206", "the weight is computed, not constant", ""
+        return
+    if node.op == "Gemm" and (node.attrs or weight.ndim != 2):
+        yield "SNN207", "transposed inputs or an addend per sample are not supported", ""
+        return
+    if len(node.inputs) > 2 and constant(node, 2) is None:
+        yield "SNN206", "the bias is computed, not constant", ""
+        return
+    bias = constant(node, 2)
+    finite = np.isfinite(weight).all() and (bias is None or np.isfinite(bias).all())
+    if not finite or not weight.any():
+        yield "SNN208", "its weights are all zero" if finite else "it has weights that are not finite", ""
+    if bias is not None and conversion.options.bias == "reject":
+        yield "SNN201", f"it adds a bias (largest magnitude {np.abs(bias).max():.3g})", ""
+
+
+def _junction(conversion: Conversion, node: gs.Node) -> Iterator[Finding]:
+    operands = activation_inputs(node)
+    if len(operands) != 2:
+        yield "SNN201", "it adds a constant that is not the bias of a layer", (
+            "only constants per channel directly behind a Conv or Gemm can become a bias"
+        )
+    elif list(operands[0].shape or []) != list(operands[1].shape or []):
+        shapes = " and ".join(describe(tensor) for tensor in operands)
+        yield "SNN207", f"it adds activations of different shapes, {shapes}", "make the shapes equal"
+
+
+def _average(conversion: Conversion, node: gs.Node) -> Iterator[Finding]:
+    if any(size != 1 for size in node.attrs["dilations"]):
+        yield "SNN207", "dilated average pooling is not supported", ""
+
+
+def _tail(conversion: Conversion, node: gs.Node) -> Iterator[Finding]:
+    opset = conversion.graph.opset
+    rank = len(node.inputs[0].shape or [])
+    if node.op in ("Softmax", "LogSoftmax") and opset < 13 and rank > 2:
+        if node.attrs.get("axis", 1) not in (rank - 1, -1):
+            yield "SNN207", "softmax over several axes at once (before opset 13)", "export with opset 13 or newer"
+    for consumer in node.outputs[0].outputs:
+        if consumer.op in LINEAR and consumer.op not in SHAPE_OPS or consumer.op == "AveragePool":
+            yield "SNN204", f"{consumer.op} {consumer.name!r} follows it", ""
+
+
+PASS = Pass("validate", Level.SOURCE, Level.CANONICAL, run)

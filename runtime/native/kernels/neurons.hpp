@@ -1,0 +1,108 @@
+// Integrate-and-fire neurons with soft (RMP) and hard (IF) reset over a block of steps.
+//
+// RMP-SNN, Han et al., CVPR 2020, equation 2 and the pseudo-code of section 4:
+//     V <- V + I;   s = (V >= threshold);   RMP: V <- V - s * threshold   IF: V <- 0 where s
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "vector.hpp"
+
+namespace snnc::kernels {
+
+enum class Reset { soft, hard };
+
+// Neurons of all samples in C order.
+struct NeuronBlock {
+  const float* current;            // [count, neurons]: integers of magnitude below 2^24
+  const std::int32_t* v;           // [neurons]
+  const std::int32_t* threshold;   // [channels]; neuron i belongs to channel (i div plane) mod channels
+  std::int64_t neurons;
+  std::int64_t channels;
+  std::int64_t plane;              // neurons of one channel of one sample
+  int count;                       // steps, 0 to 64
+  std::uint64_t* spikes;           // [neurons]
+  std::int32_t* v_out;             // [neurons]
+};
+
+// Neurons that are simulated together: their membranes stay in the L1 cache for all steps.
+constexpr std::int64_t neuron_tile = 1024;
+
+// int32 arithmetic modulo 2^32, as in the ONNX form of the operators.
+SNNC_ALWAYS_INLINE std::int32_t wrapping_add(std::int32_t a, std::int32_t b) {
+  return static_cast<std::int32_t>(static_cast<std::uint32_t>(a) + static_cast<std::uint32_t>(b));
+}
+
+SNNC_ALWAYS_INLINE std::int32_t wrapping_sub(std::int32_t a, std::int32_t b) {
+  return static_cast<std::int32_t>(static_cast<std::uint32_t>(a) - static_cast<std::uint32_t>(b));
+}
+
+// Up to 32 steps of `size` neurons; `stride` is the distance between the currents of two steps. Bit k of bits[i] is the
+// spike of neuron i at step k.
+template <Reset reset>
+SNNC_ALWAYS_INLINE void integrate_and_fire(
+    const float* current, std::int64_t stride, int steps, std::int64_t size, const std::int32_t* __restrict threshold,
+    std::int32_t* __restrict v, std::uint32_t* __restrict bits) {
+  for (int step = 0; step < steps; ++step) {
+    const float* __restrict now = current + step * stride;
+    for (std::int64_t i = 0; i < size; ++i) {
+      const std::int32_t charged = wrapping_add(v[i], static_cast<std::int32_t>(now[i]));
+      const bool spike = charged >= threshold[i];
+      const std::int32_t after_spike = reset == Reset::soft ? wrapping_sub(charged, threshold[i]) : 0;
+      v[i] = spike ? after_spike : charged;
+      bits[i] |= static_cast<std::uint32_t>(spike) << step;
+    }
+  }
+}
+
+SNNC_VECTOR_CLONES static void rmp_steps(
+    const float* current, std::int64_t stride, int steps, std::int64_t size, const std::int32_t* threshold,
+    std::int32_t* v, std::uint32_t* bits) {
+  integrate_and_fire<Reset::soft>(current, stride, steps, size, threshold, v, bits);
+}
+
+SNNC_VECTOR_CLONES static void if_steps(
+    const float* current, std::int64_t stride, int steps, std::int64_t size, const std::int32_t* threshold,
+    std::int32_t* v, std::uint32_t* bits) {
+  integrate_and_fire<Reset::hard>(current, stride, steps, size, threshold, v, bits);
+}
+
+// The threshold of each of the neurons [begin, begin + size).
+inline void expand_threshold(const NeuronBlock& block, std::int64_t begin, std::int64_t size, std::int32_t* out) {
+  if (block.channels == 1) {
+    std::fill_n(out, size, block.threshold[0]);
+    return;
+  }
+  for (std::int64_t i = 0; i < size;) {
+    const std::int64_t position = begin + i;
+    const std::int64_t rest_of_channel = block.plane - position % block.plane;
+    const std::int64_t run = std::min(rest_of_channel, size - i);
+    std::fill_n(out + i, run, block.threshold[position / block.plane % block.channels]);
+    i += run;
+  }
+}
+
+// Simulates neurons [tile * neuron_tile, (tile + 1) * neuron_tile).
+template <Reset reset>
+void simulate_tile(const NeuronBlock& block, std::int64_t tile) {
+  const std::int64_t begin = tile * neuron_tile;
+  const std::int64_t size = std::min(neuron_tile, block.neurons - begin);
+  std::int32_t threshold[neuron_tile];
+  std::int32_t v[neuron_tile];
+  std::uint32_t bits[2][neuron_tile] = {};
+  expand_threshold(block, begin, size, threshold);
+  std::copy_n(block.v + begin, size, v);
+  for (int half = 0; half < 2; ++half) {
+    const int first = half * steps_per_half;
+    const int steps = std::clamp(block.count - first, 0, steps_per_half);
+    if (steps == 0) break;
+    const float* current = block.current + first * block.neurons + begin;
+    const auto run = reset == Reset::soft ? rmp_steps : if_steps;
+    run(current, block.neurons, steps, size, threshold, v, bits[half]);
+  }
+  std::copy_n(v, size, block.v_out + begin);
+  for (std::int64_t i = 0; i < size; ++i) block.spikes[begin + i] = join_word(bits[0][i], bits[1][i]);
+}
+
+}  // namespace snnc::kernels

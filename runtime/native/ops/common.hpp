@@ -1,0 +1,39 @@
+// Checks that several operators share.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "../ort_glue.hpp"
+
+namespace snnc::ops {
+
+using ort::ElementType;
+using ort::InvalidInput;
+using ort::Shape;
+using ort::to_string;
+
+constexpr int max_block_steps = 64;
+
+// Steps of the block, from the int64 scalar input `index`.
+inline int read_count(const ort::Context& context, std::size_t index) {
+  const std::int64_t count = context.scalar(index, "count");
+  if (count < 0 || count > max_block_steps) {
+    throw InvalidInput("count is " + std::to_string(count) + ", must be 0 to " + std::to_string(max_block_steps));
+  }
+  return static_cast<int>(count);
+}
+
+inline void require_batch_axis(const Shape& shape, const char* name) {
+  if (shape.empty()) throw InvalidInput(std::string(name) + " has shape [], must have a batch axis: [N, ...]");
+}
+
+inline std::int64_t tiles_of(std::int64_t items, std::int64_t tile) { return (items + tile - 1) / tile; }
+
+// The shape [count * N, ...] of values of all steps, for a state of shape [N, ...].
+inline Shape time_major(Shape shape, int count) {
+  shape[0] *= count;
+  return shape;
+}
+
+}  // namespace snnc::ops

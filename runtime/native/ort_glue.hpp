@@ -1,0 +1,286 @@
+// What an operator sees of onnxruntime: attributes, tensors, shapes, threads and errors.
+//
+// An operator is a plain struct, see ops/: its name and its input and output types as constants, a constructor that
+// reads the attributes, `compute`, and `infer_shapes`. `CustomOp` turns it into what onnxruntime calls. Operators report
+// wrong inputs by throwing InvalidInput; nothing ever leaves this library as a C++ exception.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <iterator>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "ort_abi.hpp"
+
+namespace snnc::ort {
+
+using Shape = std::vector<std::int64_t>;
+
+inline std::int64_t size_of(const Shape& shape) {
+  std::int64_t size = 1;
+  for (const std::int64_t dim : shape) size *= dim;
+  return size;
+}
+
+inline std::string to_string(const Shape& shape) {
+  std::string text = "[";
+  for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+// An input or attribute that breaks the operator's contract. The operator's name is added when it is reported.
+struct InvalidInput : std::invalid_argument {
+  using std::invalid_argument::invalid_argument;
+};
+
+// A status that onnxruntime gave us, on its way back to onnxruntime.
+struct FailedStatus {
+  OrtStatus* status;
+};
+
+inline void check(OrtStatus* status) {
+  if (status != nullptr) throw FailedStatus{status};
+}
+
+inline OrtStatus* make_status(const OrtApi* api, ErrorCode code, const char* context, const char* problem) {
+  char message[1024];  // no allocation: memory may be what is missing
+  std::snprintf(message, sizeof message, "%s: %s", context, problem);
+  return CreateStatus(api, static_cast<int>(code), message);
+}
+
+// Runs `body` and turns whatever it throws into a status.
+template <class Body>
+OrtStatus* as_status(const OrtApi* api, const char* context, Body&& body) {
+  try {
+    body();
+    return nullptr;
+  } catch (const FailedStatus& failed) {
+    return failed.status;
+  } catch (const InvalidInput& error) {
+    return make_status(api, ErrorCode::invalid_argument, context, error.what());
+  } catch (const std::exception& error) {
+    return make_status(api, ErrorCode::fail, context, error.what());
+  } catch (...) {
+    return make_status(api, ErrorCode::fail, context, "unknown error");
+  }
+}
+
+template <class T>
+constexpr ElementType element_type = ElementType::undefined;
+template <>
+inline constexpr ElementType element_type<float> = ElementType::float32;
+template <>
+inline constexpr ElementType element_type<std::int32_t> = ElementType::int32;
+template <>
+inline constexpr ElementType element_type<std::int64_t> = ElementType::int64;
+template <>
+inline constexpr ElementType element_type<std::uint64_t> = ElementType::uint64;
+
+template <class T>
+struct Input {
+  const T* data;
+  Shape shape;
+  std::int64_t size() const { return size_of(shape); }
+};
+
+class Attributes {
+ public:
+  Attributes(const OrtApi* api, const OrtKernelInfo* info) : api_(api), info_(info) {}
+
+  float get_float(const char* name) const {
+    float value = 0;
+    if (OrtStatus* status = KernelInfoGetAttribute_float(api_, info_, name, &value)) {
+      ReleaseStatus(api_, status);
+      throw InvalidInput(std::string("attribute ") + name + " (float) is missing");
+    }
+    return value;
+  }
+
+ private:
+  const OrtApi* api_;
+  const OrtKernelInfo* info_;
+};
+
+// One run of a kernel.
+class Context {
+ public:
+  Context(const OrtApi* api, OrtKernelContext* context) : api_(api), context_(context) {}
+
+  template <class T>
+  Input<T> input(std::size_t index) const {
+    const OrtValue* value = nullptr;
+    check(KernelContext_GetInput(api_, context_, index, &value));
+    if (value == nullptr) throw InvalidInput("input " + std::to_string(index) + " is missing");
+    Input<T> input{nullptr, shape_of<T>(value, index)};
+    void* data = nullptr;
+    check(GetTensorMutableData(api_, const_cast<OrtValue*>(value), &data));  // the only accessor there is
+    input.data = static_cast<const T*>(data);
+    return input;
+  }
+
+  // An int64 input of shape [].
+  std::int64_t scalar(std::size_t index, const char* name) const {
+    const auto value = input<std::int64_t>(index);
+    if (!value.shape.empty()) {
+      throw InvalidInput(std::string(name) + " has shape " + to_string(value.shape) + ", must be a scalar []");
+    }
+    return value.data[0];
+  }
+
+  template <class T>
+  T* output(std::size_t index, const Shape& shape) {
+    OrtValue* value = nullptr;
+    check(KernelContext_GetOutput(api_, context_, index, shape.data(), shape.size(), &value));
+    if (value == nullptr) throw std::runtime_error("output " + std::to_string(index) + " was not allocated");
+    void* data = nullptr;
+    check(GetTensorMutableData(api_, value, &data));
+    return static_cast<T*>(data);
+  }
+
+  // Calls body(item) for every item, on the session's own threads. Items must not depend on each other, and `body`
+  // must not throw. Items are handed out in chunks that are worth a thread's while.
+  template <class Body>
+  void parallel_for(std::int64_t items, double nanoseconds_per_item, const Body& body) const {
+    constexpr double chunk_nanoseconds = 20'000;
+    const auto chunk = static_cast<std::int64_t>(chunk_nanoseconds / std::max(nanoseconds_per_item, 1.0)) + 1;
+    const Chunks<Body> chunks{body, items, chunk};
+    const std::int64_t tasks = (items + chunk - 1) / chunk;
+    if (tasks <= 1) {
+      if (tasks == 1) chunks.run(0);
+      return;
+    }
+    const auto run = [](void* user_data, std::size_t index) {
+      static_cast<const Chunks<Body>*>(user_data)->run(static_cast<std::int64_t>(index));
+    };
+    auto* user_data = const_cast<Chunks<Body>*>(&chunks);
+    check(KernelContext_ParallelFor(api_, context_, run, static_cast<std::size_t>(tasks), 0, user_data));
+  }
+
+ private:
+  template <class Body>
+  struct Chunks {
+    const Body& body;
+    std::int64_t items;
+    std::int64_t chunk;
+
+    void run(std::int64_t index) const noexcept {
+      const std::int64_t end = std::min(items, (index + 1) * chunk);
+      for (std::int64_t item = index * chunk; item < end; ++item) body(item);
+    }
+  };
+
+  template <class T>
+  Shape shape_of(const OrtValue* value, std::size_t index) const {
+    ShapeInfo* raw = nullptr;
+    check(GetTensorTypeAndShape(api_, value, &raw));
+    const auto release = [api = api_](ShapeInfo* info) { ReleaseTensorTypeAndShapeInfo(api, info); };
+    const std::unique_ptr<ShapeInfo, decltype(release)> info(raw, release);
+    int type = 0;
+    check(GetTensorElementType(api_, raw, &type));
+    if (type != static_cast<int>(element_type<T>)) {
+      throw InvalidInput("input " + std::to_string(index) + " has ONNX element type " + std::to_string(type) +
+                         ", must be " + std::to_string(static_cast<int>(element_type<T>)));
+    }
+    std::size_t rank = 0;
+    check(GetDimensionsCount(api_, raw, &rank));
+    Shape shape(rank);
+    check(GetDimensions(api_, raw, shape.data(), rank));
+    return shape;
+  }
+
+  const OrtApi* api_;
+  OrtKernelContext* context_;
+};
+
+// Shape inference when a session is created. Outputs whose shape is not fully known are left unset: onnxruntime takes
+// a dimension of -1 for a fact and gives up reusing the buffer.
+class ShapeContext {
+ public:
+  ShapeContext(const OrtApi* api, OrtShapeInferContext* context) : api_(api), context_(context) {}
+
+  // Output `output` has the leading `axes` axes of input `input` (all of them by default).
+  void output_like(std::size_t output, ElementType type, std::size_t input, std::size_t axes = SIZE_MAX) {
+    Shape shape = known_shape(input);
+    if (shape.empty()) return;
+    shape.resize(std::min(axes, shape.size()));
+    ShapeInfo* raw = nullptr;
+    check(CreateTensorTypeAndShapeInfo(api_, &raw));
+    const auto release = [api = api_](ShapeInfo* info) { ReleaseTensorTypeAndShapeInfo(api, info); };
+    const std::unique_ptr<ShapeInfo, decltype(release)> info(raw, release);
+    check(SetTensorElementType(api_, raw, static_cast<int>(type)));
+    check(SetDimensions(api_, raw, shape.data(), shape.size()));
+    check(ShapeInferContext_SetOutputTypeShape(api_, context_, output, raw));
+  }
+
+ private:
+  // Empty if some dimension is unknown. An unknown rank looks like a scalar; no operator here copies a scalar's shape.
+  Shape known_shape(std::size_t input) const {
+    ShapeInfo* info = nullptr;  // belongs to the context
+    check(ShapeInferContext_GetInputTypeShape(api_, context_, input, &info));
+    std::size_t rank = 0;
+    check(GetDimensionsCount(api_, info, &rank));
+    Shape shape(rank);
+    check(GetDimensions(api_, info, shape.data(), rank));
+    if (std::any_of(shape.begin(), shape.end(), [](std::int64_t dim) { return dim < 0; })) return {};
+    return shape;
+  }
+
+  const OrtApi* api_;
+  OrtShapeInferContext* context_;
+};
+
+// The table of functions through which onnxruntime uses operator `Op`.
+template <class Op>
+struct CustomOp : OrtCustomOp {
+  const OrtApi* function_table;
+
+  explicit CustomOp(const OrtApi* table) : OrtCustomOp{}, function_table(table) {
+    version = api_version;
+    GetName = [](const OrtCustomOp*) { return Op::name; };
+    GetExecutionProviderType = [](const OrtCustomOp*) { return "CPUExecutionProvider"; };
+    GetInputTypeCount = [](const OrtCustomOp*) { return std::size(Op::inputs); };
+    GetInputType = [](const OrtCustomOp*, std::size_t index) { return static_cast<int>(Op::inputs[index]); };
+    GetOutputTypeCount = [](const OrtCustomOp*) { return std::size(Op::outputs); };
+    GetOutputType = [](const OrtCustomOp*, std::size_t index) { return static_cast<int>(Op::outputs[index]); };
+    GetInputCharacteristic = [](const OrtCustomOp*, std::size_t) { return static_cast<int>(Presence::required); };
+    GetOutputCharacteristic = [](const OrtCustomOp*, std::size_t) { return static_cast<int>(Presence::required); };
+    GetInputMemoryType = [](const OrtCustomOp*, std::size_t) { return memory_default; };
+    GetVariadicInputMinArity = [](const OrtCustomOp*) { return 1; };
+    GetVariadicInputHomogeneity = [](const OrtCustomOp*) { return 1; };
+    GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 1; };
+    GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 1; };
+    GetStartVersion = [](const OrtCustomOp*) { return Op::version; };
+    GetEndVersion = [](const OrtCustomOp*) { return Op::version; };
+    CreateKernelV2 = [](const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo* info, void** kernel) {
+      return as_status(api, Op::name, [&] { *kernel = new Kernel{api, Op(Attributes(api, info))}; });
+    };
+    KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
+    KernelComputeV2 = [](void* kernel, OrtKernelContext* raw) {
+      const auto& self = *static_cast<const Kernel*>(kernel);
+      return as_status(self.api, Op::name, [&] {
+        Context context(self.api, raw);
+        self.op.compute(context);
+      });
+    };
+    InferOutputShapeFn = [](const OrtCustomOp* op, OrtShapeInferContext* raw) {
+      const OrtApi* api = static_cast<const CustomOp*>(op)->function_table;
+      return as_status(api, Op::name, [&] {
+        ShapeContext shapes(api, raw);
+        Op::infer_shapes(shapes);
+      });
+    };
+  }
+
+ private:
+  struct Kernel {
+    const OrtApi* api;
+    Op op;
+  };
+};
+
+}  // namespace snnc::ort

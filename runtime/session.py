@@ -1,0 +1,176 @@
+"""Running a converted network with onnxruntime and numpy alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from snnc.runtime.library import library_path
+
+FORMAT_VERSION = 1
+# Floats of one block that a batch may take in the largest layer (64 steps, current and unpacked spikes).
+_BATCH_BYTES = 128 * 2**20
+_BLOCK_STEPS = 64
+_ERRORS_ONLY = 3
+
+
+def make_session(
+    model: bytes | str, *, native: bool = True, threads: int | None = None, profile: str | None = None
+) -> onnxruntime.InferenceSession:
+    """An onnxruntime session for a converted network (a path or a serialized model).
+
+    `native=False` leaves the library out: the functions inside the file compute the same spikes, slower.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY  # onnxruntime warns of every optional input of a Loop model
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile
+    if native:
+        options.register_custom_ops_library(str(library_path()))
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def largest_batch(neurons_of_largest_layer: int) -> int:
+    """How many samples to run at once so that a block of 64 steps stays small."""
+    return max(1, min(256, _BATCH_BYTES // (_BLOCK_STEPS * 4 * max(1, neurons_of_largest_layer))))
+
+
+def check_images(images: Any, dims: tuple[int, ...]) -> np.ndarray:
+    """`images` as finite float32 `[N, *dims]`; raises ValueError or TypeError that says what is wrong."""
+    array = np.asarray(images)
+    if array.dtype == object or array.dtype.kind not in "fiub":
+        raise TypeError(f"images have dtype {array.dtype}, must be numbers")
+    if array.ndim == len(dims):
+        raise ValueError(f"images have shape {array.shape}, must be [N, {', '.join(map(str, dims))}]: add a batch axis")
+    if array.ndim != len(dims) + 1 or array.shape[1:] != tuple(dims):
+        raise ValueError(f"images have shape {array.shape}, must be [N, {', '.join(map(str, dims))}]")
+    array = np.ascontiguousarray(array, np.float32)
+    if not np.isfinite(array).all():
+        first = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise ValueError(f"images have NaN or infinite values, first in sample {first}")
+    return array
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gives.
+
+    Attributes:
+        logits: the network's first output, `[N, ...]`, in ANN units.
+        outputs: every output of the ANN by name.
+        spike_totals: spikes per sample and layer, int64 `[N, L]`; column 0 is the input.
+        synaptic_operations: accumulations per sample and layer that these spikes cause, int64 `[N, L]`.
+        spike_rates: spikes per neuron and step of each layer, mean over the samples.
+        steps_used: T.
+        clipped: share of input elements beyond the input scale (their rate is cut to 1).
+    """
+
+    logits: np.ndarray
+    outputs: dict[str, np.ndarray]
+    spike_totals: np.ndarray
+    synaptic_operations: np.ndarray
+    spike_rates: dict[str, float]
+    steps_used: int
+    clipped: float
+
+
+class SpikingSession:
+    """A converted network, ready to run. Thread-safe as onnxruntime sessions are.
+
+    Args:
+        model: path of a `.snn.onnx` file, or its bytes. Loop schedule only (`snnc convert --schedule loop`).
+        native: use the native operators (default) or the functions inside the file.
+        threads: intra-op threads; None leaves it to onnxruntime.
+
+    Raises:
+        ValueError: the file was not converted by snnc, has a newer format, or another schedule.
+    """
+
+    def __init__(
+        self, model: str | PathLike[str] | bytes, *, native: bool = True, threads: int | None = None
+    ) -> None:
+        source = model if isinstance(model, bytes) else fspath(model)
+        self.session = make_session(source, native=native, threads=threads)
+        metadata = self.session.get_modelmeta().custom_metadata_map
+        if "snnc.format_version" not in metadata:
+            raise ValueError("the file is not a network converted by snnc")
+        if int(metadata["snnc.format_version"]) > FORMAT_VERSION:
+            raise ValueError(
+                f"the file has format {metadata['snnc.format_version']}, this snnc reads up to {FORMAT_VERSION}"
+            )
+        self.options: dict[str, Any] = json.loads(metadata["snnc.options"])
+        if self.options["schedule"] != "loop":
+            raise ValueError(f"SpikingSession runs the loop schedule, the file has {self.options['schedule']!r}")
+        self.layers: list[dict[str, Any]] = [
+            layer for layer in json.loads(metadata["snnc.layers"]) if layer["kind"] != "readout"
+        ]
+        self.max_steps: int = self.options["max_steps"]
+        self._controls = {value.name for value in self.session.get_inputs()[1:]} | {
+            value.name for value in self.session.get_overridable_initializers()
+        }
+        self._input = self.session.get_inputs()[0]
+        self._outputs = [value.name for value in self.session.get_outputs()]
+
+    @property
+    def input_dims(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return tuple(self._input.shape[1:])
+
+    def run(
+        self,
+        images: Any,
+        steps: int | None = None,
+        *,
+        seed: int | None = None,
+        first_sample: int = 0,
+        batch_size: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Result:
+        """Simulate `images` (`[N, ...]`, any real dtype) for `steps` steps.
+
+        Sample n draws the random numbers of global sample `first_sample + n`, whatever the batch size. `steps` and `seed`
+        default to the values in the file. `progress(done, all)` is called after each batch.
+        """
+        array = check_images(images, self.input_dims)
+        steps = self.options["steps"] if steps is None else int(steps)
+        if not 1 <= steps <= self.max_steps:
+            raise ValueError(f"steps is {steps}, must be from 1 to {self.max_steps} (the file's max_steps)")
+        controls = {"steps": steps, "seed": self.options["seed"] if seed is None else int(seed)}
+        size = batch_size or largest_batch(max(layer["neurons"] for layer in self.layers))
+        parts = []
+        for start in range(0, max(1, len(array)), size):
+            batch = array[start : start + size]
+            parts.append(self._run_batch(batch, {**controls, "first_sample": first_sample + start}))
+            if progress is not None:
+                progress(start + len(batch), len(array))
+        joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        outputs = dict(zip(self._outputs, joined, strict=True))
+        totals, operations = outputs.pop("spike_totals"), outputs.pop("synaptic_operations")
+        rates = {
+            layer["name"]: float(totals[:, column].sum() / max(1, len(array)) / layer["neurons"] / steps)
+            for column, layer in enumerate(self.layers)
+        }
+        scale = np.float32(self.layers[0]["scale"])
+        clipped = float((np.abs(array) > scale).mean()) if array.size else 0.0
+        return Result(next(iter(outputs.values())), outputs, totals, operations, rates, steps, clipped)
+
+    def _run_batch(self, batch: np.ndarray, controls: dict[str, int]) -> list[np.ndarray]:
+        feeds: dict[str, np.ndarray] = {self._input.name: batch}
+        for name, value in controls.items():
+            if name in self._controls:
+                feeds[name] = np.array(value, np.int64)
+            elif name != "first_sample" and value != self.options[name]:
+                raise ValueError(f"{name} is fixed to {self.options[name]} in this file (--controls fixed)")
+            elif name == "first_sample" and value != 0:
+                raise ValueError("first_sample is fixed to 0 in this file (--controls fixed): run one batch at a time")
+        results: list[np.ndarray] = self.session.run(None, feeds)
+        return results

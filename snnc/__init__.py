@@ -1,0 +1,55 @@
+"""snnc: a compiler from trained ONNX networks to spiking networks.
+
+    model = snnc.convert("net.onnx", reset="soft", alpha=0.6, calib=images)
+    model.save("net.snn.onnx")
+    result = snnc.runtime.SpikingSession("net.snn.onnx").run(images, steps=128)
+
+Everything is imported on first use, so that `import snnc` is cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from snnc import runtime
+    from snnc.api import SpikingModel, check, compare, convert, evaluate, from_torch, record
+    from snnc.diagnostics import DiagnosticError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DiagnosticError",
+    "SpikingModel",
+    "check",
+    "compare",
+    "convert",
+    "evaluate",
+    "from_torch",
+    "record",
+    "runtime",
+]
+
+_HOME = {
+    "DiagnosticError": "snnc.diagnostics",
+    "SpikingModel": "snnc.api",
+    "check": "snnc.api",
+    "compare": "snnc.api",
+    "convert": "snnc.api",
+    "evaluate": "snnc.api",
+    "from_torch": "snnc.api",
+    "record": "snnc.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "runtime":
+        return importlib.import_module("snnc.runtime")
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'snnc' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

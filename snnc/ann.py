@@ -1,0 +1,82 @@
+"""The ANN: reading the file, and running it as the opponent that every conversion is measured against."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from google.protobuf.message import DecodeError
+
+from snnc.diagnostics import Diagnostics, fail
+
+
+def load_model(path: str | PathLike[str]) -> onnx.ModelProto:
+    """Read an ONNX file with its external data; every way in which that fails is a diagnostic."""
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            fail("SNN101", f"{path} is empty")
+        model = onnx.load(str(path), load_external_data=False)
+    except OSError as error:
+        fail("SNN101", f"{path}: {error.strerror or error}")
+    except (DecodeError, ValueError, TypeError):
+        fail("SNN101", f"{path} is not an ONNX model, or is truncated ({size} bytes)")
+    if not model.opset_import or not model.graph.output:
+        fail("SNN101", f"{path} holds no ONNX graph")
+    _load_external_data(model, path)
+    return model
+
+
+def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
+    diagnostics = Diagnostics()
+    for tensor in model.graph.initializer:
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        data = path.parent / entries.get("location", "")
+        needed = int(entries.get("offset", 0)) + int(entries.get("length", 0))
+        if not data.is_file():
+            diagnostics.report("SNN104", f"{data.name!r} is not beside the model", node=tensor.name, op="initializer")
+        elif data.stat().st_size < needed:
+            message = f"{data.name!r} has {data.stat().st_size} bytes, {needed} are needed"
+            diagnostics.report("SNN104", message, node=tensor.name, op="initializer")
+    diagnostics.raise_errors()
+    try:
+        onnx.load_external_data_for_model(model, str(path.parent))
+    except Exception as error:  # onnx raises several kinds here, all of them about the user's file
+        fail("SNN104", str(error).strip().splitlines()[0])
+
+
+class Ann:
+    """The ANN in an onnxruntime session. Batches of any size, also where the model has a fixed one."""
+
+    def __init__(self, model: onnx.ModelProto, threads: int | None = None) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        self._input = self.session.get_inputs()[0]
+        self._outputs = [value.name for value in self.session.get_outputs()]
+        batch = self._input.shape[0]
+        self._batch = batch if isinstance(batch, int) else None
+
+    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Every output by name, for `images` `[N, ...]` float32."""
+        size = self._batch or 64
+        parts = []
+        for start in range(0, len(images), size):
+            batch = images[start : start + size]
+            missing = size - len(batch) if self._batch else 0
+            if missing:
+                batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
+            values = self.session.run(None, {self._input.name: batch})
+            parts.append([value[: size - missing] for value in values])
+        joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return dict(zip(self._outputs, joined, strict=True))

@@ -1,0 +1,161 @@
+"""The one data structure that goes through the passes, the options, and the report it ends with."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Literal
+
+import onnx
+import onnx_graphsurgeon as gs
+
+from snnc.data import DataSet
+from snnc.diagnostics import Diagnostics, fail
+
+
+class Level(IntEnum):
+    """Legality of the graph, from the ANN as loaded to the file as written (docs/architecture.md)."""
+
+    SOURCE = 0
+    CANONICAL = 1
+    SPIKING = 2
+    CALIBRATED = 3
+    EMITTED = 4
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to convert. Field by field the options of `snnc convert` (docs/cli.md)."""
+
+    reset: Literal["soft", "hard"] = "soft"
+    alpha: float = 1.0
+    alpha_when: Literal["after", "during"] = "after"
+    threshold: Literal["vmax", "model"] | None = None
+    calib_samples: int = 512
+    calib_steps: int = 256
+    v_init: float = 0.0
+    steps: int = 256
+    seed: int = 0
+    input_scale: float | None = None
+    max_steps: int = 4096
+    bias: Literal["reject", "current"] = "reject"
+    batchnorm: Literal["reject", "fold"] = "reject"
+    schedule: Literal["loop", "stream"] = "loop"
+    controls: Literal["optional", "required", "fixed"] = "optional"
+
+    def __post_init__(self) -> None:
+        choices = {
+            "reset": ("soft", "hard"),
+            "alpha_when": ("after", "during"),
+            "threshold": ("vmax", "model", None),
+            "v_init": (0.0, 0.5),
+            "bias": ("reject", "current"),
+            "batchnorm": ("reject", "fold"),
+            "schedule": ("loop", "stream"),
+            "controls": ("optional", "required", "fixed"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                fail("SNN405", f"{name} is {getattr(self, name)!r}, must be one of {allowed}")
+        if not (0 < self.alpha <= 1):
+            fail("SNN405", f"alpha is {self.alpha}, must be in (0, 1]")
+        if self.input_scale is not None and not (0 < self.input_scale < math.inf):
+            fail("SNN405", f"input_scale is {self.input_scale}, must be positive and finite")
+        for name in ("calib_samples", "calib_steps", "steps", "max_steps"):
+            if getattr(self, name) < 1:
+                fail("SNN405", f"{name} is {getattr(self, name)}, must be at least 1")
+        for name in ("steps", "calib_steps"):
+            if getattr(self, name) > self.max_steps:
+                fail("SNN404", f"{name} is {getattr(self, name)}, larger than max_steps {self.max_steps}")
+        if not -(2**63) <= self.seed < 2**63:
+            fail("SNN405", f"seed is {self.seed}, must fit into a signed 64-bit integer")
+
+    def to_json(self) -> dict[str, Any]:
+        """The options by name."""
+        return dataclasses.asdict(self)
+
+
+@dataclass
+class LayerReport:
+    """What the compiler knows of one spike source or readout, in order of the graph.
+
+    `scale` is the ANN value of one spike (λ; of one unit of potential for a readout), `threshold` the paper's V_th (in
+    units of the layer's input spikes) and `threshold_integer` the same on the grid. `v_in` is the mean positive
+    weighted input sum and `f_in` the share of steps that have one: RMP-SNN (equation 7) wants
+    f_in·V_in ≤ V_th ≤ V_in. `rate` is in spikes per neuron and step on the calibration data.
+    """
+
+    name: str
+    kind: Literal["input", "neuron", "readout"]
+    op: str
+    shape: tuple[int, ...]
+    neurons: int
+    scale: float
+    fan_in: int = 0
+    threshold: float | None = None
+    threshold_integer: int | None = None
+    weight_bits: int | None = None
+    v_init: int = 0
+    f_in: float | None = None
+    v_in: float | None = None
+    rate: float | None = None
+
+
+@dataclass
+class Report:
+    """Everything worth knowing of a conversion; `to_json` is stable and documented in docs/format.md."""
+
+    layers: list[LayerReport] = field(default_factory=list)
+    calibration: dict[str, Any] = field(default_factory=dict)
+    verification: dict[str, Any] = field(default_factory=dict)
+    diagnostics: Diagnostics = field(default_factory=Diagnostics)
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary of plain values."""
+        return {
+            "layers": [dataclasses.asdict(layer) for layer in self.layers],
+            "calibration": self.calibration,
+            "verification": self.verification,
+            "diagnostics": [diagnostic.to_json() for diagnostic in self.diagnostics.found],
+        }
+
+
+@dataclass
+class Conversion:
+    """The state of a conversion. `ann` stays as the user gave it; `graph` is rewritten by the passes."""
+
+    ann: onnx.ModelProto
+    options: Options
+    data: DataSet | None = None
+    graph: gs.Graph = field(default_factory=gs.Graph)
+    level: Level = Level.SOURCE
+    emitted: onnx.ModelProto | None = None
+    report: Report = field(default_factory=Report)
+    # Which node of the ANN gave a layer its bias, where that is not the layer itself: layer name → (op, name).
+    bias_origin: dict[str, tuple[str, str]] = field(default_factory=dict)
+    progress: Callable[[str, float], None] = lambda stage, share: None
+
+    @property
+    def diagnostics(self) -> Diagnostics:
+        """The findings so far."""
+        return self.report.diagnostics
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A step of the pipeline: the level it takes, the level it gives, and what it does to a `Conversion`."""
+
+    name: str
+    takes: Level
+    gives: Level
+    run: Callable[[Conversion], None]
+
+    @property
+    def summary(self) -> str:
+        """The first line of the contract in the docstring of the pass's file."""
+        import sys
+
+        return (sys.modules[self.run.__module__].__doc__ or "").strip().splitlines()[0]

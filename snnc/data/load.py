@@ -1,0 +1,129 @@
+"""The DATA arguments of the command line, and arrays of the Python API."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnc.data import cifar, digits, idx, image_folder, npz
+from snnc.data.dataset import DataSet, Source
+from snnc.data.prepare import Preparation, prepare
+from snnc.data.shapes import Shape
+from snnc.diagnostics import fail
+
+
+def load(
+    spec: str | os.PathLike[str],
+    input_shape: Shape | None = None,
+    *,
+    scale: float | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    layout: str | None = None,
+) -> DataSet:
+    """Read `place[:split]`: npz or npy, a folder of images, MNIST idx files, CIFAR batches, or `digits`.
+
+    `input_shape` is the shape of the network's input without the batch axis; samples are brought to it or
+    refused (SNN302). Without `scale`, a factor on the stored values, uint8 is divided by 255 and other dtypes
+    are left alone. Then `(x - mean) / std`. What was guessed is in the `notes` of the result.
+
+    Without a split, the data must have just one. All that is wrong with the data raises `DiagnosticError`
+    (SNN3xx).
+    """
+    source = _read(os.fspath(spec), channels=_channels(input_shape))
+    return prepare(source, input_shape, Preparation(scale, mean, std, layout))
+
+
+def as_dataset(
+    data: Any,
+    input_shape: Shape | None = None,
+    *,
+    scale: float | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    layout: str | None = None,
+) -> DataSet:
+    """`data` as a `DataSet`: images, a pair (images, labels), a DATA string or path, or a `DataSet`.
+
+    Arrays are anything numpy can convert, of the dtypes and with the treatment of `load`.
+    """
+    if isinstance(data, str | os.PathLike):
+        return load(data, input_shape, scale=scale, mean=mean, std=std, layout=layout)
+    if isinstance(data, DataSet):
+        source = Source(data.images, data.labels, data.name, data.notes)
+    elif isinstance(data, tuple) and len(data) == 2:
+        source = Source(_as_array(data[0]), None if data[1] is None else _as_array(data[1]), "data")
+    else:
+        source = Source(_as_array(data), None, "data")
+    return prepare(source, input_shape, Preparation(scale, mean, std, layout))
+
+
+def _as_array(values: Any) -> np.ndarray[Any, Any]:
+    try:
+        return np.asarray(values)
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # RuntimeError: tensors of torch that need a gradient
+        fail("SNN303", f"{type(values).__name__} cannot be made a numpy array: {error}")
+
+
+def _channels(input_shape: Shape | None) -> int | None:
+    """1 (grey) or 3 (colour) where the input shape of the network says so."""
+    if input_shape is None:
+        return None
+    if len(input_shape) == 2:
+        return 1
+    if len(input_shape) == 3:
+        return next((size for size in (input_shape[0], input_shape[-1]) if size in (1, 3)), None)
+    return None
+
+
+def _split_spec(spec: str) -> tuple[str, str | None]:
+    """`place` and `split` of `place[:split]`; what exists is a place, so file names may hold colons."""
+    place, colon, split = spec.rpartition(":")
+    if not colon or not place or os.path.exists(spec) or "/" in split or "\\" in split:
+        return spec, None
+    if not split:
+        fail("SNN301", f"the name of the split is missing in {spec!r}")
+    return place, split
+
+
+def _read(spec: str, channels: int | None) -> Source:
+    if not spec or "\0" in spec:
+        fail("SNN301", f"{spec!r} is not the name of a data set")
+    place, split = _split_spec(spec)
+    if place == "digits":
+        return digits.read(split)
+    path = Path(place)
+    try:
+        if path.is_dir():
+            return _read_folder(path, split, channels)
+        if path.is_file():
+            return _read_file(path, split)
+    except OSError as error:
+        fail("SNN301", f"{place}: {error.strerror or error}")
+    fail("SNN301", f"{place} does not exist")
+
+
+def _read_folder(folder: Path, split: str | None, channels: int | None) -> Source:
+    if idx.is_folder(folder):
+        return idx.read_folder(folder, split)
+    if cifar.is_folder(folder):
+        return cifar.read_folder(folder, split)
+    return image_folder.read(folder, split, channels)
+
+
+def _read_file(path: Path, split: str | None) -> Source:
+    if npz.is_file(path):
+        return npz.read_file(path, split)
+    if idx.is_file(path):
+        return idx.read_file(path, split)
+    if cifar.is_file(path):
+        return cifar.read_file(path, split)
+    fail("SNN301", f"{path} is neither npz nor npy, idx or a CIFAR batch")

@@ -1,0 +1,233 @@
+"""Rounding of a tree of synapses to integers, and the largest current these can give.
+
+Along an edge flows an integer tensor n, worth σ·n in ANN units. Rules, top down from the root's σ:
+
+    source with value λ      σ = λ
+    SumPool with divisor d   σ_in = σ·d
+    Conv, Gemm, Scale        W' = round(W·σ_in/σ),  c' = round(c/σ)
+    Add                      both operands at σ
+    Reshape, Transpose       σ_in = σ
+
+Where a weight stands above another weight, the σ between the two is free: the bits are shared evenly.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from snnc.graph import WEIGHTED, activation_inputs, constant, is_source, producer
+
+# Powers of two tried for the grid, relative to the input scale of the layer.
+_FINEST, _COARSEST = 60, -60
+
+
+@dataclass
+class Rounded:
+    """A tree on its grid. `scale` is σ at the root; `weights` maps node names to (weight, bias) as integers in float32.
+
+    `low` and `high` bound the current of one step, per channel. `main_scale` is the σ that enters the first weight of the
+    main branch, so that `scale / main_scale` is the grid step of an ordinary layer's weights.
+    """
+
+    scale: float
+    main_scale: float
+    low: np.ndarray
+    high: np.ndarray
+    weights: dict[str, tuple[np.ndarray, np.ndarray | None]] = field(default_factory=dict)
+
+    @property
+    def bound(self) -> float:
+        """The largest magnitude that any partial sum of a step's current can have."""
+        return float(max(self.high.max(initial=0.0), -self.low.min(initial=0.0)))
+
+
+@dataclass(frozen=True)
+class TreeWeights:
+    """The float weights of a tree before rounding: node name → (weight, bias)."""
+
+    values: dict[str, tuple[np.ndarray, np.ndarray | None]]
+
+    @staticmethod
+    def of(nodes: list[gs.Node]) -> TreeWeights:
+        """Read them from the graph, before they are overwritten."""
+        found: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
+        for node in nodes:
+            if node.op in WEIGHTED:
+                weight = constant(node, 1)
+                assert weight is not None
+                found[node.name] = (weight, constant(node, 2))
+        return TreeWeights(found)
+
+
+def round_tree(
+    root: gs.Tensor, weights: TreeWeights, source_scales: dict[str, float], limit: float
+) -> Rounded | None:
+    """Round the tree under `root` to the finest power-of-two grid whose currents stay below `limit`.
+
+    `source_scales` maps the names of spike tensors to λ. None if not even the coarsest grid fits.
+    """
+    main_scale = _main_scale(root, source_scales)
+    for exponent in range(_first_guess(root, weights, source_scales, main_scale, limit), _COARSEST, -1):
+        scale = main_scale * 2.0**-exponent
+        rounded = Rounded(scale, main_scale, np.zeros(1), np.zeros(1))
+        rounded.low, rounded.high = _round(root, scale, weights, source_scales, limit, rounded)
+        if rounded.bound < limit:
+            return rounded
+    return None
+
+
+def _first_guess(
+    root: gs.Tensor, weights: TreeWeights, source_scales: dict[str, float], main_scale: float, limit: float
+) -> int:
+    """An exponent that is surely not too coarse, from the bound on a very fine grid."""
+    fine = Rounded(main_scale * 2.0**-_FINEST, main_scale, np.zeros(1), np.zeros(1))
+    fine.low, fine.high = _round(root, fine.scale, weights, source_scales, math.inf, fine)
+    real_bound = fine.bound * 2.0**-_FINEST
+    if real_bound == 0:
+        return 0
+    return min(_FINEST, math.ceil(math.log2(limit / real_bound)) + 1)
+
+
+def _main_scale(tensor: gs.Tensor, source_scales: dict[str, float]) -> float:
+    node = producer(tensor)
+    if is_source(tensor):
+        return source_scales[tensor.name]
+    assert node is not None
+    divisor = node.attrs["divisor"] if node.op == "SumPool" else 1
+    return _main_scale(activation_inputs(node)[0], source_scales) / divisor
+
+
+def _fixed_scale(tensor: gs.Tensor, source_scales: dict[str, float]) -> float | None:
+    """σ of a tensor without a weight above it; None if there is one, which leaves σ free."""
+    node = producer(tensor)
+    if is_source(tensor):
+        return source_scales[tensor.name]
+    assert node is not None
+    if node.op in WEIGHTED or node.op == "Add":
+        return None
+    scale = _fixed_scale(activation_inputs(node)[0], source_scales)
+    return None if scale is None else scale / node.attrs.get("divisor", 1)
+
+
+def _round(
+    tensor: gs.Tensor,
+    scale: float,
+    weights: TreeWeights,
+    source_scales: dict[str, float],
+    limit: float,
+    result: Rounded,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Round everything above `tensor` so that it is worth `scale`; return its bounds per channel."""
+    node = producer(tensor)
+    if is_source(tensor):
+        return _source_bounds(tensor)
+    assert node is not None
+    operands = activation_inputs(node)
+
+    def descend(operand: gs.Tensor, operand_scale: float) -> tuple[np.ndarray, np.ndarray]:
+        return _round(operand, operand_scale, weights, source_scales, limit, result)
+
+    if node.op == "Add":
+        (low_a, high_a), (low_b, high_b) = (descend(operand, scale) for operand in operands)
+        return low_a + low_b, high_a + high_b
+    if node.op in WEIGHTED:
+        scale_in = _fixed_scale(operands[0], source_scales)
+        if scale_in is None:
+            inner = round_tree(operands[0], weights, source_scales, math.sqrt(min(limit, 2.0**53)))
+            assert inner is not None
+            result.weights.update(inner.weights)
+            scale_in, low, high = inner.scale, inner.low, inner.high
+        else:
+            low, high = descend(operands[0], scale_in)
+        weight, bias = weights.values[node.name]
+        integer_weight = np.rint(weight.astype(np.float64) * (scale_in / scale))
+        integer_bias = None if bias is None else np.rint(bias.astype(np.float64) / scale)
+        result.weights[node.name] = (integer_weight, integer_bias)
+        return weighted_bounds(node.op, node.attrs.get("group", 1), integer_weight, integer_bias, low, high)
+    low, high = descend(operands[0], scale * node.attrs.get("divisor", 1))
+    return _through(node, low, high)
+
+
+def _source_bounds(tensor: gs.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    node = producer(tensor)
+    assert node is not None
+    channels = int(tensor.shape[1])
+    lowest = -1.0 if node.op == "SpikeEncode" else 0.0
+    return np.full(channels, lowest), np.ones(channels)
+
+
+def _through(node: gs.Node, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds behind an op without weights. Where the channels are mixed, the widest bounds hold for all."""
+    if node.op == "SumPool":
+        return low * node.attrs["divisor"], high * node.attrs["divisor"]
+    channels = int(node.outputs[0].shape[1])
+    if node.op == "Transpose" and node.attrs["perm"][1] == 1:
+        return low, high
+    return np.full(channels, low.min()), np.full(channels, high.max())
+
+
+def weighted_bounds(
+    op: str, group: int, weight: np.ndarray, bias: np.ndarray | None, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest output per channel of a linear op whose inputs lie in [low, high] (0 included)."""
+    if op == "Scale":
+        pairs = np.stack([low * weight, high * weight])
+        return pairs.min(0), pairs.max(0)
+    if op == "Gemm":
+        rows = weight.T
+        lows, highs = low[None], high[None]
+    else:
+        outputs, per_group = weight.shape[:2]
+        rows = weight.reshape(outputs, per_group, -1)
+        group_of = np.arange(outputs) // (outputs // group)
+        channel = group_of[:, None] * per_group + np.arange(per_group)[None]
+        lows, highs = low[channel][..., None], high[channel][..., None]
+    axes = tuple(range(1, rows.ndim))
+    positive, negative = np.maximum(rows, 0), np.minimum(rows, 0)
+    new_low = (positive * lows + negative * highs).sum(axes)
+    new_high = (positive * highs + negative * lows).sum(axes)
+    if bias is not None:
+        new_low, new_high = new_low + np.minimum(bias, 0), new_high + np.maximum(bias, 0)
+    return np.minimum(new_low, 0), np.maximum(new_high, 0)
+
+
+def write_weights(nodes: list[gs.Node], rounded: Rounded) -> None:
+    """Replace the weights of the tree's nodes by the rounded ones."""
+    for node in nodes:
+        if node.op in WEIGHTED:
+            weight, bias = rounded.weights[node.name]
+            node.inputs[1] = gs.Constant(f"{node.name}/weight", weight.astype(np.float32))
+            if bias is not None:
+                node.inputs[2] = gs.Constant(f"{node.name}/bias", bias.astype(np.float32))
+
+
+def integer_bound(root: gs.Tensor) -> float:
+    """The largest magnitude of a partial sum in a tree whose weights are integers already."""
+
+    def bounds(tensor: gs.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        node = producer(tensor)
+        if is_source(tensor):
+            return _source_bounds(tensor)
+        assert node is not None
+        operands = [bounds(operand) for operand in activation_inputs(node)]
+        if node.op == "Add":
+            return operands[0][0] + operands[1][0], operands[0][1] + operands[1][1]
+        if node.op in WEIGHTED:
+            weight = constant(node, 1)
+            assert weight is not None
+            bias = constant(node, 2)
+            return weighted_bounds(
+                node.op,
+                node.attrs.get("group", 1),
+                weight.astype(np.float64),
+                None if bias is None else bias.astype(np.float64),
+                *operands[0],
+            )
+        return _through(node, *operands[0])
+
+    low, high = bounds(root)
+    return float(max(high.max(initial=0.0), -low.min(initial=0.0)))

@@ -1,0 +1,26 @@
+"""Which samples calibrate and which are held back for verification."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from snnc.data import DataSet
+from snnc.diagnostics import fail
+
+_MOST_HELD_BACK = 128
+
+
+def calibration_split(data: DataSet, samples: int) -> tuple[DataSet, DataSet]:
+    """Up to `samples` for calibration and up to 128 others, drawn by a fixed permutation (data may be sorted by class)."""
+    if len(data.images) < 2:
+        fail("SNN306", f"{data.name} has {len(data.images)} samples; one calibrates, one is held back")
+    order = np.random.default_rng(0).permutation(len(data.images))
+    held_back = min(_MOST_HELD_BACK, max(1, len(order) // 5))
+    return _take(data, order[held_back : held_back + samples]), _take(data, order[:held_back])
+
+
+def _take(data: DataSet, indices: np.ndarray) -> DataSet:
+    labels = None if data.labels is None else data.labels[indices]
+    return dataclasses.replace(data, images=np.ascontiguousarray(data.images[indices]), labels=labels)

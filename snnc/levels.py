@@ -1,0 +1,140 @@
+"""The levels: what a graph has to satisfy between the passes, as short lists of checks.
+
+A check returns the problems it finds. A problem after a pass is a bug of that pass (`InternalError`), because everything
+a user can cause has been reported by `ingest` and `validate` before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from snnc.conversion import Conversion, Level, Pass
+from snnc.diagnostics import InternalError
+from snnc.graph import LINEAR, NEURONS, TAIL, WEIGHTED, activation_inputs, constant, leaves, targets, tree
+from snnc.ops import BLOCK_STEPS
+
+EXACT_FLOAT32 = 2**24
+INT32 = 2**31
+
+
+def run_pass(step: Pass, conversion: Conversion) -> None:
+    """Run one pass between the checks of the levels it declares."""
+    if conversion.level != step.takes:
+        raise InternalError(step.name, f"takes level {step.takes.name}, got {conversion.level.name}")
+    step.run(conversion)
+    conversion.level = step.gives
+    for problem in problems(conversion):
+        raise InternalError(step.name, problem)
+
+
+def problems(conversion: Conversion) -> Iterator[str]:
+    """Everything in which the conversion falls short of its level."""
+    for check in _CHECKS[conversion.level]:
+        yield from check(conversion)
+
+
+def _names_unique(conversion: Conversion) -> Iterator[str]:
+    names = [node.name for node in conversion.graph.nodes]
+    if len(set(names)) != len(names):
+        yield "node names are not unique"
+    outputs = [tensor.name for node in conversion.graph.nodes for tensor in node.outputs if tensor.name]
+    if len(set(outputs)) != len(outputs):
+        yield "a tensor is computed twice"
+
+
+def _topological(conversion: Conversion) -> Iterator[str]:
+    known = {tensor.name for tensor in conversion.graph.inputs}
+    for node in conversion.graph.nodes:
+        for tensor in activation_inputs(node):
+            if tensor.name not in known:
+                yield f"{node.name!r} reads {tensor.name!r} before it is computed"
+        known.update(tensor.name for tensor in node.outputs)
+
+
+def _canonical_ops(conversion: Conversion) -> Iterator[str]:
+    allowed = {"Conv", "Gemm", "AveragePool", "Add", "Relu", "Reshape", "Transpose", *TAIL}
+    for node in conversion.graph.nodes:
+        if node.op not in allowed:
+            yield f"operator {node.op} of {node.name!r} is not canonical"
+        if node.op in ("Conv", "Gemm") and constant(node, 1) is None:
+            yield f"{node.name!r} has no constant weight"
+
+
+def _trees(conversion: Conversion) -> Iterator[str]:
+    encoders = [node for node in conversion.graph.nodes if node.op == "SpikeEncode"]
+    if len(encoders) != 1:
+        yield f"there are {len(encoders)} encoders"
+    owned: set[str] = set()
+    for target in targets(conversion.graph):
+        root = target.inputs[0]
+        for leaf in leaves(root):
+            node = leaf.inputs[0] if leaf.inputs else None
+            if node is None or node.op not in ("SpikeEncode", *NEURONS):
+                yield f"the tree of {target.name!r} starts at {leaf.name!r}, which is no spike source"
+        for node in tree(root):
+            if node.name in owned:
+                yield f"{node.name!r} belongs to two trees"
+            owned.add(node.name)
+    for node in conversion.graph.nodes:
+        if node.op in LINEAR and node.name not in owned and not _behind_readout(node):
+            yield f"{node.name!r} belongs to no tree"
+
+
+def _behind_readout(node: gs.Node) -> bool:
+    return any(
+        tensor.inputs and (tensor.inputs[0].op in (*TAIL, "SpikeReadout") or _behind_readout(tensor.inputs[0]))
+        for tensor in activation_inputs(node)
+    )
+
+
+def _integers(conversion: Conversion) -> Iterator[str]:
+    for target in targets(conversion.graph):
+        for node in tree(target.inputs[0]):
+            values = [constant(node, index) for index in (1, 2)] if node.op in WEIGHTED else []
+            for value in values:
+                if value is not None and not np.array_equal(value, np.rint(value)):
+                    yield f"{node.name!r} has weights off the integer grid"
+
+
+def _calibrated(conversion: Conversion) -> Iterator[str]:
+    for node in conversion.graph.nodes:
+        if node.op in ("SpikeEncode", *NEURONS, "SpikeReadout") and not node.attrs.get("scale", 0) > 0:
+            yield f"{node.name!r} has no scale"
+        if node.op in NEURONS:
+            threshold = constant(node, 1)
+            if threshold is None or threshold.dtype != np.int32 or (threshold < 2).any() or (threshold % 2).any():
+                yield f"{node.name!r} has no positive even integer threshold"
+
+
+def _no_overflow(conversion: Conversion) -> Iterator[str]:
+    from snnc.grid import integer_bound
+
+    for target in targets(conversion.graph):
+        bound = integer_bound(target.inputs[0])
+        steps_at_once = BLOCK_STEPS if target.op == "SpikeReadout" else 1
+        if bound * steps_at_once >= EXACT_FLOAT32:
+            yield f"sums of {target.name!r} leave the exact integers of float32"
+        start = 0
+        if target.op in NEURONS:
+            threshold = constant(target, 1)
+            assert threshold is not None
+            start = int(threshold.max() * target.attrs["v_init"])
+        if start + conversion.options.max_steps * bound >= INT32:
+            yield f"the membrane potential of {target.name!r} can leave int32"
+
+
+def _emitted(conversion: Conversion) -> Iterator[str]:
+    if conversion.emitted is None:
+        yield "nothing was emitted"
+
+
+_CHECKS: dict[Level, list[Callable[[Conversion], Iterator[str]]]] = {
+    Level.SOURCE: [_names_unique],
+    Level.CANONICAL: [_names_unique, _topological, _canonical_ops],
+    Level.SPIKING: [_names_unique, _topological, _trees],
+    Level.CALIBRATED: [_names_unique, _topological, _trees, _integers, _calibrated, _no_overflow],
+    Level.EMITTED: [_emitted],
+}

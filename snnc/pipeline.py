@@ -1,0 +1,41 @@
+"""The passes, in order."""
+
+from __future__ import annotations
+
+from snnc.conversion import Conversion, Pass
+from snnc.levels import run_pass
+from snnc.passes import (
+    biases,
+    calibrate,
+    dense,
+    emit,
+    fold,
+    fold_batchnorm,
+    ingest,
+    reshapes,
+    spike,
+    validate,
+    verify,
+    windows,
+)
+
+PASSES: list[Pass] = [
+    ingest.PASS,
+    fold.PASS,
+    reshapes.PASS,
+    dense.PASS,
+    windows.PASS,
+    biases.PASS,
+    fold_batchnorm.PASS,
+    validate.PASS,
+    spike.PASS,
+    calibrate.PASS,
+    emit.PASS,
+    verify.PASS,
+]
+
+
+def run(conversion: Conversion, passes: list[Pass] = PASSES) -> None:
+    """Take a conversion through the passes, checking the level after each."""
+    for step in passes:
+        run_pass(step, conversion)

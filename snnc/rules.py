@@ -1,0 +1,265 @@
+"""The rules: code, title, the hint printed with every finding, and the page that `snnc explain CODE` prints.
+
+Codes are stable: SNN1xx the file, SNN2xx what cannot be converted, SNN3xx the data, SNN4xx outputs, runtime files and
+options, SNN5xx warnings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule. `page` explains what it protects from and what to do."""
+
+    code: str
+    title: str
+    hint: str
+    page: str
+    warning: bool = False
+
+
+def _rules(*rules: Rule) -> dict[str, Rule]:
+    return {rule.code: rule for rule in rules}
+
+
+RULES: dict[str, Rule] = _rules(
+    # --- the file -------------------------------------------------------------------------------------------------
+    Rule(
+        "SNN101",
+        "the file is not a readable ONNX model",
+        "check the path, and that `python -c \"import onnx; onnx.load('FILE')\"` loads it",
+        "The file is missing, empty, truncated, or not an ONNX protobuf. Nothing else can be said about it.",
+    ),
+    Rule(
+        "SNN102",
+        "the model uses an operator-set version that is not supported",
+        "export it again with opset 18 (any from 7 on is accepted)",
+        "snnc reads models of the default ONNX domain from opset 7 up to the newest one that the installed onnx and\n"
+        "onnxruntime know. Older files can often be upgraded with onnx.version_converter.",
+    ),
+    Rule(
+        "SNN103",
+        "the model is invalid",
+        "run `python -c \"import onnx; onnx.checker.check_model('FILE', full_check=True)\"` on it",
+        "The ONNX checker or onnxruntime refuses the model: a cycle, a missing input, wrong types, an unknown operator.\n"
+        "The ANN has to run before it can be converted, because the conversion is verified against it.",
+    ),
+    Rule(
+        "SNN104",
+        "external data of the model is missing",
+        "put the external data file beside the model, under the name that the message gives",
+        "Large models keep their weights in a second file. It was not found, or is shorter than the model says.",
+    ),
+    Rule(
+        "SNN105",
+        "the model must have exactly one input tensor with the batch as its first axis",
+        "export the network with one float input `[batch, ...]` and static sizes after the batch axis",
+        "A converted network encodes one input into spikes. Inputs with an initializer of the same name are defaults\n"
+        "and do not count. Sizes other than the batch must be static, because neurons have to be counted.",
+    ),
+    Rule(
+        "SNN106",
+        "a name is reserved",
+        "rename this input or output of the model",
+        "The converted file adds the inputs `steps`, `seed` and `first_sample`, and the outputs `spike_totals` and\n"
+        "`synaptic_operations`. An input or output of the ANN must not have one of these names.",
+    ),
+    # --- what cannot be converted ---------------------------------------------------------------------------------
+    Rule(
+        "SNN201",
+        "a layer has a bias",
+        "train without bias, or pass `--bias current` (or `--relaxed`): the bias becomes a constant current",
+        "RMP-SNN (section 2) converts networks without bias: a constant current per step is not a spike. With\n"
+        "`--bias current` snnc adds b/λ of the layer's input scale to the membrane potential at every step.",
+    ),
+    Rule(
+        "SNN202",
+        "batch normalization",
+        "train without batch norm, or pass `--batchnorm fold --bias current` (or `--relaxed`)",
+        "RMP-SNN (section 2) converts networks without batch normalization. At inference it is an affine map and can be\n"
+        "folded into the convolution or dense layer in front of it (W' = Wγ/√(σ²+ε)); that gives the layer a bias.",
+    ),
+    Rule(
+        "SNN203",
+        "max pooling",
+        "train with average pooling: a maximum of spikes is not the maximum of what they stand for",
+        "The maximum over binary spikes is an OR: it fires far more often than the most active neuron. Converting it\n"
+        "like that is silently wrong, so snnc refuses. Use average pooling (as RMP-SNN does) or strided convolutions.",
+    ),
+    Rule(
+        "SNN204",
+        "this operator has no spiking meaning here",
+        "replace it by Conv, Gemm, MatMul, AveragePool, GlobalAveragePool, Add, Relu, or a shape operator",
+        "Between input and output a spiking network can hold linear operators (Conv, Gemm, MatMul with constant weights,\n"
+        "AveragePool, GlobalAveragePool, Add, Reshape, Flatten, Transpose, Dropout, Identity) and Relu. Softmax,\n"
+        "LogSoftmax, ArgMax and Sigmoid are accepted at the end, where they are applied to the decoded output.",
+    ),
+    Rule(
+        "SNN205",
+        "the network has no ReLU",
+        "check that the activations were exported as Relu nodes",
+        "A network of linear layers only has nothing to turn into a spiking neuron. Often the activation was lost in\n"
+        "the export, or is of another kind.",
+    ),
+    Rule(
+        "SNN206",
+        "a weight is not constant",
+        "make the weights initializers of the model (export in inference mode)",
+        "Weights are rounded to a grid and thresholds are derived from them, so they must be known at conversion.",
+    ),
+    Rule(
+        "SNN207",
+        "this form of the operator is not supported",
+        "see the message for the attribute or shape in question",
+        "The operator is supported, but not with these attributes or shapes.",
+    ),
+    Rule(
+        "SNN208",
+        "a weight is not finite, or a layer's weights are all zero",
+        "look at the training: a layer with NaN, infinite or only zero weights cannot carry a signal",
+        "Thresholds are maxima of weighted sums; they do not exist for such a layer.",
+    ),
+    # --- the data -------------------------------------------------------------------------------------------------
+    Rule(
+        "SNN301",
+        "the data cannot be read",
+        "see docs/cli.md for the forms of DATA",
+        "DATA is `file.npz[:split]`, a folder of class folders of images, MNIST idx files, CIFAR batches,\n"
+        "`digits[:split]`, or a `.npy` file without labels.",
+    ),
+    Rule(
+        "SNN302",
+        "the data does not have the shape of the network's input",
+        "reshape the data, or pass `--layout`",
+        "Images are compared with the network's input without the batch axis. NHWC and NCHW are recognised, and a\n"
+        "missing channel axis of size 1 is added; nothing is cropped or resized.",
+    ),
+    Rule(
+        "SNN303",
+        "the data has a dtype that holds no image",
+        "convert it to uint8 or float32",
+        "Accepted are uint8 (scaled by 1/255 unless `--scale` says otherwise), other integers, and floats.",
+    ),
+    Rule(
+        "SNN304",
+        "the data has NaN or infinite values",
+        "remove or repair these samples",
+        "A single NaN would turn into spikes that mean nothing.",
+    ),
+    Rule(
+        "SNN305",
+        "the labels do not fit",
+        "labels are integers from 0 to classes - 1, one for each image",
+        "Accuracy needs one label for each image, within the number of the network's outputs.",
+    ),
+    Rule(
+        "SNN306",
+        "the data set is empty",
+        "give at least one sample (calibration: at least 2, one of them is held back)",
+        "There is nothing to measure on.",
+    ),
+    # --- outputs, runtime files, options --------------------------------------------------------------------------
+    Rule(
+        "SNN401",
+        "the output cannot be written",
+        "choose a path in a folder that exists and is writable",
+        "Output files appear whole or not at all: they are written beside their final place and then renamed.",
+    ),
+    Rule(
+        "SNN402",
+        "the file is not a network converted by snnc",
+        "convert it first: `snnc convert NET.onnx -o NET.snn.onnx`",
+        "Converted files carry `snnc.format_version` in their metadata.",
+    ),
+    Rule(
+        "SNN403",
+        "the file has a newer format than this snnc knows",
+        "update snnc, or convert the ANN again with this version",
+        "docs/format.md states the compatibility policy: files of an older or the same format run, newer are refused.",
+    ),
+    Rule(
+        "SNN404",
+        "the number of steps is out of range",
+        "choose from 1 to the file's max_steps, or convert with a larger `--max-steps`",
+        "The integer grid guarantees that no membrane potential overflows up to max_steps, not beyond.",
+    ),
+    Rule(
+        "SNN405",
+        "these options contradict each other",
+        "see `snnc convert --help`",
+        "Some options only make sense together, for instance `--threshold vmax` needs `--calib`.",
+    ),
+    Rule(
+        "SNN406",
+        "the layer does not fit the integer grid",
+        "lower `--max-steps`",
+        "The weights of this layer cannot be rounded to a grid that keeps every sum exact and every membrane potential\n"
+        "in 32 bits for max_steps steps.",
+    ),
+    Rule(
+        "SNN407",
+        "an optional package is missing",
+        "install it with the command in the message",
+        "Plots need matplotlib, the `digits` data set scikit-learn, folders of images Pillow: `pip install snnc[plot]`.",
+    ),
+    # --- warnings -------------------------------------------------------------------------------------------------
+    Rule(
+        "SNN501",
+        "thresholds come from the weights alone",
+        "pass `--calib DATA` (a few hundred training images)",
+        "Without data the threshold of a layer is the largest sum of its positive weights (Diehl et al. 2015): nothing\n"
+        "can saturate, but spike rates shrink from layer to layer and many more steps are needed.",
+        warning=True,
+    ),
+    Rule(
+        "SNN502",
+        "inputs exceed the input scale and are clipped",
+        "convert with `--calib DATA` or a larger `--input-scale`",
+        "Poisson coding cannot fire more than once per step: |x| beyond the input scale is coded as the scale itself.",
+        warning=True,
+    ),
+    Rule(
+        "SNN503",
+        "the spiking network agrees poorly with the ANN",
+        "see the reasons per layer, and the recommended number of steps",
+        "At the end of every conversion both networks run on samples that were not used for calibration.",
+        warning=True,
+    ),
+    Rule(
+        "SNN504",
+        "a layer stays silent",
+        "run more steps, lower `--alpha`, or calibrate with data of the right scale",
+        "No neuron of the layer fired: its thresholds are too high for its inputs and the number of steps.",
+        warning=True,
+    ),
+    Rule(
+        "SNN505",
+        "a layer saturates",
+        "raise `--alpha` towards 1",
+        "Neurons that fire at every step have reached the largest rate there is; larger activations are clipped.",
+        warning=True,
+    ),
+    Rule(
+        "SNN506",
+        "the batch axis was made free",
+        "nothing to do",
+        "The model was exported for a fixed batch size. The converted file accepts any.",
+        warning=True,
+    ),
+    Rule(
+        "SNN507",
+        "verified on random inputs only",
+        "pass `--calib DATA` to verify on samples of your data",
+        "Without data the agreement with the ANN is measured on seeded uniform inputs, which says little about real ones.",
+        warning=True,
+    ),
+    Rule(
+        "SNN508",
+        "outputs after hard reset are good for comparisons only",
+        "use `--reset soft` where the values matter",
+        "Hard reset throws away the potential above threshold, so decoded outputs keep their order, not their values.",
+        warning=True,
+    ),
+)

@@ -1,0 +1,160 @@
+"""Layer by layer simulation for calibration: the spike trains of the layers so far are kept, bit-packed.
+
+Keeping them makes calibration cost O(layers) instead of O(layers²). A train takes one bit per neuron and step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from onnx import TensorProto, helper
+
+from snnc.block import Builder
+from snnc.graph import leaves, sample_shape, tree
+from snnc.ops import DOMAIN, DOMAIN_VERSION, IR_VERSION, OPSET, functions_used_by
+from snnc.runtime.session import largest_batch, make_session
+from snnc.stream import blocks
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The weighted input sums of a layer over neurons, steps and samples, on the layer's integer grid.
+
+    `maximum` is the largest one, `positive_mean` the mean of the positive ones, `positive_share` how many are positive.
+    """
+
+    maximum: int
+    positive_mean: float
+    positive_share: float
+
+
+# Spike words of one source: per batch of samples, per block, (plus, minus or None).
+Train = list[list[tuple[np.ndarray, np.ndarray | None]]]
+
+
+class SpikeTrains:
+    """The spikes of a growing part of the network on the calibration images."""
+
+    def __init__(self, images: np.ndarray, steps: int, seed: int, largest_layer: int) -> None:
+        self.images, self.seed = images, seed
+        self.blocks = list(blocks([steps]))
+        self.batch = largest_batch(largest_layer)
+        self.starts = range(0, len(images), self.batch)
+        self._trains: dict[str, Train] = {}
+
+    def encode(self, encoder: gs.Node) -> None:
+        """Encode the images."""
+        builder = Builder()
+        builder.encode(encoder)
+        pixels = encoder.inputs[0]
+        inputs = [helper.make_tensor_value_info(pixels.name, TensorProto.FLOAT, ["N", *sample_shape(pixels)])]
+        inputs += [_scalar_info(name) for name in ("seed", "first_sample", "first_step", "count")]
+        spikes = encoder.outputs[0].name
+        session = _session(builder, inputs, {f"{spikes}/plus": TensorProto.UINT64, f"{spikes}/minus": TensorProto.UINT64})
+        train: Train = []
+        for start in self.starts:
+            row = []
+            for first_step, count in self.blocks:
+                feeds = {"seed": self.seed, "first_sample": start, "first_step": first_step, "count": count}
+                plus, minus = session.run(
+                    None,
+                    {pixels.name: self.images[start : start + self.batch]}
+                    | {name: np.array(value, np.int64) for name, value in feeds.items()},
+                )
+                row.append((plus, minus))
+            train.append(row)
+        self._trains[spikes] = train
+
+    def measure(self, target: gs.Node, progress: Callable[[float], None]) -> Measurement:
+        """The weighted input sums of the neurons of `target`."""
+        builder = Builder()
+        inputs = self._declare_sources(builder, target.inputs[0])
+        current = builder.linear(target.inputs[0], "steps")
+        builder.node("ReduceMax", [current], "maximum", keepdims=0)
+        positive = builder.node("Relu", [current], "positive")
+        builder.node("ReduceSum", [positive], "positive_sum", keepdims=0)
+        sign = builder.node("Sign", [positive], "sign")
+        builder.node("ReduceMean", [sign], "positive_share", keepdims=0)
+        names = ("maximum", "positive_sum", "positive_share")
+        session = _session(builder, inputs, dict.fromkeys(names, TensorProto.FLOAT))
+        maximum, total, positive_elements, elements = 0.0, 0.0, 0.0, 0
+        size = int(np.prod(sample_shape(target.inputs[0])))
+        for samples, count, feeds in self._feeds(target.inputs[0], progress):
+            block_maximum, block_sum, share = session.run(None, feeds)
+            maximum = max(maximum, float(block_maximum))
+            total += float(block_sum)
+            elements += samples * count * size
+            positive_elements += float(share) * samples * count * size
+        return Measurement(round(maximum), total / max(1.0, positive_elements), positive_elements / elements)
+
+    def fire(self, target: gs.Node, progress: Callable[[float], None]) -> None:
+        """Simulate the neurons of `target`, whose threshold is known, and keep their spikes."""
+        builder = Builder()
+        inputs = self._declare_sources(builder, target.inputs[0])
+        state = builder.neuron(target)
+        inputs.append(helper.make_tensor_value_info(state.name, TensorProto.INT32, ["N", *state.dims]))
+        spikes = target.outputs[0].name
+        session = _session(builder, inputs, {spikes: TensorProto.UINT64, state.next_name: TensorProto.INT32})
+        train: Train = []
+        v = state.start(0)
+        for samples, _, feeds in self._feeds(target.inputs[0], progress):
+            if not train or len(train[-1]) == len(self.blocks):
+                train.append([])
+                v = state.start(samples)
+            words, v = session.run(None, {**feeds, state.name: v})
+            train[-1].append((words, None))
+        self._trains[spikes] = train
+
+    def forget(self, name: str) -> None:
+        """Free the spike train of a tensor that no later layer reads."""
+        self._trains.pop(name, None)
+
+    def _declare_sources(self, builder: Builder, root: gs.Tensor) -> list[onnx.ValueInfoProto]:
+        inputs = [_scalar_info("count")] if any(True for _ in tree(root)) else []
+        for leaf in {leaf.name: leaf for leaf in leaves(root)}.values():
+            signed = self._trains[leaf.name][0][0][1] is not None
+            names = (f"{leaf.name}/plus", f"{leaf.name}/minus" if signed else None)
+            builder.set_words(leaf, *names)
+            for name in names:
+                if name is not None:
+                    dims = ["N", *sample_shape(leaf)]
+                    inputs.append(helper.make_tensor_value_info(name, TensorProto.UINT64, dims))
+        return inputs
+
+    def _feeds(
+        self, root: gs.Tensor, progress: Callable[[float], None]
+    ) -> Iterator[tuple[int, int, dict[str, np.ndarray]]]:
+        """(samples, count, inputs) for every batch and block, blocks of a batch in order."""
+        sources = sorted({leaf.name for leaf in leaves(root)})
+        for batch_index in range(len(self.starts)):
+            for block_index, (_, count) in enumerate(self.blocks):
+                feeds: dict[str, np.ndarray] = {"count": np.array(count, np.int64)}
+                samples = 0
+                for name in sources:
+                    plus, minus = self._trains[name][batch_index][block_index]
+                    feeds[f"{name}/plus"] = plus
+                    if minus is not None:
+                        feeds[f"{name}/minus"] = minus
+                    samples = len(plus)
+                yield samples, count, feeds
+            progress((batch_index + 1) / len(self.starts))
+
+
+def _scalar_info(name: str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.INT64, [])
+
+
+def _session(builder: Builder, inputs: list[onnx.ValueInfoProto], outputs: dict[str, int]):  # type: ignore[no-untyped-def]
+    infos = [helper.make_tensor_value_info(name, elem_type, None) for name, elem_type in outputs.items()]
+    graph = helper.make_graph(builder.nodes, "segment", inputs, infos, list(builder.constants.values()))
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, DOMAIN_VERSION)],
+        functions=functions_used_by(graph),
+        ir_version=IR_VERSION,
+    )
+    return make_session(model.SerializeToString())
