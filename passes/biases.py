@@ -83,7 +83,7 @@ def _per_channel(addend: np.ndarray, layer: gs.Node) -> np.ndarray | None:
     rank = weight.ndim if layer.op == "Conv" else 2
     if addend.ndim > rank:
         return None
-    full = addend.reshape((1,) * (rank - addend.ndim) + addend.shape)
+    full = np.expand_dims(addend, tuple(range(rank - addend.ndim)))
     if full.shape[0] != 1 or any(size != 1 for size in full.shape[2:]) or full.shape[1] not in (1, channels):
         return None
     return np.ascontiguousarray(np.broadcast_to(full.reshape(-1), (channels,)))

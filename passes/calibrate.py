@@ -7,8 +7,8 @@ Takes level SPIKING, gives CALIBRATED. For l = 1..L, with the layers before l fr
     model (Diehl et al. 2015): V_th = max over neurons of the sum of positive weights (of |w| for signed input)
     θ = even integer nearest to V_th on the grid,  λ_l = σ·θ
 
-α scales every threshold. `during`: before the next layer is measured. `after` (the paper's way): when all are known; then
-λ_l = α^l·Π V_th, and everything that depends on the ratios of λ (junctions, biases) is rounded anew.
+α scales every threshold. `during`: before the next layer is measured. `after` (the paper's way): when all are known;
+then λ_l = α^l·Π V_th, and everything that depends on the ratios of λ (junctions, biases) is rounded anew.
 
 λ₀, the input scale, is the option, else the largest |x| of the calibration data, else 1.
 """
@@ -16,15 +16,17 @@ Takes level SPIKING, gives CALIBRATED. For l = 1..L, with the layers before l fr
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import PurePath
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.conversion import Conversion, LayerReport, Level, Pass
-from snnc.holdback import calibration_split
 from snnc.diagnostics import fail
 from snnc.graph import NEURONS, constant, leaves, sample_shape, targets, tree
 from snnc.grid import Rounded, TreeWeights, round_tree, write_weights
+from snnc.holdback import calibration_split
 from snnc.levels import EXACT_FLOAT32, INT32
 from snnc.ops import BLOCK_STEPS
 from snnc.segments import Measurement, SpikeTrains
@@ -56,7 +58,7 @@ def run(conversion: Conversion) -> None:
         "threshold": method,
         "samples": 0 if images is None else len(images),
         "steps": options.calib_steps if trains is not None else 0,
-        "data": None if conversion.data is None else conversion.data.name,
+        "data": None if conversion.data is None else PurePath(conversion.data.name).name,
         "sha256": None if conversion.data is None else conversion.data.content_hash(),
         "input_scale": encoder.attrs["scale"],
     }
@@ -105,7 +107,14 @@ def _estimate(
 ) -> dict[str, Measurement]:
     order = targets(conversion.graph)
     last_use = {leaf.name: index for index, target in enumerate(order) for leaf in leaves(target.inputs[0])}
+    read_by_neurons = {
+        leaf.name for target in order if target.op in NEURONS for leaf in leaves(target.inputs[0])
+    }
     measurements: dict[str, Measurement] = {}
+
+    def report(stage: str, done: float) -> Callable[[float], None]:
+        return lambda share: conversion.progress(stage, done + share / 2)
+
     for index, target in enumerate(order):
         stage = f"calibrating layer {index + 1} of {len(order)}"
         conversion.progress(stage, 0.0)
@@ -113,7 +122,7 @@ def _estimate(
             rounded = layers.round(target)
             largest = float(rounded.high.max())
             if trains is not None:
-                found = trains.measure(target, lambda share, stage=stage: conversion.progress(stage, share / 2))
+                found = trains.measure(target, report(stage, 0.0))
                 measurements[target.name] = found
                 if found.maximum > 0:
                     largest = float(found.maximum)
@@ -130,8 +139,8 @@ def _estimate(
             layers.unit_thresholds[target.name] = largest * rounded.scale / rounded.main_scale
         layers.finish(target, alpha)
         if trains is not None:
-            if target.op in NEURONS:
-                trains.fire(target, lambda share, stage=stage: conversion.progress(stage, 0.5 + share / 2))
+            if target.op in NEURONS and target.outputs[0].name in read_by_neurons:
+                trains.fire(target, report(stage, 0.5))
             for name, last in last_use.items():
                 if last == index:
                     trains.forget(name)

@@ -47,7 +47,7 @@ def _plain_gemm(node: gs.Node) -> None:
     weight = np.ascontiguousarray(weight * np.float32(node.attrs.get("alpha", 1.0)), np.float32)
     inputs = [node.inputs[0], gs.Constant(f"{node.name}/weight", weight)]
     if addend is not None:
-        rows = addend.reshape((1,) * (2 - addend.ndim) + addend.shape)
+        rows = np.atleast_2d(addend)
         if rows.shape[0] != 1:
             return  # one addend per sample: not a bias
         bias = np.broadcast_to(rows[0], (weight.shape[1],)) * np.float32(node.attrs.get("beta", 1.0))

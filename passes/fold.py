@@ -39,7 +39,7 @@ def _does_nothing(node: gs.Node) -> bool:
         training = constant(node, 2)
         return training is None or not bool(np.asarray(training).any())
     if node.op == "Cast":
-        return node.attrs.get("to") == onnx.TensorProto.FLOAT and node.inputs[0].dtype == np.float32
+        return bool(node.attrs.get("to") == onnx.TensorProto.FLOAT and node.inputs[0].dtype == np.float32)
     return False
 
 

@@ -7,7 +7,7 @@ Softmax, LogSoftmax, ArgMax, Sigmoid) are accepted there and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -60,9 +60,8 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
         yield "SNN204", reason, ""
     else:
         yield from _shapes(node)
-        yield from {"Conv": _layer, "Gemm": _layer, "Add": _junction, "AveragePool": _average}.get(
-            node.op, lambda conversion, node: iter(())
-        )(conversion, node)
+        if node.op in _RULES:
+            yield from _RULES[node.op](conversion, node)
 
 
 def _shapes(node: gs.Node) -> Iterator[Finding]:
@@ -73,7 +72,7 @@ def _shapes(node: gs.Node) -> Iterator[Finding]:
             )
         elif tensor.dtype != np.float32:
             yield "SNN207", f"{tensor.name!r} is {tensor.dtype}, must be float32", "export in float32"
-    if node.op == "Transpose" and list(node.attrs.get("perm", [1]))[0] != 0:
+    if node.op == "Transpose" and node.attrs.get("perm", [1])[0] != 0:
         yield "SNN207", "it moves the batch axis", "keep the batch as the first axis of every activation"
     if node.op == "Reshape" and constant(node, 1) is None:
         yield "SNN207", "its shape is not constant", "export with static shapes behind the batch axis"
@@ -117,12 +116,19 @@ def _average(conversion: Conversion, node: gs.Node) -> Iterator[Finding]:
 def _tail(conversion: Conversion, node: gs.Node) -> Iterator[Finding]:
     opset = conversion.graph.opset
     rank = len(node.inputs[0].shape or [])
-    if node.op in ("Softmax", "LogSoftmax") and opset < 13 and rank > 2:
-        if node.attrs.get("axis", 1) not in (rank - 1, -1):
-            yield "SNN207", "softmax over several axes at once (before opset 13)", "export with opset 13 or newer"
+    over_last_axis = node.attrs.get("axis", 1) in (rank - 1, -1)
+    if node.op in ("Softmax", "LogSoftmax") and opset < 13 and rank > 2 and not over_last_axis:
+        yield "SNN207", "softmax over several axes at once (before opset 13)", "export with opset 13 or newer"
     for consumer in node.outputs[0].outputs:
-        if consumer.op in LINEAR and consumer.op not in SHAPE_OPS or consumer.op == "AveragePool":
+        if (consumer.op in LINEAR and consumer.op not in SHAPE_OPS) or consumer.op == "AveragePool":
             yield "SNN204", f"{consumer.op} {consumer.name!r} follows it", ""
 
+
+_RULES: dict[str, Callable[[Conversion, gs.Node], Iterator[Finding]]] = {
+    "Conv": _layer,
+    "Gemm": _layer,
+    "Add": _junction,
+    "AveragePool": _average,
+}
 
 PASS = Pass("validate", Level.SOURCE, Level.CANONICAL, run)

@@ -20,7 +20,7 @@ from snnc.holdback import calibration_split
 from snnc.reference import simulate
 from snnc.runtime.session import SpikingSession
 from snnc.schedules import describe_states, read_block
-from snnc.stream import StreamRunner, unpack_words
+from snnc.stream import StreamRunner
 
 RANDOM_SAMPLES = 64
 POOR_AGREEMENT = 0.95
@@ -58,7 +58,7 @@ def run(conversion: Conversion) -> None:
     saturated = _saturated_shares(conversion, images)
     conversion.report.verification = {
         "samples": len(images),
-        "data": "random uniform" if conversion.data is None else conversion.data.name,
+        "data": conversion.report.calibration["data"] or "random uniform",
         "steps": last.steps,
         "agreement": last.agreement,
         "error": last.error,
@@ -76,7 +76,8 @@ def _images(conversion: Conversion) -> np.ndarray:
         return calibration_split(conversion.data, options.calib_samples)[1].images
     shape = (RANDOM_SAMPLES, *conversion.graph.inputs[0].shape[1:])
     scale = conversion.report.calibration["input_scale"]
-    return (np.random.default_rng(options.seed & 0xFFFF_FFFF).random(shape) * scale).astype(np.float32)
+    uniform = np.random.default_rng(options.seed & 0xFFFF_FFFF).random(shape)
+    return np.asarray(uniform * scale, np.float32)
 
 
 def _check_forms(conversion: Conversion, images: np.ndarray) -> None:

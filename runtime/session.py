@@ -14,8 +14,8 @@ import onnxruntime
 from snnc.runtime.library import library_path
 
 FORMAT_VERSION = 1
-# Floats of one block that a batch may take in the largest layer (64 steps, current and unpacked spikes).
-_BATCH_BYTES = 128 * 2**20
+# What the currents of the largest layer may take for one block: batches that stay near the caches run fastest.
+_BATCH_BYTES = 16 * 2**20
 _BLOCK_STEPS = 64
 _ERRORS_ONLY = 3
 
@@ -137,8 +137,8 @@ class SpikingSession:
     ) -> Result:
         """Simulate `images` (`[N, ...]`, any real dtype) for `steps` steps.
 
-        Sample n draws the random numbers of global sample `first_sample + n`, whatever the batch size. `steps` and `seed`
-        default to the values in the file. `progress(done, all)` is called after each batch.
+        Sample n draws the random numbers of global sample `first_sample + n`, whatever the batch size. `steps` and
+        `seed` default to the values in the file. `progress(done, all)` is called after each batch.
         """
         array = check_images(images, self.input_dims)
         steps = self.options["steps"] if steps is None else int(steps)

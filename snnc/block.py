@@ -1,8 +1,8 @@
 """One block of up to 64 steps of a calibrated network, as ONNX nodes: states in, states out.
 
-The body of a block reads the tensors `<input>`, `seed`, `first_sample`, `first_step`, `count` and the states, and computes
-the next states. Spikes are words (docs/ops.md); `Conv` and `Gemm` work on unpacked values of all steps at once, time
-folded into the batch. A readout never fires, so it sums the spikes of the block first and multiplies once:
+The body of a block reads the tensors `<input>`, `seed`, `first_sample`, `first_step`, `count` and the states, and
+computes the next states. Spikes are words (docs/ops.md); `Conv` and `Gemm` work on unpacked values of all steps at
+once, time folded into the batch. A readout never fires, so it sums the spikes of the block first and multiplies once:
 Σ_t (W·s_t + b) = W·Σ_t s_t + count·b.
 
 `snnc.schedules` puts a block into a Loop or leaves it as a graph of its own.

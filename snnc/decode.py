@@ -2,8 +2,8 @@
 
     y = scale · V(T) / T [+ bias] + Σ (x - x)
 
-in float64, rounded to float32 at the end. The last term is zero for finite inputs and NaN otherwise, so that a sample with
-a NaN or an infinity never gives a plausible answer. `elapsed` is T as float64, defined by the schedule.
+in float64, rounded to float32 at the end. The last term is zero for finite inputs and NaN otherwise, so that a sample
+with a NaN or an infinity never gives a plausible answer. `elapsed` is T as float64, defined by the schedule.
 """
 
 from __future__ import annotations

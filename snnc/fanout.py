@@ -1,8 +1,8 @@
 """Synaptic operations: how many accumulations one spike of each neuron causes.
 
 The fan-out of a neuron is counted through the trees that read it, borders included: a `Conv` or `Gemm` costs one
-accumulation per output it reaches, whatever lies behind; a pooling window passes on what its output costs; a `Scale`, the
-1x1 synapse of an identity path, costs one.
+accumulation per output it reaches, whatever lies behind; a pooling window passes on what its output costs; a `Scale`,
+the 1x1 synapse of an identity path, costs one.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def _operand_cost(node: gs.Node, operand: gs.Tensor, cost: np.ndarray) -> np.nda
     if node.op == "Reshape":
         return cost.reshape(shape)
     if node.op == "Transpose":
-        return cost.transpose(np.argsort([axis - 1 for axis in node.attrs["perm"][1:]]))
+        back = np.argsort([axis - 1 for axis in node.attrs["perm"][1:]])
+        return np.transpose(cost, list(back))
     if node.op == "Conv":
         outputs = sample_shape(node.outputs[0])
         per_channel = outputs[0] // node.attrs["group"]

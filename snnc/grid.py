@@ -29,8 +29,8 @@ _FINEST, _COARSEST = 60, -60
 class Rounded:
     """A tree on its grid. `scale` is σ at the root; `weights` maps node names to (weight, bias) as integers in float32.
 
-    `low` and `high` bound the current of one step, per channel. `main_scale` is the σ that enters the first weight of the
-    main branch, so that `scale / main_scale` is the grid step of an ordinary layer's weights.
+    `low` and `high` bound the current of one step, per channel. `main_scale` is the σ that enters the first weight of
+    the main branch, so that `scale / main_scale` is the grid step of an ordinary layer's weights.
     """
 
     scale: float

@@ -13,7 +13,10 @@ _MOST_HELD_BACK = 128
 
 
 def calibration_split(data: DataSet, samples: int) -> tuple[DataSet, DataSet]:
-    """Up to `samples` for calibration and up to 128 others, drawn by a fixed permutation (data may be sorted by class)."""
+    """Up to `samples` for calibration and up to 128 others.
+
+    Drawn by a fixed permutation, because data may be sorted by class.
+    """
     if len(data.images) < 2:
         fail("SNN306", f"{data.name} has {len(data.images)} samples; one calibrates, one is held back")
     order = np.random.default_rng(0).permutation(len(data.images))

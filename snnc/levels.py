@@ -1,7 +1,7 @@
 """The levels: what a graph has to satisfy between the passes, as short lists of checks.
 
-A check returns the problems it finds. A problem after a pass is a bug of that pass (`InternalError`), because everything
-a user can cause has been reported by `ingest` and `validate` before.
+A check returns the problems it finds. A problem after a pass is a bug of that pass (`InternalError`), because
+everything a user can cause has been reported by `ingest` and `validate` before.
 """
 
 from __future__ import annotations

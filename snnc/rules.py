@@ -43,8 +43,8 @@ RULES: dict[str, Rule] = _rules(
         "SNN103",
         "the model is invalid",
         "run `python -c \"import onnx; onnx.checker.check_model('FILE', full_check=True)\"` on it",
-        "The ONNX checker or onnxruntime refuses the model: a cycle, a missing input, wrong types, an unknown operator.\n"
-        "The ANN has to run before it can be converted, because the conversion is verified against it.",
+        "The ONNX checker or onnxruntime refuses the model: a cycle, a missing input, wrong types, an operator\n"
+        "it does not know. The ANN has to run before it can be converted: the conversion is verified against it.",
     ),
     Rule(
         "SNN104",
@@ -78,8 +78,8 @@ RULES: dict[str, Rule] = _rules(
         "SNN202",
         "batch normalization",
         "train without batch norm, or pass `--batchnorm fold --bias current` (or `--relaxed`)",
-        "RMP-SNN (section 2) converts networks without batch normalization. At inference it is an affine map and can be\n"
-        "folded into the convolution or dense layer in front of it (W' = Wγ/√(σ²+ε)); that gives the layer a bias.",
+        "RMP-SNN (section 2) converts networks without batch normalization. At inference it is an affine map and can\n"
+        "be folded into the convolution or dense layer in front of it (W' = Wγ/√(σ²+ε)); that gives the layer a bias.",
     ),
     Rule(
         "SNN203",
@@ -92,9 +92,9 @@ RULES: dict[str, Rule] = _rules(
         "SNN204",
         "this operator has no spiking meaning here",
         "replace it by Conv, Gemm, MatMul, AveragePool, GlobalAveragePool, Add, Relu, or a shape operator",
-        "Between input and output a spiking network can hold linear operators (Conv, Gemm, MatMul with constant weights,\n"
-        "AveragePool, GlobalAveragePool, Add, Reshape, Flatten, Transpose, Dropout, Identity) and Relu. Softmax,\n"
-        "LogSoftmax, ArgMax and Sigmoid are accepted at the end, where they are applied to the decoded output.",
+        "Between input and output a spiking network can hold linear operators (Conv, Gemm, MatMul with constant\n"
+        "weights, AveragePool, GlobalAveragePool, Add, Reshape, Flatten, Transpose, Dropout, Identity) and Relu.\n"
+        "Softmax, LogSoftmax, ArgMax and Sigmoid are accepted at the end, where they are applied to the decoded output.",
     ),
     Rule(
         "SNN205",
@@ -195,22 +195,22 @@ RULES: dict[str, Rule] = _rules(
         "SNN406",
         "the layer does not fit the integer grid",
         "lower `--max-steps`",
-        "The weights of this layer cannot be rounded to a grid that keeps every sum exact and every membrane potential\n"
-        "in 32 bits for max_steps steps.",
+        "The weights of this layer cannot be rounded to a grid that keeps every sum exact and every membrane\n"
+        "potential in 32 bits for max_steps steps.",
     ),
     Rule(
         "SNN407",
         "an optional package is missing",
         "install it with the command in the message",
-        "Plots need matplotlib, the `digits` data set scikit-learn, folders of images Pillow: `pip install snnc[plot]`.",
+        "Plots need matplotlib, the `digits` data set scikit-learn, image folders Pillow: `pip install snnc[plot]`.",
     ),
     # --- warnings -------------------------------------------------------------------------------------------------
     Rule(
         "SNN501",
         "thresholds come from the weights alone",
         "pass `--calib DATA` (a few hundred training images)",
-        "Without data the threshold of a layer is the largest sum of its positive weights (Diehl et al. 2015): nothing\n"
-        "can saturate, but spike rates shrink from layer to layer and many more steps are needed.",
+        "Without data the threshold of a layer is the largest sum of its positive weights (Diehl et al. 2015):\n"
+        "nothing can saturate, but spike rates shrink from layer to layer and many more steps are needed.",
         warning=True,
     ),
     Rule(
@@ -252,7 +252,7 @@ RULES: dict[str, Rule] = _rules(
         "SNN507",
         "verified on random inputs only",
         "pass `--calib DATA` to verify on samples of your data",
-        "Without data the agreement with the ANN is measured on seeded uniform inputs, which says little about real ones.",
+        "Without data the agreement with the ANN is measured on seeded uniform inputs, which tells little.",
         warning=True,
     ),
     Rule(

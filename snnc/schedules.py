@@ -1,8 +1,8 @@
 """How blocks of 64 steps become a model: `loop` (in an ONNX Loop, a drop-in for the ANN) or `stream` (one block, states
 as graph inputs and outputs).
 
-Both hold the same nodes under the same names, so the block can be taken out of a file again (`read_block`): the compiler
-evaluates a loop file through its stream form.
+Both hold the same nodes under the same names, so the block can be taken out of a file again (`read_block`): the
+compiler evaluates a loop file through its stream form.
 """
 
 from __future__ import annotations

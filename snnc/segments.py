@@ -5,12 +5,13 @@ Keeping them makes calibration cost O(layers) instead of O(layers²). A train ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
+import onnxruntime
 from onnx import TensorProto, helper
 
 from snnc.block import Builder
@@ -54,7 +55,8 @@ class SpikeTrains:
         inputs = [helper.make_tensor_value_info(pixels.name, TensorProto.FLOAT, ["N", *sample_shape(pixels)])]
         inputs += [_scalar_info(name) for name in ("seed", "first_sample", "first_step", "count")]
         spikes = encoder.outputs[0].name
-        session = _session(builder, inputs, {f"{spikes}/plus": TensorProto.UINT64, f"{spikes}/minus": TensorProto.UINT64})
+        words = {f"{spikes}/plus": TensorProto.UINT64, f"{spikes}/minus": TensorProto.UINT64}
+        session = _session(builder, inputs, words)
         train: Train = []
         for start in self.starts:
             row = []
@@ -121,7 +123,7 @@ class SpikeTrains:
             builder.set_words(leaf, *names)
             for name in names:
                 if name is not None:
-                    dims = ["N", *sample_shape(leaf)]
+                    dims: list[str | int | None] = ["N", *sample_shape(leaf)]
                     inputs.append(helper.make_tensor_value_info(name, TensorProto.UINT64, dims))
         return inputs
 
@@ -148,7 +150,9 @@ def _scalar_info(name: str) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.INT64, [])
 
 
-def _session(builder: Builder, inputs: list[onnx.ValueInfoProto], outputs: dict[str, int]):  # type: ignore[no-untyped-def]
+def _session(
+    builder: Builder, inputs: list[onnx.ValueInfoProto], outputs: Mapping[str, int]
+) -> onnxruntime.InferenceSession:
     infos = [helper.make_tensor_value_info(name, elem_type, None) for name, elem_type in outputs.items()]
     graph = helper.make_graph(builder.nodes, "segment", inputs, infos, list(builder.constants.values()))
     model = helper.make_model(

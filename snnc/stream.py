@@ -79,4 +79,5 @@ def blocks(cuts: Sequence[int]) -> Iterator[tuple[int, int]]:
 def unpack_words(words: np.ndarray, count: int) -> np.ndarray:
     """Spike words `[N, ...]` as booleans `[count, N, ...]`."""
     steps = np.arange(count, dtype=np.uint64).reshape(-1, *[1] * words.ndim)
-    return ((words[None] >> steps) & np.uint64(1)).astype(bool)
+    bits: np.ndarray = ((words[None] >> steps) & np.uint64(1)).astype(bool)
+    return bits

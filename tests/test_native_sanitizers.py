@@ -65,9 +65,7 @@ def test_kernels_are_exact_and_clean_under_sanitizers(extra: list[str], tmp_path
     [([], set()), (NO_CLONES, set()), (V3, {"avx2", "bmi2", "fma"}), (V4, V4_FEATURES)],
     ids=["dispatched", "baseline", "x86-64-v3", "x86-64-v4"],
 )
-def test_kernels_are_exact_at_every_vector_width(
-    flags: list[str], features: set[str], tmp_path: Path
-) -> None:
+def test_kernels_are_exact_at_every_vector_width(flags: list[str], features: set[str], tmp_path: Path) -> None:
     if not features <= cpu_features():
         pytest.skip("this CPU lacks the instructions")
     result = build_and_run(SOURCE, [*OPTIMISED, *flags], tmp_path)

@@ -77,20 +77,10 @@ bool statuses_work(const OrtApi* api) {
 
 // Sends a shape through the table; throws if it comes back changed: then the slot numbers are not this onnxruntime's.
 void check_shapes_work(const OrtApi* api) {
-  const ort::Shape sent{2, 3, 5};
-  const int sent_type = static_cast<int>(ort::ElementType::uint64);
-  ort::Shape received(sent.size());
-  int received_type = 0;
-  std::size_t rank = 0;
-  ort::ShapeInfo* info = nullptr;
-  ort::check(ort::CreateTensorTypeAndShapeInfo(api, &info));
-  ort::check(ort::SetTensorElementType(api, info, sent_type));
-  ort::check(ort::SetDimensions(api, info, sent.data(), sent.size()));
-  ort::check(ort::GetTensorElementType(api, info, &received_type));
-  ort::check(ort::GetDimensionsCount(api, info, &rank));
-  if (rank == sent.size()) ort::check(ort::GetDimensions(api, info, received.data(), rank));
-  ort::ReleaseTensorTypeAndShapeInfo(api, info);
-  if (received != sent || received_type != sent_type) {
+  const ort::Shape shape{2, 3, 5};
+  const auto type = ort::ElementType::uint64;
+  const ort::OwnedShapeInfo info = ort::make_shape_info(api, type, shape);
+  if (ort::read_shape(api, info.get()) != shape || ort::read_type(api, info.get()) != type) {
     throw std::runtime_error("the function table of this onnxruntime is not the one this library was written for");
   }
 }

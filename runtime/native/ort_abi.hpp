@@ -52,6 +52,10 @@ struct OrtCustomOp {
 };
 }
 
+// Places in the structure, in pointers, as in onnxruntime's own header.
+static_assert(offsetof(OrtCustomOp, CreateKernelV2) == 17 * sizeof(void*));
+static_assert(offsetof(OrtCustomOp, GetEndVersion) == 21 * sizeof(void*));
+
 namespace snnc::ort {
 
 constexpr std::uint32_t api_version = 17;
@@ -97,8 +101,10 @@ inline constexpr Function<60, OrtStatus*(const ShapeInfo*, int* element_type)> G
 inline constexpr Function<61, OrtStatus*(const ShapeInfo*, std::size_t*)> GetDimensionsCount{};
 inline constexpr Function<62, OrtStatus*(const ShapeInfo*, std::int64_t*, std::size_t)> GetDimensions{};
 inline constexpr Function<65, OrtStatus*(const OrtValue*, ShapeInfo**)> GetTensorTypeAndShape{};
-inline constexpr Function<85, OrtStatus*(const OrtKernelInfo*, const char* name, float*)> KernelInfoGetAttribute_float{};
-inline constexpr Function<90, OrtStatus*(const OrtKernelContext*, std::size_t, const OrtValue**)> KernelContext_GetInput{};
+inline constexpr Function<85, OrtStatus*(const OrtKernelInfo*, const char* name, float*)>
+    KernelInfoGetAttribute_float{};
+inline constexpr Function<90, OrtStatus*(const OrtKernelContext*, std::size_t, const OrtValue**)>
+    KernelContext_GetInput{};
 inline constexpr Function<91, OrtStatus*(OrtKernelContext*, std::size_t, const std::int64_t*, std::size_t, OrtValue**)>
     KernelContext_GetOutput{};
 inline constexpr Function<93, void(OrtStatus*)> ReleaseStatus{};

@@ -1,8 +1,8 @@
 // What an operator sees of onnxruntime: attributes, tensors, shapes, threads and errors.
 //
 // An operator is a plain struct, see ops/: its name and its input and output types as constants, a constructor that
-// reads the attributes, `compute`, and `infer_shapes`. `CustomOp` turns it into what onnxruntime calls. Operators report
-// wrong inputs by throwing InvalidInput; nothing ever leaves this library as a C++ exception.
+// reads the attributes, `compute`, and `infer_shapes`. `CustomOp` turns it into what onnxruntime calls. Operators
+// report wrong inputs by throwing InvalidInput; nothing ever leaves this library as a C++ exception.
 #pragma once
 
 #include <algorithm>
@@ -68,6 +68,36 @@ OrtStatus* as_status(const OrtApi* api, const char* context, Body&& body) {
   } catch (...) {
     return make_status(api, ErrorCode::fail, context, "unknown error");
   }
+}
+
+struct ShapeInfoDeleter {
+  const OrtApi* api;
+  void operator()(ShapeInfo* info) const { ReleaseTensorTypeAndShapeInfo(api, info); }
+};
+using OwnedShapeInfo = std::unique_ptr<ShapeInfo, ShapeInfoDeleter>;
+
+inline OwnedShapeInfo make_shape_info(const OrtApi* api, ElementType type, const Shape& shape) {
+  ShapeInfo* raw = nullptr;
+  check(CreateTensorTypeAndShapeInfo(api, &raw));
+  OwnedShapeInfo info(raw, {api});
+  check(SetTensorElementType(api, raw, static_cast<int>(type)));
+  check(SetDimensions(api, raw, shape.data(), shape.size()));
+  return info;
+}
+
+inline ElementType read_type(const OrtApi* api, const ShapeInfo* info) {
+  int type = 0;
+  check(GetTensorElementType(api, info, &type));
+  return static_cast<ElementType>(type);
+}
+
+// Unknown dimensions are -1.
+inline Shape read_shape(const OrtApi* api, const ShapeInfo* info) {
+  std::size_t rank = 0;
+  check(GetDimensionsCount(api, info, &rank));
+  Shape shape(rank);
+  check(GetDimensions(api, info, shape.data(), rank));
+  return shape;
 }
 
 template <class T>
@@ -178,19 +208,14 @@ class Context {
   Shape shape_of(const OrtValue* value, std::size_t index) const {
     ShapeInfo* raw = nullptr;
     check(GetTensorTypeAndShape(api_, value, &raw));
-    const auto release = [api = api_](ShapeInfo* info) { ReleaseTensorTypeAndShapeInfo(api, info); };
-    const std::unique_ptr<ShapeInfo, decltype(release)> info(raw, release);
-    int type = 0;
-    check(GetTensorElementType(api_, raw, &type));
-    if (type != static_cast<int>(element_type<T>)) {
-      throw InvalidInput("input " + std::to_string(index) + " has ONNX element type " + std::to_string(type) +
-                         ", must be " + std::to_string(static_cast<int>(element_type<T>)));
+    const OwnedShapeInfo info(raw, {api_});
+    const ElementType type = read_type(api_, raw);
+    if (type != element_type<T>) {
+      throw InvalidInput("input " + std::to_string(index) + " has ONNX element type " +
+                         std::to_string(static_cast<int>(type)) + ", must be " +
+                         std::to_string(static_cast<int>(element_type<T>)));
     }
-    std::size_t rank = 0;
-    check(GetDimensionsCount(api_, raw, &rank));
-    Shape shape(rank);
-    check(GetDimensions(api_, raw, shape.data(), rank));
-    return shape;
+    return read_shape(api_, raw);
   }
 
   const OrtApi* api_;
@@ -208,13 +233,8 @@ class ShapeContext {
     Shape shape = known_shape(input);
     if (shape.empty()) return;
     shape.resize(std::min(axes, shape.size()));
-    ShapeInfo* raw = nullptr;
-    check(CreateTensorTypeAndShapeInfo(api_, &raw));
-    const auto release = [api = api_](ShapeInfo* info) { ReleaseTensorTypeAndShapeInfo(api, info); };
-    const std::unique_ptr<ShapeInfo, decltype(release)> info(raw, release);
-    check(SetTensorElementType(api_, raw, static_cast<int>(type)));
-    check(SetDimensions(api_, raw, shape.data(), shape.size()));
-    check(ShapeInferContext_SetOutputTypeShape(api_, context_, output, raw));
+    const OwnedShapeInfo info = make_shape_info(api_, type, shape);
+    check(ShapeInferContext_SetOutputTypeShape(api_, context_, output, info.get()));
   }
 
  private:
@@ -222,10 +242,7 @@ class ShapeContext {
   Shape known_shape(std::size_t input) const {
     ShapeInfo* info = nullptr;  // belongs to the context
     check(ShapeInferContext_GetInputTypeShape(api_, context_, input, &info));
-    std::size_t rank = 0;
-    check(GetDimensionsCount(api_, info, &rank));
-    Shape shape(rank);
-    check(GetDimensions(api_, info, shape.data(), rank));
+    Shape shape = read_shape(api_, info);
     if (std::any_of(shape.begin(), shape.end(), [](std::int64_t dim) { return dim < 0; })) return {};
     return shape;
   }

@@ -73,7 +73,8 @@ void test_spike_odds() {
   for (std::size_t i = 0; i < std::size(x); ++i) CHECK(odds[i] == expected[i]);
 }
 
-bool expected_spike(float x, float scale, std::uint64_t seed, std::uint64_t sample, std::int64_t e, std::uint32_t step) {
+bool expected_spike(
+    float x, float scale, std::uint64_t seed, std::uint64_t sample, std::int64_t e, std::uint32_t step) {
   const float p = std::fabs(x) / scale;
   const double odds = p < 1.0f ? std::ceil(std::ldexp(static_cast<double>(p), 24)) : std::ldexp(1.0, 24);
   const PhiloxWords random = philox4x32_10(

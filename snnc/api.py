@@ -1,0 +1,261 @@
+"""The Python interface: `snnc.convert`, `check`, `evaluate`, `record`, `compare`, `from_torch`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+
+from snnc import pipeline
+from snnc.ann import Ann, load_model
+from snnc.conversion import Conversion, Level, Options, Report
+from snnc.curves import Curve, measure_curve
+from snnc.data import as_dataset, check_labels
+from snnc.diagnostics import Diagnostic, DiagnosticError
+from snnc.files import ConvertedFile, write_atomically
+from snnc.runtime.session import SpikingSession, check_images, largest_batch
+from snnc.stream import StreamRunner, unpack_words
+
+if TYPE_CHECKING:
+    import torch
+
+Model = str | PathLike[str] | onnx.ModelProto
+Progress = Callable[[str, float], None]
+
+
+class SpikingModel:
+    """A converted network: the ONNX model, and the report of its conversion."""
+
+    def __init__(self, model: onnx.ModelProto, report: Report) -> None:
+        self.model = model
+        self.report = report
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the `.snn.onnx` file, whole or not at all."""
+        write_atomically(path, self.model.SerializeToString())
+
+    def session(self, *, native: bool = True, threads: int | None = None) -> SpikingSession:
+        """A session that runs this network."""
+        return SpikingSession(self.model.SerializeToString(), native=native, threads=threads)
+
+
+def convert(
+    model: Model, *, calib: Any = None, progress: Progress | None = None, **options: Any
+) -> SpikingModel:
+    """Convert a trained ANN into a spiking network.
+
+    Args:
+        model: path of an ONNX file, or an `onnx.ModelProto`.
+        calib: calibration data: images `[S, ...]` in the network's input shape, a pair (images, labels), a DATA string
+            as on the command line, or a `DataSet`. Without it, thresholds come from the weights.
+        progress: called as `progress(stage, share)` while the conversion runs.
+        **options: the fields of `snnc.conversion.Options`; `relaxed=True` stands for `bias="current",
+        batchnorm="fold"`.
+
+    Raises:
+        DiagnosticError: the model or the data is at fault; `.diagnostics` lists every problem.
+    """
+    ann = _load(model)
+    conversion = Conversion(ann, make_options(**options))
+    if progress is not None:
+        conversion.progress = progress
+    if calib is not None:
+        conversion.data = as_dataset(calib, input_dims(ann))
+    pipeline.run(conversion)
+    assert conversion.emitted is not None
+    return SpikingModel(conversion.emitted, conversion.report)
+
+
+def make_options(*, relaxed: bool = False, **options: Any) -> Options:
+    """`Options`, with `relaxed` spelled out."""
+    if relaxed:
+        options = {"bias": "current", "batchnorm": "fold", **options}
+    return Options(**options)
+
+
+def check(model: Model, **options: Any) -> list[Diagnostic]:
+    """Everything that keeps `model` from being converted, and what a user should know; empty if all is well."""
+    try:
+        conversion = Conversion(_load(model), make_options(**options))
+        before = [step for step in pipeline.PASSES if step.takes == Level.SOURCE]
+        pipeline.run(conversion, before)
+    except DiagnosticError as error:
+        return error.diagnostics
+    return conversion.diagnostics.found
+
+
+def from_torch(
+    module: torch.nn.Module, example: torch.Tensor, *, calib: Any = None, **options: Any
+) -> SpikingModel:
+    """Export a PyTorch module (needs torch) and convert it; `example` is one input batch."""
+    import torch
+
+    was_training = module.training
+    module.eval()
+    try:
+        with tempfile.TemporaryDirectory(prefix="snnc-") as folder:
+            exported = str(Path(folder) / "module.onnx")
+            torch.onnx.export(
+                module,
+                (example,),
+                exported,
+                dynamo=False,
+                opset_version=18,
+                input_names=["input"],
+                output_names=["output"],
+                dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}},
+            )
+            ann = load_model(exported)
+    finally:
+        module.train(was_training)
+    if isinstance(calib, torch.Tensor):
+        calib = calib.detach().cpu().numpy()
+    return convert(ann, calib=calib, **options)
+
+
+def evaluate(
+    model: str | PathLike[str] | SpikingModel,
+    data: Any,
+    *,
+    ann: Model | None = None,
+    steps: Sequence[int] | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Curve:
+    """Accuracy, agreement with the ANN, spike rate and operations at each of `steps`, from one simulation.
+
+    `data` as in `convert`; labels are needed for accuracy, `ann` for agreement. `steps` defaults to the powers of two
+    up to the file's number of steps.
+    """
+    file = open_converted(model)
+    dataset = as_dataset(data, file.input_dims)
+    cuts = default_cuts(file.options["steps"]) if steps is None else list(steps)
+    for cut in cuts:
+        file.check_steps(cut)
+    classes = file.model.graph.output[0].type.tensor_type.shape.dim
+    if dataset.labels is not None and len(classes) == 2 and classes[1].dim_value > 1:
+        check_labels(dataset, classes[1].dim_value)
+    ann_outputs = None if ann is None else Ann(_load(ann), threads).run(dataset.images)
+    return measure_curve(
+        file.block,
+        file.layers,
+        dataset.images,
+        cuts,
+        labels=dataset.labels,
+        ann_outputs=ann_outputs,
+        seed=file.options["seed"] if seed is None else seed,
+        threads=threads,
+        progress=progress,
+    )
+
+
+def record(
+    model: str | PathLike[str] | SpikingModel,
+    images: Any,
+    *,
+    steps: int | None = None,
+    layers: Sequence[str] | None = None,
+    seed: int | None = None,
+) -> dict[str, np.ndarray]:
+    """The spikes of layers (names as in `report.layers`; all neurons if None): bool `[T, N, ...]` by layer name.
+
+    The input layer has its spikes' signs: int8 in {-1, 0, 1}.
+    """
+    file = open_converted(model)
+    steps = file.options["steps"] if steps is None else steps
+    file.check_steps(steps)
+    words = _spike_words(file)
+    chosen = [name for name in words if words[name][1] is None] if layers is None else list(layers)
+    for name in chosen:
+        if name not in words:
+            raise KeyError(f"no layer {name!r}; the spiking layers are {', '.join(map(repr, words))}")
+    expose = [part for name in chosen for part in words[name] if part is not None]
+    runner = StreamRunner(file.block, expose=expose)
+    array = check_images(images, file.input_dims)
+    seed = file.options["seed"] if seed is None else seed
+    pieces: dict[str, list[np.ndarray]] = {name: [] for name in chosen}
+    for snapshot in runner.run(array, [steps], seed=seed):
+        for name in chosen:
+            plus, minus = words[name]
+            spikes = unpack_words(snapshot.words[plus], snapshot.count)
+            if minus is not None:
+                spikes = spikes.astype(np.int8) - unpack_words(snapshot.words[minus], snapshot.count)
+            pieces[name].append(spikes)
+    return {name: np.concatenate(parts) for name, parts in pieces.items()}
+
+
+def compare(
+    model: str | PathLike[str] | SpikingModel, ann: Model, images: Any, *, steps: int | None = None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """ANN activations and spike rates in ANN units, layer by layer: name → (activation, λ·count/T), both `[N, ...]`.
+
+    Layers are the neurons; their names are those of the ANN's `Relu` nodes.
+    """
+    file = open_converted(model)
+    steps = file.options["steps"] if steps is None else steps
+    array = check_images(images, file.input_dims)
+    loaded = _load(ann)
+    probe = onnx.ModelProto()
+    probe.CopyFrom(loaded)
+    scales = {layer["name"]: layer["scale"] for layer in file.layers if layer["kind"] == "neuron"}
+    activations = {}
+    for index, node in enumerate(probe.graph.node):
+        name = node.name or f"{node.op_type}_{index}"
+        if name in scales:
+            activations[name] = node.output[0]
+    present = {value.name for value in probe.graph.output}
+    for tensor in activations.values():
+        if tensor not in present:
+            probe.graph.output.add().name = tensor
+    outputs = Ann(probe).run(array)
+    rates: dict[str, np.ndarray] = {}
+    batch = largest_batch(max(layer["neurons"] for layer in file.layers))
+    for start in range(0, len(array), batch):
+        part = record(model, array[start : start + batch], steps=steps, layers=list(activations))
+        for name, spikes in part.items():
+            values = scales[name] * spikes.mean(0)
+            rates[name] = np.concatenate([rates[name], values]) if name in rates else values
+    return {name: (outputs[tensor], rates[name]) for name, tensor in activations.items()}
+
+
+def default_cuts(steps: int) -> list[int]:
+    """1, 2, 4, ... and `steps`."""
+    return [2**power for power in range(steps.bit_length()) if 2**power < steps] + [steps]
+
+
+def open_converted(model: str | PathLike[str] | SpikingModel) -> ConvertedFile:
+    """A converted network from a path or from `convert`."""
+    if isinstance(model, SpikingModel):
+        return ConvertedFile(model.model, "the model")
+    return ConvertedFile(load_model(model), fspath(model))
+
+
+def input_dims(ann: onnx.ModelProto) -> tuple[int | None, ...]:
+    """Shape of one sample of the ANN's input, None where a size is not static."""
+    initialized = {tensor.name for tensor in ann.graph.initializer}
+    inputs = [value for value in ann.graph.input if value.name not in initialized]
+    dims = inputs[0].type.tensor_type.shape.dim[1:] if inputs else []
+    return tuple(dim.dim_value or None for dim in dims)
+
+
+def _load(model: Model) -> onnx.ModelProto:
+    return model if isinstance(model, onnx.ModelProto) else load_model(model)
+
+
+def _spike_words(file: ConvertedFile) -> dict[str, tuple[str, str | None]]:
+    """Layer name → names of its spike words (plus, minus) in the block."""
+    words: dict[str, tuple[str, str | None]] = {}
+    nodes = {node.name: node for node in file.block.body}
+    encoder = next(node for node in file.block.body if node.op_type == "SpikeEncode")
+    for layer in file.layers:
+        if layer["kind"] == "input":
+            words[layer["name"]] = (encoder.output[0], encoder.output[1])
+        elif layer["kind"] == "neuron":
+            words[layer["name"]] = (nodes[layer["name"]].output[0], None)
+    return words

@@ -1,0 +1,85 @@
+"""Output files that appear whole or not at all, and reading converted networks back."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from snnc.block import Block
+from snnc.diagnostics import fail
+from snnc.runtime.session import FORMAT_VERSION
+from snnc.schedules import read_block
+
+
+def write_atomically(path: str | PathLike[str], content: bytes) -> None:
+    """Write `content` beside `path`, then rename it there; SNN401 if that is not possible."""
+    path = Path(path)
+    temporary = ""
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+        fail("SNN401", f"{path}: {error.strerror or error}")
+
+
+def check_writable(path: str | PathLike[str]) -> None:
+    """SNN401 before hours of work, not after, where `path` cannot be written."""
+    path = Path(path)
+    folder = path.parent
+    if path.is_dir():
+        fail("SNN401", f"{path} is a folder")
+    if not folder.is_dir():
+        fail("SNN401", f"{path}: the folder {folder} does not exist")
+    if not os.access(folder, os.W_OK):
+        fail("SNN401", f"{path}: the folder {folder} is not writable")
+
+
+class ConvertedFile:
+    """A `.snn.onnx` file with its metadata.
+
+    Attributes: `model`, `options`, `layers` (as in `Report.to_json`), `calibration`, `format_version`.
+    """
+
+    def __init__(self, model: onnx.ModelProto, name: str) -> None:
+        metadata = {entry.key: entry.value for entry in model.metadata_props}
+        if "snnc.format_version" not in metadata:
+            fail("SNN402", f"{name} carries no snnc.format_version")
+        self.model, self.name = model, name
+        self.format_version = int(metadata["snnc.format_version"])
+        if self.format_version > FORMAT_VERSION:
+            fail("SNN403", f"{name} has format {self.format_version}, this snnc reads up to {FORMAT_VERSION}")
+        self.version = metadata["snnc.version"]
+        self.options: dict[str, Any] = json.loads(metadata["snnc.options"])
+        self.layers: list[dict[str, Any]] = json.loads(metadata["snnc.layers"])
+        self.calibration: dict[str, Any] = json.loads(metadata["snnc.calibration"])
+        self._states = metadata["snnc.states"]
+
+    @property
+    def block(self) -> Block:
+        """The block of 64 steps inside the file."""
+        return read_block(self.model, self._states)
+
+    @property
+    def input_dims(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return tuple(dim.dim_value for dim in self.model.graph.input[0].type.tensor_type.shape.dim[1:])
+
+    def check_steps(self, steps: int) -> None:
+        """SNN404 unless `steps` is from 1 to the file's max_steps."""
+        if not 1 <= steps <= self.options["max_steps"]:
+            fail("SNN404", f"{steps} steps; {self.name} allows 1 to {self.options['max_steps']}")
