@@ -41,7 +41,7 @@ def run(conversion: Conversion) -> None:
         conversion.diagnostics.report("SNN501", "the threshold of a layer is the largest sum its inputs can have")
     images = None if conversion.data is None else calibration_split(conversion.data, options.calib_samples)[0].images
     encoder = next(node for node in graph.nodes if node.op == "SpikeEncode")
-    encoder.attrs["scale"] = _input_scale(conversion, images)
+    encoder.attrs["scale"] = _input_scale(conversion)
     layers = _Layers(conversion, float(encoder.attrs["scale"]), encoder)
     trains = None
     if method == "vmax":
@@ -147,12 +147,13 @@ def _estimate(
     return measurements
 
 
-def _input_scale(conversion: Conversion, images: np.ndarray | None) -> float:
+def _input_scale(conversion: Conversion) -> float:
     if conversion.options.input_scale is not None:
         return float(np.float32(conversion.options.input_scale))
-    if images is None:
+    if conversion.data is None:
         return 1.0
-    largest = float(np.abs(images).max())
+    images = conversion.data.images
+    largest = float(max(images.max(), -images.min()))
     if largest == 0:
         fail("SNN306", "the calibration data is all zero")
     return largest

@@ -15,6 +15,7 @@ import snnc
 from snnc.block import build_block
 from snnc.conversion import Conversion, Level, Pass
 from snnc.decode import add_decoding
+from snnc.files import set_metadata
 from snnc.runtime.session import FORMAT_VERSION
 from snnc.schedules import as_loop, as_stream, describe_states
 
@@ -40,8 +41,7 @@ def run(conversion: Conversion) -> None:
         "snnc.states": describe_states(block),
     }
     for key, value in metadata.items():
-        entry = model.metadata_props.add()
-        entry.key, entry.value = key, value
+        set_metadata(model, key, value)
     if model.ByteSize() < onnx.checker.MAXIMUM_PROTOBUF:
         onnx.checker.check_model(model, full_check=True)
     conversion.emitted = model

@@ -3,59 +3,60 @@
 Takes and gives level EMITTED. On the samples held back from calibration (without data: seeded uniform inputs):
 
 1. the file, the same blocks with the states outside, and the independent reference simulator give the same spikes (the
-   reference within a budget of work) — anything else is our error;
-2. agreement with the ANN and error of the outputs against steps go into the report, with a number of steps to use;
+   reference within a budget of work); anything else is our error;
+2. agreement with the ANN and error of the outputs against steps go into the report and into the file, with a number of
+   steps to use;
 3. poor agreement is a warning (SNN503), with the likely reason per layer: silent, saturated, clipped input.
 """
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
 from snnc.ann import Ann
 from snnc.conversion import Conversion, Level, Pass
-from snnc.curves import Curve, count_macs, measure_curve
+from snnc.curves import Curve, Point, count_macs, measure_curve
 from snnc.diagnostics import InternalError
+from snnc.files import ConvertedFile, set_metadata
+from snnc.graph import NEURONS, SOURCES
 from snnc.holdback import calibration_split
 from snnc.reference import simulate
 from snnc.runtime.session import SpikingSession
-from snnc.schedules import describe_states, read_block
-from snnc.stream import StreamRunner
+from snnc.stream import StreamRunner, default_cuts
 
-RANDOM_SAMPLES = 64
 POOR_AGREEMENT = 0.95
 POOR_ERROR = 0.25
-_REFERENCE_BUDGET = 2e8
+_RANDOM_SAMPLES = 64
+_REFERENCE_BUDGET = 2e8  # multiply-accumulates; about a second
 _SATURATED_SHARE = 0.01
 
 
 def run(conversion: Conversion) -> None:
-    model = conversion.emitted
-    assert model is not None
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    block = read_block(model, metadata["snnc.states"])
-    if describe_states(block) != metadata["snnc.states"]:
-        raise InternalError("verify", "the states of the file cannot be read back")
+    assert conversion.emitted is not None
+    file = ConvertedFile(conversion.emitted, "the emitted file")
     images = _images(conversion)
     conversion.progress("verifying", 0.0)
-    _check_forms(conversion, images[:4])
-    options = conversion.options
-    layers = conversion.report.to_json()["layers"]
+    _check_forms(conversion, file, images[:4])
+    steps, seed = conversion.options.steps, conversion.options.seed
     ann_outputs = Ann(conversion.ann).run(images)
-    cuts = [2**power for power in range(options.steps.bit_length()) if 2**power < options.steps] + [options.steps]
     curve = measure_curve(
-        block,
-        layers,
+        file.block,
+        file.layers,
         images,
-        cuts,
+        default_cuts(steps),
         ann_outputs=ann_outputs,
-        seed=options.seed,
+        seed=seed,
         progress=lambda share: conversion.progress("verifying", share),
     )
+    points = curve.points
+    if _is_poor(points[-1]):
+        points = points + _longer_runs(conversion, file, images, ann_outputs)
+    saturated = _saturated_shares(conversion, file, images[:16])
     last = curve.points[-1]
     for layer in conversion.report.layers:
         layer.rate = last.layer_rates.get(layer.name)
-    saturated = _saturated_shares(conversion, images)
     conversion.report.verification = {
         "samples": len(images),
         "data": conversion.report.calibration["data"] or "random uniform",
@@ -64,113 +65,101 @@ def run(conversion: Conversion) -> None:
         "error": last.error,
         "clipped": curve.clipped,
         "saturated": saturated,
-        "recommended_steps": _recommended_steps(conversion, curve, images, ann_outputs),
-        "curve": [[point.steps, point.agreement, point.error] for point in curve.points],
+        "recommended_steps": _recommended_steps(points),
+        "curve": [[point.steps, point.agreement, point.error] for point in points],
     }
     _warn(conversion, curve, saturated)
+    report = conversion.report.to_json()
+    set_metadata(conversion.emitted, "snnc.layers", json.dumps(report["layers"]))
+    set_metadata(conversion.emitted, "snnc.verification", json.dumps(report["verification"]))
 
 
 def _images(conversion: Conversion) -> np.ndarray:
     options = conversion.options
     if conversion.data is not None:
         return calibration_split(conversion.data, options.calib_samples)[1].images
-    shape = (RANDOM_SAMPLES, *conversion.graph.inputs[0].shape[1:])
+    shape = (_RANDOM_SAMPLES, *conversion.graph.inputs[0].shape[1:])
     scale = conversion.report.calibration["input_scale"]
     uniform = np.random.default_rng(options.seed & 0xFFFF_FFFF).random(shape)
     return np.asarray(uniform * scale, np.float32)
 
 
-def _check_forms(conversion: Conversion, images: np.ndarray) -> None:
+def _check_forms(conversion: Conversion, file: ConvertedFile, images: np.ndarray) -> None:
     """File, stream form and reference must agree spike for spike."""
-    model, options = conversion.emitted, conversion.options
-    assert model is not None
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    block = read_block(model, metadata["snnc.states"])
-    steps = min(options.steps, 70)  # more than one block
-    streamed = list(StreamRunner(block).run(images, [3, steps], seed=options.seed))[-1]
+    options = conversion.options
+    runner = StreamRunner(file.block)
     if options.schedule == "loop" and options.controls != "fixed":
-        result = SpikingSession(model.SerializeToString()).run(images, steps, seed=options.seed)
+        steps = min(options.steps, 70)  # more than one block
+        streamed = list(runner.run(images, [3, steps], seed=options.seed))[-1]
+        result = SpikingSession(file.model.SerializeToString()).run(images, steps, seed=options.seed)
         same = np.array_equal(result.spike_totals, streamed.spike_totals) and all(
             np.array_equal(result.outputs[name], value, equal_nan=True) for name, value in streamed.outputs.items()
         )
         if not same:
             raise InternalError("verify", "the file and its stream form differ")
-    affordable = int(_REFERENCE_BUDGET // max(1, count_macs(block)))
-    if affordable < 1:
+    steps = int(min(options.steps, 32, _REFERENCE_BUDGET // max(1, count_macs(file.block))))
+    if steps < 1:
         return
-    steps = min(steps, affordable, 32)
     simulated = simulate(conversion.graph, images[:1], steps, seed=options.seed)
-    runtime = list(StreamRunner(block).run(images[:1], [steps], seed=options.seed))[-1]
-    expected = np.stack([simulated.totals[node] for node in _source_nodes(conversion)], axis=1)
+    runtime = list(runner.run(images[:1], [steps], seed=options.seed))[-1]
+    sources = [node.name for node in conversion.graph.nodes if node.op in SOURCES]
+    expected = np.stack([simulated.totals[name] for name in sources], axis=1)
     if not np.array_equal(expected, runtime.spike_totals):
         raise InternalError("verify", f"spike totals {runtime.spike_totals} differ from the reference {expected}")
 
 
-def _source_nodes(conversion: Conversion) -> list[str]:
-    return [node.name for node in conversion.graph.nodes if node.op in ("SpikeEncode", "RMP", "IF")]
-
-
-def _saturated_shares(conversion: Conversion, images: np.ndarray) -> dict[str, float]:
+def _saturated_shares(conversion: Conversion, file: ConvertedFile, images: np.ndarray) -> dict[str, float]:
     """Share of neurons (over samples) of each layer that fired at every step."""
-    model, options = conversion.emitted, conversion.options
-    assert model is not None
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    block = read_block(model, metadata["snnc.states"])
-    spikes = {node.name: node.outputs[0].name for node in conversion.graph.nodes if node.op in ("RMP", "IF")}
-    runner = StreamRunner(block, expose=list(spikes.values()))
-    always = {name: np.ones((1,), bool) for name in spikes}
-    few = images[:16]
-    for snapshot in runner.run(few, [options.steps], seed=options.seed):
+    words = {node.name: node.outputs[0].name for node in conversion.graph.nodes if node.op in NEURONS}
+    runner = StreamRunner(file.block, expose=list(words.values()))
+    always: dict[str, np.ndarray] = {}
+    for snapshot in runner.run(images, [conversion.options.steps], seed=conversion.options.seed):
         full = np.uint64(2**snapshot.count - 1)
-        for name, words in spikes.items():
-            always[name] = always[name] & (snapshot.words[words] == full)
+        for name, tensor in words.items():
+            every_step = snapshot.words[tensor] == full
+            always[name] = always[name] & every_step if name in always else every_step
     return {name: float(fired.mean()) for name, fired in always.items()}
 
 
-def _is_poor(agreement: float | None, error: float | None) -> bool:
-    if agreement is not None:
-        return agreement < POOR_AGREEMENT
-    return error is not None and error > POOR_ERROR
+def _is_poor(point: Point) -> bool:
+    if point.agreement is not None:
+        return point.agreement < POOR_AGREEMENT
+    return point.error is not None and point.error > POOR_ERROR
 
 
-def _recommended_steps(
-    conversion: Conversion, curve: Curve, images: np.ndarray, ann_outputs: dict[str, np.ndarray]
-) -> int | None:
-    """The fewest steps after which agreement (without classes: error) is within a point of the best, or None."""
-    options, last = conversion.options, curve.points[-1]
-    points = curve.points
-    longer = [steps for steps in (2 * options.steps, 4 * options.steps) if steps <= options.max_steps]
-    if _is_poor(last.agreement, last.error) and longer:
-        model = conversion.emitted
-        assert model is not None
-        metadata = {entry.key: entry.value for entry in model.metadata_props}
-        few = images[:32]
-        more = measure_curve(
-            read_block(model, metadata["snnc.states"]),
-            conversion.report.to_json()["layers"],
-            few,
-            longer,
-            ann_outputs={name: value[:32] for name, value in ann_outputs.items()},
-            seed=options.seed,
-        )
-        points = points + more.points
+def _longer_runs(
+    conversion: Conversion, file: ConvertedFile, images: np.ndarray, ann_outputs: dict[str, np.ndarray]
+) -> list[Point]:
+    """What twice and four times the steps would give, on a few samples."""
+    options, few = conversion.options, 32
+    cuts = [steps for steps in (2 * options.steps, 4 * options.steps) if steps <= options.max_steps]
+    if not cuts:
+        return []
+    outputs = {name: value[:few] for name, value in ann_outputs.items()}
+    return measure_curve(
+        file.block, file.layers, images[:few], cuts, ann_outputs=outputs, seed=options.seed
+    ).points
+
+
+def _recommended_steps(points: list[Point]) -> int | None:
+    """The fewest steps that are not poor and within a point of the best agreement; None if all are poor."""
+    best = max((point.agreement or 0.0) for point in points)
     for point in points:
-        if not _is_poor(point.agreement, point.error) and (
-            point.agreement is None or point.agreement >= (last.agreement or 0) - 0.01
-        ):
+        if not _is_poor(point) and (point.agreement is None or point.agreement >= best - 0.01):
             return point.steps
     return None
 
 
 def _warn(conversion: Conversion, curve: Curve, saturated: dict[str, float]) -> None:
     report, last = conversion.diagnostics.report, curve.points[-1]
+    verification = conversion.report.verification
     if conversion.data is None:
         report("SNN507", f"agreement is measured on {curve.samples} random inputs")
     if curve.clipped > 0:
         report("SNN502", f"{curve.clipped:.2%} of the input elements exceed the input scale")
     if conversion.options.reset == "hard":
         report("SNN508", "hard reset drops the potential above threshold")
-    poor = _is_poor(last.agreement, last.error)
+    poor = _is_poor(last)
     for layer in conversion.report.layers:
         if layer.kind != "neuron":
             continue
@@ -181,8 +170,8 @@ def _warn(conversion: Conversion, curve: Curve, saturated: dict[str, float]) -> 
             report("SNN505", f"{share:.1%} of its neurons fired at every step", node=layer.name, op=layer.op)
     if poor:
         found = f"error {last.error:.3f}" if last.agreement is None else f"agreement {last.agreement:.1%}"
-        steps = conversion.report.verification["recommended_steps"]
-        advice = f"try {steps} steps" if steps else f"not even {4 * last.steps} steps are enough"
+        steps, tried = verification["recommended_steps"], verification["curve"][-1][0]
+        advice = f"try {steps} steps" if steps else f"not even {tried} steps are enough"
         report("SNN503", f"{found} after {last.steps} steps; {advice}")
 
 

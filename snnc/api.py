@@ -19,7 +19,7 @@ from snnc.data import as_dataset, check_labels
 from snnc.diagnostics import Diagnostic, DiagnosticError
 from snnc.files import ConvertedFile, write_atomically
 from snnc.runtime.session import SpikingSession, check_images, largest_batch
-from snnc.stream import StreamRunner, unpack_words
+from snnc.stream import StreamRunner, default_cuts, unpack_words
 
 if TYPE_CHECKING:
     import torch
@@ -222,11 +222,6 @@ def compare(
             values = scales[name] * spikes.mean(0)
             rates[name] = np.concatenate([rates[name], values]) if name in rates else values
     return {name: (outputs[tensor], rates[name]) for name, tensor in activations.items()}
-
-
-def default_cuts(steps: int) -> list[int]:
-    """1, 2, 4, ... and `steps`."""
-    return [2**power for power in range(steps.bit_length()) if 2**power < steps] + [steps]
 
 
 def open_converted(model: str | PathLike[str] | SpikingModel) -> ConvertedFile:

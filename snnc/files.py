@@ -49,10 +49,19 @@ def check_writable(path: str | PathLike[str]) -> None:
         fail("SNN401", f"{path}: the folder {folder} is not writable")
 
 
+def set_metadata(model: onnx.ModelProto, key: str, value: str) -> None:
+    """Set an entry of `metadata_props`, replacing an older one."""
+    for entry in model.metadata_props:
+        if entry.key == key:
+            entry.value = value
+            return
+    model.metadata_props.add(key=key, value=value)
+
+
 class ConvertedFile:
     """A `.snn.onnx` file with its metadata.
 
-    Attributes: `model`, `options`, `layers` (as in `Report.to_json`), `calibration`, `format_version`.
+    Attributes: `model`, `options`, `layers`, `calibration`, `verification` (as in `Report.to_json`), `format_version`.
     """
 
     def __init__(self, model: onnx.ModelProto, name: str) -> None:
@@ -67,6 +76,7 @@ class ConvertedFile:
         self.options: dict[str, Any] = json.loads(metadata["snnc.options"])
         self.layers: list[dict[str, Any]] = json.loads(metadata["snnc.layers"])
         self.calibration: dict[str, Any] = json.loads(metadata["snnc.calibration"])
+        self.verification: dict[str, Any] = json.loads(metadata.get("snnc.verification", "{}"))
         self._states = metadata["snnc.states"]
 
     @property

@@ -200,7 +200,7 @@ def write_weights(nodes: list[gs.Node], rounded: Rounded) -> None:
     for node in nodes:
         if node.op in WEIGHTED:
             weight, bias = rounded.weights[node.name]
-            node.inputs[1] = gs.Constant(f"{node.name}/weight", weight.astype(np.float32))
+            node.inputs[1] = gs.Constant(f"{node.name}/weight", np.asarray(weight, np.float32))
             if bias is not None:
                 node.inputs[2] = gs.Constant(f"{node.name}/bias", bias.astype(np.float32))
 

@@ -76,6 +76,11 @@ def blocks(cuts: Sequence[int]) -> Iterator[tuple[int, int]]:
             first += count
 
 
+def default_cuts(steps: int) -> list[int]:
+    """1, 2, 4, ... and `steps`."""
+    return [2**power for power in range(steps.bit_length()) if 2**power < steps] + [steps]
+
+
 def unpack_words(words: np.ndarray, count: int) -> np.ndarray:
     """Spike words `[N, ...]` as booleans `[count, N, ...]`."""
     steps = np.arange(count, dtype=np.uint64).reshape(-1, *[1] * words.ndim)

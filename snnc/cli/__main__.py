@@ -1,0 +1,5 @@
+"""`python -m snnc.cli`."""
+
+from snnc.cli import main
+
+main()

@@ -1,0 +1,90 @@
+"""The commands, and what every one of them does when something goes wrong.
+
+Exit codes: 0 done; 1 the model or the data is at fault (diagnostics on stderr, no output file); 2 wrong usage;
+70 an error in snnc; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import traceback
+
+import click
+
+import snnc as package
+from snnc.cli import check, convert, demo, evaluate, explain, inspect, library, passes, run, sweep
+from snnc.cli.console import Console
+from snnc.diagnostics import DiagnosticError
+
+MODEL_OR_DATA, USAGE, INTERNAL, INTERRUPTED = 1, 2, 70, 130
+
+
+class Commands(click.Group):
+    """A group that turns exceptions into messages and exit codes, and lists its commands as they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> object:
+        console = ctx.ensure_object(Console)
+        try:
+            with console:
+                return super().invoke(ctx)
+        except DiagnosticError as error:
+            for diagnostic in error.diagnostics:
+                console.diagnostic(diagnostic)
+            only_options = all(diagnostic.rule.code == "SNN405" for diagnostic in error.diagnostics)
+            ctx.exit(USAGE if only_options else MODEL_OR_DATA)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            console.error("interrupted; nothing was written")
+            ctx.exit(INTERRUPTED)
+        except MemoryError:
+            console.error("out of memory: use fewer samples")
+            ctx.exit(MODEL_OR_DATA)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader of a pipe has gone; click ends the process quietly
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            console.error(f"{place}{error.strerror or error}")
+            ctx.exit(MODEL_OR_DATA)
+        except Exception as error:
+            _report_internal(console, error)
+            ctx.exit(INTERNAL)
+
+
+def _report_internal(console: Console, error: Exception) -> None:
+    if console.verbose:
+        console.plain(traceback.format_exc().rstrip())
+    kind = type(error).__name__
+    console.error(f"internal error, please report: {kind}: {error}")
+    if not console.verbose:
+        console.plain("  run it again with -v for the traceback")
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(package.__version__, prog_name="snnc")
+def snnc() -> None:
+    """Turn trained ONNX networks into spiking networks.
+
+    \b
+    snnc convert net.onnx --reset soft --alpha 0.6 --calib data.npz:train
+    snnc eval net.snn.onnx --data data.npz:test --ann net.onnx
+    """
+
+
+COMMANDS = (
+    convert.convert,
+    check.check,
+    evaluate.evaluate,
+    sweep.sweep,
+    run.run,
+    inspect.inspect,
+    passes.passes,
+    explain.explain,
+    library.library,
+    demo.demo,
+)
+for command in COMMANDS:
+    snnc.add_command(command)

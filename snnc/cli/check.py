@@ -1,0 +1,40 @@
+"""`snnc check`: everything that keeps a network from being converted."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from snnc.cli import options
+from snnc.cli.console import Console
+
+
+@click.command(short_help="Report every problem of a network at once.")
+@click.argument("net", type=options.EXISTING, metavar="NET.onnx")
+@options.strictness
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON on stdout.")
+@options.verbosity
+@click.pass_context
+def check(ctx: click.Context, net: str, as_json: bool, **arguments: Any) -> None:
+    """Report every problem of NET.onnx at once, with rule codes (see `snnc explain`).
+
+    Exits with 1 if there is an error. Warnings alone are no error.
+    """
+    from snnc import api
+
+    console: Console = ctx.obj
+    found = api.check(net, **options.conversion_options(arguments))
+    errors = sum(diagnostic.severity == "error" for diagnostic in found)
+    if as_json:
+        click.echo(json.dumps([diagnostic.to_json() for diagnostic in found], indent=2, ensure_ascii=False))
+    else:
+        for diagnostic in found:
+            console.diagnostic(diagnostic)
+        if errors:
+            console.note(f"{errors} error{'' if errors == 1 else 's'}: {net} cannot be converted like this")
+        else:
+            console.result(f"{net} can be converted")
+    if errors:
+        ctx.exit(1)

@@ -1,0 +1,112 @@
+"""What the commands say, and where: results on stdout; notes, warnings, errors and progress on stderr."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+import click
+
+from snnc.diagnostics import Diagnostic
+
+_BAR_WIDTH = 24
+_SECONDS_BETWEEN_UPDATES = 0.1
+_COLOURS = {"error": "red", "warning": "yellow"}
+
+
+class Console(logging.Handler):
+    """Prints for one command, with the verbosity of its `-q` and `-v`.
+
+    While it is open (`with`), it receives the warnings that the compiler logs; each is printed once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.quiet = False
+        self.verbose = False
+        self._printed: set[str] = set()
+        self._progress_shown = False
+        self._last_update = 0.0
+        self._stage = ""
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Console:
+        log = logging.getLogger("snnc")
+        log.addHandler(self)
+        log.propagate = False
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        logging.getLogger("snnc").removeHandler(self)
+        self.clear_progress()
+
+    def result(self, text: str = "") -> None:
+        """Print on stdout, unless quiet."""
+        if not self.quiet:
+            self.clear_progress()
+            click.echo(text)
+
+    def note(self, text: str) -> None:
+        """Print on stderr, unless quiet."""
+        if not self.quiet:
+            self.plain(text)
+
+    def error(self, message: str) -> None:
+        """Print an error that has no rule."""
+        self.plain(f"{self._coloured('error:', 'red')} {message}")
+
+    def diagnostic(self, diagnostic: Diagnostic) -> None:
+        """Print an error or a warning of a rule, once."""
+        text = str(diagnostic)
+        if text in self._printed or (self.quiet and diagnostic.severity == "warning"):
+            return
+        self._printed.add(text)
+        head, bracket, rest = text.partition("]")
+        self.plain(self._coloured(head + bracket, _COLOURS[diagnostic.severity]) + rest)
+
+    def plain(self, text: str) -> None:
+        """Print on stderr, also when quiet."""
+        self.clear_progress()
+        click.echo(text, err=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print what the compiler logs."""
+        first: Any = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        if isinstance(first, Diagnostic):
+            self.diagnostic(first)
+        elif not self.quiet:
+            self.plain(record.getMessage())
+
+    def progress(self, stage: str, share: float) -> None:
+        """Show how far the work is, on a terminal; with `-v`, a line with the time where a stage begins."""
+        if self.quiet:
+            return
+        if self.verbose and stage != self._stage:
+            self.plain(f"{time.monotonic() - self._started:6.1f} s  {stage}")
+        now = time.monotonic()
+        if sys.stderr.isatty() and (stage != self._stage or now - self._last_update > _SECONDS_BETWEEN_UPDATES):
+            self.clear_progress()
+            full = round(_BAR_WIDTH * min(1.0, share))
+            bar = "█" * full + "░" * (_BAR_WIDTH - full)
+            click.echo(f"\r{bar} {min(1.0, share):4.0%} {stage[:48]}", err=True, nl=False)
+            self._progress_shown = True
+            self._last_update = now
+        self._stage = stage
+
+    def clear_progress(self) -> None:
+        """Wipe the progress bar, so that text can be printed in its place."""
+        if self._progress_shown:
+            click.echo("\r\033[K", err=True, nl=False)
+            self._progress_shown = False
+
+    def _coloured(self, text: str, colour: str) -> str:
+        if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
+            return click.style(text, fg=colour, bold=True)
+        return text
+

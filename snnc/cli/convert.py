@@ -1,0 +1,91 @@
+"""`snnc convert`: from a trained network to a spiking one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snnc.cli import options
+from snnc.cli.console import Console
+
+if TYPE_CHECKING:
+    import onnx
+
+    from snnc.data import DataSet
+
+
+@click.command(short_help="Convert a trained network into a spiking one.")
+@click.argument("net", type=options.EXISTING, metavar="NET.onnx")
+@click.option("-o", "--output", type=options.OUTPUT, metavar="FILE", show_default="NET.snn.onnx beside NET.onnx")
+@options.neurons
+@click.option("--calib", metavar="DATA", help="Data for the thresholds: a few hundred training samples.")
+@options.calibration
+@options.strictness
+@options.file_form
+@options.data_form
+@click.option("--report", type=options.OUTPUT, metavar="FILE.json", help="Write all that is known of the conversion.")
+@options.verbosity
+@click.pass_obj
+def convert(
+    console: Console,
+    net: str,
+    output: str | None,
+    calib: str | None,
+    report: str | None,
+    scale: float | None,
+    mean: list[float] | None,
+    std: list[float] | None,
+    layout: str | None,
+    **arguments: Any,
+) -> None:
+    """Convert the trained network NET.onnx into a spiking one.
+
+    \b
+    snnc convert net.onnx --reset soft --alpha 0.6
+    snnc convert net.onnx --reset soft --alpha 0.6 --calib mnist.npz:train
+
+    DATA is file.npz[:split], a .npy file, a folder of class folders of images, MNIST idx files, CIFAR batches, or
+    digits[:split].
+    """
+    from snnc import api
+    from snnc.ann import load_model
+    from snnc.files import check_writable
+    from snnc.report import layer_table, verify_line, write_json
+
+    chosen = options.conversion_options(arguments)
+    api.make_options(**chosen)
+    target = Path(output) if output else converted_path(Path(net))
+    check_writable(target)
+    if report:
+        check_writable(report)
+    ann = load_model(net)
+    form = {"scale": scale, "mean": mean, "std": std, "layout": layout}
+    data = None if calib is None else load_for(console, ann, calib, form, chosen)
+    model = api.convert(ann, calib=data, progress=console.progress, **chosen)
+    console.result(layer_table(model.report.layers))
+    console.result(verify_line(model.report.verification))
+    model.save(target)
+    if report:
+        write_json(report, model.report.to_json())
+    console.result(f"wrote {target}")
+
+
+def converted_path(net: Path) -> Path:
+    """`dir/net.onnx` → `dir/net.snn.onnx`."""
+    return net.with_name(f"{net.stem}.snn.onnx")
+
+
+def load_for(
+    console: Console, ann: onnx.ModelProto, spec: str, form: dict[str, Any], chosen: dict[str, Any]
+) -> DataSet:
+    """Read DATA for an ANN. If that fails, the errors of the ANN are reported before those of the data."""
+    from snnc import api
+    from snnc.diagnostics import DiagnosticError
+
+    try:
+        return options.load_data(console, spec, api.input_dims(ann), form)
+    except DiagnosticError as error:
+        errors = [found for found in api.check(ann, **chosen) if found.severity == "error"]
+        raise DiagnosticError([*errors, *error.diagnostics]) from error

@@ -1,0 +1,137 @@
+"""`snnc eval`: accuracy, spikes and operations of a converted network against steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snnc.cli import options
+from snnc.cli.console import Console
+
+if TYPE_CHECKING:
+    import onnx
+
+    from snnc.curves import Curve
+    from snnc.data import DataSet
+
+
+@click.command("eval", short_help="Measure accuracy, spikes and energy against steps.")
+@click.argument("net", type=options.EXISTING, metavar="NET.snn.onnx")
+@click.option("--data", "data", required=True, metavar="DATA", help="Samples, with labels for the accuracy.")
+@click.option("--ann", type=options.EXISTING, metavar="NET.onnx", help="The ANN, for its accuracy and the agreement.")
+@click.option(
+    "--steps",
+    type=options.INTEGERS,
+    metavar="T,...",
+    help="Numbers of steps.  [default: 1,2,4,... up to the steps of the file]",
+)
+@click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
+@click.option("--seed", type=int, help="Seed of the input spikes.  [default: that of the file]")
+@click.option("--seeds", type=options.INTEGERS, metavar="S,...", help="Several seeds: mean and standard deviation.")
+@options.data_form
+@click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
+@click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw accuracy and spike rate against steps.")
+@options.threads
+@options.verbosity
+@click.pass_obj
+def evaluate(
+    console: Console,
+    net: str,
+    data: str,
+    ann: str | None,
+    steps: list[int] | None,
+    samples: int | None,
+    seed: int | None,
+    seeds: list[int] | None,
+    json_file: str | None,
+    plot: str | None,
+    threads: int | None,
+    **form: Any,
+) -> None:
+    """Measure NET.snn.onnx on DATA: accuracy, agreement with the ANN, spike rate, synaptic operations and energy
+    against the number of steps. One simulation gives all steps.
+
+    \b
+    snnc eval net.snn.onnx --data mnist.npz:test --ann net.onnx --plot net.png
+    """
+    from snnc import api, plot as plots
+    from snnc.ann import load_model
+    from snnc.files import check_writable
+    from snnc.report import curve_notes, curve_table, write_json
+
+    if seed is not None and seeds is not None:
+        raise click.UsageError("--seed and --seeds exclude each other")
+    for path in (json_file, plot):
+        if path:
+            check_writable(path)
+    if plot:
+        plots.require_matplotlib()
+    file = api.open_converted(net)
+    opponent = None if ann is None else load_model(ann)
+    dataset = options.load_data(console, data, file.input_dims, form, samples=samples)
+    seeds = seeds or [file.options["seed"] if seed is None else seed]
+    curves = [
+        curve
+        for curve in measure(console, net, dataset, opponent, seeds, steps=steps, threads=threads)
+    ]
+    console.result(curve_table(curves))
+    console.result(curve_notes(curves))
+    if json_file:
+        write_json(json_file, eval_document(net, ann, dataset, curves))
+        console.result(f"wrote {json_file}")
+    if plot:
+        plots.plot_curves({net: curves}, plot)
+        console.result(f"wrote {plot}")
+
+
+def measure(
+    console: Console,
+    net: Any,
+    dataset: DataSet,
+    ann: onnx.ModelProto | None,
+    seeds: list[int],
+    *,
+    steps: list[int] | None,
+    threads: int | None,
+) -> list[Curve]:
+    """One curve for each seed."""
+    from snnc import api
+
+    curves = []
+    for index, seed in enumerate(seeds):
+        stage = "simulating" if len(seeds) == 1 else f"simulating with seed {seed}"
+        curves.append(
+            api.evaluate(
+                net,
+                dataset,
+                ann=ann,
+                steps=steps,
+                seed=seed,
+                threads=threads,
+                progress=lambda share, stage=stage, index=index: console.progress(
+                    stage, (index + share) / len(seeds)
+                ),
+            )
+        )
+    return curves
+
+
+def eval_document(net: str, ann: str | None, dataset: DataSet, curves: list[Curve]) -> dict[str, Any]:
+    """What `--json` writes (docs/cli.md)."""
+    from snnc.curves import PICOJOULE_PER_ACCUMULATE, PICOJOULE_PER_MAC
+    from snnc.report import summary
+
+    return {
+        "model": net,
+        "ann": ann,
+        "data": {"name": dataset.name, "samples": len(dataset), "notes": list(dataset.notes)},
+        "energy": {
+            "process": "45 nm, 32 bits, arithmetic only",
+            "picojoule_per_accumulate": PICOJOULE_PER_ACCUMULATE,
+            "picojoule_per_mac": PICOJOULE_PER_MAC,
+        },
+        "seeds": [curve.seed for curve in curves],
+        "summary": summary(curves),
+        "curves": [curve.to_json() for curve in curves],
+    }

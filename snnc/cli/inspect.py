@@ -1,0 +1,62 @@
+"""`snnc inspect`: what a converted file says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from snnc.cli import options
+from snnc.cli.console import Console
+
+if TYPE_CHECKING:
+    import onnx
+
+    from snnc.files import ConvertedFile
+
+
+@click.command(short_help="Show what is in a converted file.")
+@click.argument("net", type=options.EXISTING, metavar="NET.snn.onnx")
+@click.pass_obj
+def inspect(console: Console, net: str) -> None:
+    """Show format, options, calibration, layers, inputs and outputs of NET.snn.onnx."""
+    from snnc import api
+    from snnc.report import layer_table
+
+    file = api.open_converted(net)
+    size = Path(net).stat().st_size
+    console.result(f"{net}: format {file.format_version}, written by snnc {file.version}, {_bytes(size)}")
+    console.result(f"options      {_wrapped(file.options)}")
+    console.result(f"calibration  {_wrapped(file.calibration)}")
+    for title, values in (("inputs", _inputs(file)), ("outputs", list(file.model.graph.output))):
+        for value in values:
+            console.result(f"{title:<12} {_describe(value)}")
+            title = ""
+    console.result()
+    console.result(layer_table(file.layers))
+
+
+def _inputs(file: ConvertedFile) -> list[onnx.ValueInfoProto]:
+    return list(file.model.graph.input)
+
+
+def _describe(value: onnx.ValueInfoProto) -> str:
+    import onnx
+
+    tensor = value.type.tensor_type
+    dims = ", ".join(dim.dim_param or str(dim.dim_value) for dim in tensor.shape.dim)
+    return f"{value.name}  {onnx.TensorProto.DataType.Name(tensor.elem_type).lower()} [{dims}]"
+
+
+def _wrapped(values: dict[str, object]) -> str:
+    """`name=value` pairs in lines of at most 80 columns, indented as the first line is by its title."""
+    import textwrap
+
+    pairs = [f"{name}={value if value is not None else '-'}" for name, value in values.items()]
+    wrapped = textwrap.wrap("  ".join(pairs), 80 - 13, break_long_words=True, break_on_hyphens=False)
+    return ("\n" + 13 * " ").join(wrapped)
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"

@@ -1,0 +1,198 @@
+"""Options that commands share. Those of a conversion are the fields of `snnc.conversion.Options`, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from snnc.cli.console import Console
+
+if TYPE_CHECKING:
+    from snnc.data import DataSet
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+EXISTING = click.Path(dir_okay=False)
+OUTPUT = click.Path(dir_okay=False)
+
+
+class Values(click.ParamType):
+    """A comma-separated list of numbers or words, without repetitions."""
+
+    def __init__(self, kind: type, name: str) -> None:
+        self.kind = kind
+        self.name = name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
+        """`"1,2,4"` as `[1, 2, 4]`."""
+        if isinstance(value, list):
+            return value
+        try:
+            return list(dict.fromkeys(self.kind(part.strip()) for part in value.split(",")))
+        except ValueError:
+            self.fail(f"{value!r} is not a list like {self.name}", param, ctx)
+
+
+INTEGERS = Values(int, "1,2,4")
+NUMBERS = Values(float, "0.5,0.25")
+WORDS = Values(str, "a,b")
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """One decorator for several options, listed by `--help` in this order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _set(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
+    def callback(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:
+            setattr(ctx.ensure_object(Console), name, True)
+
+    return callback
+
+
+verbosity = together(
+    click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_set("verbose"),
+        help="Say what is done and when; show tracebacks of internal errors.",
+    ),
+    click.option(
+        "-q", "--quiet", is_flag=True, expose_value=False, callback=_set("quiet"), help="Print nothing but errors."
+    ),
+)
+
+# --bias and --batchnorm have no default here, so that --relaxed knows whether the user chose them.
+strictness = together(
+    click.option(
+        "--bias",
+        type=click.Choice(["reject", "current"]),
+        show_default="reject",
+        help="Layers with a bias: refuse them, or add the bias as a constant current.",
+    ),
+    click.option(
+        "--batchnorm",
+        type=click.Choice(["reject", "fold"]),
+        show_default="reject",
+        help="Batch normalization: refuse it, or fold it into the layer in front.",
+    ),
+    click.option("--relaxed", is_flag=True, help="The same as --bias current --batchnorm fold."),
+)
+
+neurons = together(
+    click.option(
+        "--reset",
+        type=click.Choice(["soft", "hard"]),
+        default="soft",
+        show_default=True,
+        help="What a spike does to the membrane potential: subtract the threshold, or set it to zero.",
+    ),
+    click.option(
+        "--alpha", type=float, default=1.0, show_default=True, help="Factor on every threshold, 0 < alpha <= 1."
+    ),
+)
+
+calibration = together(
+    click.option(
+        "--alpha-when",
+        type=click.Choice(["after", "during"]),
+        default="after",
+        show_default=True,
+        help="Scale the thresholds when all are known (as in the paper), or layer by layer.",
+    ),
+    click.option(
+        "--threshold",
+        type=click.Choice(["vmax", "model"]),
+        show_default="vmax with --calib, else model",
+        help="Largest weighted input sum on the data, or the largest the weights allow.",
+    ),
+    click.option("--calib-samples", type=int, default=512, show_default=True, help="Samples that calibrate."),
+    click.option("--calib-steps", type=int, default=256, show_default=True, help="Steps of the calibration."),
+    click.option(
+        "--v-init",
+        type=click.Choice(["0", "0.5"]),
+        default="0",
+        show_default=True,
+        help="Membrane potential at step 0, in thresholds.",
+    ),
+    click.option(
+        "--input-scale",
+        type=float,
+        show_default="largest |x| of the data, else 1",
+        help="Input value that fires at every step.",
+    ),
+    click.option(
+        "--max-steps", type=int, default=4096, show_default=True, help="Largest number of steps ever to be run."
+    ),
+)
+
+file_form = together(
+    click.option("--steps", type=int, default=256, show_default=True, help="Steps that the file runs by default."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of the input spikes."),
+    click.option(
+        "--schedule",
+        type=click.Choice(["loop", "stream"]),
+        default="loop",
+        show_default=True,
+        help="One call for all steps, or one for each block of steps with the states outside.",
+    ),
+    click.option(
+        "--controls",
+        type=click.Choice(["optional", "required", "fixed"]),
+        default="optional",
+        show_default=True,
+        help="How the file takes steps and seed: optional or required inputs, or constants.",
+    ),
+)
+
+data_form = together(
+    click.option("--scale", type=float, metavar="S", help="Factor on the stored values.  [default: guessed]"),
+    click.option("--mean", type=NUMBERS, metavar="M,...", help="Subtracted from the scaled values."),
+    click.option("--std", type=NUMBERS, metavar="S,...", help="Divides what remains."),
+    click.option(
+        "--layout",
+        type=click.Choice(["NCHW", "NHWC"], case_sensitive=False),
+        help="Order of the stored axes.  [default: guessed]",
+    ),
+)
+
+threads = click.option("--threads", type=click.IntRange(min=1), help="Threads.  [default: all cores]")
+
+
+def conversion_options(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a command as arguments of `snnc.convert`: what is None keeps its default."""
+    chosen = {name: value for name, value in arguments.items() if value is not None}
+    if "v_init" in chosen:
+        chosen["v_init"] = float(chosen["v_init"])
+    return chosen
+
+
+def load_data(
+    console: Console, spec: str, dims: tuple[int | None, ...], form: dict[str, Any], *, samples: int | None = None
+) -> DataSet:
+    """Read DATA for a network with this input shape, and say what was guessed.
+
+    With `samples`, that many of them, spread evenly (data may be sorted by class).
+    """
+    import numpy as np
+
+    from snnc import data
+
+    loaded = data.load(spec, dims, **form)
+    if samples is not None and samples < len(loaded):
+        loaded = loaded.select(np.linspace(0, len(loaded) - 1, samples).round().astype(np.int64))
+    notes = f": {'; '.join(loaded.notes)}" if loaded.notes else ""
+    count = f"{len(loaded):,} sample{'s' if len(loaded) != 1 else ''}"
+    console.note(f"data: {loaded.name}, {count}{notes}")
+    return loaded

@@ -1,0 +1,115 @@
+"""`snnc run`: outputs of a converted network for some inputs."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snnc.cli import options
+from snnc.cli.console import Console
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from snnc.files import ConvertedFile
+
+_MOST_PRINTED = 10
+
+
+@click.command(short_help="Run a converted network on some inputs.")
+@click.argument("net", type=options.EXISTING, metavar="NET.snn.onnx")
+@click.option("--input", "source", required=True, metavar="X.npy", help="Inputs [N, ...]; other DATA works too.")
+@click.option("--steps", type=int, metavar="T", help="Number of steps.  [default: that of the file]")
+@click.option("--seed", type=int, help="Seed of the input spikes.  [default: that of the file]")
+@click.option(
+    "-o",
+    "--output",
+    type=options.OUTPUT,
+    metavar="Y.npy",
+    help="Write the first output; to a .npz all outputs and spike counts.  [default: print]",
+)
+@options.data_form
+@options.threads
+@options.verbosity
+@click.pass_obj
+def run(
+    console: Console,
+    net: str,
+    source: str,
+    steps: int | None,
+    seed: int | None,
+    output: str | None,
+    threads: int | None,
+    **form: Any,
+) -> None:
+    """Run NET.snn.onnx on the inputs in X.npy, and print the classes or write the outputs.
+
+    \b
+    snnc run net.snn.onnx --input x.npy --steps 64 -o y.npy
+    """
+    from snnc import api
+    from snnc.files import check_writable, write_atomically
+
+    if output:
+        check_writable(output)
+    file = api.open_converted(net)
+    steps = file.options["steps"] if steps is None else steps
+    file.check_steps(steps)
+    images = options.load_data(console, source, file.input_dims, form).images
+    outputs = simulate(file, images, steps, seed, threads, console)
+    if output is None:
+        console.result(_as_text(next(iter(outputs.values()))))
+        return
+    write_atomically(output, _packed(outputs, archive=output.endswith(".npz")))
+    console.result(f"wrote {output}")
+
+
+def simulate(
+    file: ConvertedFile, images: np.ndarray, steps: int, seed: int | None, threads: int | None, console: Console
+) -> dict[str, np.ndarray]:
+    """Every output of the file by name, the first one first; `spike_totals` and `synaptic_operations` last."""
+    from snnc.runtime.session import SpikingSession
+    from snnc.stream import StreamRunner
+
+    seed = file.options["seed"] if seed is None else seed
+    if file.options["schedule"] == "loop" and file.options["controls"] != "fixed":
+        session = SpikingSession(file.model.SerializeToString(), threads=threads)
+        result = session.run(
+            images, steps, seed=seed, progress=lambda done, every: console.progress("running", done / every)
+        )
+        totals, operations, outputs = result.spike_totals, result.synaptic_operations, result.outputs
+    else:
+        for last in StreamRunner(file.block, threads=threads).run(images, [steps], seed=seed):
+            console.progress("running", last.step / steps)
+        totals, operations, outputs = last.spike_totals, last.synaptic_operations, last.outputs
+    return {**outputs, "spike_totals": totals, "synaptic_operations": operations}
+
+
+def _packed(outputs: dict[str, np.ndarray], *, archive: bool) -> bytes:
+    import numpy as np
+
+    buffer = io.BytesIO()
+    if archive:
+        np.savez(buffer, **outputs)  # type: ignore[arg-type]  # numpy 2 takes a flag among the arrays' names
+    else:
+        np.save(buffer, next(iter(outputs.values())))
+    return buffer.getvalue()
+
+
+def _as_text(output: np.ndarray) -> str:
+    """One line for each sample: its class and score, or its values."""
+    from snnc.curves import predictions
+
+    classes = predictions(output)
+    lines = []
+    for index, values in enumerate(output.reshape(len(output), -1)):
+        if classes is None:
+            shown = " ".join(f"{value:.5g}" for value in values[:_MOST_PRINTED])
+            lines.append(f"{index}: {shown}{' ...' if len(values) > _MOST_PRINTED else ''}")
+        elif len(values) == 1:
+            lines.append(f"{index}: class {classes[index]}")
+        else:
+            lines.append(f"{index}: class {classes[index]} ({values[classes[index]]:.5g})")
+    return "\n".join(lines)

@@ -1,0 +1,165 @@
+"""`snnc sweep`: convert with several resets and alphas, and compare the results."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snnc.cli import options
+from snnc.cli.console import Console
+from snnc.cli.convert import load_for
+
+if TYPE_CHECKING:
+    import onnx
+
+    from snnc.curves import Curve
+    from snnc.data import DataSet
+
+# Of the time of a cell, roughly: calibration simulates hundreds of samples too.
+_CONVERSION_SHARE = 0.5
+
+
+@click.command(short_help="Convert and measure for several resets and alphas.")
+@click.argument("net", type=options.EXISTING, metavar="NET.onnx")
+@click.option("--calib", required=True, metavar="DATA", help="Data for the thresholds.")
+@click.option("--data", "data", required=True, metavar="DATA", help="Samples with labels.")
+@click.option(
+    "--reset", "resets", type=options.WORDS, default="soft", show_default=True, metavar="R,...", help="soft, hard."
+)
+@click.option(
+    "--alpha", "alphas", type=options.NUMBERS, default="1", show_default=True, metavar="A,...", help="Factors."
+)
+@click.option(
+    "--steps",
+    "cuts",
+    type=options.INTEGERS,
+    default="1,2,4,8,16,32,64,128,256",
+    show_default=True,
+    metavar="T,...",
+    help="Numbers of steps.",
+)
+@options.calibration
+@options.strictness
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the input spikes.")
+@click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
+@options.data_form
+@click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
+@click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw accuracy and spike rate against steps.")
+@options.threads
+@options.verbosity
+@click.pass_obj
+def sweep(
+    console: Console,
+    net: str,
+    calib: str,
+    data: str,
+    resets: list[str],
+    alphas: list[float],
+    cuts: list[int],
+    samples: int | None,
+    scale: float | None,
+    mean: list[float] | None,
+    std: list[float] | None,
+    layout: str | None,
+    json_file: str | None,
+    plot: str | None,
+    threads: int | None,
+    **arguments: Any,
+) -> None:
+    """Convert NET.onnx with every reset and alpha, and measure each conversion on DATA.
+
+    \b
+    snnc sweep net.onnx --calib mnist.npz:train --data mnist.npz:test \\
+         --reset soft,hard --alpha 1,0.8,0.6 --plot sweep.png
+    """
+    from snnc import api, plot as plots
+    from snnc.ann import load_model
+    from snnc.files import check_writable
+    from snnc.report import write_json
+
+    chosen = {**options.conversion_options(arguments), "steps": max(cuts)}
+    cells = [{"reset": reset, "alpha": alpha} for reset, alpha in itertools.product(resets, alphas)]
+    for cell in cells:
+        api.make_options(**chosen, **cell)
+    for path in (json_file, plot):
+        if path:
+            check_writable(path)
+    if plot:
+        plots.require_matplotlib()
+    ann = load_model(net)
+    form = {"scale": scale, "mean": mean, "std": std, "layout": layout}
+    calibration = load_for(console, ann, calib, form, chosen)
+    dataset = options.load_data(console, data, api.input_dims(ann), form, samples=samples)
+    curves: dict[str, Curve] = {}
+    for index, cell in enumerate(cells):
+        label = cell_label(**cell)
+        progress = _Part(console, label, index, len(cells))
+        curves[label] = measure_cell(ann, calibration, dataset, cuts, threads, progress, {**chosen, **cell})
+    print_sweep(console, curves)
+    if json_file:
+        document = [{**cell, "curve": curve.to_json()} for cell, curve in zip(cells, curves.values(), strict=True)]
+        write_json(json_file, {"model": net, "calib": calib, "data": data, "options": chosen, "cells": document})
+        console.result(f"wrote {json_file}")
+    if plot:
+        plots.plot_curves({label: [curve] for label, curve in curves.items()}, plot, title=Path(net).name)
+        console.result(f"wrote {plot}")
+
+
+def cell_label(reset: str, alpha: float) -> str:
+    """`soft α=0.6`."""
+    return f"{reset} α={alpha:g}"
+
+
+class _Part:
+    """Progress of one cell as a part of the progress of all."""
+
+    def __init__(self, console: Console, label: str, index: int, cells: int) -> None:
+        self.console, self.label, self.index, self.cells = console, label, index, cells
+
+    def __call__(self, stage: str, share: float) -> None:
+        self.console.progress(f"{self.label}: {stage}", (self.index + share) / self.cells)
+
+
+def measure_cell(
+    ann: onnx.ModelProto,
+    calibration: DataSet,
+    dataset: DataSet,
+    cuts: list[int],
+    threads: int | None,
+    progress: _Part,
+    arguments: dict[str, Any],
+) -> Curve:
+    """Convert with these options, and measure."""
+    from snnc import api
+
+    model = api.convert(
+        ann,
+        calib=calibration,
+        progress=lambda stage, share: progress("converting", _CONVERSION_SHARE * share * ("calib" in stage)),
+        **arguments,
+    )
+    return api.evaluate(
+        model,
+        dataset,
+        ann=ann,
+        steps=cuts,
+        threads=threads,
+        progress=lambda share: progress("measuring", _CONVERSION_SHARE + (1 - _CONVERSION_SHARE) * share),
+    )
+
+
+def print_sweep(console: Console, curves: dict[str, Curve]) -> None:
+    """Accuracy (or agreement, without labels) and spike rate of every cell."""
+    from snnc.report import percent, sweep_table
+
+    first = next(iter(curves.values()))
+    labelled = first.points[0].accuracy is not None
+    console.result("accuracy %" if labelled else "agreement with the ANN %")
+    console.result(sweep_table(curves, "accuracy" if labelled else "agreement"))
+    if first.ann_accuracy is not None:
+        console.result(f"ANN: {percent(first.ann_accuracy)}")
+    console.result("\nspike rate R %")
+    console.result(sweep_table(curves, "spike_rate"))
