@@ -83,7 +83,13 @@ class _Layers:
             limit = min(limit, EXACT_FLOAT32 / BLOCK_STEPS)
         rounded = round_tree(target.inputs[0], self.weights[target.name], self.scales, limit)
         if rounded is None:
-            fail("SNN406", f"no grid keeps its sums below {limit:.0f}", node=target.name, op=target.op)
+            fail(
+                "SNN406",
+                f"no integer grid keeps its sums below {limit:.0f}: its weights are too large, or too many layers "
+                "follow each other without a Relu",
+                node=target.name,
+                op=target.op,
+            )
         write_weights(list(tree(target.inputs[0])), rounded)
         self.rounded[target.name] = rounded
         return rounded

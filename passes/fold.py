@@ -3,7 +3,7 @@
 Takes and gives level SOURCE. Values are unchanged:
 
 1. a subgraph of constants becomes a constant (onnx-graphsurgeon computes it with onnxruntime);
-2. `Identity`, `Dropout` (not in training mode), and `Cast` from float32 to float32 are bypassed;
+2. `Identity`, `Sum` of one, `Dropout` (not in training mode), and `Cast` from float32 to float32 are bypassed;
 3. nodes that no output depends on are removed.
 
 Left alone: `Dropout` with a constant `training_mode` of true, which `validate` reports.
@@ -33,7 +33,7 @@ def run(conversion: Conversion) -> None:
 
 
 def _does_nothing(node: gs.Node) -> bool:
-    if node.op == "Identity":
+    if node.op == "Identity" or (node.op == "Sum" and len(node.inputs) == 1):
         return True
     if node.op == "Dropout":
         training = constant(node, 2)

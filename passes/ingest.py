@@ -23,7 +23,14 @@ from snnc.diagnostics import fail
 from snnc.ops import DOMAIN
 
 OLDEST_OPSET = 7
-RESERVED = ("steps", "seed", "first_sample", "spike_totals", "synaptic_operations")
+RESERVED = ("steps", "seed", "first_sample", "spike_totals", "synaptic_operations", "count", "first_step", "elapsed")
+# Names that snnc.block, snnc.decode and snnc.schedules give to tensors of their own.
+_OWN_PREFIXES = (
+    *("schedule/", "initial/", "final/", "v/", "v_next/", "decode/", "weight/", "bias/", "threshold/", "fanout/"),
+    *("shape/", "axes/", "window/", "multiplicity/", "totals/", "operations/", "spike_totals/"),
+    "synaptic_operations/",
+)
+_OWN_SUFFIXES = ("/plus", "/minus", "/steps", "/sums", "/integer", "/column", "/spikes", "/current", "/decoded")
 _PROBE_BATCH = 3
 
 
@@ -86,10 +93,12 @@ def _check_interface(conversion: Conversion, model: onnx.ModelProto) -> None:
     if tensor_type.elem_type != onnx.TensorProto.FLOAT:
         dtype = onnx.TensorProto.DataType.Name(tensor_type.elem_type)
         conversion.diagnostics.report("SNN105", f"the input is {dtype}, must be FLOAT", **place)
+    if len(dims) > 0 and dims[0].HasField("dim_value") and dims[0].dim_value < 1:
+        conversion.diagnostics.report("SNN105", "the batch axis has size 0", **place)
     if len(dims) < 2 or any(dim.dim_value < 1 for dim in dims[1:]):
         conversion.diagnostics.report("SNN105", "sizes after the batch axis must be static", **place)
     for value in [*inputs, *model.graph.output]:
-        if value.name in RESERVED:
+        if value.name in RESERVED or value.name.startswith(_OWN_PREFIXES):
             conversion.diagnostics.report("SNN106", f"the name {value.name!r} is reserved")
 
 
@@ -156,7 +165,21 @@ def _import(
             free = bool(shape) and shape[0] == batch
             tensor.shape = [batch_symbol, *shape[1:]] if free else list(shape)
             tensor.dtype = dtype
+    _rename_inner_tensors(graph)
     return graph
+
+
+def _rename_inner_tensors(graph: gs.Graph) -> None:
+    """Get the names out of the way that the emitted file uses itself."""
+    interface = {tensor.name for tensor in (*graph.inputs, *graph.outputs)}
+    tensors = graph.tensors()
+    for name, tensor in tensors.items():
+        ours = name in RESERVED or name.startswith(_OWN_PREFIXES) or name.endswith(_OWN_SUFFIXES)
+        if ours and name not in interface:
+            renamed = "ann_" + name.replace("/", "_")
+            while renamed in tensors:
+                renamed += "_"
+            tensor.name = renamed
 
 
 PASS = Pass("ingest", Level.SOURCE, Level.SOURCE, run)

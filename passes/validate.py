@@ -14,8 +14,10 @@ import onnx_graphsurgeon as gs
 
 from snnc.conversion import Conversion, Level, Pass
 from snnc.diagnostics import DiagnosticError, sort_by_node_order
-from snnc.graph import LINEAR, SHAPE_OPS, TAIL, activation_inputs, constant, describe, reaches
+from snnc.graph import SHAPE_OPS, TAIL, activation_inputs, constant, describe, reaches
 
+MOST_PATHS = 64
+MOST_DEPTH = 256
 _ACCEPTED = {"Conv", "Gemm", "AveragePool", "Add", "Relu", *SHAPE_OPS}
 # (rule, message, hint or "" for the rule's own)
 Finding = tuple[str, str, str]
@@ -23,7 +25,8 @@ Finding = tuple[str, str, str]
 
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
-    before_layers = reaches(graph, ("Relu", "Conv", "Gemm"))
+    before_layers = reaches(graph, ("Relu", "Conv", "Gemm", "AveragePool", "Add"))
+    _report_linear_mazes(conversion)
     for node in graph.nodes:
         for rule, message, hint in _findings(conversion, node, in_tail=node.name not in before_layers):
             name, op = node.name, node.op
@@ -39,6 +42,28 @@ def run(conversion: Conversion) -> None:
     errors = conversion.diagnostics.errors
     if errors:
         raise DiagnosticError(sort_by_node_order(errors, [node.name for node in conversion.ann.graph.node]))
+
+
+def _report_linear_mazes(conversion: Conversion) -> None:
+    """Bound what a single neuron sums: every path of linear operators to it becomes a synapse of its own."""
+    paths: dict[str, int] = {}
+    depths: dict[str, int] = {}
+    for node in conversion.graph.nodes:
+        operands = [tensor.name for tensor in activation_inputs(node)]
+        linear = node.op not in ("Relu", *TAIL)
+        count = sum(paths.get(name, 1) for name in operands) if linear else 1
+        depth = 1 + max((depths.get(name, 0) for name in operands), default=0) if linear else 0
+        for tensor in node.outputs:
+            paths[tensor.name], depths[tensor.name] = max(1, count), depth
+        if count > MOST_PATHS or depth > MOST_DEPTH:
+            conversion.diagnostics.report(
+                "SNN207",
+                f"{count} linear branches, {depth} operators deep, meet in it without a Relu between",
+                node=node.name,
+                op=node.op,
+                hint="put a Relu between the junctions",
+            )
+            return
 
 
 def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[Finding]:
@@ -93,6 +118,8 @@ def _layer(conversion: Conversion, node: gs.Node) -> Iterator[Finding]:
     finite = np.isfinite(weight).all() and (bias is None or np.isfinite(bias).all())
     if not finite or not weight.any():
         yield "SNN208", "its weights are all zero" if finite else "it has weights that are not finite", ""
+    if node.op == "Gemm" and bias is not None and bias.ndim != 1:
+        yield "SNN207", "an addend per sample is not supported", ""
     if bias is not None and conversion.options.bias == "reject":
         yield "SNN201", f"it adds a bias (largest magnitude {np.abs(bias).max():.3g})", ""
 
@@ -119,9 +146,9 @@ def _tail(conversion: Conversion, node: gs.Node) -> Iterator[Finding]:
     over_last_axis = node.attrs.get("axis", 1) in (rank - 1, -1)
     if node.op in ("Softmax", "LogSoftmax") and opset < 13 and rank > 2 and not over_last_axis:
         yield "SNN207", "softmax over several axes at once (before opset 13)", "export with opset 13 or newer"
-    for consumer in node.outputs[0].outputs:
-        if (consumer.op in LINEAR and consumer.op not in SHAPE_OPS) or consumer.op == "AveragePool":
-            yield "SNN204", f"{consumer.op} {consumer.name!r} follows it", ""
+    default_axis = {"ArgMax": 0, "Sigmoid": 1}.get(node.op, 1 if opset < 13 else -1)
+    if rank == 0 or node.attrs.get("axis", default_axis) % rank == 0:
+        yield "SNN207", "it works across the samples of a batch", "give it the axis of the classes"
 
 
 _RULES: dict[str, Callable[[Conversion, gs.Node], Iterator[Finding]]] = {

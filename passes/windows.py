@@ -21,6 +21,8 @@ def run(conversion: Conversion) -> None:
     for node in conversion.graph.nodes:
         if not node.inputs or not isinstance(node.inputs[0], gs.Variable) or not node.inputs[0].shape:
             continue
+        if node.op == "Conv" and len(node.inputs) > 2 and node.inputs[2].is_empty():
+            node.inputs = node.inputs[:2]  # an omitted bias
         if node.op == "GlobalAveragePool":
             node.op = "AveragePool"
             node.attrs = {"kernel_shape": list(sample_shape(node.inputs[0])[1:])}

@@ -20,7 +20,7 @@ def load_model(path: str | PathLike[str]) -> onnx.ModelProto:
         size = path.stat().st_size
         if size == 0:
             fail("SNN101", f"{path} is empty")
-        model = onnx.load(str(path), load_external_data=False)
+        model = onnx.load(str(path), format="protobuf", load_external_data=False)
     except OSError as error:
         fail("SNN101", f"{path}: {error.strerror or error}")
     except (DecodeError, ValueError, TypeError):
@@ -38,7 +38,11 @@ def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
             continue
         entries = {entry.key: entry.value for entry in tensor.external_data}
         data = path.parent / entries.get("location", "")
-        needed = int(entries.get("offset", 0)) + int(entries.get("length", 0))
+        try:
+            needed = int(entries.get("offset", 0)) + int(entries.get("length", 0))
+        except ValueError:
+            diagnostics.report("SNN104", "its offset or length is not a number", node=tensor.name, op="initializer")
+            continue
         if not data.is_file():
             diagnostics.report("SNN104", f"{data.name!r} is not beside the model", node=tensor.name, op="initializer")
         elif data.stat().st_size < needed:
@@ -65,11 +69,19 @@ class Ann:
         self._input = self.session.get_inputs()[0]
         self._outputs = [value.name for value in self.session.get_outputs()]
         batch = self._input.shape[0]
-        self._batch = batch if isinstance(batch, int) else None
+        self._batch: int | None = batch if isinstance(batch, int) else None
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Every output by name, for `images` `[N, ...]` float32."""
-        size = self._batch or 64
+        try:
+            return self._run_in_batches(images, self._batch or 64)
+        except Exception:
+            if self._batch is not None or len(images) < 2:
+                raise
+            self._batch = 1  # the axis is declared free, but something inside is made for one sample
+            return self._run_in_batches(images, 1)
+
+    def _run_in_batches(self, images: np.ndarray, size: int) -> dict[str, np.ndarray]:
         parts = []
         for start in range(0, len(images), size):
             batch = images[start : start + size]

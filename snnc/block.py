@@ -68,7 +68,7 @@ class Builder:
 
     def node(self, op: str, inputs: Sequence[str], output: str, domain: str = "", **attrs: Any) -> str:
         """Append a node with one output."""
-        self.nodes.append(helper.make_node(op, list(inputs), [output], name=output, domain=domain, **attrs))
+        self.nodes.append(helper.make_node(op, list(inputs), [output], name=f"node/{output}", domain=domain, **attrs))
         return output
 
     def constant(self, name: str, value: np.ndarray) -> str:
@@ -133,7 +133,7 @@ class Builder:
                 continue
             names = [f"totals/{source.name}/{tag}", f"operations/{source.name}/{tag}"]
             self.nodes.append(
-                helper.make_node("SpikeTotals", [words, fanout_name], names, name=names[0], domain=DOMAIN)
+                helper.make_node("SpikeTotals", [words, fanout_name], names, name=f"node/{names[0]}", domain=DOMAIN)
             )
             columns.append(names)
         results = []

@@ -15,6 +15,9 @@ import onnx_graphsurgeon as gs
 from snnc.data import DataSet
 from snnc.diagnostics import Diagnostics, fail
 
+# Beyond this many steps a layer's weights would keep fewer than five bits in 32-bit potentials.
+LARGEST_MAX_STEPS = 2**25
+
 
 class Level(IntEnum):
     """Legality of the graph, from the ANN as loaded to the file as written (docs/architecture.md)."""
@@ -67,6 +70,8 @@ class Options:
         for name in ("calib_samples", "calib_steps", "steps", "max_steps"):
             if getattr(self, name) < 1:
                 fail("SNN405", f"{name} is {getattr(self, name)}, must be at least 1")
+        if self.max_steps > LARGEST_MAX_STEPS:
+            fail("SNN405", f"max_steps is {self.max_steps}, must be at most {LARGEST_MAX_STEPS}")
         for name in ("steps", "calib_steps"):
             if getattr(self, name) > self.max_steps:
                 fail("SNN404", f"{name} is {getattr(self, name)}, larger than max_steps {self.max_steps}")

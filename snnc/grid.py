@@ -8,12 +8,14 @@ Along an edge flows an integer tensor n, worth σ·n in ANN units. Rules, top do
     Add                      both operands at σ
     Reshape, Transpose       σ_in = σ
 
-Where a weight stands above another weight, the σ between the two is free: the bits are shared evenly.
+Where k weights stand above each other, the σ between them are free: the bits are shared evenly, the i-th product from
+the input staying below limit^(i/k). Fewer than five bits for a weight are refused.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +25,7 @@ from snnc.graph import WEIGHTED, activation_inputs, constant, is_source, produce
 
 # Powers of two tried for the grid, relative to the input scale of the layer.
 _FINEST, _COARSEST = 60, -60
+_LEAST_BOUND = 2.0**5
 
 
 @dataclass
@@ -68,28 +71,52 @@ def round_tree(
 ) -> Rounded | None:
     """Round the tree under `root` to the finest power-of-two grid whose currents stay below `limit`.
 
-    `source_scales` maps the names of spike tensors to λ. None if not even the coarsest grid fits.
+    `source_scales` maps the names of spike tensors to λ. None if no grid fits.
     """
+    if limit < _LEAST_BOUND:
+        return None
+    inner: dict[str, Rounded] = {}
+    for operand, depth in _weighted_operands(root):
+        found = round_tree(operand, weights, source_scales, limit ** (depth / (depth + 1)))
+        if found is None:
+            return None
+        inner[operand.name] = found
+    rounding = _Rounding(weights, source_scales, inner)
     main_scale = _main_scale(root, source_scales)
-    for exponent in range(_first_guess(root, weights, source_scales, main_scale, limit), _COARSEST, -1):
-        scale = main_scale * 2.0**-exponent
-        rounded = Rounded(scale, main_scale, np.zeros(1), np.zeros(1))
-        rounded.low, rounded.high = _round(root, scale, weights, source_scales, limit, rounded)
+    finest = rounding.at(root, main_scale * 2.0**-_FINEST, main_scale)
+    if finest.bound == 0:
+        return rounding.at(root, main_scale, main_scale)
+    if not math.isfinite(finest.bound):
+        return None
+    guess = math.floor(math.log2(limit) - math.log2(finest.bound)) + _FINEST + 1
+    for exponent in range(min(_FINEST, guess), _COARSEST, -1):
+        rounded = rounding.at(root, main_scale * 2.0**-exponent, main_scale)
         if rounded.bound < limit:
             return rounded
     return None
 
 
-def _first_guess(
-    root: gs.Tensor, weights: TreeWeights, source_scales: dict[str, float], main_scale: float, limit: float
-) -> int:
-    """An exponent that is surely not too coarse, from the bound on a very fine grid."""
-    fine = Rounded(main_scale * 2.0**-_FINEST, main_scale, np.zeros(1), np.zeros(1))
-    fine.low, fine.high = _round(root, fine.scale, weights, source_scales, math.inf, fine)
-    real_bound = fine.bound * 2.0**-_FINEST
-    if real_bound == 0:
+def _weighted_operands(tensor: gs.Tensor) -> Iterator[tuple[gs.Tensor, int]]:
+    """Operands of the lowest weights of a tree that have weights above them, with how many stand above each other."""
+    node = producer(tensor)
+    if is_source(tensor) or node is None:
+        return
+    operands = activation_inputs(node)
+    if node.op not in WEIGHTED:
+        for operand in operands:
+            yield from _weighted_operands(operand)
+        return
+    depth = _weight_depth(operands[0])
+    if depth:
+        yield operands[0], depth
+
+
+def _weight_depth(tensor: gs.Tensor) -> int:
+    node = producer(tensor)
+    if is_source(tensor) or node is None:
         return 0
-    return min(_FINEST, math.ceil(math.log2(limit / real_bound)) + 1)
+    above = max(_weight_depth(operand) for operand in activation_inputs(node))
+    return above + 1 if node.op in WEIGHTED else above
 
 
 def _main_scale(tensor: gs.Tensor, source_scales: dict[str, float]) -> float:
@@ -101,55 +128,55 @@ def _main_scale(tensor: gs.Tensor, source_scales: dict[str, float]) -> float:
     return _main_scale(activation_inputs(node)[0], source_scales) / divisor
 
 
-def _fixed_scale(tensor: gs.Tensor, source_scales: dict[str, float]) -> float | None:
-    """σ of a tensor without a weight above it; None if there is one, which leaves σ free."""
+def _fixed_scale(tensor: gs.Tensor, source_scales: dict[str, float]) -> float:
+    """σ of a tensor without a weight above it."""
     node = producer(tensor)
     if is_source(tensor):
         return source_scales[tensor.name]
     assert node is not None
-    if node.op in WEIGHTED or node.op == "Add":
-        return None
-    scale = _fixed_scale(activation_inputs(node)[0], source_scales)
-    return None if scale is None else scale / node.attrs.get("divisor", 1)
+    return _fixed_scale(activation_inputs(node)[0], source_scales) / node.attrs.get("divisor", 1)
 
 
-def _round(
-    tensor: gs.Tensor,
-    scale: float,
-    weights: TreeWeights,
-    source_scales: dict[str, float],
-    limit: float,
-    result: Rounded,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Round everything above `tensor` so that it is worth `scale`; return its bounds per channel."""
-    node = producer(tensor)
-    if is_source(tensor):
-        return _source_bounds(tensor)
-    assert node is not None
-    operands = activation_inputs(node)
+@dataclass(frozen=True)
+class _Rounding:
+    """Rounds a tree at a given σ. `inner` holds the finished trees above weights, by the name of their root."""
 
-    def descend(operand: gs.Tensor, operand_scale: float) -> tuple[np.ndarray, np.ndarray]:
-        return _round(operand, operand_scale, weights, source_scales, limit, result)
+    weights: TreeWeights
+    source_scales: dict[str, float]
+    inner: dict[str, Rounded]
 
-    if node.op == "Add":
-        (low_a, high_a), (low_b, high_b) = (descend(operand, scale) for operand in operands)
-        return low_a + low_b, high_a + high_b
-    if node.op in WEIGHTED:
-        scale_in = _fixed_scale(operands[0], source_scales)
-        if scale_in is None:
-            inner = round_tree(operands[0], weights, source_scales, math.sqrt(min(limit, 2.0**53)))
-            assert inner is not None
-            result.weights.update(inner.weights)
-            scale_in, low, high = inner.scale, inner.low, inner.high
+    def at(self, root: gs.Tensor, scale: float, main_scale: float) -> Rounded:
+        """The tree under `root`, worth `scale`."""
+        values: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
+        low, high = self._descend(root, scale, values)
+        return Rounded(scale, main_scale, low, high, values)
+
+    def _descend(
+        self, tensor: gs.Tensor, scale: float, values: dict[str, tuple[np.ndarray, np.ndarray | None]]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Round everything above `tensor` so that it is worth `scale`; return its bounds per channel."""
+        node = producer(tensor)
+        if is_source(tensor):
+            return _source_bounds(tensor)
+        assert node is not None
+        operands = activation_inputs(node)
+        if node.op == "Add":
+            (low_a, high_a), (low_b, high_b) = (self._descend(operand, scale, values) for operand in operands)
+            return low_a + low_b, high_a + high_b
+        if node.op not in WEIGHTED:
+            return _through(node, *self._descend(operands[0], scale * node.attrs.get("divisor", 1), values))
+        finished = self.inner.get(operands[0].name)
+        if finished is not None:
+            values.update(finished.weights)
+            scale_in, low, high = finished.scale, finished.low, finished.high
         else:
-            low, high = descend(operands[0], scale_in)
-        weight, bias = weights.values[node.name]
+            scale_in = _fixed_scale(operands[0], self.source_scales)
+            low, high = self._descend(operands[0], scale_in, values)
+        weight, bias = self.weights.values[node.name]
         integer_weight = np.rint(weight.astype(np.float64) * (scale_in / scale))
         integer_bias = None if bias is None else np.rint(bias.astype(np.float64) / scale)
-        result.weights[node.name] = (integer_weight, integer_bias)
+        values[node.name] = (integer_weight, integer_bias)
         return weighted_bounds(node.op, node.attrs.get("group", 1), integer_weight, integer_bias, low, high)
-    low, high = descend(operands[0], scale * node.attrs.get("divisor", 1))
-    return _through(node, low, high)
 
 
 def _source_bounds(tensor: gs.Tensor) -> tuple[np.ndarray, np.ndarray]:

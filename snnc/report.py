@@ -85,10 +85,10 @@ def verify_line(verification: dict[str, Any]) -> str:
         found.append(f"agreement with the ANN {percent(verification['agreement'])}")
     if verification["error"] is not None:
         found.append(f"output error {verification['error']:.3f}")
-    line = f"verified on {samples} {held_back}: {', '.join(found)}\nafter {_steps(steps)}"
+    line = f"verified on {samples} {held_back}, {_steps(steps)}:\n{', '.join(found)}"
     recommended = verification["recommended_steps"]
     if recommended is None:
-        return f"{line}; more than {_steps(4 * steps)} are needed"
+        return f"{line}; not even {_steps(4 * steps)} are enough"
     if recommended < steps:
         return f"{line}; {_steps(recommended)} {'is' if recommended == 1 else 'are'} enough"
     return line if recommended == steps else f"{line}; {_steps(recommended)} are better"
@@ -128,7 +128,7 @@ def curve_notes(curves: Sequence[Curve]) -> str:
     lines = [ann]
     if len(curves) > 1:
         lines.append(f"± is the standard deviation over {len(curves)} seeds.")
-    lines.append("R: spikes per neuron in T steps, over T, without input and output.")
+    lines.append("R (equation 8 of RMP-SNN): spikes per step of 100 neurons, input and output apart.")
     lines.append(ENERGY_NOTE.format(bits=steps.bit_length(), steps=steps))
     if curve.clipped:
         lines.append(f"{curve.clipped:.2%} of the input elements exceed the input scale and were clipped.")

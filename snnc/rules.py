@@ -194,7 +194,7 @@ RULES: dict[str, Rule] = _rules(
     Rule(
         "SNN406",
         "the layer does not fit the integer grid",
-        "lower `--max-steps`",
+        "lower `--max-steps`, put a Relu between linear layers, or merge them",
         "The weights of this layer cannot be rounded to a grid that keeps every sum exact and every membrane\n"
         "potential in 32 bits for max_steps steps.",
     ),

@@ -18,7 +18,7 @@ from snnc.block import Block, State
 from snnc.ops import BLOCK_STEPS, DOMAIN, DOMAIN_VERSION, IR_VERSION, OPSET, functions_used_by
 
 Controls = Literal["optional", "required", "fixed"]
-_LOOP = "time"
+_LOOP = "schedule/loop"
 _TYPES = {"int32": TensorProto.INT32, "int64": TensorProto.INT64}
 _COUNTS = ("spike_totals", "synaptic_operations")
 

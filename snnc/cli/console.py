@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
+import textwrap
 import time
 from types import TracebackType
 from typing import Any
@@ -67,6 +69,8 @@ class Console(logging.Handler):
         if text in self._printed or (self.quiet and diagnostic.severity == "warning"):
             return
         self._printed.add(text)
+        if sys.stderr.isatty():
+            text = _fill(text)
         head, bracket, rest = text.partition("]")
         self.plain(self._coloured(head + bracket, _COLOURS[diagnostic.severity]) + rest)
 
@@ -110,3 +114,13 @@ class Console(logging.Handler):
             return click.style(text, fg=colour, bold=True)
         return text
 
+
+
+def _fill(text: str) -> str:
+    """`text` in lines that fit the terminal; what is continued is indented."""
+    width = shutil.get_terminal_size().columns
+    lines = (
+        textwrap.fill(line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+        for line in text.splitlines()
+    )
+    return "\n".join(lines)

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from snnc.cli import options
+from snnc.cli.cells import CellProgress, cell_label, measure_cell
 from snnc.cli.console import Console
-from snnc.cli.sweep import _Part, cell_label, measure_cell
 
 CELLS: tuple[dict[str, Any], ...] = ({"reset": "soft", "alpha": 0.6}, {"reset": "hard", "alpha": 1.0})
 STEPS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
@@ -39,8 +39,8 @@ def demo(console: Console, plot: str) -> None:
     curves = {}
     for index, cell in enumerate(CELLS):
         label = cell_label(**cell)
-        progress = _Part(console, label, index, len(CELLS))
-        curves[label] = measure_cell(ann, calibration, test, STEPS, None, progress, {**CALIBRATION, **cell})
+        progress = CellProgress(console, label, index, len(CELLS))
+        curves[label] = measure_cell(ann, calibration, test, STEPS, progress, {**CALIBRATION, **cell})
         console.result(f"\n{cell['reset']} reset, alpha {cell['alpha']:g}")
         console.result(curve_table([curves[label]]))
     console.result()

@@ -55,7 +55,8 @@ def evaluate(
     \b
     snnc eval net.snn.onnx --data mnist.npz:test --ann net.onnx --plot net.png
     """
-    from snnc import api, plot as plots
+    from snnc import api
+    from snnc import plot as plots
     from snnc.ann import load_model
     from snnc.files import check_writable
     from snnc.report import curve_notes, curve_table, write_json
@@ -71,10 +72,7 @@ def evaluate(
     opponent = None if ann is None else load_model(ann)
     dataset = options.load_data(console, data, file.input_dims, form, samples=samples)
     seeds = seeds or [file.options["seed"] if seed is None else seed]
-    curves = [
-        curve
-        for curve in measure(console, net, dataset, opponent, seeds, steps=steps, threads=threads)
-    ]
+    curves = measure(console, net, dataset, opponent, seeds, steps=steps, threads=threads)
     console.result(curve_table(curves))
     console.result(curve_notes(curves))
     if json_file:

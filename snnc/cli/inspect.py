@@ -13,8 +13,6 @@ from snnc.cli.console import Console
 if TYPE_CHECKING:
     import onnx
 
-    from snnc.files import ConvertedFile
-
 
 @click.command(short_help="Show what is in a converted file.")
 @click.argument("net", type=options.EXISTING, metavar="NET.snn.onnx")
@@ -28,17 +26,13 @@ def inspect(console: Console, net: str) -> None:
     size = Path(net).stat().st_size
     console.result(f"{net}: format {file.format_version}, written by snnc {file.version}, {_bytes(size)}")
     console.result(f"options      {_wrapped(file.options)}")
-    console.result(f"calibration  {_wrapped(file.calibration)}")
-    for title, values in (("inputs", _inputs(file)), ("outputs", list(file.model.graph.output))):
+    console.result(f"calibration  {_wrapped(_short_hash(file.calibration))}")
+    for title, values in (("inputs", file.model.graph.input), ("outputs", file.model.graph.output)):
         for value in values:
             console.result(f"{title:<12} {_describe(value)}")
             title = ""
     console.result()
     console.result(layer_table(file.layers))
-
-
-def _inputs(file: ConvertedFile) -> list[onnx.ValueInfoProto]:
-    return list(file.model.graph.input)
 
 
 def _describe(value: onnx.ValueInfoProto) -> str:
@@ -54,8 +48,13 @@ def _wrapped(values: dict[str, object]) -> str:
     import textwrap
 
     pairs = [f"{name}={value if value is not None else '-'}" for name, value in values.items()]
-    wrapped = textwrap.wrap("  ".join(pairs), 80 - 13, break_long_words=True, break_on_hyphens=False)
-    return ("\n" + 13 * " ").join(wrapped)
+    wrapped = textwrap.wrap("  ".join(pairs), 80 - 13, break_long_words=False, break_on_hyphens=False)
+    return f"\n{' ' * 13}".join(wrapped)
+
+
+def _short_hash(calibration: dict[str, object]) -> dict[str, object]:
+    digest = calibration.get("sha256")
+    return {**calibration, "sha256": f"{digest[:16]}..."} if isinstance(digest, str) else calibration
 
 
 def _bytes(size: int) -> str:

@@ -9,18 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snnc.cli import options
+from snnc.cli.cells import CellProgress, cell_label, measure_cell
 from snnc.cli.console import Console
 from snnc.cli.convert import load_for
 
 if TYPE_CHECKING:
-    import onnx
-
     from snnc.curves import Curve
-    from snnc.data import DataSet
-
-# Of the time of a cell, roughly: calibration simulates hundreds of samples too.
-_CONVERSION_SHARE = 0.5
-
 
 @click.command(short_help="Convert and measure for several resets and alphas.")
 @click.argument("net", type=options.EXISTING, metavar="NET.onnx")
@@ -75,7 +69,8 @@ def sweep(
     snnc sweep net.onnx --calib mnist.npz:train --data mnist.npz:test \\
          --reset soft,hard --alpha 1,0.8,0.6 --plot sweep.png
     """
-    from snnc import api, plot as plots
+    from snnc import api
+    from snnc import plot as plots
     from snnc.ann import load_model
     from snnc.files import check_writable
     from snnc.report import write_json
@@ -96,8 +91,8 @@ def sweep(
     curves: dict[str, Curve] = {}
     for index, cell in enumerate(cells):
         label = cell_label(**cell)
-        progress = _Part(console, label, index, len(cells))
-        curves[label] = measure_cell(ann, calibration, dataset, cuts, threads, progress, {**chosen, **cell})
+        progress = CellProgress(console, label, index, len(cells))
+        curves[label] = measure_cell(ann, calibration, dataset, cuts, progress, {**chosen, **cell}, threads)
     print_sweep(console, curves)
     if json_file:
         document = [{**cell, "curve": curve.to_json()} for cell, curve in zip(cells, curves.values(), strict=True)]
@@ -106,49 +101,6 @@ def sweep(
     if plot:
         plots.plot_curves({label: [curve] for label, curve in curves.items()}, plot, title=Path(net).name)
         console.result(f"wrote {plot}")
-
-
-def cell_label(reset: str, alpha: float) -> str:
-    """`soft α=0.6`."""
-    return f"{reset} α={alpha:g}"
-
-
-class _Part:
-    """Progress of one cell as a part of the progress of all."""
-
-    def __init__(self, console: Console, label: str, index: int, cells: int) -> None:
-        self.console, self.label, self.index, self.cells = console, label, index, cells
-
-    def __call__(self, stage: str, share: float) -> None:
-        self.console.progress(f"{self.label}: {stage}", (self.index + share) / self.cells)
-
-
-def measure_cell(
-    ann: onnx.ModelProto,
-    calibration: DataSet,
-    dataset: DataSet,
-    cuts: list[int],
-    threads: int | None,
-    progress: _Part,
-    arguments: dict[str, Any],
-) -> Curve:
-    """Convert with these options, and measure."""
-    from snnc import api
-
-    model = api.convert(
-        ann,
-        calib=calibration,
-        progress=lambda stage, share: progress("converting", _CONVERSION_SHARE * share * ("calib" in stage)),
-        **arguments,
-    )
-    return api.evaluate(
-        model,
-        dataset,
-        ann=ann,
-        steps=cuts,
-        threads=threads,
-        progress=lambda share: progress("measuring", _CONVERSION_SHARE + (1 - _CONVERSION_SHARE) * share),
-    )
 
 
 def print_sweep(console: Console, curves: dict[str, Curve]) -> None:

@@ -1,0 +1,55 @@
+"""One cell of a sweep: convert with some options, and measure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from snnc.cli.console import Console
+
+if TYPE_CHECKING:
+    import onnx
+
+    from snnc.curves import Curve
+    from snnc.data import DataSet
+
+
+class CellProgress:
+    """Progress of one cell as a part of the progress of all."""
+
+    def __init__(self, console: Console, label: str, index: int, cells: int) -> None:
+        self.console, self.label, self.index, self.cells = console, label, index, cells
+
+    def __call__(self, stage: str, share: float) -> None:
+        """`share` of this cell is done."""
+        self.console.progress(f"{self.label}: {stage}", (self.index + share) / self.cells)
+
+
+def cell_label(reset: str, alpha: float) -> str:
+    """`soft α=0.6`."""
+    return f"{reset} α={alpha:g}"
+
+
+def measure_cell(
+    ann: onnx.ModelProto,
+    calibration: DataSet,
+    dataset: DataSet,
+    steps: list[int],
+    progress: CellProgress,
+    arguments: dict[str, Any],
+    threads: int | None = None,
+) -> Curve:
+    """Convert `ann` with the options in `arguments`, and measure it on `dataset`.
+
+    The conversion counts as the first half of the work.
+    """
+    from snnc import api
+
+    model = api.convert(ann, calib=calibration, progress=lambda stage, share: progress(stage, 0.0), **arguments)
+    return api.evaluate(
+        model,
+        dataset,
+        ann=ann,
+        steps=steps,
+        threads=threads,
+        progress=lambda share: progress("simulating", 0.5 + share / 2),
+    )

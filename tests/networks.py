@@ -1,0 +1,198 @@
+"""Random small networks of everything that can be converted, as hypothesis strategies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from golden import run_to
+from snnc.block import Block, build_block
+from snnc.conversion import Conversion, Level
+from snnc.data import DataSet
+from snnc.decode import add_decoding
+
+BATCH = "N"
+SAMPLES = 5
+
+
+@dataclass
+class Network:
+    """An ONNX graph under construction. `current` is the tensor at its end, `shape` that of one sample of it."""
+
+    input_shape: tuple[int, ...]
+    rng: np.random.Generator
+    shape: tuple[int, ...] = ()
+    current: str = "x"
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    weights: list[onnx.TensorProto] = field(default_factory=list)
+    outputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.shape = self.input_shape
+
+    def weight(self, *dims: int, mean: float = 0.0) -> str:
+        name = f"w{len(self.weights)}"
+        fan_in = dims[0] if len(dims) == 2 else max(1, int(np.prod(dims[1:])))
+        values = self.rng.normal(mean, 1.0, dims) / np.sqrt(fan_in)
+        self.weights.append(numpy_helper.from_array(values.astype(np.float32), name))
+        return name
+
+    def then(self, op: str, *more: str, shape: tuple[int, ...] | None = None, **attrs: Any) -> str:
+        """Append `op` behind the current tensor; `shape` is that of its output."""
+        output = f"t{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, [self.current, *more], [output], f"{op}_{len(self.nodes)}", **attrs))
+        self.current = output
+        self.shape = self.shape if shape is None else shape
+        return output
+
+    def convolve(
+        self, channels: int, kernel: int, stride: int, pad: int, dilation: int, group: int, bias: bool
+    ) -> bool:
+        """A convolution, the same along all axes; False (and nothing appended) where the kernel does not fit."""
+        planes, *sizes = self.shape
+        reach = (kernel - 1) * dilation + 1
+        if any(size + 2 * pad < reach for size in sizes) or planes % group or channels % group:
+            return False
+        out = [(size + 2 * pad - reach) // stride + 1 for size in sizes]
+        rank = len(sizes)
+        inputs = [self.weight(channels, planes // group, *[kernel] * rank)]
+        if bias:
+            inputs.append(self.weight(channels))
+        self.then(
+            "Conv", *inputs, shape=(channels, *out), strides=[stride] * rank, pads=[pad] * (2 * rank),
+            dilations=[dilation] * rank, group=group,
+        )  # fmt: skip
+        return True
+
+    def average(self, kernel: int, stride: int, pad: int, count_pads: bool) -> None:
+        planes, *sizes = self.shape
+        if pad >= kernel or any(size + 2 * pad < kernel for size in sizes):
+            return
+        rank = len(sizes)
+        out = [(size + 2 * pad - kernel) // stride + 1 for size in sizes]
+        self.then(
+            "AveragePool", shape=(planes, *out), kernel_shape=[kernel] * rank, strides=[stride] * rank,
+            pads=[pad] * (2 * rank), count_include_pad=int(count_pads),
+        )  # fmt: skip
+
+    def residual(self, projection: bool, channels: int, bias: bool) -> None:
+        """A block with a shortcut: identity, or a 1x1 convolution of stride 2."""
+        start, shape = self.current, self.shape
+        if not projection:
+            channels = shape[0]
+        stride = 2 if projection else 1
+        self.convolve(channels, 3, stride, 1, 1, 1, bias)
+        branch, out = self.current, self.shape
+        if projection:
+            self.current, self.shape = start, shape
+            self.convolve(channels, 1, 2, 0, 1, 1, False)
+            start = self.current
+        self.current, self.shape = branch, out
+        self.then("Add", start)
+
+    def flatten(self) -> None:
+        if len(self.shape) > 1:
+            self.then("Flatten", shape=(int(np.prod(self.shape)),))
+
+    def dense(self, outputs: int, bias: bool) -> None:
+        self.flatten()
+        inputs = [self.weight(self.shape[0], outputs)]
+        if bias:
+            inputs.append(self.weight(outputs))
+        self.then("Gemm", *inputs, shape=(outputs,))
+
+    def output(self) -> None:
+        self.outputs[self.current] = self.shape
+
+    def model(self) -> onnx.ModelProto:
+        def info(name: str, shape: tuple[int, ...]) -> onnx.ValueInfoProto:
+            return helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH, *shape])
+
+        graph = helper.make_graph(
+            self.nodes,
+            "random",
+            [info("x", self.input_shape)],
+            [info(name, shape) for name, shape in self.outputs.items()],
+            self.weights,
+        )
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+@st.composite
+def models(draw: st.DrawFn) -> onnx.ModelProto:
+    """A random network of convolutions (1-D to 3-D), pooling, junctions and dense layers with at least one ReLU."""
+    rank = draw(st.sampled_from([1, 2, 2, 2, 3]))
+    largest = {1: 9, 2: 7, 3: 4}[rank]
+    sizes = tuple(draw(st.integers(2, largest)) for _ in range(rank))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    net = Network((draw(st.integers(1, 4)), *sizes), rng)
+    small = st.integers(1, 3)
+    for _ in range(draw(st.integers(1, 3))):
+        kind = draw(st.sampled_from(["conv", "conv", "identity", "projection", "pool", "linear"]))
+        bias = draw(st.booleans())
+        if kind in ("conv", "linear"):
+            net.convolve(
+                draw(st.sampled_from([1, 2, 4])), draw(small), draw(st.integers(1, 2)), draw(st.integers(0, 2)),
+                draw(st.integers(1, 2)), draw(st.sampled_from([1, 1, 2])), bias,
+            )  # fmt: skip
+        elif kind == "pool":
+            net.average(draw(small), draw(small), draw(st.integers(0, 1)), draw(st.booleans()))
+        else:
+            net.residual(kind == "projection", draw(st.integers(1, 4)), bias)
+        if kind != "linear":
+            net.then("Relu")
+    if net.nodes and net.nodes[-1].op_type == "Relu" and draw(st.booleans()):
+        net.output()
+    if draw(st.booleans()):
+        net.then("GlobalAveragePool", shape=(net.shape[0], *[1] * rank))
+    net.dense(draw(st.integers(2, 6)), draw(st.booleans()))
+    net.then("Relu")
+    if draw(st.booleans()):
+        net.dense(3, draw(st.booleans()))
+    net.output()
+    return net.model()
+
+
+def options() -> st.SearchStrategy[dict[str, Any]]:
+    """Options that change what is computed."""
+    return st.fixed_dictionaries(
+        {
+            "reset": st.sampled_from(["soft", "hard"]),
+            "v_init": st.sampled_from([0.0, 0.5]),
+            "alpha": st.sampled_from([1.0, 0.6]),
+            "alpha_when": st.sampled_from(["after", "during"]),
+            "threshold": st.sampled_from(["vmax", "model"]),
+            "seed": st.sampled_from([0, 7, -3, 2**40 + 1]),
+            "max_steps": st.sampled_from([256, 4096]),
+        }
+    )
+
+
+def images_for(model: onnx.ModelProto, samples: int = SAMPLES, seed: int = 0) -> np.ndarray:
+    """Signed images in the input shape of `model`, float32 `[samples, ...]`."""
+    dims = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]]
+    return np.random.default_rng(seed).normal(0.2, 0.7, (samples, *dims)).astype(np.float32)
+
+
+def emit(model: onnx.ModelProto, **choices: Any) -> Conversion:
+    """Convert up to the emitted file, without the verification that ends a conversion."""
+    data = DataSet(images_for(model, 6, seed=1), None, "random")
+    defaults = {"bias": "current", "calib_steps": 30, "steps": 64}
+    return run_to(model, Level.EMITTED, data, **{**defaults, **choices})
+
+
+def block_of(conversion: Conversion) -> Block:
+    """The block of a calibrated graph, with the decoding."""
+    block = build_block(conversion.graph)
+    add_decoding(conversion.graph, block)
+    return block
+
+
+def source_nodes(conversion: Conversion) -> list[Any]:
+    """Encoder and neurons, in the order of the columns of `spike_totals`."""
+    return [node for node in conversion.graph.nodes if node.op in ("SpikeEncode", "RMP", "IF")]

@@ -1,0 +1,111 @@
+"""The passes on the ANN keep its values: after them the graph computes what the ANN computes, up to rounding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+import onnxruntime as ort
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+import golden
+import networks
+from snnc import pipeline
+from snnc.ann import Ann
+from snnc.conversion import Level
+from snnc.diagnostics import DiagnosticError
+
+CASES = sorted((Path(__file__).parent / "cases").glob("*.txt"))
+
+
+def assert_same_values(original: onnx.ModelProto, graph: gs.Graph, samples: int = 4) -> None:
+    """Within 1e-5 of the largest output."""
+    images = networks.images_for(original, samples)
+    expected = Ann(original).run(images)
+    # The pipeline writes pads out, so an older opset reads the graph as a newer one does.
+    rewritten = gs.export_onnx(graph)
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(rewritten.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    values = session.run(list(expected), {session.get_inputs()[0].name: images})
+    for (name, wanted), found in zip(expected.items(), values, strict=True):
+        assert found.shape == wanted.shape
+        assert np.abs(found - wanted).max() <= 1e-5 * max(1e-3, np.abs(wanted).max()), name
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_the_canonical_graph_of_every_case_computes_the_ann(path: Path) -> None:
+    case = golden.read_case(path)
+    try:
+        conversion = golden.run_to(case.model, Level.CANONICAL, **case.options)
+    except DiagnosticError:
+        return  # a case about diagnostics
+    assert_same_values(case.model, conversion.graph)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(model=networks.models())
+def test_the_canonical_graph_of_random_networks_computes_the_ann(model: onnx.ModelProto) -> None:
+    conversion = golden.run_to(model, Level.CANONICAL, bias="current")
+    assert_same_values(model, conversion.graph)
+
+
+POOLS = [
+    {"kernel_shape": [k, k], "strides": [s, s], "pads": pads, "ceil_mode": ceil, "count_include_pad": include}
+    for k, s, pads in [(3, 2, [1, 1, 1, 1]), (2, 3, [0, 0, 1, 1]), (3, 3, [2, 0, 0, 2]), (3, 4, [1, 1, 1, 1]), (2, 2, [0] * 4)]
+    for ceil in (0, 1)
+    for include in (0, 1)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("attrs", POOLS, ids=str)
+def test_pooling_is_a_sum_over_windows_times_an_integer_map(attrs: dict[str, Any]) -> None:
+    """SumPool divided by its divisor, done by hand, is onnxruntime's AveragePool; borders, ceil_mode, pads."""
+    from snnc.reference import sum_pool
+
+    net = networks.Network((2, 6, 7), np.random.default_rng(0))
+    net.then("AveragePool", shape=(2, 0, 0), **attrs)
+    net.then("Relu")
+    net.output()
+    model = net.model()
+    for dim in model.graph.output[0].type.tensor_type.shape.dim:
+        dim.Clear()
+    images = np.abs(networks.images_for(model, 2))
+    expected = next(iter(Ann(model).run(images).values()))
+    conversion = golden.run_to(model, Level.SPIKING)
+    pool = next(node for node in conversion.graph.nodes if node.op == "SumPool")
+    sums = sum_pool(images, pool.attrs["kernel_shape"], pool.attrs["strides"], pool.attrs["pads"])
+    sums = sums[..., : expected.shape[2], : expected.shape[3]]
+    multiplicity = pool.inputs[1].values if len(pool.inputs) > 1 else 1
+    assert np.allclose(sums * multiplicity / pool.attrs["divisor"], expected, rtol=1e-5)
+
+
+def test_every_pass_says_what_it_does() -> None:
+    """`snnc` prints the first line of each pass's contract."""
+    for step in pipeline.PASSES:
+        assert step.summary.endswith((".", "."))
+        assert len(step.summary) < 110
+
+
+def test_levels_follow_each_other() -> None:
+    level = Level.SOURCE
+    for step in pipeline.PASSES:
+        assert step.takes == level
+        assert step.gives in (level, level + 1)
+        level = step.gives
+    assert level == Level.EMITTED
+
+
+def test_the_anns_model_is_not_changed() -> None:
+    model = networks.Network((2, 5, 5), np.random.default_rng(0))
+    model.convolve(2, 3, 1, 1, 1, 1, True)
+    model.then("Relu")
+    model.output()
+    proto = model.model()
+    before = proto.SerializeToString(deterministic=True)
+    networks.emit(proto)
+    assert proto.SerializeToString(deterministic=True) == before
