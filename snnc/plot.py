@@ -24,7 +24,7 @@ _LINES = ("-", (0, (4, 1.5)), ":")
 _GREY = "#666666"
 _MOST_ON_TWO_AXES = 3
 _MOST_RASTER_NEURONS = 2000
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {  # matplotlib's stubs accept the keys in literals only
     "font.size": 10,
     "axes.spines.top": False,
     "axes.grid": True,
@@ -117,7 +117,8 @@ def plot_raster(spikes: np.ndarray, path: str | PathLike[str], *, title: str = "
             step, position = np.nonzero(signs == sign)
             raster.scatter(step + 1, shown[position], s=size**2, marker="s", linewidths=0, color=colour, label=label)
         if signs.min() < 0:
-            figure.legend(*raster.get_legend_handles_labels(), loc="outside lower center", ncols=2, markerscale=6 / size)
+            handles = raster.get_legend_handles_labels()
+            figure.legend(*handles, loc="outside lower center", ncols=2, markerscale=6 / size)
         for axis in (raster.yaxis, share.xaxis):
             axis.set_major_locator(MaxNLocator(integer=True))
         raster.set(ylabel="neuron", ylim=(-0.5, neurons - 0.5))

@@ -122,13 +122,11 @@ def curve_notes(curves: Sequence[Curve]) -> str:
     """The ANN beside the table of `curve_table`, and what its numbers assume."""
     curve = curves[0]
     steps = curve.points[-1].steps
-    ann = f"ANN: {curve.ann_macs:,} MACs/sample, {curve.ann_energy_uj:.3g} µJ"
-    if curve.ann_accuracy is not None:
-        ann = f"ANN: accuracy {percent(curve.ann_accuracy)}, {curve.ann_macs:,} MACs/sample, {curve.ann_energy_uj:.3g} µJ"
-    lines = [ann]
+    accuracy = "" if curve.ann_accuracy is None else f"accuracy {percent(curve.ann_accuracy)}, "
+    lines = [f"ANN: {accuracy}{curve.ann_macs:,} MACs/sample, {curve.ann_energy_uj:.3g} µJ"]
     if len(curves) > 1:
         lines.append(f"± is the standard deviation over {len(curves)} seeds.")
-    lines.append("R (equation 8 of RMP-SNN): spikes per step of 100 neurons, input and output apart.")
+    lines.append("R (RMP-SNN, equation 8): spikes per step of 100 neurons, input and output apart.")
     lines.append(ENERGY_NOTE.format(bits=steps.bit_length(), steps=steps))
     if curve.clipped:
         lines.append(f"{curve.clipped:.2%} of the input elements exceed the input scale and were clipped.")

@@ -114,9 +114,9 @@ def _operand(tensor: gs.Tensor) -> str:
         return str(tensor.name)
     values = np.asarray(tensor.values)
     if values.size <= 8:
-        return f"{values.dtype}{_value(values.tolist())}"
+        return f"{values.dtype} {_value(values.tolist())}"
     numbers = values.astype(np.float64)
-    return f"{values.dtype}{_shape(values.shape)} sum {numbers.sum():.5g} max {np.abs(numbers).max():.5g}"
+    return f"{values.dtype} {_shape(values.shape)} sum {numbers.sum():.5g} max {np.abs(numbers).max():.5g}"
 
 
 def _shape(shape: Any) -> str:

@@ -133,7 +133,7 @@ def models(draw: st.DrawFn) -> onnx.ModelProto:
     net = Network((draw(st.integers(1, 4)), *sizes), rng)
     small = st.integers(1, 3)
     for _ in range(draw(st.integers(1, 3))):
-        kind = draw(st.sampled_from(["conv", "conv", "identity", "projection", "pool", "linear"]))
+        kind = draw(st.sampled_from(["conv", "conv", "identity", "projection", "pool", "pool", "linear"]))
         bias = draw(st.booleans())
         if kind in ("conv", "linear"):
             net.convolve(
@@ -141,7 +141,7 @@ def models(draw: st.DrawFn) -> onnx.ModelProto:
                 draw(st.integers(1, 2)), draw(st.sampled_from([1, 1, 2])), bias,
             )  # fmt: skip
         elif kind == "pool":
-            net.average(draw(small), draw(small), draw(st.integers(0, 1)), draw(st.booleans()))
+            net.average(draw(st.integers(2, 3)), draw(small), draw(st.integers(0, 1)), draw(st.booleans()))
         else:
             net.residual(kind == "projection", draw(st.integers(1, 4)), bias)
         if kind != "linear":

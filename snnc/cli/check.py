@@ -17,7 +17,7 @@ from snnc.cli.console import Console
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON on stdout.")
 @options.verbosity
 @click.pass_context
-def check(ctx: click.Context, net: str, as_json: bool, **arguments: Any) -> None:
+def check(ctx: click.Context, /, net: str, as_json: bool, **arguments: Any) -> None:
     """Report every problem of NET.onnx at once, with rule codes (see `snnc explain`).
 
     Exits with 1 if there is an error. Warnings alone are no error.

@@ -115,7 +115,6 @@ class Console(logging.Handler):
         return text
 
 
-
 def _fill(text: str) -> str:
     """`text` in lines that fit the terminal; what is continued is indented."""
     width = shutil.get_terminal_size().columns

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Convert a trained network into a spiking one.")
 @click.argument("net", type=options.EXISTING, metavar="NET.onnx")
-@click.option("-o", "--output", type=options.OUTPUT, metavar="FILE", show_default="NET.snn.onnx beside NET.onnx")
+@click.option("-o", "--output", type=options.OUTPUT, metavar="FILE", help="[default: NET.snn.onnx beside NET.onnx]")
 @options.neurons
 @click.option("--calib", metavar="DATA", help="Data for the thresholds: a few hundred training samples.")
 @options.calibration
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def convert(
     console: Console,
+    /,
     net: str,
     output: str | None,
     calib: str | None,

@@ -17,7 +17,9 @@ CALIBRATION = {"calib_samples": 256, "calib_steps": 128}
 
 
 @click.command(short_help="Convert a small network for digits and plot the results.")
-@click.option("--plot", type=options.OUTPUT, default="snnc-demo.png", show_default=True, metavar="FILE.png")
+@click.option(
+    "--plot", type=options.OUTPUT, default="snnc-demo.png", show_default=True, metavar="FILE.png", help="The picture."
+)
 @options.verbosity
 @click.pass_obj
 def demo(console: Console, plot: str) -> None:

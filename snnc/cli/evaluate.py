@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 @click.option("--ann", type=options.EXISTING, metavar="NET.onnx", help="The ANN, for its accuracy and the agreement.")
 @click.option(
     "--steps",
-    type=options.INTEGERS,
+    callback=options.INTEGERS,
     metavar="T,...",
     help="Numbers of steps.  [default: 1,2,4,... up to the steps of the file]",
 )
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
 @click.option("--seed", type=int, help="Seed of the input spikes.  [default: that of the file]")
-@click.option("--seeds", type=options.INTEGERS, metavar="S,...", help="Several seeds: mean and standard deviation.")
+@click.option("--seeds", callback=options.INTEGERS, metavar="S,...", help="Several seeds: mean and standard deviation.")
 @options.data_form
 @click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
 @click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw accuracy and spike rate against steps.")
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def evaluate(
     console: Console,
+    /,
     net: str,
     data: str,
     ann: str | None,
@@ -99,19 +100,12 @@ def measure(
     curves = []
     for index, seed in enumerate(seeds):
         stage = "simulating" if len(seeds) == 1 else f"simulating with seed {seed}"
-        curves.append(
-            api.evaluate(
-                net,
-                dataset,
-                ann=ann,
-                steps=steps,
-                seed=seed,
-                threads=threads,
-                progress=lambda share, stage=stage, index=index: console.progress(
-                    stage, (index + share) / len(seeds)
-                ),
-            )
-        )
+
+        def progress(share: float, index: int = index, stage: str = stage) -> None:
+            console.progress(stage, (index + share) / len(seeds))
+
+        curve = api.evaluate(net, dataset, ann=ann, steps=steps, seed=seed, threads=threads, progress=progress)
+        curves.append(curve)
     return curves
 
 

@@ -12,7 +12,7 @@ from snnc.diagnostics import RULES, Rule
 
 
 @click.command(short_help="Explain a rule, or list all rules.")
-@click.argument("code", metavar="RULE", required=False)
+@click.argument("code", metavar="[RULE]", required=False)
 @click.pass_obj
 def explain(console: Console, code: str | None) -> None:
     """Explain RULE (as in SNN203), or list all rules."""

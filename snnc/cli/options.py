@@ -18,26 +18,26 @@ EXISTING = click.Path(dir_okay=False)
 OUTPUT = click.Path(dir_okay=False)
 
 
-class Values(click.ParamType):
-    """A comma-separated list of numbers or words, without repetitions."""
+Callback = Callable[[click.Context, click.Parameter, "str | None"], "list[Any] | None"]
 
-    def __init__(self, kind: type, name: str) -> None:
-        self.kind = kind
-        self.name = name
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
-        """`"1,2,4"` as `[1, 2, 4]`."""
-        if isinstance(value, list):
-            return value
+def _list_of(kind: type, example: str) -> Callback:
+    """Reads a comma-separated list, dropping repetitions."""
+
+    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> list[Any] | None:
+        if value is None:
+            return None
         try:
-            return list(dict.fromkeys(self.kind(part.strip()) for part in value.split(",")))
+            return list(dict.fromkeys(kind(part.strip()) for part in value.split(",")))
         except ValueError:
-            self.fail(f"{value!r} is not a list like {self.name}", param, ctx)
+            raise click.BadParameter(f"{value!r} is not a list like {example}", ctx, param) from None
+
+    return read
 
 
-INTEGERS = Values(int, "1,2,4")
-NUMBERS = Values(float, "0.5,0.25")
-WORDS = Values(str, "a,b")
+INTEGERS = _list_of(int, "1,2,4")
+NUMBERS = _list_of(float, "0.5,0.25")
+WORDS = _list_of(str, "a,b")
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -78,14 +78,12 @@ strictness = together(
     click.option(
         "--bias",
         type=click.Choice(["reject", "current"]),
-        show_default="reject",
-        help="Layers with a bias: refuse them, or add the bias as a constant current.",
+        help="Layers with a bias: refuse them, or add the bias as a constant current.  [default: reject]",
     ),
     click.option(
         "--batchnorm",
         type=click.Choice(["reject", "fold"]),
-        show_default="reject",
-        help="Batch normalization: refuse it, or fold it into the layer in front.",
+        help="Batch normalization: refuse it, or fold it into the layer in front.  [default: reject]",
     ),
     click.option("--relaxed", is_flag=True, help="The same as --bias current --batchnorm fold."),
 )
@@ -114,8 +112,8 @@ calibration = together(
     click.option(
         "--threshold",
         type=click.Choice(["vmax", "model"]),
-        show_default="vmax with --calib, else model",
-        help="Largest weighted input sum on the data, or the largest the weights allow.",
+        help="Largest weighted input sum on the data, or the largest the weights allow.  [default: vmax with --calib, "
+        "else model]",
     ),
     click.option("--calib-samples", type=int, default=512, show_default=True, help="Samples that calibrate."),
     click.option("--calib-steps", type=int, default=256, show_default=True, help="Steps of the calibration."),
@@ -129,8 +127,7 @@ calibration = together(
     click.option(
         "--input-scale",
         type=float,
-        show_default="largest |x| of the data, else 1",
-        help="Input value that fires at every step.",
+        help="Input value that fires at every step.  [default: largest |x| of the data, else 1]",
     ),
     click.option(
         "--max-steps", type=int, default=4096, show_default=True, help="Largest number of steps ever to be run."
@@ -158,11 +155,11 @@ file_form = together(
 
 data_form = together(
     click.option("--scale", type=float, metavar="S", help="Factor on the stored values.  [default: guessed]"),
-    click.option("--mean", type=NUMBERS, metavar="M,...", help="Subtracted from the scaled values."),
-    click.option("--std", type=NUMBERS, metavar="S,...", help="Divides what remains."),
+    click.option("--mean", callback=NUMBERS, metavar="M,...", help="Subtracted from the scaled values."),
+    click.option("--std", callback=NUMBERS, metavar="S,...", help="Divides what remains."),
     click.option(
         "--layout",
-        type=click.Choice(["NCHW", "NHWC"], case_sensitive=False),
+        type=click.Choice(["NCHW", "NHWC"]),
         help="Order of the stored axes.  [default: guessed]",
     ),
 )

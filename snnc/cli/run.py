@@ -36,6 +36,7 @@ _MOST_PRINTED = 10
 @click.pass_obj
 def run(
     console: Console,
+    /,
     net: str,
     source: str,
     steps: int | None,

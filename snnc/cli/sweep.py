@@ -16,20 +16,21 @@ from snnc.cli.convert import load_for
 if TYPE_CHECKING:
     from snnc.curves import Curve
 
+
 @click.command(short_help="Convert and measure for several resets and alphas.")
 @click.argument("net", type=options.EXISTING, metavar="NET.onnx")
 @click.option("--calib", required=True, metavar="DATA", help="Data for the thresholds.")
 @click.option("--data", "data", required=True, metavar="DATA", help="Samples with labels.")
 @click.option(
-    "--reset", "resets", type=options.WORDS, default="soft", show_default=True, metavar="R,...", help="soft, hard."
+    "--reset", "resets", callback=options.WORDS, default="soft", show_default=True, metavar="R,...", help="soft, hard."
 )
 @click.option(
-    "--alpha", "alphas", type=options.NUMBERS, default="1", show_default=True, metavar="A,...", help="Factors."
+    "--alpha", "alphas", callback=options.NUMBERS, default="1", show_default=True, metavar="A,...", help="Factors."
 )
 @click.option(
     "--steps",
     "cuts",
-    type=options.INTEGERS,
+    callback=options.INTEGERS,
     default="1,2,4,8,16,32,64,128,256",
     show_default=True,
     metavar="T,...",
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def sweep(
     console: Console,
+    /,
     net: str,
     calib: str,
     data: str,
@@ -76,7 +78,9 @@ def sweep(
     from snnc.report import write_json
 
     chosen = {**options.conversion_options(arguments), "steps": max(cuts)}
-    cells = [{"reset": reset, "alpha": alpha} for reset, alpha in itertools.product(resets, alphas)]
+    cells: list[dict[str, Any]] = [
+        {"reset": reset, "alpha": alpha} for reset, alpha in itertools.product(resets, alphas)
+    ]
     for cell in cells:
         api.make_options(**chosen, **cell)
     for path in (json_file, plot):

@@ -1,0 +1,49 @@
+# make demo    convert a small network, print and plot the results (snnc-demo.png)
+# make test    all tests            make native-test    those of the operator library alone
+# make lint    ruff and mypy        make clean          remove what was built
+#
+# PYTHON chooses the interpreter (3.10 or newer), VENV the virtual environment.
+
+PYTHON ?= python3
+VENV   ?= .venv
+TORCH  ?= torch==2.13.0
+
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+SOURCES := pyproject.toml setup.py $(wildcard runtime/native/*.hpp runtime/native/*.cpp runtime/native/*.map \
+           runtime/native/*/*.hpp)
+
+.PHONY: demo test lint native-test clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.demo
+	$(BIN)/snnc demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+native-test: $(VENV)/.test
+	$(BIN)/python -m pytest tests/test_native_*.py
+
+# mypy must see passes/ and runtime/ as the packages that they are once installed.
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/python setup.py --quiet build_py --build-lib build/typing
+	cd build/typing && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml -p snnc
+
+clean:
+	rm -rf $(VENV) build dist snnc.egg-info runtime/libsnnc_ops.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	"$(PYTHON)" -c 'import sys; sys.exit("Python 3.10 or newer is needed" if sys.version_info < (3, 10) else 0)'
+	"$(PYTHON)" -m venv $(VENV)
+
+# An editable install leaves the operator library in runtime/. The stamps spare later runs the installation.
+$(VENV)/.demo: $(SOURCES) | $(BIN)/python
+	$(PIP) -e '.[plot]'
+	touch $@
+
+$(VENV)/.test: $(SOURCES) | $(BIN)/python
+	$(PIP) -e '.[plot,test]' '$(TORCH)'
+	touch $@ $(VENV)/.demo

@@ -1,0 +1,139 @@
+"""Rounding to the integer grid, and what spikes are worth on it."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import golden
+import networks
+from snnc.conversion import Level
+from snnc.graph import constant, producer, targets, tree
+from snnc.grid import weighted_bounds
+
+
+@settings(max_examples=100)
+@given(
+    weights=st.lists(st.lists(st.integers(-9, 9), min_size=2, max_size=2), min_size=1, max_size=5),
+    bias=st.none() | st.lists(st.integers(-9, 9), min_size=2, max_size=2),
+    lowest=st.sampled_from([-1, 0]),
+)
+def test_gemm_bounds_are_those_of_all_inputs(
+    weights: list[list[int]], bias: list[int] | None, lowest: int
+) -> None:
+    """Against every input in {lowest, ..., 1}^K; a bias alone and its absence count too, as partial sums."""
+    weight = np.array(weights, float)
+    addend = None if bias is None else np.array(bias, float)
+    inputs = np.array(list(itertools.product(range(lowest, 2), repeat=len(weights))), float)
+    low, high = weighted_bounds("Gemm", 1, weight, addend, np.full(len(weights), lowest), np.ones(len(weights)))
+    sums = inputs @ weight
+    expected_low, expected_high = sums.min(0), sums.max(0)
+    if addend is not None:
+        expected_low, expected_high = expected_low + np.minimum(addend, 0), expected_high + np.maximum(addend, 0)
+    assert np.array_equal(low, np.minimum(expected_low, 0))
+    assert np.array_equal(high, np.maximum(expected_high, 0))
+
+
+@pytest.mark.parametrize("group", [1, 2])
+def test_conv_bounds_see_groups(group: int) -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.integers(-5, 6, (4, 4 // group, 2)).astype(float)
+    low, high = np.array([-1.0, 0, -2, 0]), np.array([1.0, 3, 0, 2])
+    found_low, found_high = weighted_bounds("Conv", group, weight, None, low, high)
+    for output in range(4):
+        first = (output // (4 // group)) * (4 // group)
+        lowest = highest = 0.0
+        for channel, tap in itertools.product(range(4 // group), range(2)):
+            products = weight[output, channel, tap] * np.array([low[first + channel], high[first + channel]])
+            lowest, highest = lowest + min(0, products.min()), highest + max(0, products.max())
+        assert found_low[output] == lowest
+        assert found_high[output] == highest
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@given(model=networks.models(), choices=networks.options())
+def test_a_calibrated_graph_is_on_its_grid(model: object, choices: dict[str, object]) -> None:
+    """Integers everywhere; even thresholds; λ = σ·θ; weights rounded to the nearest."""
+    spiking = golden.run_to(model, Level.SPIKING, bias="current", reset=choices["reset"])  # type: ignore[arg-type]
+    floats = {
+        node.name: constant(node, 1) for target in targets(spiking.graph) for node in tree(target.inputs[0])
+    }
+    conversion = networks.emit(model, **choices)  # type: ignore[arg-type]
+    scale_of = {
+        node.outputs[0].name: node.attrs["scale"] for node in networks.source_nodes(conversion)
+    }
+    for target in targets(conversion.graph):
+        threshold = constant(target, 1) if target.op != "SpikeReadout" else None
+        if threshold is not None:
+            assert threshold.dtype == np.int32
+            assert (threshold > 0).all()
+            assert not (threshold % 2).any()
+        sigma = target.attrs["scale"] / (1.0 if threshold is None else float(threshold))
+        root = producer(target.inputs[0])
+        assert root is not None
+        for node in tree(target.inputs[0]):
+            weight = constant(node, 1)
+            if node.op not in ("Conv", "Gemm", "Scale") or weight is None:
+                continue
+            assert np.array_equal(weight, np.rint(weight))
+            source = node.inputs[0].name
+            if source in scale_of and node is root:
+                original = floats[node.name]
+                assert original is not None
+                error = np.abs(weight - original.astype(float) * scale_of[source] / sigma)
+                assert error.max() <= 0.5 + 1e-6 * np.abs(weight).max()
+
+
+def test_alpha_after_multiplies_every_layer() -> None:
+    """λ_l = α^l·Π V_th (up to the rounding of thresholds): `after` estimates all thresholds with α = 1."""
+    net = networks.Network((4,), np.random.default_rng(1))
+    for _ in range(3):
+        net.dense(5, False)
+        net.then("Relu")
+    net.dense(2, False)
+    net.output()
+    scales = {}
+    for alpha in (1.0, 0.5):
+        conversion = networks.emit(net.model(), alpha=alpha, threshold="vmax", alpha_when="after")
+        scales[alpha] = [node.attrs["scale"] for node in networks.source_nodes(conversion)[1:]]
+    for layer, (whole, half) in enumerate(zip(scales[1.0], scales[0.5], strict=True), start=1):
+        assert half == pytest.approx(0.5**layer * whole, rel=1e-3)
+
+
+def test_model_thresholds_are_the_largest_sum_of_positive_weights() -> None:
+    """Diehl et al. 2015; |w| on the signed input."""
+    net = networks.Network((4,), np.random.default_rng(1))
+    net.dense(3, False)
+    net.then("Relu")
+    net.dense(2, False)
+    net.then("Relu")
+    net.output()
+    first, second = (np.frombuffer(tensor.raw_data, np.float32).reshape(tensor.dims) for tensor in net.weights)
+    conversion = networks.emit(net.model(), threshold="model")
+    layers = [layer for layer in conversion.report.layers if layer.kind == "neuron"]
+    assert layers[0].threshold == pytest.approx(np.abs(first).sum(0).max(), rel=1e-4)
+    assert layers[1].threshold == pytest.approx(np.maximum(second, 0).sum(0).max(), rel=1e-4)
+
+
+def test_vmax_thresholds_are_the_largest_sum_on_the_data() -> None:
+    """Held against the reference simulator: no current of the first layer is larger, and one is as large."""
+    net = networks.Network((4,), np.random.default_rng(1))
+    net.dense(3, False)
+    net.then("Relu")
+    net.output()
+    from snnc.holdback import calibration_split
+    from snnc.data import DataSet
+    from snnc.reference import poisson_spikes
+
+    conversion = networks.emit(net.model(), threshold="vmax", calib_steps=70)
+    images = calibration_split(DataSet(networks.images_for(net.model(), 6, seed=1), None, "random"), 512)[0].images
+    encoder = networks.source_nodes(conversion)[0]
+    spikes = poisson_spikes(images, encoder.attrs["scale"], 0, 0, 0, 70)
+    weight = np.frombuffer(net.weights[0].raw_data, np.float32).reshape(4, 3)
+    largest = float((spikes @ weight).max())
+    assert encoder.attrs["scale"] == np.abs(images).max()
+    assert conversion.report.layers[1].threshold == pytest.approx(largest, rel=1e-4)

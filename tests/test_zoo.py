@@ -1,0 +1,29 @@
+"""Models from public repositories: each converts, or says what keeps it from being converted."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import snnc
+from snnc.diagnostics import DiagnosticError
+
+SHARED = Path(os.environ.get("SNNC_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+MODELS = sorted((SHARED / "zoo").glob("*.onnx"))
+STEPS = 4
+
+
+@pytest.mark.skipif(not MODELS, reason="no zoo: set SNNC_SHARED")
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_zoo(path: Path, record_property: pytest.RecordProperty) -> None:
+    """Relaxed, without data; the conversion ends with its own verification."""
+    try:
+        model = snnc.convert(path, relaxed=True, steps=STEPS)
+    except DiagnosticError as error:
+        assert error.diagnostics
+        record_property("result", " ".join(sorted({found.rule.code for found in error.diagnostics})))
+    else:
+        record_property("result", f"{len(model.report.layers)} layers")
+        assert model.report.verification["steps"] == STEPS
