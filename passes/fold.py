@@ -16,6 +16,7 @@ import logging
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
+import onnxruntime
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from snnc.conversion import Conversion, Level, Pass
@@ -25,9 +26,11 @@ from snnc.graph import constant
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
     G_LOGGER.severity = logging.CRITICAL
+    onnxruntime.set_default_logger_severity(3)  # folding runs sessions of its own, with warnings nobody asked for
     graph.fold_constants()
+    onnxruntime.set_default_logger_severity(2)
     for node in list(graph.nodes):
-        if _does_nothing(node):
+        if node.outputs and _does_nothing(node):  # no outputs: folded into a constant
             _bypass(graph, node)
     graph.cleanup()
 

@@ -33,6 +33,8 @@ def _fold(conversion: Conversion, node: gs.Node) -> None:
     parameters = [constant(node, index) for index in range(1, 5)]
     if layer is None or layer.op not in ("Conv", "Gemm") or len(node.inputs[0].outputs) != 1:
         return
+    if layer.op == "Gemm" and layer.attrs:  # not brought to the plain form; `validate` reports it
+        return
     weight = constant(layer, 1)
     if weight is None or any(value is None for value in parameters) or node.attrs.get("training_mode", 0):
         return

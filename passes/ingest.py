@@ -32,6 +32,7 @@ _OWN_PREFIXES = (
 )
 _OWN_SUFFIXES = ("/plus", "/minus", "/steps", "/sums", "/integer", "/column", "/spikes", "/current", "/decoded")
 _PROBE_BATCH = 3
+_OWN_NODE_SUFFIXES = ("/encode", "/readout", "/identity")
 
 
 def run(conversion: Conversion) -> None:
@@ -40,8 +41,8 @@ def run(conversion: Conversion) -> None:
     conversion.diagnostics.raise_errors()
     try:
         onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
-        fail("SNN103", str(error).strip().splitlines()[0])
+    except Exception as error:  # a ValidationError, or what the checker trips over in a damaged file
+        fail("SNN103", _first_line(error))
     _check_interface(conversion, model)
     conversion.diagnostics.raise_errors()
 
@@ -65,6 +66,8 @@ def _check_opset(conversion: Conversion, model: onnx.ModelProto) -> None:
         conversion.diagnostics.report(
             "SNN102", f"the model has opset {version}; supported are {OLDEST_OPSET} to {newest}"
         )
+    if any(entry.key == "snnc.format_version" for entry in model.metadata_props):
+        fail("SNN405", "this network has been converted already")
     known = {"", "ai.onnx", *(function.domain for function in model.functions)}
     for node in model.graph.node:
         if node.domain == DOMAIN:
@@ -98,7 +101,7 @@ def _check_interface(conversion: Conversion, model: onnx.ModelProto) -> None:
     if len(dims) < 2 or any(dim.dim_value < 1 for dim in dims[1:]):
         conversion.diagnostics.report("SNN105", "sizes after the batch axis must be static", **place)
     for value in [*inputs, *model.graph.output]:
-        if value.name in RESERVED or value.name.startswith(_OWN_PREFIXES):
+        if _is_ours(value.name):
             conversion.diagnostics.report("SNN106", f"the name {value.name!r} is reserved")
 
 
@@ -144,7 +147,7 @@ def _observe_shapes(
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _import(
@@ -154,6 +157,8 @@ def _import(
     names: set[str] = set()
     for index, node in enumerate(graph.nodes):
         base = node.name or f"{node.op}_{index}"
+        if base.endswith(_OWN_NODE_SUFFIXES):
+            base = base.replace("/", "_")
         node.name = base
         while node.name in names:
             node.name = f"{base}_{index}"
@@ -169,13 +174,16 @@ def _import(
     return graph
 
 
+def _is_ours(name: str) -> bool:
+    return name in RESERVED or name.startswith(_OWN_PREFIXES) or name.endswith(_OWN_SUFFIXES)
+
+
 def _rename_inner_tensors(graph: gs.Graph) -> None:
     """Get the names out of the way that the emitted file uses itself."""
     interface = {tensor.name for tensor in (*graph.inputs, *graph.outputs)}
     tensors = graph.tensors()
     for name, tensor in tensors.items():
-        ours = name in RESERVED or name.startswith(_OWN_PREFIXES) or name.endswith(_OWN_SUFFIXES)
-        if ours and name not in interface:
+        if _is_ours(name) and name not in interface:
             renamed = "ann_" + name.replace("/", "_")
             while renamed in tensors:
                 renamed += "_"

@@ -112,38 +112,38 @@ def _encode_input(graph: gs.Graph) -> None:
     pixels = graph.inputs[0]
     spikes = gs.Variable(f"{pixels.name}/spikes", np.float32, pixels.shape)
     for consumer in list(pixels.outputs):
-        for index, tensor in enumerate(consumer.inputs):
-            if tensor is pixels:
-                consumer.inputs[index] = spikes
+        _redirect(consumer, pixels, spikes)
     graph.nodes.insert(0, spiking_node("SpikeEncode", f"{pixels.name}/encode", [pixels], [spikes]))
 
 
 def _read_outputs(graph: gs.Graph, tail: set[str]) -> None:
-    """Put a readout on every tensor that the tail or the outside reads."""
-    outputs = list(graph.outputs)
-    read: dict[str, gs.Variable] = {}
-    for node in list(graph.nodes):
-        if node.name in tail:
-            for index, tensor in enumerate(node.inputs):
-                before = producer(tensor)
-                if isinstance(tensor, gs.Variable) and before is not None and before.name not in tail:
-                    if tensor.name not in read:
-                        decoded = gs.Variable(f"{tensor.name}/decoded", tensor.dtype, tensor.shape)
-                        read[tensor.name] = decoded
-                        _read(graph, tensor, decoded)
-                    node.inputs[index] = read[tensor.name]
-    for position, output in enumerate(outputs):
+    """Put a readout on every tensor that the outside or the tail reads."""
+    for output in graph.outputs:
         before = producer(output)
-        if before is None or before.name in tail or before.op == "SpikeReadout":
+        if before is None or before.name in tail:
             continue
         current = gs.Variable(f"{output.name}/current", output.dtype, output.shape)
         before.outputs[next(i for i, tensor in enumerate(before.outputs) if tensor is output)] = current
         for consumer in list(output.outputs):
-            for index, tensor in enumerate(consumer.inputs):
-                if tensor is output:
-                    consumer.inputs[index] = current
+            if consumer.name not in tail:
+                _redirect(consumer, output, current)
         _read(graph, current, output)
-        graph.outputs[position] = output
+    for node in [node for node in graph.nodes if node.name in tail]:
+        tensor = node.inputs[0]
+        before = producer(tensor)
+        if before is None or before.name in tail or before.op == "SpikeReadout":
+            continue
+        decoded = gs.Variable(f"{tensor.name}/decoded", tensor.dtype, tensor.shape)
+        for consumer in list(tensor.outputs):
+            if consumer.name in tail:
+                _redirect(consumer, tensor, decoded)
+        _read(graph, tensor, decoded)
+
+
+def _redirect(consumer: gs.Node, old: gs.Tensor, new: gs.Tensor) -> None:
+    for index, tensor in enumerate(consumer.inputs):
+        if tensor is old:
+            consumer.inputs[index] = new
 
 
 def _read(graph: gs.Graph, current: gs.Variable, decoded: gs.Variable) -> None:

@@ -41,7 +41,9 @@ def run(conversion: Conversion) -> None:
             conversion.diagnostics.report("SNN207", f"output {output.name!r} does not depend on the input")
     errors = conversion.diagnostics.errors
     if errors:
-        raise DiagnosticError(sort_by_node_order(errors, [node.name for node in conversion.ann.graph.node]))
+        nodes = enumerate(conversion.ann.graph.node)  # those without a name are named by `ingest`
+        order = [node.name or f"{node.op_type}_{index}" for index, node in nodes]
+        raise DiagnosticError(sort_by_node_order(errors, order))
 
 
 def _report_linear_mazes(conversion: Conversion) -> None:
@@ -80,6 +82,8 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
             yield "SNN202", "batch normalization has no spiking counterpart", ""
     elif node.op == "MaxPool":
         yield "SNN203", "a maximum of spikes is not the maximum of what they stand for", ""
+    elif node.op == "MatMul" and len(activation_inputs(node)) == 2:
+        yield "SNN206", "it multiplies two activations", ""
     elif node.op not in _ACCEPTED:
         reason = "it is only accepted at the end of the network" if node.op in TAIL else "it is not supported"
         yield "SNN204", reason, ""

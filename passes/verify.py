@@ -29,14 +29,16 @@ from snnc.stream import StreamRunner, default_cuts
 POOR_AGREEMENT = 0.95
 POOR_ERROR = 0.25
 _RANDOM_SAMPLES = 64
-_REFERENCE_BUDGET = 2e8  # multiply-accumulates; about a second
+_LEAST_SAMPLES = 8
+_BUDGET = 4e11  # multiply-accumulates of the simulation; about ten seconds
+_REFERENCE_BUDGET = 2e8  # and of the reference; about a second
 _SATURATED_SHARE = 0.01
 
 
 def run(conversion: Conversion) -> None:
     assert conversion.emitted is not None
     file = ConvertedFile(conversion.emitted, "the emitted file")
-    images = _images(conversion)
+    images = _images(conversion, count_macs(file.block))
     conversion.progress("verifying", 0.0)
     _check_forms(conversion, file, images[:4])
     steps, seed = conversion.options.steps, conversion.options.seed
@@ -74,11 +76,13 @@ def run(conversion: Conversion) -> None:
     set_metadata(conversion.emitted, "snnc.verification", json.dumps(report["verification"]))
 
 
-def _images(conversion: Conversion) -> np.ndarray:
+def _images(conversion: Conversion, macs: int) -> np.ndarray:
+    """The samples to verify on: fewer for a network that is expensive to simulate."""
     options = conversion.options
+    affordable = max(_LEAST_SAMPLES, int(_BUDGET // (macs * options.steps)))
     if conversion.data is not None:
-        return calibration_split(conversion.data, options.calib_samples)[1].images
-    shape = (_RANDOM_SAMPLES, *conversion.graph.inputs[0].shape[1:])
+        return calibration_split(conversion.data, options.calib_samples)[1].images[:affordable]
+    shape = (min(_RANDOM_SAMPLES, affordable), *conversion.graph.inputs[0].shape[1:])
     scale = conversion.report.calibration["input_scale"]
     uniform = np.random.default_rng(options.seed & 0xFFFF_FFFF).random(shape)
     return np.asarray(uniform * scale, np.float32)
@@ -90,7 +94,7 @@ def _check_forms(conversion: Conversion, file: ConvertedFile, images: np.ndarray
     runner = StreamRunner(file.block)
     if options.schedule == "loop" and options.controls != "fixed":
         steps = min(options.steps, 70)  # more than one block
-        streamed = list(runner.run(images, [3, steps], seed=options.seed))[-1]
+        streamed = list(runner.run(images, [min(3, steps), steps], seed=options.seed))[-1]
         result = SpikingSession(file.model.SerializeToString()).run(images, steps, seed=options.seed)
         same = np.array_equal(result.spike_totals, streamed.spike_totals) and all(
             np.array_equal(result.outputs[name], value, equal_nan=True) for name, value in streamed.outputs.items()
@@ -131,7 +135,7 @@ def _longer_runs(
     conversion: Conversion, file: ConvertedFile, images: np.ndarray, ann_outputs: dict[str, np.ndarray]
 ) -> list[Point]:
     """What twice and four times the steps would give, on a few samples."""
-    options, few = conversion.options, 32
+    options, few = conversion.options, min(32, max(_LEAST_SAMPLES, len(images) // 4))
     cuts = [steps for steps in (2 * options.steps, 4 * options.steps) if steps <= options.max_steps]
     if not cuts:
         return []

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8A800")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _LINES = ("-", (0, (4, 1.5)), ":")
+_SCORES = {
+    "accuracy": "accuracy (%)",
+    "agreement": "agreement with the ANN (%)",
+    "error": "error of the outputs (%)",
+}
 _GREY = "#666666"
 _MOST_ON_TWO_AXES = 3
 _MOST_RASTER_NEURONS = 2000
@@ -50,8 +55,8 @@ def plot_curves(curves: Mapping[str, Sequence[Curve]], path: str | PathLike[str]
     """Accuracy and spike rate against steps, after figure 5 of RMP-SNN (Han et al. 2020).
 
     Up to three networks share one picture, with accuracy on the left axis and spike rate on the right one; more are
-    drawn in two panels. Without labels agreement with the ANN takes the place of accuracy; several seeds of a network
-    give the mean and a band of one standard deviation.
+    drawn in two panels. Without labels agreement with the ANN takes the place of accuracy, without classes the error of
+    the outputs; several seeds of a network give the mean and a band of one standard deviation.
 
     Args:
         curves: label → curves of its seeds, all with the same steps.
@@ -157,8 +162,9 @@ def _looks(labels: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _score_name(curve: Curve) -> str:
-    """What the left axis shows: accuracy; without labels agreement with the ANN."""
-    return "agreement" if curve.points[0].accuracy is None else "accuracy"
+    """What the left axis shows: accuracy; without labels agreement with the ANN; without classes the error."""
+    first = curve.points[0]
+    return next((name for name in ("accuracy", "agreement", "error") if getattr(first, name) is not None), "accuracy")
 
 
 def _draw(axes: Axes, seeds: Sequence[Curve], name: str, factor: float, **look: Any) -> None:
@@ -178,8 +184,11 @@ def _label_axes(left: Axes, right: Axes, curves: Mapping[str, Sequence[Curve]], 
 
     first = next(iter(curves.values()))[0]
     steps = [point.steps for point in first.points]
-    left.set(ylabel="accuracy (%)" if first.points[0].accuracy is not None else "agreement with the ANN (%)")
-    left.set_ylim(0, 102)
+    left.set_ylabel(_SCORES[_score_name(first)])
+    if _score_name(first) == "error":
+        left.set_ylim(bottom=0)
+    else:
+        left.set_ylim(0, 102)
     right.set_ylabel("spike rate R (%)")
     highest = max(point.spike_rate for seeds in curves.values() for curve in seeds for point in curve.points)
     # On shared axes the rates stay in the lower half, out of the way of the accuracies.

@@ -31,6 +31,7 @@ from snnc import pipeline
 from snnc.api import make_options
 from snnc.conversion import Conversion, Level
 from snnc.diagnostics import DiagnosticError
+from snnc.levels import run_pass
 
 HEADER = '<ir_version: 8, opset_import: ["": 18]>\n'
 _SEPARATOR = "# output\n"
@@ -92,7 +93,7 @@ def run_to(ann: onnx.ModelProto, level: Level, data: Any = None, **options: Any)
     for step in pipeline.PASSES:
         if step.takes >= level:
             break
-        pipeline.run_pass(step, conversion)
+        run_pass(step, conversion)
     assert conversion.level == level
     return conversion
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import networks
 import numpy as np
 import onnxruntime as ort
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import networks
 from snnc.conversion import Conversion
 from snnc.graph import constant, targets
 from snnc.grid import integer_bound
@@ -40,7 +40,8 @@ def worst_inputs(conversion: Conversion) -> np.ndarray:
     assert weight is not None
     signs = np.sign(weight.T).astype(np.float32)
     encoder = networks.source_nodes(conversion)[0]
-    return np.concatenate([signs, -signs]) * np.float32(2 * encoder.attrs["scale"])
+    inputs: np.ndarray = np.concatenate([signs, -signs]) * np.float32(2 * encoder.attrs["scale"])
+    return inputs
 
 
 def final_states(conversion: Conversion, images: np.ndarray, steps: int) -> dict[str, np.ndarray]:
@@ -60,9 +61,7 @@ def final_states(conversion: Conversion, images: np.ndarray, steps: int) -> dict
 @pytest.mark.parametrize("choices", [{}, {"reset": "hard"}, {"v_init": 0.5}, {"alpha": 0.01}], ids=str)
 def test_the_worst_input_for_max_steps(max_steps: int, choices: dict[str, Any]) -> None:
     """Membranes equal those of the reference on int64, which raises OverflowError beyond the limits."""
-    conversion = networks.emit(
-        mlp().model(), max_steps=max_steps, steps=1, calib_steps=1, threshold="model", **choices
-    )
+    conversion = networks.emit(mlp().model(), max_steps=max_steps, steps=1, calib_steps=1, threshold="model", **choices)
     images = worst_inputs(conversion)
     simulated = simulate(conversion.graph, images, max_steps)
     states = final_states(conversion, images, max_steps)
@@ -111,7 +110,8 @@ def test_the_grid_is_the_finest(seed: int, exponent: int, max_steps: int) -> Non
         original = np.frombuffer(tensor.raw_data, np.float32).reshape(tensor.dims).astype(np.float64)
         written = constant(layer, 1)
         assert written is not None
-        step = target.attrs["scale"] / (1 if target.op == "SpikeReadout" else float(constant(target, 1)))
+        threshold = constant(target, 1)
+        step = target.attrs["scale"] / (1.0 if threshold is None else float(threshold))
         k = np.log2(source.attrs["scale"] / step)
         assert k == pytest.approx(round(k), abs=1e-6)
         assert np.array_equal(written, np.rint(original * 2.0 ** round(k)))
@@ -152,5 +152,5 @@ def test_the_session_reports_errors_as_onnxruntime_does() -> None:
     assert conversion.emitted is not None
     session = SpikingSession(conversion.emitted.SerializeToString()).session
     assert isinstance(session, ort.InferenceSession)
-    with pytest.raises(Exception, match="(?i)invalid|dimension|rank"):
+    with pytest.raises(Exception, match=r"(?i)invalid|dimension|rank"):
         session.run(None, {"x": np.zeros((1, FEATURES + 1), np.float32)})

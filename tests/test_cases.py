@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import golden
 import pytest
 
-import golden
 from snnc.rules import RULES
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.txt"))

@@ -6,14 +6,14 @@ import itertools
 import json
 from typing import Any
 
+import golden
+import networks
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto
 
-import golden
-import networks
 import snnc
 from snnc.ann import Ann
 from snnc.reference import simulate

@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import networks
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -19,7 +20,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import networks
 from snnc import runtime
 from snnc.conversion import Conversion
 from snnc.reference import Simulation, simulate
@@ -30,14 +30,15 @@ STEPS = [1, 2, 63, 64, 65, 130]
 random_networks = given(model=networks.models(), choices=networks.options())
 
 
-def few(examples: int) -> Any:
+def few(examples: int) -> settings:
     """Settings of a test that converts a network per example."""
     return settings(max_examples=examples, suppress_health_check=[HealthCheck.too_slow])
 
 
 def file_of(conversion: Conversion) -> bytes:
     assert conversion.emitted is not None
-    return conversion.emitted.SerializeToString()
+    content: bytes = conversion.emitted.SerializeToString()
+    return content
 
 
 def assert_same(a: Result, b: Result) -> None:
@@ -110,9 +111,7 @@ def test_batches_threads_and_step_counts(model: onnx.ModelProto, choices: dict[s
     choices=networks.options(),
     cuts=st.lists(st.integers(1, 129), max_size=4, unique=True),
 )
-def test_where_blocks_end_makes_no_difference(
-    model: onnx.ModelProto, choices: dict[str, Any], cuts: list[int]
-) -> None:
+def test_where_blocks_end_makes_no_difference(model: onnx.ModelProto, choices: dict[str, Any], cuts: list[int]) -> None:
     conversion = networks.emit(model, **choices)
     images = networks.images_for(model)
     session = SpikingSession(file_of(conversion))

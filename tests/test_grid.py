@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 
+import golden
+import networks
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import golden
-import networks
 from snnc.conversion import Level
+from snnc.data import DataSet
 from snnc.graph import constant, producer, targets, tree
 from snnc.grid import weighted_bounds
+from snnc.holdback import calibration_split
+from snnc.reference import poisson_spikes
 
 
 @settings(max_examples=100)
@@ -22,9 +25,7 @@ from snnc.grid import weighted_bounds
     bias=st.none() | st.lists(st.integers(-9, 9), min_size=2, max_size=2),
     lowest=st.sampled_from([-1, 0]),
 )
-def test_gemm_bounds_are_those_of_all_inputs(
-    weights: list[list[int]], bias: list[int] | None, lowest: int
-) -> None:
+def test_gemm_bounds_are_those_of_all_inputs(weights: list[list[int]], bias: list[int] | None, lowest: int) -> None:
     """Against every input in {lowest, ..., 1}^K; a bias alone and its absence count too, as partial sums."""
     weight = np.array(weights, float)
     addend = None if bias is None else np.array(bias, float)
@@ -59,13 +60,9 @@ def test_conv_bounds_see_groups(group: int) -> None:
 def test_a_calibrated_graph_is_on_its_grid(model: object, choices: dict[str, object]) -> None:
     """Integers everywhere; even thresholds; λ = σ·θ; weights rounded to the nearest."""
     spiking = golden.run_to(model, Level.SPIKING, bias="current", reset=choices["reset"])  # type: ignore[arg-type]
-    floats = {
-        node.name: constant(node, 1) for target in targets(spiking.graph) for node in tree(target.inputs[0])
-    }
+    floats = {node.name: constant(node, 1) for target in targets(spiking.graph) for node in tree(target.inputs[0])}
     conversion = networks.emit(model, **choices)  # type: ignore[arg-type]
-    scale_of = {
-        node.outputs[0].name: node.attrs["scale"] for node in networks.source_nodes(conversion)
-    }
+    scale_of = {node.outputs[0].name: node.attrs["scale"] for node in networks.source_nodes(conversion)}
     for target in targets(conversion.graph):
         threshold = constant(target, 1) if target.op != "SpikeReadout" else None
         if threshold is not None:
@@ -125,10 +122,6 @@ def test_vmax_thresholds_are_the_largest_sum_on_the_data() -> None:
     net.dense(3, False)
     net.then("Relu")
     net.output()
-    from snnc.holdback import calibration_split
-    from snnc.data import DataSet
-    from snnc.reference import poisson_spikes
-
     conversion = networks.emit(net.model(), threshold="vmax", calib_steps=70)
     images = calibration_split(DataSet(networks.images_for(net.model(), 6, seed=1), None, "random"), 512)[0].images
     encoder = networks.source_nodes(conversion)[0]

@@ -17,13 +17,13 @@ STEPS = 4
 
 @pytest.mark.skipif(not MODELS, reason="no zoo: set SNNC_SHARED")
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
-def test_zoo(path: Path, record_property: pytest.RecordProperty) -> None:
-    """Relaxed, without data; the conversion ends with its own verification."""
+def test_zoo(path: Path) -> None:
+    """Relaxed, without data; the conversion ends with its own verification. `pytest -rP` shows what became of each."""
     try:
         model = snnc.convert(path, relaxed=True, steps=STEPS)
     except DiagnosticError as error:
-        assert error.diagnostics
-        record_property("result", " ".join(sorted({found.rule.code for found in error.diagnostics})))
-    else:
-        record_property("result", f"{len(model.report.layers)} layers")
-        assert model.report.verification["steps"] == STEPS
+        codes = sorted({found.rule.code for found in error.diagnostics})
+        print(f"{path.stem}: refused, {' '.join(codes)}")
+        return
+    print(f"{path.stem}: {len(model.report.layers)} layers, {model.report.verification}")
+    assert model.report.verification["steps"] == STEPS

@@ -10,6 +10,6 @@ def main() -> None:
     try:
         from snnc.cli.app import snnc
 
-        snnc()
+        snnc(prog_name="snnc")
     except KeyboardInterrupt:  # between commands: while Python imports, or after click has gone
         sys.exit(130)

@@ -13,7 +13,7 @@ from snnc.cli.console import Console
 
 CELLS: tuple[dict[str, Any], ...] = ({"reset": "soft", "alpha": 0.6}, {"reset": "hard", "alpha": 1.0})
 STEPS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
-CALIBRATION = {"calib_samples": 256, "calib_steps": 128}
+CALIBRATION = {"calib_samples": 128, "calib_steps": 128, "steps": 64}
 
 
 @click.command(short_help="Convert a small network for digits and plot the results.")

@@ -31,7 +31,10 @@ def explain(console: Console, code: str | None) -> None:
 def page(rule: Rule) -> str:
     """Title, explanation and hint of a rule, in 80 columns."""
     severity = "warning" if rule.warning else "error"
-    paragraphs = [f"{rule.code} ({severity}): {rule.title}", textwrap.fill(" ".join(rule.page.split()), 80)]
+    paragraphs = [
+        textwrap.fill(f"{rule.code} ({severity}): {rule.title}", 80),
+        textwrap.fill(" ".join(rule.page.split()), 80),
+    ]
     if rule.hint:
         hint = textwrap.fill(rule.hint, 80, initial_indent="hint: ", subsequent_indent="      ")
         paragraphs.append(hint)

@@ -82,6 +82,7 @@ def sweep(
         {"reset": reset, "alpha": alpha} for reset, alpha in itertools.product(resets, alphas)
     ]
     for cell in cells:
+        api.make_options(**{**chosen, **cell, "steps": min(cuts)})
         api.make_options(**chosen, **cell)
     for path in (json_file, plot):
         if path:
@@ -108,13 +109,14 @@ def sweep(
 
 
 def print_sweep(console: Console, curves: dict[str, Curve]) -> None:
-    """Accuracy (or agreement, without labels) and spike rate of every cell."""
+    """What is known of every cell (accuracy, else agreement, else the error of the outputs), and its spike rate."""
     from snnc.report import percent, sweep_table
 
     first = next(iter(curves.values()))
-    labelled = first.points[0].accuracy is not None
-    console.result("accuracy %" if labelled else "agreement with the ANN %")
-    console.result(sweep_table(curves, "accuracy" if labelled else "agreement"))
+    titles = {"accuracy": "accuracy", "agreement": "agreement with the ANN", "error": "error of the outputs"}
+    name = next(name for name in titles if getattr(first.points[0], name) is not None)
+    console.result(f"{titles[name]} %")
+    console.result(sweep_table(curves, name))
     if first.ann_accuracy is not None:
         console.result(f"ANN: {percent(first.ann_accuracy)}")
     console.result("\nspike rate R %")

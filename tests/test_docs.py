@@ -1,0 +1,112 @@
+"""What the documents say of the command line is true."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from snnc.cli.app import snnc
+from snnc.data import load
+from snnc.rules import RULES
+
+ROOT = Path(__file__).parent.parent
+CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
+
+
+def sections() -> dict[str, str]:
+    """Text of docs/cli.md by command."""
+    parts = re.split(r"^## snnc (\w+)$", CLI, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def table_options(text: str) -> set[str]:
+    """The options in the first column of a table."""
+    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `-")]
+    return {option for cell in cells for option in OPTION.findall(cell)}
+
+
+def command_options(command: click.Command) -> list[list[str]]:
+    """Spellings of each option."""
+    return [parameter.opts for parameter in command.params if isinstance(parameter, click.Option)]
+
+
+def test_every_command_has_a_section_in_the_order_of_the_help() -> None:
+    assert list(sections()) == list(snnc.commands)
+
+
+@pytest.mark.parametrize("name", snnc.commands)
+def test_options_are_those_of_the_command(name: str) -> None:
+    documented = table_options(sections()[name])
+    real = command_options(snnc.commands[name])
+    for spellings in real:
+        assert documented & set(spellings), f"docs/cli.md does not tell of {spellings}"
+    assert documented <= {option for spellings in real for option in spellings}
+    help_text = CliRunner().invoke(snnc, [name, "--help"]).output
+    assert documented <= set(OPTION.findall(help_text))
+
+
+def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.onnx").write_bytes((ROOT / "snnc" / "demo" / "digits.onnx").read_bytes())
+    for split in ("train", "test"):
+        digits = load(f"digits:{split}", (1, 8, 8))
+        np.savez(f"{split}.npz", x=digits.images[:60], y=digits.labels[:60])
+    np.save("x.npy", digits.images[:5])
+    blocks = re.findall(r"^```sh\n(.*?)^```$", CLI, flags=re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert len(lines) > 8
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        assert program == "snnc"
+        result = CliRunner().invoke(snnc, arguments)
+        assert result.exit_code == 0, f"{line}\n{result.output}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_rules_and_options_in_documents_exist(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    assert set(re.findall(r"\bSNN\d{3}\b", text)) <= set(RULES)
+    known = {
+        name: {option for spellings in command_options(command) for option in spellings} | {"-h", "--help"}
+        for name, command in snnc.commands.items()
+    }
+    for line in re.findall(r"^snnc .*$|`snnc [^`]*`", text, flags=re.MULTILINE):
+        words = line.strip("`").split("#")[0].split()
+        if len(words) > 1 and words[1] in known:
+            used = {word for word in words[2:] if OPTION.fullmatch(word)}
+            assert used <= known[words[1]], line
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]*)[^)]*\)", text):
+        assert not target or (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_hints_name_options_that_exist(code: str) -> None:
+    rule = RULES[code]
+    options = {
+        option for command in snnc.commands.values() for spellings in command_options(command) for option in spellings
+    }
+    # Words in backquotes that begin with a dash are options of snnc.
+    mentioned = re.findall(r"`(--[a-z-]+)", f"{rule.hint} {rule.page}")
+    assert set(mentioned) <= options
+
+
+def test_explain_knows_every_rule() -> None:
+    listed = CliRunner().invoke(snnc, ["explain"]).output
+    for code, rule in RULES.items():
+        assert f"{code}  {rule.title}" in listed
+        page = CliRunner().invoke(snnc, ["explain", code])
+        assert page.exit_code == 0
+        assert page.output.startswith(code)

@@ -1,0 +1,89 @@
+"""Pictures: that they are drawn from all kinds of curves and spikes. How they look is for eyes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snnc.curves import Curve, Point
+from snnc.diagnostics import DiagnosticError
+from snnc.plot import plot_curves, plot_raster
+
+STEPS = (1, 2, 4, 8, 16, 32)
+
+
+def curve(level: float, *, labelled: bool = True, steps: tuple[int, ...] = STEPS, rate: float = 9.0) -> Curve:
+    """Accuracy that rises to `level`."""
+    points = [
+        Point(
+            steps=step,
+            accuracy=level * (1 - 0.5**step) if labelled else None,
+            agreement=level * (1 - 0.6**step),
+            error=1 / step,
+            spike_rate=rate * (1 - 0.7**step),
+            layer_rates={},
+            operations=100.0 * step,
+            energy_uj=0.1 * step,
+        )
+        for step in steps
+    ]
+    return Curve(points, 100, 0, 0.97 if labelled else None, 1000, 0.0)
+
+
+def is_picture(path: Path) -> bool:
+    return path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000
+
+
+@pytest.mark.parametrize("networks", [1, 2, 3, 4, 12])
+def test_several_networks(tmp_path: Path, networks: int) -> None:
+    curves = {f"{reset} α={alpha}": [curve(0.9)] for alpha in range(6) for reset in ("soft", "hard")}
+    chosen = dict(list(curves.items())[:networks])
+    plot_curves(chosen, tmp_path / "plot.png", title="networks")
+    assert is_picture(tmp_path / "plot.png")
+
+
+def test_names_that_are_no_cells(tmp_path: Path) -> None:
+    plot_curves({f"net{index}.snn.onnx": [curve(0.9)] for index in range(5)}, tmp_path / "plot.png")
+    assert is_picture(tmp_path / "plot.png")
+
+
+def test_seeds_labels_and_single_steps(tmp_path: Path) -> None:
+    plot_curves({"seeds": [curve(0.9), curve(0.8), curve(0.85)]}, tmp_path / "seeds.png")
+    plot_curves({"unlabelled": [curve(0.9, labelled=False)]}, tmp_path / "unlabelled.png")
+    plot_curves({"one": [curve(0.9, steps=(64,))]}, tmp_path / "one.png")
+    plot_curves({"silent": [curve(0.1, rate=0.0)]}, tmp_path / "silent.png")
+    assert all(is_picture(tmp_path / f"{name}.png") for name in ("seeds", "unlabelled", "one", "silent"))
+
+
+def test_regression_shows_the_error(tmp_path: Path) -> None:
+    points = [Point(step, None, None, 1 / step, 5.0, {}, 1.0, 1.0) for step in STEPS]
+    plot_curves({"regression": [Curve(points, 10, 0, None, 1000, 0.0)]}, tmp_path / "plot.png")
+    assert is_picture(tmp_path / "plot.png")
+
+
+def test_formats(tmp_path: Path) -> None:
+    plot_curves({"net": [curve(0.9)]}, tmp_path / "plot.svg")
+    assert "<svg" in (tmp_path / "plot.svg").read_text()
+    with pytest.raises(DiagnosticError, match="SNN401"):
+        plot_curves({"net": [curve(0.9)]}, tmp_path / "plot.docx")
+    assert not (tmp_path / "plot.docx").exists()
+
+
+def test_raster(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    plot_raster(rng.random((100, 300)) < 0.1, tmp_path / "spikes.png", title="layer")
+    plot_raster(rng.integers(-1, 2, (20, 5000)).astype(np.int8), tmp_path / "signed.png")
+    plot_raster(np.zeros((5, 3), bool), tmp_path / "silent.png")
+    assert all(is_picture(tmp_path / f"{name}.png") for name in ("spikes", "signed", "silent"))
+    with pytest.raises(ValueError, match="must be"):
+        plot_raster(np.zeros((5, 1, 3)), tmp_path / "shape.png")
+
+
+def test_missing_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(DiagnosticError, match="SNN407") as raised:
+        plot_curves({"net": [curve(0.9)]}, tmp_path / "plot.png")
+    assert "pip install" in str(raised.value)
