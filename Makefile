@@ -29,7 +29,7 @@ native-test: $(VENV)/.test
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/python setup.py --quiet build_py --build-lib build/typing
-	cd build/typing && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml -p snnc
+	mypy="$$(realpath $(BIN)/mypy)" && cd build/typing && "$$mypy" --config-file ../../pyproject.toml -p snnc
 
 clean:
 	rm -rf $(VENV) build dist snnc.egg-info runtime/libsnnc_ops.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -45,5 +45,5 @@ $(VENV)/.demo: $(SOURCES) | $(BIN)/python
 	touch $@
 
 $(VENV)/.test: $(SOURCES) | $(BIN)/python
-	$(PIP) -e '.[plot,test]' '$(TORCH)'
+	$(PIP) -e '.[plot,test]' 'setuptools>=77' '$(TORCH)'
 	touch $@ $(VENV)/.demo

@@ -4,7 +4,8 @@ Takes and gives level SOURCE:
 
 1. `Sum` of two inputs is `Add`; of more, a chain of them;
 2. `Add(Conv(x), c)` or `Add(Gemm(x), c)` with c constant per channel: the layer's bias grows by c, where no other node
-   reads the layer's output. The layer's name is kept; `Conversion.bias_origin` remembers the `Add` for diagnostics;
+   reads the layer's output; also where a `Transpose` stands between the two. The layer's name is kept;
+   `Conversion.bias_origin` remembers the `Add` for diagnostics;
 3. a bias of zeros is no bias.
 
 Left alone, and reported by `validate`: addends that differ within a channel, addends of other operators.
@@ -52,13 +53,17 @@ def _as_additions(graph: gs.Graph, node: gs.Node) -> None:
 
 def _merge_constant(conversion: Conversion, node: gs.Node) -> None:
     for layer_index in (0, 1):
-        addend = constant(node, 1 - layer_index)
-        layer = producer(node.inputs[layer_index])
-        if addend is None or layer is None or layer.op not in ("Conv", "Gemm"):
+        addend, tensor = constant(node, 1 - layer_index), node.inputs[layer_index]
+        layer = producer(tensor)
+        if addend is None or layer is None or addend.ndim > len(tensor.shape or []):
             continue
-        if len(node.inputs[layer_index].outputs) != 1 or constant(layer, 1) is None:
-            continue
-        if any(node.inputs[layer_index] is output for output in conversion.graph.outputs):
+        addend = np.expand_dims(addend, tuple(range(len(tensor.shape) - addend.ndim)))
+        private = _read_once(conversion.graph, tensor)
+        if layer.op == "Transpose":  # layers of channels-last exporters: the addend moves in front of the Transpose
+            addend = np.transpose(addend, np.argsort(layer.attrs["perm"]))
+            private = private and _read_once(conversion.graph, layer.inputs[0])
+            layer = producer(layer.inputs[0])
+        if layer is None or layer.op not in ("Conv", "Gemm") or not private:
             continue
         per_channel = _per_channel(addend, layer)
         if per_channel is None:
@@ -68,25 +73,26 @@ def _merge_constant(conversion: Conversion, node: gs.Node) -> None:
         layer.inputs = layer.inputs[:2]
         layer.inputs.append(gs.Constant(f"{layer.name}/bias", bias.astype(np.float32)))
         conversion.bias_origin[layer.name] = ("Add", node.name)
-        result = node.outputs[0]
+        result, last = node.outputs[0], tensor.inputs[0]
         node.outputs.clear()
         node.inputs.clear()
-        layer.outputs[0] = result
+        last.outputs[0] = result
         return
 
 
+def _read_once(graph: gs.Graph, tensor: gs.Tensor) -> bool:
+    return len(tensor.outputs) == 1 and not any(tensor is output for output in graph.outputs)
+
+
 def _per_channel(addend: np.ndarray, layer: gs.Node) -> np.ndarray | None:
-    """`addend` as one value per output channel of the layer, or None if it is not that."""
+    """`addend`, in the layer's rank, as one value per output channel, or None if it is not that."""
     weight = constant(layer, 1)
-    assert weight is not None
+    if weight is None:
+        return None
     channels = weight.shape[0] if layer.op == "Conv" else weight.shape[1]
-    rank = weight.ndim if layer.op == "Conv" else 2
-    if addend.ndim > rank:
+    if addend.shape[0] != 1 or any(size != 1 for size in addend.shape[2:]) or addend.shape[1] not in (1, channels):
         return None
-    full = np.expand_dims(addend, tuple(range(rank - addend.ndim)))
-    if full.shape[0] != 1 or any(size != 1 for size in full.shape[2:]) or full.shape[1] not in (1, channels):
-        return None
-    return np.ascontiguousarray(np.broadcast_to(full.reshape(-1), (channels,)))
+    return np.ascontiguousarray(np.broadcast_to(addend.reshape(-1), (channels,)))
 
 
 PASS = Pass("biases", Level.SOURCE, Level.SOURCE, run)

@@ -134,7 +134,8 @@ def _fixed_scale(tensor: gs.Tensor, source_scales: dict[str, float]) -> float:
     if is_source(tensor):
         return source_scales[tensor.name]
     assert node is not None
-    return _fixed_scale(activation_inputs(node)[0], source_scales) / node.attrs.get("divisor", 1)
+    divisor = int(node.attrs.get("divisor", 1))
+    return _fixed_scale(activation_inputs(node)[0], source_scales) / divisor
 
 
 @dataclass(frozen=True)

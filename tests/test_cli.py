@@ -278,6 +278,19 @@ def test_unreadable_files(invoke: Invoke, tmp_path: Path, content: bytes | None,
     refuse(invoke, "SNN101", command, "bad.onnx")
 
 
+def test_eval_against_another_network(invoke: Invoke, converted: Path, tmp_path: Path) -> None:
+    save(dense_model(), tmp_path / "other.onnx")
+    refuse(invoke, "SNN405", "eval", converted, "--data", "digits:test", "--ann", "other.onnx", exit_code=2)
+
+
+def test_fixed_controls_cannot_be_chosen(invoke: Invoke, tmp_path: Path) -> None:
+    save(dense_model(), tmp_path / "dense.onnx")
+    np.save("x.npy", np.random.default_rng(0).random((9, 4)))
+    invoke("convert", "dense.onnx", "--steps", "16", "--controls", "fixed")
+    assert invoke("run", "dense.snn.onnx", "--input", "x.npy").stdout.count("class") == 9
+    refuse(invoke, "SNN405", "run", "dense.snn.onnx", "--input", "x.npy", "--steps", "8", exit_code=2)
+
+
 def test_a_folder_is_wrong_usage(invoke: Invoke, tmp_path: Path) -> None:
     assert "is a directory" in invoke("convert", tmp_path, exit_code=2).stderr
 

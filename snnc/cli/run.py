@@ -51,13 +51,17 @@ def run(
     snnc run net.snn.onnx --input x.npy --steps 64 -o y.npy
     """
     from snnc import api
+    from snnc.diagnostics import fail
     from snnc.files import check_writable, write_atomically
 
     if output:
         check_writable(output)
     file = api.open_converted(net)
     steps = file.options["steps"] if steps is None else steps
+    seed = file.options["seed"] if seed is None else seed
     file.check_steps(steps)
+    if file.options["controls"] == "fixed" and (steps, seed) != (file.options["steps"], file.options["seed"]):
+        fail("SNN405", f"{net} was converted with --controls fixed: its steps and seed cannot be chosen")
     images = options.load_data(console, source, file.input_dims, form).images
     outputs = simulate(file, images, steps, seed, threads, console)
     if output is None:
@@ -68,13 +72,12 @@ def run(
 
 
 def simulate(
-    file: ConvertedFile, images: np.ndarray, steps: int, seed: int | None, threads: int | None, console: Console
+    file: ConvertedFile, images: np.ndarray, steps: int, seed: int, threads: int | None, console: Console
 ) -> dict[str, np.ndarray]:
     """Every output of the file by name, the first one first; `spike_totals` and `synaptic_operations` last."""
     from snnc.runtime.session import SpikingSession
     from snnc.stream import StreamRunner
 
-    seed = file.options["seed"] if seed is None else seed
     if file.options["schedule"] == "loop" and file.options["controls"] != "fixed":
         session = SpikingSession(file.model.SerializeToString(), threads=threads)
         result = session.run(
