@@ -82,6 +82,8 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
             yield "SNN202", "batch normalization has no spiking counterpart", ""
     elif node.op == "MaxPool":
         yield "SNN203", "a maximum of spikes is not the maximum of what they stand for", ""
+    elif node.op in {*_ACCEPTED, "MatMul"} and not all(map(_has_batch, activation_inputs(node))):
+        return  # reported where the batch axis was lost
     elif node.op == "MatMul" and len(activation_inputs(node)) == 2:
         yield "SNN206", "it multiplies two activations", ""
     elif node.op not in _ACCEPTED:
@@ -94,8 +96,8 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
 
 
 def _shapes(node: gs.Node) -> Iterator[Finding]:
-    for tensor in [*activation_inputs(node), *node.outputs]:
-        if not tensor.shape or len(tensor.shape) < 2 or not isinstance(tensor.shape[0], str):
+    for tensor in node.outputs:
+        if not _has_batch(tensor):
             yield "SNN207", f"the first axis of {tensor.name!r} {describe(tensor)} is not the batch", (
                 "keep the batch as the first axis of every activation, with at least one axis behind it"
             )
@@ -105,6 +107,10 @@ def _shapes(node: gs.Node) -> Iterator[Finding]:
         yield "SNN207", "it moves the batch axis", "keep the batch as the first axis of every activation"
     if node.op == "Reshape" and constant(node, 1) is None:
         yield "SNN207", "its shape is not constant", "export with static shapes behind the batch axis"
+
+
+def _has_batch(tensor: gs.Tensor) -> bool:
+    return tensor.shape is not None and len(tensor.shape) >= 2 and isinstance(tensor.shape[0], str)
 
 
 def _layer(conversion: Conversion, node: gs.Node) -> Iterator[Finding]:

@@ -244,7 +244,7 @@ RULES: dict[str, Rule] = _rules(
     Rule(
         "SNN506",
         "the batch axis was made free",
-        "nothing to do",
+        "feed any number of samples; nothing else changes",
         "The model was exported for a fixed batch size. The converted file accepts any.",
         warning=True,
     ),
