@@ -128,7 +128,7 @@ def _saturated_shares(conversion: Conversion, file: ConvertedFile, images: np.nd
 def _is_poor(point: Point) -> bool:
     if point.agreement is not None:
         return point.agreement < POOR_AGREEMENT
-    return point.error is not None and point.error > POOR_ERROR
+    return point.error is None or point.error > POOR_ERROR
 
 
 def _longer_runs(
@@ -173,7 +173,8 @@ def _warn(conversion: Conversion, curve: Curve, saturated: dict[str, float]) -> 
             share = saturated[layer.name]
             report("SNN505", f"{share:.1%} of its neurons fired at every step", node=layer.name, op=layer.op)
     if poor:
-        found = f"error {last.error:.3f}" if last.agreement is None else f"agreement {last.agreement:.1%}"
+        error = "error not finite" if last.error is None else f"error {last.error:.3f}"
+        found = error if last.agreement is None else f"agreement {last.agreement:.1%}"
         steps, tried = verification["recommended_steps"], verification["curve"][-1][0]
         advice = f"try {steps} steps" if steps else f"not even {tried} steps are enough"
         report("SNN503", f"{found} after {last.steps} steps; {advice}")

@@ -16,7 +16,7 @@ from snnc.ann import Ann, load_model
 from snnc.conversion import Conversion, Level, Options, Report
 from snnc.curves import Curve, measure_curve
 from snnc.data import as_dataset, check_labels
-from snnc.diagnostics import Diagnostic, DiagnosticError
+from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.files import ConvertedFile, write_atomically
 from snnc.runtime.session import SpikingSession, check_images, largest_batch
 from snnc.stream import StreamRunner, default_cuts, unpack_words
@@ -141,7 +141,11 @@ def evaluate(
     classes = file.model.graph.output[0].type.tensor_type.shape.dim
     if dataset.labels is not None and len(classes) == 2 and classes[1].dim_value > 1:
         check_labels(dataset, classes[1].dim_value)
-    ann_outputs = None if ann is None else Ann(_load(ann), threads).run(dataset.images)
+    ann_outputs = None
+    if ann is not None:
+        loaded = _load(ann)
+        require_same_network(file, loaded, "the given network")
+        ann_outputs = Ann(loaded, threads).run(dataset.images)
     return measure_curve(
         file.block,
         file.layers,
@@ -153,6 +157,20 @@ def evaluate(
         threads=threads,
         progress=progress,
     )
+
+
+def require_same_network(file: ConvertedFile, ann: onnx.ModelProto, name: str) -> None:
+    """SNN405 if `ann` cannot be what the file was converted from: its input or first output is another."""
+    dims, output = input_dims(ann), ann.graph.output[0].name
+    fits = len(dims) == len(file.input_dims) and all(
+        size in (None, expected) for size, expected in zip(dims, file.input_dims, strict=True)
+    )
+    if not fits or output != file.model.graph.output[0].name:
+        fail(
+            "SNN405",
+            f"{name} is not the ANN of {file.name}: input {list(dims)}, output {output!r}",
+            hint=f"give the network that {file.name} was converted from",
+        )
 
 
 def record(
@@ -201,6 +219,7 @@ def compare(
     steps = file.options["steps"] if steps is None else steps
     array = check_images(images, file.input_dims)
     loaded = _load(ann)
+    require_same_network(file, loaded, "the given network")
     probe = onnx.ModelProto()
     probe.CopyFrom(loaded)
     scales = {layer["name"]: layer["scale"] for layer in file.layers if layer["kind"] == "neuron"}

@@ -141,8 +141,9 @@ def _add(
         expected = predictions(truth)
         if classes is not None and expected is not None:
             sums.agree += int((classes == expected).sum())
-        sums.error += float(((outputs.astype(np.float64) - truth) ** 2).sum())
-        sums.norm += float((truth.astype(np.float64) ** 2).sum())
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums.error += float(((outputs.astype(np.float64) - truth) ** 2).sum())
+            sums.norm += float((truth.astype(np.float64) ** 2).sum())
     sums.totals = sums.totals + totals.sum(0)
     sums.operations += float(operations.sum())
 
@@ -164,12 +165,20 @@ def _point(
         steps=steps,
         accuracy=None if labels is None else sums.correct / samples,
         agreement=sums.agree / samples if classified else None,
-        error=None if truth is None else math.sqrt(sums.error / sums.norm) if sums.norm else 0.0,
+        error=None if truth is None else _relative(sums.error, sums.norm),
         spike_rate=float(100 * totals[1:].sum() / (neurons[1:].sum() * steps * samples)),
         layer_rates={source["name"]: float(rate) for source, rate in zip(sources, rates, strict=True)},
         operations=operations,
         energy_uj=operations * PICOJOULE_PER_ACCUMULATE * 1e-6,
     )
+
+
+def _relative(squared_error: float, squared_norm: float) -> float | None:
+    """‖ŷ - y‖/‖y‖, None where it is not a finite number (outputs beyond float32)."""
+    if squared_error == 0:
+        return 0.0
+    ratio = squared_error / squared_norm if squared_norm else math.inf
+    return math.sqrt(ratio) if math.isfinite(ratio) else None
 
 
 def count_macs(block: Block) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import tempfile
@@ -12,6 +13,7 @@ from typing import Any
 import onnx
 
 from snnc.block import Block
+from snnc.conversion import LayerReport, Options
 from snnc.diagnostics import fail
 from snnc.runtime.session import FORMAT_VERSION
 from snnc.schedules import read_block
@@ -58,6 +60,12 @@ def set_metadata(model: onnx.ModelProto, key: str, value: str) -> None:
     model.metadata_props.add(key=key, value=value)
 
 
+def _fields(kind: type[Options] | type[LayerReport], values: dict[str, Any]) -> dict[str, Any]:
+    """The values that `kind` knows, checked by it; files of a later version of the same format may have more."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    return dataclasses.asdict(kind(**{name: value for name, value in values.items() if name in names}))
+
+
 class ConvertedFile:
     """A `.snn.onnx` file with its metadata.
 
@@ -69,20 +77,21 @@ class ConvertedFile:
         if "snnc.format_version" not in metadata:
             fail("SNN402", f"{name} carries no snnc.format_version")
         self.model, self.name = model, name
-        self.format_version = int(metadata["snnc.format_version"])
-        if self.format_version > FORMAT_VERSION:
-            fail("SNN403", f"{name} has format {self.format_version}, this snnc reads up to {FORMAT_VERSION}")
-        self.version = metadata["snnc.version"]
-        self.options: dict[str, Any] = json.loads(metadata["snnc.options"])
-        self.layers: list[dict[str, Any]] = json.loads(metadata["snnc.layers"])
-        self.calibration: dict[str, Any] = json.loads(metadata["snnc.calibration"])
-        self.verification: dict[str, Any] = json.loads(metadata.get("snnc.verification", "{}"))
-        self._states = metadata["snnc.states"]
-
-    @property
-    def block(self) -> Block:
-        """The block of 64 steps inside the file."""
-        return read_block(self.model, self._states)
+        try:
+            self.format_version = int(metadata["snnc.format_version"])
+            if self.format_version > FORMAT_VERSION:
+                fail("SNN403", f"{name} has format {self.format_version}, this snnc reads up to {FORMAT_VERSION}")
+            self.version = metadata["snnc.version"]
+            self.options: dict[str, Any] = _fields(Options, json.loads(metadata["snnc.options"]))
+            self.layers: list[dict[str, Any]] = [
+                _fields(LayerReport, layer) for layer in json.loads(metadata["snnc.layers"])
+            ]
+            self.calibration: dict[str, Any] = json.loads(metadata["snnc.calibration"])
+            self.verification: dict[str, Any] = json.loads(metadata.get("snnc.verification", "{}"))
+            #: The block of 64 steps inside the file.
+            self.block: Block = read_block(model, metadata["snnc.states"])
+        except (KeyError, ValueError, TypeError, AttributeError, StopIteration) as error:
+            fail("SNN402", f"the metadata of {name} is damaged ({type(error).__name__}: {error})")
 
     @property
     def input_dims(self) -> tuple[int, ...]:

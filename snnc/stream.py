@@ -65,6 +65,21 @@ class StreamRunner:
                 words={name: results[name] for name in self.expose},
             )
 
+    def run_to_end(self, images: np.ndarray, steps: int, *, batch: int, seed: int = 0) -> Snapshot:
+        """The state of all `images` after `steps` steps, simulated `batch` at a time; without spike words."""
+        parts = []
+        for start in range(0, len(images), batch):
+            chosen = images[start : start + batch]
+            parts.append(list(self.run(chosen, [steps], seed=seed, first_sample=start))[-1])
+        return Snapshot(
+            step=steps,
+            count=parts[-1].count,
+            outputs={name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs},
+            spike_totals=np.concatenate([part.spike_totals for part in parts]),
+            synaptic_operations=np.concatenate([part.synaptic_operations for part in parts]),
+            words={},
+        )
+
 
 def blocks(cuts: Sequence[int]) -> Iterator[tuple[int, int]]:
     """(first step, count) of the blocks that cover 0..max(cuts), ending at each cut and after at most 64 steps."""

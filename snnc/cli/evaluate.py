@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from snnc.curves import Curve
     from snnc.data import DataSet
-    from snnc.files import ConvertedFile
 
 
 @click.command("eval", short_help="Measure accuracy, spikes and energy against steps.")
@@ -73,7 +72,7 @@ def evaluate(
     file = api.open_converted(net)
     opponent = None if ann is None else load_model(ann)
     if ann is not None and opponent is not None:
-        require_same_network(file, opponent, ann)
+        api.require_same_network(file, opponent, ann)
     dataset = options.load_data(console, data, file.input_dims, form, samples=samples)
     seeds = seeds or [file.options["seed"] if seed is None else seed]
     curves = measure(console, net, dataset, opponent, seeds, steps=steps, threads=threads)
@@ -110,23 +109,6 @@ def measure(
         curve = api.evaluate(net, dataset, ann=ann, steps=steps, seed=seed, threads=threads, progress=progress)
         curves.append(curve)
     return curves
-
-
-def require_same_network(file: ConvertedFile, ann: onnx.ModelProto, name: str) -> None:
-    """SNN405 if `ann` cannot be what the file was converted from: its input or first output is another."""
-    from snnc.api import input_dims
-    from snnc.diagnostics import fail
-
-    dims, output = input_dims(ann), ann.graph.output[0].name
-    fits = len(dims) == len(file.input_dims) and all(
-        size in (None, expected) for size, expected in zip(dims, file.input_dims, strict=True)
-    )
-    if not fits or output != file.model.graph.output[0].name:
-        fail(
-            "SNN405",
-            f"{name} is not the ANN of {file.name}: input {list(dims)}, output {output!r}",
-            hint=f"give the network that {file.name} was converted from",
-        )
 
 
 def eval_document(net: str, ann: str | None, dataset: DataSet, curves: list[Curve]) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def simulate(
     file: ConvertedFile, images: np.ndarray, steps: int, seed: int, threads: int | None, console: Console
 ) -> dict[str, np.ndarray]:
     """Every output of the file by name, the first one first; `spike_totals` and `synaptic_operations` last."""
-    from snnc.runtime.session import SpikingSession
+    from snnc.runtime.session import SpikingSession, largest_batch
     from snnc.stream import StreamRunner
 
     if file.options["schedule"] == "loop" and file.options["controls"] != "fixed":
@@ -85,8 +85,9 @@ def simulate(
         )
         totals, operations, outputs = result.spike_totals, result.synaptic_operations, result.outputs
     else:
-        for last in StreamRunner(file.block, threads=threads).run(images, [steps], seed=seed):
-            console.progress("running", last.step / steps)
+        last = StreamRunner(file.block, threads=threads).run_to_end(
+            images, steps, seed=seed, batch=largest_batch(max(layer["neurons"] for layer in file.layers))
+        )
         totals, operations, outputs = last.spike_totals, last.synaptic_operations, last.outputs
     return {**outputs, "spike_totals": totals, "synaptic_operations": operations}
 

@@ -1,0 +1,79 @@
+"""Output files are whole or absent; converted files are read back, or refused with a reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import snnc
+from snnc.api import SpikingModel
+from snnc.diagnostics import DiagnosticError
+from snnc.files import ConvertedFile, set_metadata, write_atomically
+from snnc.stream import StreamRunner
+
+DIGITS = Path(snnc.__file__).parent / "demo" / "digits.onnx"
+
+
+@pytest.fixture(scope="module")
+def model() -> SpikingModel:
+    return snnc.convert(DIGITS, steps=8)
+
+
+def damaged(model: SpikingModel, key: str, value: str) -> str:
+    """Code of the rule that refuses the file with this metadata."""
+    copy = type(model.model)()
+    copy.CopyFrom(model.model)
+    set_metadata(copy, key, value)
+    with pytest.raises(DiagnosticError) as caught:
+        ConvertedFile(copy, "net.snn.onnx")
+    return caught.value.diagnostics[0].rule.code
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "out.bin"
+    write_atomically(path, b"old")
+    write_atomically(path, b"new and longer")
+    assert path.read_bytes() == b"new and longer"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.bin"]
+
+
+def test_nothing_is_left_where_writing_fails(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(DiagnosticError, match="SNN401"):
+        write_atomically(tmp_path / "out", b"a folder is in the way")
+    with pytest.raises(DiagnosticError, match="SNN401"):
+        write_atomically(tmp_path / "missing" / "out.bin", b"")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("key", ["options", "layers", "calibration", "states"])
+@pytest.mark.parametrize("value", ["", "not json", "[1]", "null"])
+def test_damaged_metadata_is_refused(model: SpikingModel, key: str, value: str) -> None:
+    if (key, value) in [("calibration", "[1]"), ("calibration", "null")]:
+        pytest.skip("nothing depends on the content")
+    assert damaged(model, f"snnc.{key}", value) == "SNN402"
+
+
+def test_formats(model: SpikingModel) -> None:
+    assert damaged(model, "snnc.format_version", "2") == "SNN403"
+    assert damaged(model, "snnc.format_version", "x") == "SNN402"
+
+
+def test_unknown_keys_of_the_same_format_are_ignored(model: SpikingModel) -> None:
+    copy = type(model.model)()
+    copy.CopyFrom(model.model)
+    file = ConvertedFile(copy, "net")
+    set_metadata(copy, "snnc.options", json.dumps({**file.options, "invented_later": 1}))
+    assert ConvertedFile(copy, "net").options == file.options
+
+
+def test_run_to_end_does_not_depend_on_the_batch(model: SpikingModel) -> None:
+    import numpy as np
+
+    images = np.random.default_rng(0).random((5, 1, 8, 8), np.float32)
+    runner = StreamRunner(ConvertedFile(model.model, "net").block)
+    all_at_once, in_parts = (runner.run_to_end(images, 70, batch=batch) for batch in (5, 2))
+    assert np.array_equal(all_at_once.spike_totals, in_parts.spike_totals)
+    assert np.array_equal(all_at_once.outputs["logits"], in_parts.outputs["logits"])
