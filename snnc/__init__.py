@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from snnc import runtime
     from snnc.api import SpikingModel, check, compare, convert, evaluate, from_torch, record
     from snnc.diagnostics import DiagnosticError
+    from snnc.plot import plot_raster
 
 __version__ = "0.1.0"
 
@@ -27,6 +28,7 @@ __all__ = [
     "convert",
     "evaluate",
     "from_torch",
+    "plot_raster",
     "record",
     "runtime",
 ]
@@ -39,6 +41,7 @@ _HOME = {
     "convert": "snnc.api",
     "evaluate": "snnc.api",
     "from_torch": "snnc.api",
+    "plot_raster": "snnc.plot",
     "record": "snnc.api",
 }
 
