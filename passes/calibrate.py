@@ -24,6 +24,7 @@ import onnx_graphsurgeon as gs
 
 from snnc.conversion import Conversion, LayerReport, Level, Pass
 from snnc.diagnostics import fail
+from snnc.fanout import count_macs
 from snnc.graph import NEURONS, constant, leaves, sample_shape, targets, tree
 from snnc.grid import Rounded, TreeWeights, round_tree, write_weights
 from snnc.holdback import calibration_split
@@ -200,6 +201,7 @@ def _report_layer(node: gs.Node, rounded: Rounded, found: Measurement | None) ->
         neurons=math.prod(shape),
         scale=float(node.attrs["scale"]),
         fan_in=_fan_in(node.inputs[0]),
+        macs=count_macs(node.inputs[0]),
         weight_bits=math.ceil(math.log2(largest_weight + 1)) if largest_weight else 0,
     )
     if node.op in NEURONS:

@@ -17,7 +17,7 @@ import numpy as np
 
 from snnc.ann import Ann
 from snnc.conversion import Conversion, Level, Pass
-from snnc.curves import Curve, Point, count_macs, measure_curve
+from snnc.curves import Curve, Point, measure_curve
 from snnc.diagnostics import InternalError
 from snnc.files import ConvertedFile, set_metadata
 from snnc.graph import NEURONS, SOURCES
@@ -38,9 +38,10 @@ _SATURATED_SHARE = 0.01
 def run(conversion: Conversion) -> None:
     assert conversion.emitted is not None
     file = ConvertedFile(conversion.emitted, "the emitted file")
-    images = _images(conversion, count_macs(file.block))
+    macs = max(1, sum(layer["macs"] for layer in file.layers))
+    images = _images(conversion, macs)
     conversion.progress("verifying", 0.0)
-    _check_forms(conversion, file, images[:4])
+    _check_forms(conversion, file, images[:4], macs)
     steps, seed = conversion.options.steps, conversion.options.seed
     ann_outputs = Ann(conversion.ann).run(images)
     curve = measure_curve(
@@ -88,7 +89,7 @@ def _images(conversion: Conversion, macs: int) -> np.ndarray:
     return np.asarray(uniform * scale, np.float32)
 
 
-def _check_forms(conversion: Conversion, file: ConvertedFile, images: np.ndarray) -> None:
+def _check_forms(conversion: Conversion, file: ConvertedFile, images: np.ndarray, macs: int) -> None:
     """File, stream form and reference must agree spike for spike."""
     options = conversion.options
     runner = StreamRunner(file.block)
@@ -101,7 +102,7 @@ def _check_forms(conversion: Conversion, file: ConvertedFile, images: np.ndarray
         )
         if not same:
             raise InternalError("verify", "the file and its stream form differ")
-    steps = int(min(options.steps, 32, _REFERENCE_BUDGET // max(1, count_macs(file.block))))
+    steps = int(min(options.steps, 32, _REFERENCE_BUDGET // macs))
     if steps < 1:
         return
     simulated = simulate(conversion.graph, images[:1], steps, seed=options.seed)

@@ -90,7 +90,8 @@ class LayerReport:
     `scale` is the ANN value of one spike (λ; of one unit of potential for a readout), `threshold` the paper's V_th (in
     units of the layer's input spikes) and `threshold_integer` the same on the grid. `v_in` is the mean positive
     weighted input sum and `f_in` the share of steps that have one: RMP-SNN (equation 7) wants
-    f_in·V_in ≤ V_th ≤ V_in. `rate` is in spikes per neuron and step on the calibration data.
+    f_in·V_in ≤ V_th ≤ V_in. `macs` are the multiply-accumulates of the ANN in front of the layer. `rate` is in spikes
+    per neuron and step on the verification samples.
     """
 
     name: str
@@ -100,6 +101,7 @@ class LayerReport:
     neurons: int
     scale: float
     fan_in: int = 0
+    macs: int = 0
     threshold: float | None = None
     threshold_integer: int | None = None
     weight_bits: int | None = None

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from onnx import numpy_helper
 
 from snnc.block import Block
 from snnc.runtime.session import largest_batch
@@ -123,7 +122,8 @@ def measure_curve(
         ann_accuracy = None if classes is None else float((classes == labels).mean())
     scale = np.float32(sources[0]["scale"])
     clipped = float((np.abs(images) > scale).mean())
-    return Curve(points, len(images), seed, ann_accuracy, count_macs(block), clipped)
+    macs = sum(layer["macs"] for layer in layers)
+    return Curve(points, len(images), seed, ann_accuracy, macs, clipped)
 
 
 def _add(
@@ -179,16 +179,3 @@ def _relative(squared_error: float, squared_norm: float) -> float | None:
         return 0.0
     ratio = squared_error / squared_norm if squared_norm else math.inf
     return math.sqrt(ratio) if math.isfinite(ratio) else None
-
-
-def count_macs(block: Block) -> int:
-    """Multiply-accumulates of one ANN inference: every synapse once, borders included."""
-    dims = {"input": block.input_dims}
-    dims |= {state.name.removeprefix("v/"): state.dims for state in block.states}
-    macs = 0
-    for tensor in block.body_constants:
-        if tensor.name.startswith("fanout/"):
-            fanout = numpy_helper.to_array(tensor)
-            shape = dims.get(tensor.name.removeprefix("fanout/"), block.input_dims)
-            macs += int(np.broadcast_to(fanout, shape).sum())
-    return macs

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.graph import activation_inputs, constant, is_source, producer, sample_shape
+from snnc.graph import activation_inputs, constant, is_source, producer, sample_shape, tree
 
 
 def fanouts(roots: list[gs.Tensor]) -> dict[str, np.ndarray]:
@@ -22,6 +22,20 @@ def fanouts(roots: list[gs.Tensor]) -> dict[str, np.ndarray]:
     for root in roots:
         _spread(root, np.ones(sample_shape(root), np.int64), total)
     return {name: _reduce_leading_axes(fanout) for name, fanout in total.items()}
+
+
+def count_macs(root: gs.Tensor) -> int:
+    """Multiply-accumulates of one inference of the ANN in the tree under `root`: connections of its Conv and Gemm.
+
+    Taps outside the image are not counted. Pooling in front of a layer saves the ANN multiplications, while spikes pass
+    through it one by one: this is not the sum of the fan-outs.
+    """
+    total = 0
+    for node in tree(root):
+        if node.op in ("Conv", "Gemm"):
+            operand = activation_inputs(node)[0]
+            total += int(_operand_cost(node, operand, np.ones(sample_shape(node.outputs[0]), np.int64)).sum())
+    return total
 
 
 def _spread(tensor: gs.Tensor, cost: np.ndarray, total: dict[str, np.ndarray]) -> None:
