@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -12,6 +13,8 @@ import numpy as np
 import onnxruntime
 
 from snnc.runtime.library import library_path
+
+log = logging.getLogger("snnc.runtime")
 
 FORMAT_VERSION = 1
 # What the currents of the largest layer may take for one block: batches that stay near the caches run fastest.
@@ -71,7 +74,7 @@ class Result:
         synaptic_operations: accumulations per sample and layer that these spikes cause, int64 `[N, L]`.
         spike_rates: spikes per neuron and step of each layer, mean over the samples.
         steps_used: T.
-        clipped: share of input elements beyond the input scale (their rate is cut to 1).
+        clipped: share of input elements beyond the input scale (their rate is cut to 1; logged as a warning).
     """
 
     logits: np.ndarray
@@ -161,6 +164,9 @@ class SpikingSession:
         }
         scale = np.float32(self.layers[0]["scale"])
         clipped = float((np.abs(array) > scale).mean()) if array.size else 0.0
+        if clipped:
+            share = 100 * clipped
+            log.warning("%.2f%% of the input elements exceed the input scale %g and are clipped to it", share, scale)
         return Result(next(iter(outputs.values())), outputs, totals, operations, rates, steps, clipped)
 
     def _run_batch(self, batch: np.ndarray, controls: dict[str, int]) -> list[np.ndarray]:

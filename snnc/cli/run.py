@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -64,6 +65,7 @@ def run(
         fail("SNN405", f"{net} was converted with --controls fixed: its steps and seed cannot be chosen")
     images = options.load_data(console, source, file.input_dims, form).images
     outputs = simulate(file, images, steps, seed, threads, console)
+    warn_of_clipping(console, file, images)
     if output is None:
         console.result(_as_text(next(iter(outputs.values()))))
         return
@@ -79,6 +81,7 @@ def simulate(
     from snnc.stream import StreamRunner
 
     if file.options["schedule"] == "loop" and file.options["controls"] != "fixed":
+        logging.getLogger("snnc.runtime").disabled = True  # clipped inputs are reported as SNN502
         session = SpikingSession(file.model.SerializeToString(), threads=threads)
         result = session.run(
             images, steps, seed=seed, progress=lambda done, every: console.progress("running", done / every)
@@ -90,6 +93,19 @@ def simulate(
         )
         totals, operations, outputs = last.spike_totals, last.synaptic_operations, last.outputs
     return {**outputs, "spike_totals": totals, "synaptic_operations": operations}
+
+
+def warn_of_clipping(console: Console, file: ConvertedFile, images: np.ndarray) -> None:
+    """SNN502 where inputs exceed the input scale."""
+    import numpy as np
+
+    from snnc.diagnostics import RULES, Diagnostic
+
+    scale = file.layers[0]["scale"]
+    clipped = float((np.abs(images) > np.float32(scale)).mean())
+    if clipped:
+        message = f"{clipped:.2%} of the input elements exceed the input scale {scale:g}"
+        console.diagnostic(Diagnostic(RULES["SNN502"], message))
 
 
 def _packed(outputs: dict[str, np.ndarray], *, archive: bool) -> bytes:
