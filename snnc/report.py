@@ -106,7 +106,7 @@ def curve_table(curves: Sequence[Curve]) -> str:
         shares.append(("agreement %", "agreement"))
     for header, name in shares:
         headers.append(header)
-        columns.append([_spread([100 * getattr(point, name) for point in column], "{:.1f}") for column in points])
+        columns.append([_spread([100 * getattr(point, name) for point in column], "{:.2f}") for column in points])
     if first.error is not None and first.agreement is None:
         headers.append("error")
         columns.append([_spread([point.error or 0.0 for point in column], "{:.3f}") for column in points])
@@ -145,7 +145,7 @@ def sweep_table(curves: dict[str, Curve], name: str) -> str:
         rows = []
         for label, curve in curves.items():
             values = [getattr(point, name) for point in curve.points[chosen]]
-            rows.append([label, *(_optional(value, "{:.1f}", factor) for value in values)])
+            rows.append([label, *(_optional(value, "{:.2f}", factor) for value in values)])
         tables.append(table(["T =", *(f"{step:>5}" for step in steps[chosen])], rows))
     return "\n\n".join(tables)
 
