@@ -26,11 +26,14 @@ from snnc.conversion import Conversion, LayerReport, Level, Pass
 from snnc.diagnostics import fail
 from snnc.fanout import count_macs
 from snnc.graph import NEURONS, constant, leaves, sample_shape, targets, tree
-from snnc.grid import Rounded, TreeWeights, round_tree, write_weights
+from snnc.grid import Rounded, TreeWeights, round_tree, rounding_error, write_weights
 from snnc.holdback import calibration_split
 from snnc.levels import EXACT_FLOAT32, INT32
 from snnc.ops import BLOCK_STEPS
 from snnc.segments import Measurement, SpikeTrains
+
+LARGEST_ROUNDING_ERROR = 1 / 32
+HOPELESS_ROUNDING_ERROR = 1 / 2
 
 
 def run(conversion: Conversion) -> None:
@@ -70,6 +73,7 @@ class _Layers:
 
     def __init__(self, conversion: Conversion, input_scale: float, encoder: gs.Node) -> None:
         self.max_steps = conversion.options.max_steps
+        self.diagnostics = conversion.diagnostics
         self.scales = {encoder.outputs[0].name: input_scale}
         self.weights = {
             target.name: TreeWeights.of(list(tree(target.inputs[0]))) for target in targets(conversion.graph)
@@ -90,6 +94,18 @@ class _Layers:
                 "follow each other without a Relu",
                 node=target.name,
                 op=target.op,
+            )
+        lost = rounding_error(target.inputs[0], rounded, self.weights[target.name])
+        if lost > HOPELESS_ROUNDING_ERROR:
+            fail(
+                "SNN406",
+                f"its weights would be rounded to within {lost:.0%} only",
+                node=target.name,
+                op=target.op,
+            )
+        if lost > LARGEST_ROUNDING_ERROR:
+            self.diagnostics.report(
+                "SNN509", f"its weights are rounded to within {lost:.0%} only", node=target.name, op=target.op
             )
         write_weights(list(tree(target.inputs[0])), rounded)
         self.rounded[target.name] = rounded

@@ -18,6 +18,7 @@ import onnx
 import onnx_graphsurgeon as gs
 import onnxruntime
 
+from snnc.ann import node_names
 from snnc.conversion import Conversion, Level, Pass
 from snnc.diagnostics import fail
 from snnc.ops import DOMAIN
@@ -32,7 +33,6 @@ _OWN_PREFIXES = (
 )
 _OWN_SUFFIXES = ("/plus", "/minus", "/steps", "/sums", "/integer", "/column", "/spikes", "/current", "/decoded")
 _PROBE_BATCH = 3
-_OWN_NODE_SUFFIXES = ("/encode", "/readout", "/identity")
 
 
 def run(conversion: Conversion) -> None:
@@ -153,17 +153,11 @@ def _first_line(error: Exception) -> str:
 def _import(
     model: onnx.ModelProto, shapes: dict[str, tuple[tuple[int, ...], np.dtype, int]], batch_symbol: str
 ) -> gs.Graph:
-    graph = gs.import_onnx(model)
-    names: set[str] = set()
-    for index, node in enumerate(graph.nodes):
-        base = node.name or f"{node.op}_{index}"
-        if base.endswith(_OWN_NODE_SUFFIXES):
-            base = base.replace("/", "_")
-        node.name = base
-        while node.name in names:
-            node.name = f"{base}_{index}"
-            base = node.name
-        names.add(node.name)
+    named = onnx.ModelProto()
+    named.CopyFrom(model)
+    for name, node in zip(node_names(model), named.graph.node, strict=True):
+        node.name = name
+    graph = gs.import_onnx(named)
     for tensor in graph.tensors().values():
         if isinstance(tensor, gs.Variable) and tensor.name in shapes:
             shape, dtype, batch = shapes[tensor.name]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from snnc.ann import node_names
 from snnc.conversion import Conversion, Level, Pass
 from snnc.diagnostics import DiagnosticError, sort_by_node_order
 from snnc.graph import SHAPE_OPS, TAIL, activation_inputs, constant, describe, reaches
@@ -41,9 +42,7 @@ def run(conversion: Conversion) -> None:
             conversion.diagnostics.report("SNN207", f"output {output.name!r} does not depend on the input")
     errors = conversion.diagnostics.errors
     if errors:
-        nodes = enumerate(conversion.ann.graph.node)  # those without a name are named by `ingest`
-        order = [node.name or f"{node.op_type}_{index}" for index, node in nodes]
-        raise DiagnosticError(sort_by_node_order(errors, order))
+        raise DiagnosticError(sort_by_node_order(errors, node_names(conversion.ann)))
 
 
 def _report_linear_mazes(conversion: Conversion) -> None:

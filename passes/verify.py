@@ -12,7 +12,6 @@ Takes and gives level EMITTED. On the samples held back from calibration (withou
 from __future__ import annotations
 
 import json
-import logging
 
 import numpy as np
 
@@ -97,10 +96,8 @@ def _check_forms(conversion: Conversion, file: ConvertedFile, images: np.ndarray
     if options.schedule == "loop" and options.controls != "fixed":
         steps = min(options.steps, 70)  # more than one block
         streamed = list(runner.run(images, [min(3, steps), steps], seed=options.seed))[-1]
-        runtime_log = logging.getLogger("snnc.runtime")
-        runtime_log.disabled = True  # clipped inputs are reported below, for all samples
-        result = SpikingSession(file.model.SerializeToString()).run(images, steps, seed=options.seed)
-        runtime_log.disabled = False
+        session = SpikingSession(file.model.SerializeToString())
+        result = session.run(images, steps, seed=options.seed, warn=False)  # clipping is reported below
         same = np.array_equal(result.spike_totals, streamed.spike_totals) and all(
             np.array_equal(result.outputs[name], value, equal_nan=True) for name, value in streamed.outputs.items()
         )

@@ -52,6 +52,8 @@ def check_images(images: Any, dims: tuple[int, ...]) -> np.ndarray:
     array = np.asarray(images)
     if array.dtype == object or array.dtype.kind not in "fiub":
         raise TypeError(f"images have dtype {array.dtype}, must be numbers")
+    if array.dtype == np.uint8:
+        raise TypeError("images are uint8: scale them as the network was trained, such as images / np.float32(255)")
     if array.ndim == len(dims):
         raise ValueError(f"images have shape {array.shape}, must be [N, {', '.join(map(str, dims))}]: add a batch axis")
     if array.ndim != len(dims) + 1 or array.shape[1:] != tuple(dims):
@@ -95,7 +97,8 @@ class SpikingSession:
         threads: intra-op threads; None leaves it to onnxruntime.
 
     Raises:
-        ValueError: the file was not converted by snnc, has a newer format, or another schedule.
+        ValueError: the file was not converted by snnc, has a newer format, or another schedule. What onnxruntime
+            raises where it cannot read the file goes through.
     """
 
     def __init__(
@@ -136,18 +139,22 @@ class SpikingSession:
         seed: int | None = None,
         first_sample: int = 0,
         batch_size: int | None = None,
+        warn: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> Result:
         """Simulate `images` (`[N, ...]`, any real dtype) for `steps` steps.
 
         Sample n draws the random numbers of global sample `first_sample + n`, whatever the batch size. `steps` and
-        `seed` default to the values in the file. `progress(done, all)` is called after each batch.
+        `seed` default to the values in the file. `progress(done, all)` is called after each batch. Inputs beyond the
+        input scale are logged where `warn` is set. uint8 images are refused: scale them as the network was trained.
         """
         array = check_images(images, self.input_dims)
         steps = self.options["steps"] if steps is None else int(steps)
         if not 1 <= steps <= self.max_steps:
             raise ValueError(f"steps is {steps}, must be from 1 to {self.max_steps} (the file's max_steps)")
         controls = {"steps": steps, "seed": self.options["seed"] if seed is None else int(seed)}
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, must be at least 1")
         size = batch_size or largest_batch(max(layer["neurons"] for layer in self.layers))
         parts = []
         for start in range(0, max(1, len(array)), size):
@@ -164,7 +171,7 @@ class SpikingSession:
         }
         scale = np.float32(self.layers[0]["scale"])
         clipped = float((np.abs(array) > scale).mean()) if array.size else 0.0
-        if clipped:
+        if clipped and warn:
             share = 100 * clipped
             log.warning("%.2f%% of the input elements exceed the input scale %g and are clipped to it", share, scale)
         return Result(next(iter(outputs.values())), outputs, totals, operations, rates, steps, clipped)

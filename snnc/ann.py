@@ -12,6 +12,9 @@ from google.protobuf.message import DecodeError
 
 from snnc.diagnostics import Diagnostics, fail
 
+# Suffixes of the names that the compiler gives to nodes of its own.
+OWN_NODE_SUFFIXES = ("/encode", "/readout", "/identity")
+
 
 def load_model(path: str | PathLike[str]) -> onnx.ModelProto:
     """Read an ONNX file with its external data; every way in which that fails is a diagnostic."""
@@ -53,6 +56,22 @@ def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
         onnx.load_external_data_for_model(model, str(path.parent))
     except Exception as error:  # onnx raises several kinds here, all of them about the user's file
         fail("SNN104", str(error).strip().splitlines()[0])
+
+
+def node_names(model: onnx.ModelProto) -> list[str]:
+    """A unique name for every node of the main graph, in order: its own where it has one that is free.
+
+    Names that the compiler gives to nodes of its own are changed.
+    """
+    names: dict[str, None] = {}
+    for index, node in enumerate(model.graph.node):
+        name = node.name or f"{node.op_type}_{index}"
+        if name.endswith(OWN_NODE_SUFFIXES):
+            name = name.replace("/", "_")
+        while name in names:
+            name = f"{name}_{index}"
+        names[name] = None
+    return list(names)
 
 
 class Ann:

@@ -12,13 +12,13 @@ import numpy as np
 import onnx
 
 from snnc import pipeline
-from snnc.ann import Ann, load_model
+from snnc.ann import Ann, load_model, node_names
 from snnc.conversion import Conversion, Level, Options, Report
 from snnc.curves import Curve, measure_curve
 from snnc.data import as_dataset, check_labels
 from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.files import ConvertedFile, write_atomically
-from snnc.runtime.session import SpikingSession, check_images, largest_batch
+from snnc.runtime.session import SpikingSession, largest_batch
 from snnc.stream import StreamRunner, default_cuts, unpack_words
 
 if TYPE_CHECKING:
@@ -136,10 +136,13 @@ def evaluate(
     file = open_converted(model)
     dataset = as_dataset(data, file.input_dims)
     cuts = default_cuts(file.options["steps"]) if steps is None else list(steps)
+    if not cuts:
+        fail("SNN404", "no numbers of steps are given")
     for cut in cuts:
         file.check_steps(cut)
     classes = file.model.graph.output[0].type.tensor_type.shape.dim
-    if dataset.labels is not None and len(classes) == 2 and classes[1].dim_value > 1:
+    scores = len(classes) >= 2 and all(dim.dim_value == 1 for dim in classes[2:])
+    if dataset.labels is not None and scores and classes[1].dim_value > 1:
         check_labels(dataset, classes[1].dim_value)
     ann_outputs = None
     if ann is not None:
@@ -153,7 +156,7 @@ def evaluate(
         cuts,
         labels=dataset.labels,
         ann_outputs=ann_outputs,
-        seed=file.options["seed"] if seed is None else seed,
+        seed=file.choose_seed(seed),
         threads=threads,
         progress=progress,
     )
@@ -161,6 +164,8 @@ def evaluate(
 
 def require_same_network(file: ConvertedFile, ann: onnx.ModelProto, name: str) -> None:
     """SNN405 if `ann` cannot be what the file was converted from: its input or first output is another."""
+    if any(entry.key == "snnc.format_version" for entry in ann.metadata_props):
+        fail("SNN405", f"{name} is a converted network, not an ANN", hint="give the network it was converted from")
     dims, output = input_dims(ann), ann.graph.output[0].name
     fits = len(dims) == len(file.input_dims) and all(
         size in (None, expected) for size, expected in zip(dims, file.input_dims, strict=True)
@@ -180,10 +185,12 @@ def record(
     steps: int | None = None,
     layers: Sequence[str] | None = None,
     seed: int | None = None,
+    first_sample: int = 0,
 ) -> dict[str, np.ndarray]:
     """The spikes of layers (names as in `report.layers`; all neurons if None): bool `[T, N, ...]` by layer name.
 
-    The input layer has its spikes' signs: int8 in {-1, 0, 1}.
+    The input layer has its spikes' signs: int8 in {-1, 0, 1}. Images are prepared as by `convert` (uint8 is divided
+    by 255); image n draws the random numbers of sample `first_sample + n`.
     """
     file = open_converted(model)
     steps = file.options["steps"] if steps is None else steps
@@ -195,10 +202,10 @@ def record(
             raise KeyError(f"no layer {name!r}; the spiking layers are {', '.join(map(repr, words))}")
     expose = [part for name in chosen for part in words[name] if part is not None]
     runner = StreamRunner(file.block, expose=expose)
-    array = check_images(images, file.input_dims)
-    seed = file.options["seed"] if seed is None else seed
+    array = as_dataset(images, file.input_dims).images
+    seed = file.choose_seed(seed)
     pieces: dict[str, list[np.ndarray]] = {name: [] for name in chosen}
-    for snapshot in runner.run(array, [steps], seed=seed):
+    for snapshot in runner.run(array, [steps], seed=seed, first_sample=first_sample):
         for name in chosen:
             plus, minus = words[name]
             spikes = unpack_words(snapshot.words[plus], snapshot.count)
@@ -217,15 +224,14 @@ def compare(
     """
     file = open_converted(model)
     steps = file.options["steps"] if steps is None else steps
-    array = check_images(images, file.input_dims)
+    array = as_dataset(images, file.input_dims).images
     loaded = _load(ann)
     require_same_network(file, loaded, "the given network")
     probe = onnx.ModelProto()
     probe.CopyFrom(loaded)
     scales = {layer["name"]: layer["scale"] for layer in file.layers if layer["kind"] == "neuron"}
     activations = {}
-    for index, node in enumerate(probe.graph.node):
-        name = node.name or f"{node.op_type}_{index}"
+    for name, node in zip(node_names(probe), probe.graph.node, strict=True):
         if name in scales:
             activations[name] = node.output[0]
     present = {value.name for value in probe.graph.output}
@@ -236,7 +242,7 @@ def compare(
     rates: dict[str, np.ndarray] = {}
     batch = largest_batch(max(layer["neurons"] for layer in file.layers))
     for start in range(0, len(array), batch):
-        part = record(model, array[start : start + batch], steps=steps, layers=list(activations))
+        part = record(model, array[start : start + batch], steps=steps, layers=list(activations), first_sample=start)
         for name, spikes in part.items():
             values = scales[name] * spikes.mean(0)
             rates[name] = np.concatenate([rates[name], values]) if name in rates else values

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from snnc.block import Block
+from snnc.diagnostics import fail
 from snnc.runtime.session import largest_batch
 from snnc.stream import StreamRunner
 
@@ -58,18 +59,25 @@ class Curve:
         return {**asdict(self), "ann_energy_uj": self.ann_energy_uj}
 
 
+def _dims(block: Block) -> Any:
+    return block.outputs[0].type.tensor_type.shape.dim
+
+
 class _Sums:
     """Running sums of one step count over batches."""
 
     def __init__(self) -> None:
         self.correct = self.agree = 0
+        self.classified = False
         self.error = self.norm = 0.0
         self.totals: np.ndarray | int = 0
         self.operations = 0.0
 
 
 def predictions(output: np.ndarray) -> np.ndarray | None:
-    """The class of each sample: argmax of scores `[N, classes]`, or class numbers as they are; None for regression."""
+    """The class of each sample: argmax of scores `[N, classes, 1...]`, or class numbers as they are; else None."""
+    if output.ndim > 2 and output.size == len(output) * output.shape[1]:
+        output = output.reshape(len(output), -1)
     if np.issubdtype(output.dtype, np.integer):
         return output.reshape(len(output), -1)[:, 0]
     if output.ndim == 2 and output.shape[1] > 1:
@@ -102,6 +110,8 @@ def measure_curve(
     batch = largest_batch(max(layer["neurons"] for layer in sources))
     output = block.outputs[0].name
     truth = None if ann_outputs is None else ann_outputs[output]
+    if truth is not None and truth.shape[1:] != tuple(dim.dim_value for dim in _dims(block)[1:]):
+        fail("SNN405", f"output {output!r} of the given ANN has shape {list(truth.shape)}, not that of the file")
     for start in range(0, len(images), batch):
         chosen = slice(start, min(start + batch, len(images)))
         for snapshot in runner.run(images[chosen], cuts, seed=seed, first_sample=first_sample + start):
@@ -135,6 +145,7 @@ def _add(
     truth: np.ndarray | None,
 ) -> None:
     classes = predictions(outputs)
+    sums.classified = classes is not None
     if classes is not None and labels is not None:
         sums.correct += int((classes == labels).sum())
     if truth is not None:
@@ -163,7 +174,7 @@ def _point(
     operations = sums.operations / samples
     return Point(
         steps=steps,
-        accuracy=None if labels is None else sums.correct / samples,
+        accuracy=sums.correct / samples if labels is not None and sums.classified else None,
         agreement=sums.agree / samples if classified else None,
         error=None if truth is None else _relative(sums.error, sums.norm),
         spike_rate=float(100 * totals[1:].sum() / (neurons[1:].sum() * steps * samples)),

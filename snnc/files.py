@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,12 @@ def write_atomically(path: str | PathLike[str], content: bytes) -> None:
         fail("SNN401", f"{path}: {error.strerror or error}")
 
 
-def check_writable(path: str | PathLike[str]) -> None:
-    """SNN401 before hours of work, not after, where `path` cannot be written."""
+def check_writable(path: str | PathLike[str], inputs: Iterable[str | PathLike[str] | None] = ()) -> None:
+    """SNN401 before hours of work, not after, where `path` cannot be written or is one of the `inputs`."""
     path = Path(path)
+    for other in inputs:
+        if other is not None and path.exists() and os.path.exists(other) and os.path.samefile(path, other):
+            fail("SNN401", f"{path} is an input of this command and would be overwritten")
     folder = path.parent
     if path.is_dir():
         fail("SNN401", f"{path} is a folder")
@@ -102,3 +106,10 @@ class ConvertedFile:
         """SNN404 unless `steps` is from 1 to the file's max_steps."""
         if not 1 <= steps <= self.options["max_steps"]:
             fail("SNN404", f"{steps} steps; {self.name} allows 1 to {self.options['max_steps']}")
+
+    def choose_seed(self, seed: int | None) -> int:
+        """`seed`, or the file's own; SNN405 unless it fits into a signed 64-bit integer."""
+        chosen = int(self.options["seed"]) if seed is None else int(seed)
+        if not -(2**63) <= chosen < 2**63:
+            fail("SNN405", f"seed is {chosen}, must fit into a signed 64-bit integer")
+        return chosen

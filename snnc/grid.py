@@ -9,7 +9,7 @@ Along an edge flows an integer tensor n, worth σ·n in ANN units. Rules, top do
     Reshape, Transpose       σ_in = σ
 
 Where k weights stand above each other, the σ between them are free: the bits are shared evenly, the i-th product from
-the input staying below limit^(i/k). Fewer than five bits for a weight are refused.
+the input staying below limit^(i/k); a share below 2^5, and a layer whose weights all become zero, are refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.graph import WEIGHTED, activation_inputs, constant, is_source, producer
+from snnc.graph import WEIGHTED, activation_inputs, constant, is_source, producer, tree
 
 # Powers of two tried for the grid, relative to the input scale of the layer.
 _FINEST, _COARSEST = 60, -60
@@ -92,8 +92,13 @@ def round_tree(
     for exponent in range(min(_FINEST, guess), _COARSEST, -1):
         rounded = rounding.at(root, main_scale * 2.0**-exponent, main_scale)
         if rounded.bound < limit:
-            return rounded
+            return None if _loses_a_layer(rounded, weights) else rounded
     return None
+
+
+def _loses_a_layer(rounded: Rounded, weights: TreeWeights) -> bool:
+    """Whether all weights of some node were rounded to zero."""
+    return any(weights.values[name][0].any() and not weight.any() for name, (weight, _) in rounded.weights.items())
 
 
 def _weighted_operands(tensor: gs.Tensor) -> Iterator[tuple[gs.Tensor, int]]:
@@ -119,13 +124,27 @@ def _weight_depth(tensor: gs.Tensor) -> int:
     return above + 1 if node.op in WEIGHTED else above
 
 
-def _main_scale(tensor: gs.Tensor, source_scales: dict[str, float]) -> float:
+def _main_scale(root: gs.Tensor, source_scales: dict[str, float]) -> float:
+    """σ that enters the first weight of the main branch: the one that starts at the deepest source.
+
+    `source_scales` is in the order of the graph. Where branches start at the same source, the first one counts.
+    """
+    order = {name: index for index, name in enumerate(source_scales)}
+    best, main = -1, 0.0
+    for source, divisor in _paths(root):
+        if order[source] > best:
+            best, main = order[source], source_scales[source] / divisor
+    return main
+
+
+def _paths(tensor: gs.Tensor, divisor: int = 1) -> Iterator[tuple[str, int]]:
+    """Source and product of the pooling divisors of every path into a tree."""
     node = producer(tensor)
-    if is_source(tensor):
-        return source_scales[tensor.name]
-    assert node is not None
-    divisor = node.attrs["divisor"] if node.op == "SumPool" else 1
-    return _main_scale(activation_inputs(node)[0], source_scales) / divisor
+    if is_source(tensor) or node is None:
+        yield tensor.name, divisor
+        return
+    for operand in activation_inputs(node):
+        yield from _paths(operand, divisor * node.attrs.get("divisor", 1))
 
 
 def _fixed_scale(tensor: gs.Tensor, source_scales: dict[str, float]) -> float:
@@ -221,6 +240,20 @@ def weighted_bounds(
     if bias is not None:
         new_low, new_high = new_low + np.minimum(bias, 0), new_high + np.maximum(bias, 0)
     return np.minimum(new_low, 0), np.maximum(new_high, 0)
+
+
+def rounding_error(root: gs.Tensor, rounded: Rounded, weights: TreeWeights) -> float:
+    """The largest ‖rounded - exact‖/‖exact‖ of the weights of a tree, each on its best common scale."""
+    worst = 0.0
+    for node in tree(root):
+        if node.op not in WEIGHTED:
+            continue
+        exact = weights.values[node.name][0].astype(np.float64).ravel()
+        integer = np.asarray(rounded.weights[node.name][0], np.float64).ravel()
+        if exact.any():
+            fitted = integer * (float(exact @ integer) / max(float(integer @ integer), 1.0))
+            worst = max(worst, float(np.linalg.norm(fitted - exact) / np.linalg.norm(exact)))
+    return worst
 
 
 def write_weights(nodes: list[gs.Node], rounded: Rounded) -> None:

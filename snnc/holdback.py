@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from snnc.data import DataSet
@@ -21,9 +19,4 @@ def calibration_split(data: DataSet, samples: int) -> tuple[DataSet, DataSet]:
         fail("SNN306", f"{data.name} has {len(data.images)} samples; one calibrates, one is held back")
     order = np.random.default_rng(0).permutation(len(data.images))
     held_back = min(_MOST_HELD_BACK, max(1, len(order) // 5))
-    return _take(data, order[held_back : held_back + samples]), _take(data, order[:held_back])
-
-
-def _take(data: DataSet, indices: np.ndarray) -> DataSet:
-    labels = None if data.labels is None else data.labels[indices]
-    return dataclasses.replace(data, images=np.ascontiguousarray(data.images[indices]), labels=labels)
+    return data.select(order[held_back : held_back + samples]), data.select(order[:held_back])

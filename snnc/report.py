@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from os import PathLike
@@ -109,7 +110,8 @@ def curve_table(curves: Sequence[Curve]) -> str:
         columns.append([_spread([100 * getattr(point, name) for point in column], "{:.2f}") for column in points])
     if first.error is not None and first.agreement is None:
         headers.append("error")
-        columns.append([_spread([point.error or 0.0 for point in column], "{:.3f}") for column in points])
+        errors = [[math.inf if point.error is None else point.error for point in column] for column in points]
+        columns.append([_spread(column, "{:.3f}") for column in errors])
     headers += ["rate R %", "SOPs/sample", "energy µJ"]
     columns.append([_spread([point.spike_rate for point in column], "{:.1f}") for column in points])
     columns.append([f"{_mean(column, 'operations'):,.0f}" for column in points])

@@ -262,4 +262,13 @@ RULES: dict[str, Rule] = _rules(
         "Hard reset throws away the potential above threshold, so decoded outputs keep their order, not their values.",
         warning=True,
     ),
+    Rule(
+        "SNN509",
+        "a layer keeps few bits for its weights",
+        "lower `--max-steps` to the steps you need; pool over smaller windows in front of the layer",
+        "Every sum of a layer has to stay exact, and its potential in 32 bits, for max_steps steps. Pooling over\n"
+        "a large window, a large fan-in, or linear layers behind each other leave few bits for a weight, and what\n"
+        "the layer computes is no longer what the ANN computes: no number of steps makes up for it.",
+        warning=True,
+    ),
 )

@@ -126,3 +126,87 @@ def test_the_runtime_needs_neither_the_compiler_nor_torch() -> None:
         "print({'onnx', 'torch', 'onnx_graphsurgeon', 'click'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+def test_compare_gives_every_image_its_own_random_numbers(model: SpikingModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    same = np.repeat(IMAGES[:1], 3, axis=0)
+    whole = snnc.compare(model, DIGITS, same, steps=32)
+    monkeypatch.setattr("snnc.api.largest_batch", lambda neurons: 1)
+    for name, (_, rate) in snnc.compare(model, DIGITS, same, steps=32).items():
+        assert np.array_equal(rate, whole[name][1])
+
+
+def test_uint8_is_scaled_or_refused_but_never_taken_as_it_is(model: SpikingModel) -> None:
+    pixels = np.round(IMAGES * 255).astype(np.uint8)
+    scaled = (pixels / np.float32(255)).astype(np.float32)
+    layer = "/1/Relu"
+    assert np.array_equal(snnc.record(model, pixels, steps=8)[layer], snnc.record(model, scaled, steps=8)[layer])
+    with pytest.raises(TypeError, match="uint8"):
+        model.session().run(pixels)
+
+
+def test_only_the_own_ann_is_an_opponent(model: SpikingModel) -> None:
+    with pytest.raises(DiagnosticError, match="SNN405"):
+        snnc.evaluate(model, IMAGES, ann=model.model)
+
+
+@pytest.mark.parametrize("arguments", [{"seed": 2**66}, {"steps": []}])
+def test_senseless_arguments_are_diagnostics(model: SpikingModel, arguments: dict[str, object]) -> None:
+    with pytest.raises(DiagnosticError):
+        snnc.evaluate(model, IMAGES, **arguments)  # type: ignore[arg-type]
+
+
+def test_a_network_of_one_output_has_no_accuracy() -> None:
+    import onnx
+
+    text = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    net (float[N, 2] x) => (float[N, 1] y) <float[2, 2] W = {1, -1, 1, 1}, float[2, 1] V = {1, 1}>
+    { a = MatMul (x, W)  b = Relu (a)  c = MatMul (b, V)  y = Sigmoid (c) }
+    """
+    single = onnx.parser.parse_model(text)
+    curve = snnc.evaluate(snnc.convert(single, steps=4), (np.ones((3, 2)), np.ones(3, int)), ann=single)
+    assert curve.points[-1].accuracy is None
+
+
+def test_the_order_of_an_addition_does_not_matter() -> None:
+    import onnx
+
+    def rates(addition: str) -> dict[str, float]:
+        model = onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[N, 2] x) => (float[N, 2] y) <float[2, 2] W = {{1, -0.5, 0.5, 1}}>
+        {{ a = MatMul (x, W)  b = Relu (a)  c = MatMul (b, W)  d = {addition}  e = Relu (d)  y = MatMul (e, W) }}
+        """)
+        data = np.random.default_rng(0).random((50, 2))
+        report = snnc.convert(model, calib=data, alpha=0.5, steps=64, calib_steps=64).report
+        return {layer.name: layer.scale for layer in report.layers}
+
+    assert rates("Add (b, c)") == rates("Add (c, b)")
+
+
+def test_lost_weights_are_said_or_refused() -> None:
+    import onnx
+
+    def model(size: int) -> onnx.ModelProto:
+        result = onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[N, 1, {size}, {size}] x) => (float[N, 3] y)
+        {{ a = Conv (x, W)  b = Relu (a)  c = GlobalAveragePool (b)  d = Flatten (c)  y = MatMul (d, V) }}
+        """)
+        values = np.random.default_rng(0)
+        for name, shape in {"W": (64, 1, 1, 1), "V": (64, 3)}.items():
+            weight = values.standard_normal(shape).astype(np.float32)
+            result.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
+        return result
+
+    def codes(size: int) -> set[str]:
+        try:
+            found = snnc.convert(model(size), steps=2).report.diagnostics.found
+        except DiagnosticError as error:
+            found = error.diagnostics
+        return {diagnostic.rule.code for diagnostic in found}
+
+    assert "SNN509" not in codes(4)
+    assert "SNN509" in codes(40)
+    assert "SNN406" in codes(160)

@@ -58,9 +58,9 @@ def convert(
     chosen = options.conversion_options(arguments)
     api.make_options(**chosen)
     target = Path(output) if output else converted_path(Path(net))
-    check_writable(target)
+    check_writable(target, [net, calib])
     if report:
-        check_writable(report)
+        check_writable(report, [net, calib])
     ann = load_model(net)
     form = {"scale": scale, "mean": mean, "std": std, "layout": layout}
     data = None if calib is None else load_for(console, ann, calib, form, chosen)

@@ -66,7 +66,7 @@ def evaluate(
         raise click.UsageError("--seed and --seeds exclude each other")
     for path in (json_file, plot):
         if path:
-            check_writable(path)
+            check_writable(path, [net, ann, data])
     if plot:
         plots.require_matplotlib()
     file = api.open_converted(net)

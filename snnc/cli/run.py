@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -56,10 +55,10 @@ def run(
     from snnc.files import check_writable, write_atomically
 
     if output:
-        check_writable(output)
+        check_writable(output, [net, source])
     file = api.open_converted(net)
     steps = file.options["steps"] if steps is None else steps
-    seed = file.options["seed"] if seed is None else seed
+    seed = file.choose_seed(seed)
     file.check_steps(steps)
     if file.options["controls"] == "fixed" and (steps, seed) != (file.options["steps"], file.options["seed"]):
         fail("SNN405", f"{net} was converted with --controls fixed: its steps and seed cannot be chosen")
@@ -81,10 +80,13 @@ def simulate(
     from snnc.stream import StreamRunner
 
     if file.options["schedule"] == "loop" and file.options["controls"] != "fixed":
-        logging.getLogger("snnc.runtime").disabled = True  # clipped inputs are reported as SNN502
         session = SpikingSession(file.model.SerializeToString(), threads=threads)
         result = session.run(
-            images, steps, seed=seed, progress=lambda done, every: console.progress("running", done / every)
+            images,
+            steps,
+            seed=seed,
+            warn=False,  # clipped inputs are reported as SNN502
+            progress=lambda done, every: console.progress("running", done / every),
         )
         totals, operations, outputs = result.spike_totals, result.synaptic_operations, result.outputs
     else:

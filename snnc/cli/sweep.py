@@ -86,7 +86,7 @@ def sweep(
         api.make_options(**chosen, **cell)
     for path in (json_file, plot):
         if path:
-            check_writable(path)
+            check_writable(path, [net, calib, data])
     if plot:
         plots.require_matplotlib()
     ann = load_model(net)
