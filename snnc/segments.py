@@ -79,8 +79,9 @@ class SpikeTrains:
         builder.node("ReduceMax", [current], "maximum", keepdims=0)
         positive = builder.node("Relu", [current], "positive")
         builder.node("ReduceSum", [positive], "positive_sum", keepdims=0)
-        sign = builder.node("Sign", [positive], "sign")
-        builder.node("ReduceMean", [sign], "positive_share", keepdims=0)
+        bounds = [builder.constant(f"clip/{value}", np.array(value, np.float32)) for value in (0, 1)]
+        is_positive = builder.node("Clip", [current, *bounds], "is_positive")  # currents are integers
+        builder.node("ReduceMean", [is_positive], "positive_share", keepdims=0)
         names = ("maximum", "positive_sum", "positive_share")
         session = _session(builder, inputs, dict.fromkeys(names, TensorProto.FLOAT))
         maximum, total, positive_elements, elements = 0.0, 0.0, 0.0, 0
