@@ -106,7 +106,7 @@ def describe_states(block: Block) -> str:
 
 
 def read_block(model: onnx.ModelProto, states_json: str) -> Block:
-    """The block inside a converted model of either schedule."""
+    """The block inside a converted model of either schedule; ValueError if the states are not those of the graph."""
     states = [
         State(entry["name"], entry["next"], entry["dtype"], tuple(entry["dims"]), entry["initial"])
         for entry in json.loads(states_json)
@@ -127,6 +127,9 @@ def read_block(model: onnx.ModelProto, states_json: str) -> Block:
         position = next(i for i, node in enumerate(graph.node) if node.output[0] == "schedule/steps")
         block.body = list(graph.node[:position])
         rest = list(graph.node[position:])
+    computed = {name for node in block.body for name in node.output}
+    if not {state.next_name for state in states} <= computed:
+        raise ValueError("the graph does not compute the states that the metadata lists")
     block.decode = [_with_inputs(node, renamed) for node in rest if not _scheduling(node)]
     used = {name for node in block.decode for name in node.input}
     if loop is None:

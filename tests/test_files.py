@@ -87,3 +87,11 @@ def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, ["convert", str(net), "-o", str(net), "--steps", "4"])
     assert result.exit_code == 1
     assert net.read_bytes() == DIGITS.read_bytes()
+
+
+def test_a_graph_that_does_not_fit_its_metadata_is_refused(model: SpikingModel) -> None:
+    copy = type(model.model)()
+    copy.CopyFrom(model.model)
+    next(node for node in copy.graph.node if node.op_type == "Loop").name = "renamed"
+    with pytest.raises(DiagnosticError, match="SNN402"):
+        ConvertedFile(copy, "net.snn.onnx")
