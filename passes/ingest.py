@@ -43,6 +43,7 @@ def run(conversion: Conversion) -> None:
         onnx.checker.check_model(model)
     except Exception as error:  # a ValidationError, or what the checker trips over in a damaged file
         fail("SNN103", _first_line(error))
+    _check_names_are_text(model)
     _check_interface(conversion, model)
     conversion.diagnostics.raise_errors()
 
@@ -76,6 +77,19 @@ def _check_opset(conversion: Conversion, model: onnx.ModelProto) -> None:
             conversion.diagnostics.report(
                 "SNN204", f"operator of the domain {node.domain!r}", node=node.name, op=node.op_type
             )
+
+
+def _check_names_are_text(model: onnx.ModelProto) -> None:
+    """protobuf gives bytes for a string that is not UTF-8, as in a damaged file."""
+    names: list[object] = []
+    for value in [*model.graph.input, *model.graph.output, *model.graph.initializer]:
+        names.append(value.name)
+    for value in [*model.graph.input, *model.graph.output]:
+        names += [dim.dim_param for dim in value.type.tensor_type.shape.dim]
+    for node in model.graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+    if not all(isinstance(name, str) for name in names):
+        fail("SNN103", "a name in it is not valid UTF-8")
 
 
 def _real_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:

@@ -189,8 +189,8 @@ def emit(model: onnx.ModelProto, **choices: Any) -> Conversion:
     try:
         return run_to(model, Level.EMITTED, data, **{**defaults, **choices})
     except DiagnosticError as error:
-        if {found.rule.code for found in error.diagnostics} == {"SNN208"}:
-            reject()  # a layer with negative weights only
+        if {found.rule.code for found in error.diagnostics} <= {"SNN208", "SNN406"}:
+            reject()  # a layer with negative weights only, or one that loses its weights on the grid
         raise
 
 

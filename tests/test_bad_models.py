@@ -385,3 +385,11 @@ def test_a_model_survives_its_own_conversion(tmp_path: Path) -> None:
     snnc.convert(golden.model(WEIGHTS + GOOD), steps=8).save(path)
     assert codes(load_model(path)) == ["SNN405"]
     assert networks.images_for(golden.model(WEIGHTS + GOOD)).shape == (networks.SAMPLES, 4)
+
+
+def test_a_name_that_is_not_text(tmp_path: Path) -> None:
+    content = golden.model(WEIGHTS + mlp("a = MatMul (x, V) h = Relu (a) y = Softmax (h)")).SerializeToString()
+    path = tmp_path / "net.onnx"
+    path.write_bytes(content.replace(b"\x12\x01N", b"\x12\x01\x80"))
+    assert path.read_bytes() != content
+    assert codes(path, steps=2) == ["SNN103"]
