@@ -176,7 +176,8 @@ def test_the_order_of_an_addition_does_not_matter() -> None:
         model = onnx.parser.parse_model(f"""
         <ir_version: 8, opset_import: ["" : 17]>
         net (float[N, 2] x) => (float[N, 2] y) <float[2, 2] W = {{1, -0.5, 0.5, 1}}>
-        {{ a = MatMul (x, W)  b = Relu (a)  c = MatMul (b, W)  d = {addition}  e = Relu (d)  y = MatMul (e, W) }}
+        {{ a = MatMul (x, W)  b = Relu (a)  h = MatMul (b, W)  r = Relu (h)  c = MatMul (r, W)
+           d = {addition}  e = Relu (d)  y = MatMul (e, W) }}
         """)
         data = np.random.default_rng(0).random((50, 2))
         report = snnc.convert(model, calib=data, alpha=0.5, steps=64, calib_steps=64).report
