@@ -52,7 +52,7 @@ setup(
     ext_modules=[
         Extension(
             "snnc.runtime.libsnnc_ops",
-            sources=[str(NATIVE / "library.cpp")],
+            sources=[str(source) for source in sorted(NATIVE.rglob("*.cpp"))],
             depends=[str(header) for header in sorted(NATIVE.rglob("*.hpp"))] + [str(NATIVE / "exports.map")],
             language="c++",
             extra_compile_args=COMPILE_ARGS,

@@ -15,6 +15,8 @@
 #include "ops/spike_counts.hpp"
 #include "ops/spike_encode.hpp"
 #include "ops/spike_unpack.hpp"
+#include "ops/spiking_conv.hpp"
+#include "ops/spiking_gemm.hpp"
 #include "ort_glue.hpp"
 
 namespace snnc {
@@ -50,7 +52,8 @@ class DomainOf {
 };
 
 using Domain =
-    DomainOf<ops::SpikeEncode, ops::SpikeUnpack, ops::RMP, ops::IF, ops::SpikeCount, ops::SpikeTotals>;
+    DomainOf<ops::SpikeEncode, ops::SpikeUnpack, ops::RMP, ops::IF, ops::SpikingConv, ops::SpikingConvAdd,
+             ops::SpikingGemm, ops::SpikeReadout, ops::SpikeCount, ops::SpikeTotals>;
 
 // The domain for this function table, created on first use and never destroyed: sessions may live until the very end
 // of the process, and they hold pointers into it.

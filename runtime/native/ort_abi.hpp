@@ -103,6 +103,9 @@ inline constexpr Function<62, OrtStatus*(const ShapeInfo*, std::int64_t*, std::s
 inline constexpr Function<65, OrtStatus*(const OrtValue*, ShapeInfo**)> GetTensorTypeAndShape{};
 inline constexpr Function<85, OrtStatus*(const OrtKernelInfo*, const char* name, float*)>
     KernelInfoGetAttribute_float{};
+inline constexpr Function<86, OrtStatus*(const OrtKernelInfo*, const char* name, std::int64_t*)>
+    KernelInfoGetAttribute_int64{};
+inline constexpr Function<88, OrtStatus*(const OrtKernelContext*, std::size_t*)> KernelContext_GetInputCount{};
 inline constexpr Function<90, OrtStatus*(const OrtKernelContext*, std::size_t, const OrtValue**)>
     KernelContext_GetInput{};
 inline constexpr Function<91, OrtStatus*(OrtKernelContext*, std::size_t, const std::int64_t*, std::size_t, OrtValue**)>
@@ -110,6 +113,13 @@ inline constexpr Function<91, OrtStatus*(OrtKernelContext*, std::size_t, const s
 inline constexpr Function<93, void(OrtStatus*)> ReleaseStatus{};
 inline constexpr Function<99, void(ShapeInfo*)> ReleaseTensorTypeAndShapeInfo{};
 inline constexpr Function<101, void(OrtCustomOpDomain*)> ReleaseCustomOpDomain{};
+inline constexpr Function<163, OrtStatus*(const OrtKernelInfo*, const char* name, std::int64_t*, std::size_t* size)>
+    KernelInfoGetAttributeArray_int64{};
+inline constexpr Function<230, OrtStatus*(const OrtKernelInfo*, std::size_t*)> KernelInfo_GetInputCount{};
+inline constexpr Function<244, OrtStatus*(const OrtKernelInfo*, char* name, std::size_t* size)>
+    KernelInfo_GetNodeName{};
+inline constexpr Function<249, OrtStatus*(const OrtKernelInfo*, std::size_t, int* is_constant, const OrtValue**)>
+    KernelInfoGetConstantInput_tensor{};
 inline constexpr Function<268, OrtStatus*(const OrtShapeInferContext*, std::size_t, ShapeInfo**)>
     ShapeInferContext_GetInputTypeShape{};
 inline constexpr Function<270, OrtStatus*(const OrtShapeInferContext*, std::size_t, const ShapeInfo*)>

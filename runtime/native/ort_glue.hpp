@@ -11,6 +11,7 @@
 #include <exception>
 #include <iterator>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -118,20 +119,82 @@ struct Input {
   std::int64_t size() const { return size_of(shape); }
 };
 
-class Attributes {
+// The tensor behind a value; throws if its elements are not of type T.
+template <class T>
+Input<T> read_tensor(const OrtApi* api, const OrtValue* value, std::size_t index) {
+  ShapeInfo* raw = nullptr;
+  check(GetTensorTypeAndShape(api, value, &raw));
+  const OwnedShapeInfo info(raw, {api});
+  const ElementType type = read_type(api, raw);
+  if (type != element_type<T>) {
+    throw InvalidInput("input " + std::to_string(index) + " has ONNX element type " +
+                       std::to_string(static_cast<int>(type)) + ", must be " +
+                       std::to_string(static_cast<int>(element_type<T>)));
+  }
+  void* data = nullptr;
+  check(GetTensorMutableData(api, const_cast<OrtValue*>(value), &data));  // the only accessor there is
+  return {static_cast<const T*>(data), read_shape(api, raw)};
+}
+
+// What is known of a node when its kernel is created: attributes and constant inputs.
+class NodeInfo {
  public:
-  Attributes(const OrtApi* api, const OrtKernelInfo* info) : api_(api), info_(info) {}
+  NodeInfo(const OrtApi* api, const OrtKernelInfo* info) : api_(api), info_(info) {}
 
   float get_float(const char* name) const {
     float value = 0;
-    if (OrtStatus* status = KernelInfoGetAttribute_float(api_, info_, name, &value)) {
-      ReleaseStatus(api_, status);
-      throw InvalidInput(std::string("attribute ") + name + " (float) is missing");
-    }
+    require(KernelInfoGetAttribute_float(api_, info_, name, &value), name, "float");
     return value;
   }
 
+  std::int64_t get_int(const char* name) const {
+    std::int64_t value = 0;
+    require(KernelInfoGetAttribute_int64(api_, info_, name, &value), name, "int");
+    return value;
+  }
+
+  std::vector<std::int64_t> get_ints(const char* name) const {
+    std::size_t size = 0;
+    require(KernelInfoGetAttributeArray_int64(api_, info_, name, nullptr, &size), name, "ints");
+    std::vector<std::int64_t> values(size);
+    require(KernelInfoGetAttributeArray_int64(api_, info_, name, values.data(), &size), name, "ints");
+    return values;
+  }
+
+  std::string node_name() const {
+    std::size_t size = 0;
+    check(KernelInfo_GetNodeName(api_, info_, nullptr, &size));
+    std::string name(size, '\0');
+    check(KernelInfo_GetNodeName(api_, info_, name.data(), &size));
+    name.resize(name.find_last_not_of('\0') + 1);
+    return name;
+  }
+
+  bool has_input(std::size_t index) const {
+    std::size_t inputs = 0;
+    check(KernelInfo_GetInputCount(api_, info_, &inputs));
+    return index < inputs;
+  }
+
+  // An input whose value is in the model. It may be freed when the kernel exists: copy what is needed later.
+  template <class T>
+  Input<T> constant_input(std::size_t index, const char* name) const {
+    int is_constant = 0;
+    const OrtValue* value = nullptr;
+    check(KernelInfoGetConstantInput_tensor(api_, info_, index, &is_constant, &value));
+    if (is_constant == 0 || value == nullptr) {
+      throw InvalidInput(std::string(name) + " must be an initializer of the graph that the operator is in");
+    }
+    return read_tensor<T>(api_, value, index);
+  }
+
  private:
+  void require(OrtStatus* status, const char* name, const char* type) const {
+    if (status == nullptr) return;
+    ReleaseStatus(api_, status);
+    throw InvalidInput(std::string("attribute ") + name + " (" + type + ") is missing");
+  }
+
   const OrtApi* api_;
   const OrtKernelInfo* info_;
 };
@@ -146,11 +209,17 @@ class Context {
     const OrtValue* value = nullptr;
     check(KernelContext_GetInput(api_, context_, index, &value));
     if (value == nullptr) throw InvalidInput("input " + std::to_string(index) + " is missing");
-    Input<T> input{nullptr, shape_of<T>(value, index)};
-    void* data = nullptr;
-    check(GetTensorMutableData(api_, const_cast<OrtValue*>(value), &data));  // the only accessor there is
-    input.data = static_cast<const T*>(data);
-    return input;
+    return read_tensor<T>(api_, value, index);
+  }
+
+  // Whether an optional input is there.
+  bool has_input(std::size_t index) const {
+    std::size_t inputs = 0;
+    check(KernelContext_GetInputCount(api_, context_, &inputs));
+    if (index >= inputs) return false;
+    const OrtValue* value = nullptr;
+    check(KernelContext_GetInput(api_, context_, index, &value));
+    return value != nullptr;
   }
 
   // An int64 input of shape [].
@@ -172,23 +241,23 @@ class Context {
     return static_cast<T*>(data);
   }
 
-  // Calls body(item) for every item, on the session's own threads. Items must not depend on each other, and `body`
-  // must not throw. Items are handed out in chunks that are worth a thread's while.
+  // Calls body(item) for every item, on the session's own threads. Items must not depend on each other. Items are handed
+  // out in chunks that are worth a thread's while. What `body` throws is thrown again when all are done.
   template <class Body>
   void parallel_for(std::int64_t items, double nanoseconds_per_item, const Body& body) const {
     constexpr double chunk_nanoseconds = 20'000;
     const auto chunk = static_cast<std::int64_t>(chunk_nanoseconds / std::max(nanoseconds_per_item, 1.0)) + 1;
-    const Chunks<Body> chunks{body, items, chunk};
+    Chunks<Body> chunks{body, items, chunk, {}, nullptr};
     const std::int64_t tasks = (items + chunk - 1) / chunk;
     if (tasks <= 1) {
       if (tasks == 1) chunks.run(0);
-      return;
+    } else {
+      const auto run = [](void* user_data, std::size_t index) {
+        static_cast<Chunks<Body>*>(user_data)->run(static_cast<std::int64_t>(index));
+      };
+      check(KernelContext_ParallelFor(api_, context_, run, static_cast<std::size_t>(tasks), 0, &chunks));
     }
-    const auto run = [](void* user_data, std::size_t index) {
-      static_cast<const Chunks<Body>*>(user_data)->run(static_cast<std::int64_t>(index));
-    };
-    auto* user_data = const_cast<Chunks<Body>*>(&chunks);
-    check(KernelContext_ParallelFor(api_, context_, run, static_cast<std::size_t>(tasks), 0, user_data));
+    if (chunks.error != nullptr) std::rethrow_exception(chunks.error);
   }
 
  private:
@@ -197,26 +266,19 @@ class Context {
     const Body& body;
     std::int64_t items;
     std::int64_t chunk;
+    std::mutex mutex;
+    std::exception_ptr error;
 
-    void run(std::int64_t index) const noexcept {
-      const std::int64_t end = std::min(items, (index + 1) * chunk);
-      for (std::int64_t item = index * chunk; item < end; ++item) body(item);
+    void run(std::int64_t index) noexcept {
+      try {
+        const std::int64_t end = std::min(items, (index + 1) * chunk);
+        for (std::int64_t item = index * chunk; item < end; ++item) body(item);
+      } catch (...) {
+        const std::lock_guard<std::mutex> lock(mutex);
+        error = std::current_exception();
+      }
     }
   };
-
-  template <class T>
-  Shape shape_of(const OrtValue* value, std::size_t index) const {
-    ShapeInfo* raw = nullptr;
-    check(GetTensorTypeAndShape(api_, value, &raw));
-    const OwnedShapeInfo info(raw, {api_});
-    const ElementType type = read_type(api_, raw);
-    if (type != element_type<T>) {
-      throw InvalidInput("input " + std::to_string(index) + " has ONNX element type " +
-                         std::to_string(static_cast<int>(type)) + ", must be " +
-                         std::to_string(static_cast<int>(element_type<T>)));
-    }
-    return read_shape(api_, raw);
-  }
 
   const OrtApi* api_;
   OrtKernelContext* context_;
@@ -251,6 +313,16 @@ class ShapeContext {
   OrtShapeInferContext* context_;
 };
 
+// How many of an operator's inputs, from the last, may be omitted: `Op::optional_inputs`, if it is there.
+template <class Op>
+constexpr auto optional_inputs(int) -> decltype(Op::optional_inputs) {
+  return Op::optional_inputs;
+}
+template <class Op>
+constexpr std::size_t optional_inputs(long) {
+  return 0;
+}
+
 // The table of functions through which onnxruntime uses operator `Op`.
 template <class Op>
 struct CustomOp : OrtCustomOp {
@@ -264,7 +336,10 @@ struct CustomOp : OrtCustomOp {
     GetInputType = [](const OrtCustomOp*, std::size_t index) { return static_cast<int>(Op::inputs[index]); };
     GetOutputTypeCount = [](const OrtCustomOp*) { return std::size(Op::outputs); };
     GetOutputType = [](const OrtCustomOp*, std::size_t index) { return static_cast<int>(Op::outputs[index]); };
-    GetInputCharacteristic = [](const OrtCustomOp*, std::size_t) { return static_cast<int>(Presence::required); };
+    GetInputCharacteristic = [](const OrtCustomOp*, std::size_t index) {
+      const bool optional = index >= std::size(Op::inputs) - optional_inputs<Op>(0);
+      return static_cast<int>(optional ? Presence::optional : Presence::required);
+    };
     GetOutputCharacteristic = [](const OrtCustomOp*, std::size_t) { return static_cast<int>(Presence::required); };
     GetInputMemoryType = [](const OrtCustomOp*, std::size_t) { return memory_default; };
     GetVariadicInputMinArity = [](const OrtCustomOp*) { return 1; };
@@ -274,7 +349,7 @@ struct CustomOp : OrtCustomOp {
     GetStartVersion = [](const OrtCustomOp*) { return Op::version; };
     GetEndVersion = [](const OrtCustomOp*) { return Op::version; };
     CreateKernelV2 = [](const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo* info, void** kernel) {
-      return as_status(api, Op::name, [&] { *kernel = new Kernel{api, Op(Attributes(api, info))}; });
+      return as_status(api, Op::name, [&] { *kernel = new Kernel{api, Op(NodeInfo(api, info))}; });
     };
     KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
     KernelComputeV2 = [](void* kernel, OrtKernelContext* raw) {

@@ -28,6 +28,15 @@ inline void require_batch_axis(const Shape& shape, const char* name) {
   if (shape.empty()) throw InvalidInput(std::string(name) + " has shape [], must have a batch axis: [N, ...]");
 }
 
+// Whether neurons keep what exceeds the threshold (RMP) or start from 0 again (IF).
+inline bool read_soft_reset(const ort::NodeInfo& node) {
+  const std::int64_t soft_reset = node.get_int("soft_reset");
+  if (soft_reset != 0 && soft_reset != 1) {
+    throw InvalidInput("attribute soft_reset is " + std::to_string(soft_reset) + ", must be 0 or 1");
+  }
+  return soft_reset == 1;
+}
+
 inline std::int64_t tiles_of(std::int64_t items, std::int64_t tile) { return (items + tile - 1) / tile; }
 
 // The shape [count * N, ...] of values of all steps, for a state of shape [N, ...].

@@ -5,6 +5,17 @@
 
 namespace snnc::ops {
 
+// `v` has shape [N, C, ...]; its thresholds [] or [C, 1, ...].
+inline void require_threshold_shape(const Shape& threshold, const Shape& v) {
+  if (threshold.empty()) return;
+  Shape per_channel(v.size() - 1, 1);
+  if (!per_channel.empty()) per_channel[0] = v[1];
+  if (per_channel.empty() || threshold != per_channel) {
+    throw InvalidInput("threshold has shape " + to_string(threshold) + ", must be []" +
+                       (per_channel.empty() ? "" : " or " + to_string(per_channel)) + " for v " + to_string(v));
+  }
+}
+
 // (current: float32 [count * N, ...], v: int32 [N, ...], threshold: int32 [] or [C, 1, ...], count: int64 [])
 //     -> (spikes: uint64 [N, ...], v_out: int32 [N, ...])
 template <kernels::Reset reset>
@@ -15,7 +26,7 @@ struct IntegrateAndFire {
       ElementType::float32, ElementType::int32, ElementType::int32, ElementType::int64};
   static constexpr ElementType outputs[] = {ElementType::uint64, ElementType::int32};
 
-  explicit IntegrateAndFire(const ort::Attributes&) {}
+  explicit IntegrateAndFire(const ort::NodeInfo&) {}
 
   static void infer_shapes(ort::ShapeContext& shapes) {
     shapes.output_like(0, ElementType::uint64, 1);
@@ -50,17 +61,6 @@ struct IntegrateAndFire {
     context.parallel_for(
         tiles_of(block.neurons, kernels::neuron_tile), count * nanoseconds_per_step,
         [&](std::int64_t tile) { kernels::simulate_tile<reset>(block, tile); });
-  }
-
- private:
-  static void require_threshold_shape(const Shape& threshold, const Shape& v) {
-    if (threshold.empty()) return;
-    Shape per_channel(v.size() - 1, 1);
-    if (!per_channel.empty()) per_channel[0] = v[1];
-    if (per_channel.empty() || threshold != per_channel) {
-      throw InvalidInput("threshold has shape " + to_string(threshold) + ", must be []" +
-                         (per_channel.empty() ? "" : " or " + to_string(per_channel)) + " for v " + to_string(v));
-    }
   }
 };
 

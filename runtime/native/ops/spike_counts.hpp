@@ -14,7 +14,7 @@ struct SpikeCount {
   static constexpr ElementType inputs[] = {ElementType::uint64};
   static constexpr ElementType outputs[] = {ElementType::int32};
 
-  explicit SpikeCount(const ort::Attributes&) {}
+  explicit SpikeCount(const ort::NodeInfo&) {}
 
   static void infer_shapes(ort::ShapeContext& shapes) { shapes.output_like(0, ElementType::int32, 0); }
 
@@ -38,7 +38,7 @@ struct SpikeTotals {
   static constexpr ElementType inputs[] = {ElementType::uint64, ElementType::int64};
   static constexpr ElementType outputs[] = {ElementType::int64, ElementType::int64};
 
-  explicit SpikeTotals(const ort::Attributes&) {}
+  explicit SpikeTotals(const ort::NodeInfo&) {}
 
   static void infer_shapes(ort::ShapeContext& shapes) {
     shapes.output_like(0, ElementType::int64, 0, 1);

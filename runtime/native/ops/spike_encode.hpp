@@ -15,7 +15,7 @@ struct SpikeEncode {
 
   float scale;
 
-  explicit SpikeEncode(const ort::Attributes& attributes) : scale(attributes.get_float("scale")) {
+  explicit SpikeEncode(const ort::NodeInfo& node) : scale(node.get_float("scale")) {
     if (!(scale > 0)) throw InvalidInput("attribute scale is " + std::to_string(scale) + ", must be greater than 0");
   }
 

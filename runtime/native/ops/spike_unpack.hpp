@@ -12,7 +12,7 @@ struct SpikeUnpack {
   static constexpr ElementType inputs[] = {ElementType::uint64, ElementType::int64};
   static constexpr ElementType outputs[] = {ElementType::float32};
 
-  explicit SpikeUnpack(const ort::Attributes&) {}
+  explicit SpikeUnpack(const ort::NodeInfo&) {}
 
   static void infer_shapes(ort::ShapeContext&) {}  // count is known at run time only
 

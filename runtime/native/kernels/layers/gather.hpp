@@ -1,0 +1,96 @@
+// Output-stationary: the potentials of a pixel stay in registers for all steps, the weights come by.
+#pragma once
+
+#include "neuron_line.hpp"
+
+namespace snnc::kernels::SNNC_SIMD {
+
+inline std::int64_t list_line(const ListLine& line) {
+  std::uint32_t* end = line.entries;
+  for (int step = 0; step < line.steps; ++step) {
+    std::uint32_t* starts = line.starts + step * (line.columns + 1);
+    for (std::int64_t place = 0; place < line.columns; ++place) {
+      starts[place] = static_cast<u32>(end - line.entries);
+      const std::int64_t column = line.column_order[place];
+      const u32 column_base = static_cast<u32>(line.column_steps[place]) * line.column_bytes;
+      for (int i = 0; i < line.tap_count; ++i) {
+        const ListTap& tap = line.taps[i];
+        const u64* bits = tap.bits + step * line.step_stride + column;
+        for (int slot = 0; slot < line.slots; ++slot) {
+          const u32 base = tap.base + column_base + line.slot_base[slot];
+          end += Simd::list_events(bits[slot * line.slot_stride], base, line.channel_bytes, end);
+        }
+      }
+    }
+    starts[line.columns] = static_cast<u32>(end - line.entries);
+  }
+  return end - line.entries;
+}
+
+// Adds the rows of the events [from, to).
+template <class Weight, int vectors>
+inline void add_rows(Simd::Vector (&sum)[vectors], std::uintptr_t rows, const u32* from, const u32* to) {
+  if constexpr (Simd::two_sums && sizeof(Weight) == 2 && vectors > 1) {
+    Simd::Vector other[vectors];
+#pragma GCC unroll 4
+    for (int i = 0; i < vectors; ++i) other[i] = Simd::broadcast(0);
+    for (; to - from >= 2; from += 2) {
+      Simd::add_row(sum, reinterpret_cast<const Weight*>(rows + from[0]));
+      Simd::add_row(other, reinterpret_cast<const Weight*>(rows + from[1]));
+    }
+    if (from < to) Simd::add_row(sum, reinterpret_cast<const Weight*>(rows + from[0]));
+#pragma GCC unroll 4
+    for (int i = 0; i < vectors; ++i) sum[i] = Simd::add(sum[i], other[i]);
+  } else {
+    for (; from < to; ++from) Simd::add_row(sum, reinterpret_cast<const Weight*>(rows + *from));
+  }
+}
+
+// Address of the rows for an output column: offsets in the list count kernel columns from column 0 of the plane.
+inline std::uintptr_t rows_of(const GatherSource& source, std::int64_t column) {
+  const std::int64_t shift = source.fields[column].shift * source.column_bytes;
+  return reinterpret_cast<std::uintptr_t>(source.rows) - static_cast<std::uintptr_t>(shift);
+}
+
+template <class Weight, int vectors>
+inline void add_source(Simd::Vector (&sum)[vectors], const GatherSource& source, int step, std::int64_t column) {
+  const ColumnField field = source.fields[column];
+  const u32* starts = source.starts + step * source.starts_stride;
+  add_rows<Weight>(sum, rows_of(source, column), source.entries + starts[field.first],
+                   source.entries + starts[field.last]);
+}
+
+// `plain`: one source, no bias, no masked taps.
+template <class Weight, int width, bool soft, bool plain>
+inline void gather_columns(const GatherLine& line) {
+  using Field = typename Pixel<width>::Field;
+  constexpr int packed = columns_per_word(width);
+  const NeuronLine& neurons = line.neurons;
+  for (std::int64_t column = 0; column < neurons.columns; ++column) {
+    Pixel<width> pixel;
+    pixel.load(neurons.v + column * width);
+    auto* fired = reinterpret_cast<Field*>(neurons.fired) + field_of_column(column, packed);
+    for (int step = 0; step < neurons.steps; ++step) {
+      if constexpr (plain) {
+        add_source<Weight>(pixel.v, line.sources[0], step, column);
+      } else {
+        for (int i = 0; i < line.source_count; ++i) add_source<Weight>(pixel.v, line.sources[i], step, column);
+        if (neurons.bias != nullptr) pixel.add(neurons.bias);
+        pixel.add_masked(neurons.masked, step, column);
+      }
+      fired[step * neurons.fired_stride * packed] = pixel.template fire<soft>(neurons.threshold);
+    }
+    pixel.store(neurons.v + column * width);
+  }
+}
+
+template <class Weight, int width, bool soft>
+void gather_line(const GatherLine& line) {
+  if (line.source_count == 1 && line.neurons.masked.count == 0 && line.neurons.bias == nullptr) {
+    gather_columns<Weight, width, soft, true>(line);
+  } else {
+    gather_columns<Weight, width, soft, false>(line);
+  }
+}
+
+}  // namespace snnc::kernels::SNNC_SIMD

@@ -1,0 +1,65 @@
+// Lines of spikes and potentials between the operators' arrays and the scratch memory of a task.
+#pragma once
+
+#include <vector>
+
+#include "scratch.hpp"
+#include "spiking_layer.hpp"
+
+namespace snnc::kernels {
+
+// Channels of an input that share a word per column.
+struct Slot {
+  std::int64_t first;     // channel in the words
+  int channels;
+  std::uint32_t channel;  // of the group
+};
+
+// All channels of a group, copy by copy, `most` at a time.
+std::vector<Slot> slots_of(const SynapseShape& shape, std::int64_t copies, std::int64_t group, int most);
+
+// Transposed input lines of one image: [line][step][slot][word].
+class LoadedLines {
+ public:
+  void load(const LayerInput& input, std::int64_t input_channels, std::int64_t image, int steps,
+            const std::vector<Slot>& slots, int packed, std::int64_t first_line, std::int64_t last_line);
+
+  bool has(std::int64_t line) const { return place_[static_cast<std::size_t>(line)] >= 0; }
+  const std::uint64_t* line(std::int64_t line) const {
+    return bits_.data() + place_[static_cast<std::size_t>(line)] * line_stride_;
+  }
+  std::int64_t words() const { return words_; }
+  std::int64_t step_stride() const { return step_stride_; }
+  std::int64_t line_stride() const { return line_stride_; }
+
+ private:
+  Scratch<std::uint64_t> bits_;
+  std::vector<std::int64_t> place_;  // of each input line, -1 if it is not loaded
+  std::int64_t words_ = 0, step_stride_ = 0, line_stride_ = 0;
+};
+
+// A line of a tile's potentials, [column][width], from and to [channel][plane].
+void load_potentials(const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image,
+                     std::int64_t line, std::int32_t* potentials);
+void store_potentials(const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image,
+                      std::int64_t line, const std::int32_t* potentials);
+
+// Spikes of a tile's line, [64][words_of_line], to words.
+void store_spikes(const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image,
+                  std::int64_t line, const std::uint64_t* fired);
+
+// The depthwise parts of a tile: their taps for any output line.
+class MaskedParts {
+ public:
+  // Loads what output lines [first, last) of an image need.
+  void load(const SpikingLayer& layer, const LayerCall& call, const Tile& tile, std::int64_t image, std::int64_t first,
+            std::int64_t last);
+  // Valid until the next call of `load`.
+  MaskedTaps taps(const SpikingLayer& layer, const LayerCall& call, const Tile& tile, std::int64_t line,
+                  std::vector<MaskedTap>& memory) const;
+
+ private:
+  LoadedLines lines_[2];
+};
+
+}  // namespace snnc::kernels

@@ -1,0 +1,215 @@
+// A task by scatter: bands of lines whose membrane potentials fit the first-level cache.
+
+#include <algorithm>
+
+#include "line_memory.hpp"
+
+namespace snnc::kernels {
+
+namespace {
+
+constexpr std::int64_t band_bytes = 24 * 1024;
+constexpr std::size_t list_slack = 16;
+
+// How events of a part reach the columns of a band, the same for all its lines.
+struct Columns {
+  std::vector<ScatterColumn> targets;  // by field of the packed line
+  std::int64_t run = 0;
+};
+
+int channel_bits_of(const SynapseShape& shape, int packed) {
+  if (packed > 1) return packed == 4 ? 4 : 5;
+  int bits = 6;
+  while ((std::int64_t{1} << bits) < shape.inputs) ++bits;
+  return bits;
+}
+
+struct Part {
+  const Synapses* synapses;
+  const LayerInput* input;
+  int packed;
+  std::vector<Slot> slots;
+  std::vector<std::uint32_t> slot_channel;
+  Columns columns;
+  LoadedLines* loaded;
+  std::vector<ScatterLine> lines;
+  std::vector<std::vector<ScatterTarget>> targets;
+};
+
+struct Memory {
+  LoadedLines loaded[2];
+  MaskedParts masked;
+  Scratch<std::int32_t> potentials;
+  Scratch<std::uint64_t> fired;
+  Scratch<std::uint32_t> events;
+};
+
+class ScatterTask {
+ public:
+  ScatterTask(const SpikingLayer& layer, const LayerCall& call, Memory& memory)
+      : layer_(layer), call_(call), tile_(layer.tiles()[0]), memory_(memory) {
+    for (std::size_t i = 0; i < layer.synapses().size(); ++i) {
+      if (!layer.synapses()[i].shape().depthwise()) add_part(layer.synapses()[i], call.inputs[i], memory.loaded[i]);
+    }
+    std::int64_t left = 0, right = call.geometry().columns_out();
+    for (Part& part : parts_) reach(part, left, right);
+    margin_ = -left;
+    columns_ = right - left;
+  }
+
+  void run(const LayerTask& task) {
+    const std::int64_t lines_out = call_.geometry().lines_out;
+    const std::int64_t line_bytes = columns_ * tile_.width * static_cast<std::int64_t>(sizeof(std::int32_t));
+    const std::int64_t most = std::max<std::int64_t>(1, band_bytes / line_bytes);
+    for (std::int64_t unit = task.first; unit < task.last;) {
+      const std::int64_t end_of_image = (unit / lines_out + 1) * lines_out;
+      const std::int64_t end = std::min({task.last, end_of_image, unit + most});
+      compute(unit / lines_out, unit % lines_out, (end - 1) % lines_out + 1);
+      unit = end;
+    }
+  }
+
+ private:
+  void add_part(const Synapses& synapses, const LayerInput& input, LoadedLines& loaded) {
+    Part part{};
+    part.synapses = &synapses;
+    part.input = &input;
+    part.loaded = &loaded;
+    part.packed = synapses.shape().inputs <= 32 ? columns_per_word(static_cast<int>(synapses.shape().inputs)) : 1;
+    part.slots = slots_of(synapses.shape(), input.copies, 0, word_steps / part.packed);
+    for (const Slot& slot : part.slots) part.slot_channel.push_back(slot.channel);
+    parts_.push_back(std::move(part));
+  }
+
+  // Output columns that the events of each input column reach; widens [left, right) to what is ever written.
+  void reach(Part& part, std::int64_t& left, std::int64_t& right) const {
+    const Axis& axis = part.input->geometry.column_axis;
+    const std::int64_t fields = words_of_line(axis.in, part.packed) * part.packed;
+    part.columns.targets.assign(static_cast<std::size_t>(fields), {0, 0, 0});
+    part.columns.run = axis.kernel * tile_.width;
+    for (std::int64_t column = 0; column < axis.in; ++column) {
+      const std::int64_t phase = (column + axis.pad) % axis.stride;
+      ScatterColumn& target = part.columns.targets[static_cast<std::size_t>(field_of_column(column, part.packed))];
+      if (phase >= axis.kernel) {
+        part.columns.run = 0;
+        continue;
+      }
+      const std::int64_t taps = (axis.kernel - phase + axis.stride - 1) / axis.stride;
+      const std::int64_t first = (column + axis.pad) / axis.stride - (taps - 1);
+      // The rows of all phases before this one.
+      std::int64_t taps_before = 0;
+      for (std::int64_t i = 0; i < phase; ++i) taps_before += (axis.kernel - i + axis.stride - 1) / axis.stride;
+      target.potential = static_cast<std::int32_t>(first * tile_.width);
+      target.weight = static_cast<std::int32_t>(taps_before * tile_.width);
+      target.size = static_cast<std::int32_t>(taps * tile_.width);
+      if (target.size != part.columns.run) part.columns.run = 0;
+      left = std::min(left, first);
+      right = std::max(right, first + taps);
+    }
+  }
+
+  // The input lines of a band with the output lines that each of them reaches.
+  void connect(Part& part, std::int64_t image, std::int64_t first, std::int64_t last) {
+    const Geometry& geometry = part.input->geometry;
+    const std::int64_t row = geometry.column_axis.kernel * tile_.width;
+    part.loaded->load(
+        *part.input, part.synapses->shape().inputs, image, call_.steps, part.slots, part.packed, first, last);
+    part.lines.clear();
+    part.targets.assign(static_cast<std::size_t>(geometry.lines_in), {});
+    for (std::int64_t line = first; line < last; ++line) {
+      for (std::int64_t tap = 0; tap < geometry.line_taps; ++tap) {
+        const std::int64_t from = geometry.input_line(line, tap);
+        if (from < 0) continue;
+        part.targets[static_cast<std::size_t>(from)].push_back(
+            {(line - first) * columns_ * tile_.width, tap * row});
+      }
+    }
+    for (std::int64_t line = 0; line < geometry.lines_in; ++line) {
+      const auto& targets = part.targets[static_cast<std::size_t>(line)];
+      if (targets.empty()) continue;
+      part.lines.push_back({part.loaded->line(line), targets.data(), static_cast<int>(targets.size())});
+    }
+  }
+
+  ScatterSource source(const Part& part) const {
+    ScatterSource source{};
+    source.lines = part.lines.data();
+    source.line_count = static_cast<int>(part.lines.size());
+    source.step_stride = part.loaded->step_stride();
+    source.packed = part.packed;
+    source.channel_bits = channel_bits_of(part.synapses->shape(), part.packed);
+    source.slots = static_cast<int>(part.slots.size());
+    source.slot_channel = part.slot_channel.data();
+    source.words_per_slot = part.loaded->words();
+    source.columns = part.columns.targets.data();
+    source.rows = part.synapses->scatter_rows();
+    source.row_size = part.synapses->shape().line_taps * part.synapses->shape().column_taps * tile_.width;
+    source.run = part.columns.run;
+    return source;
+  }
+
+  void compute(std::int64_t image, std::int64_t first, std::int64_t last) {
+    const std::int64_t lines = last - first, line_size = columns_ * tile_.width;
+    const std::int64_t columns = call_.geometry().columns_out();
+    const std::int64_t fired_stride = words_of_line(columns, columns_per_word(tile_.width));
+    alignas(cache_line) std::int32_t threshold[64];
+    layer_.tile_threshold(call_, tile_, threshold);
+
+    ScatterBand band{};
+    std::int64_t most_events = 0;
+    for (Part& part : parts_) {
+      connect(part, image, first, last);
+      band.sources[band.source_count++] = source(part);
+      most_events = std::max(most_events, part.loaded->step_stride() * word_steps);
+    }
+    band.line_count = static_cast<int>(lines);
+    band.line_size = line_size;
+    band.fired_line = word_steps * fired_stride;
+    band.events = memory_.events.reserve(static_cast<std::size_t>(most_events) + list_slack);
+    NeuronLine& neurons = band.neurons;
+    neurons.columns = columns;
+    neurons.steps = call_.steps;
+    std::int32_t* band_memory = memory_.potentials.reserve(static_cast<std::size_t>(lines * line_size));
+    std::fill_n(band_memory, lines * line_size, 0);
+    neurons.v = band_memory + margin_ * tile_.width;
+    neurons.threshold = threshold;
+    neurons.bias = layer_.has_bias() ? layer_.tile_bias(tile_) : nullptr;
+    neurons.fired = memory_.fired.reserve(static_cast<std::size_t>(lines * band.fired_line));
+    neurons.fired_stride = fired_stride;
+    std::fill_n(neurons.fired, lines * band.fired_line, 0);
+
+    std::vector<std::vector<MaskedTap>> taps(static_cast<std::size_t>(lines));
+    std::vector<MaskedTaps> masked(static_cast<std::size_t>(lines));
+    if (parts_.size() < layer_.synapses().size()) memory_.masked.load(layer_, call_, tile_, image, first, last);
+    for (std::int64_t line = 0; line < lines; ++line) {
+      const auto index = static_cast<std::size_t>(line);
+      if (parts_.size() < layer_.synapses().size()) {
+        masked[index] = memory_.masked.taps(layer_, call_, tile_, first + line, taps[index]);
+      }
+      load_potentials(call_, layer_, tile_, image, first + line, neurons.v + line * line_size);
+    }
+    band.masked = masked.data();
+    const int bytes = parts_[0].synapses->weight_bytes();
+    vector_kernels().scatter_band[bytes == 2 ? 0 : 1][width_index(tile_.width)][layer_.soft_reset()](band);
+    for (std::int64_t line = 0; line < lines; ++line) {
+      store_potentials(call_, layer_, tile_, image, first + line, neurons.v + line * line_size);
+      store_spikes(call_, layer_, tile_, image, first + line, neurons.fired + line * band.fired_line);
+    }
+  }
+
+  const SpikingLayer& layer_;
+  const LayerCall& call_;
+  const Tile tile_;
+  Memory& memory_;
+  std::vector<Part> parts_;
+  std::int64_t margin_ = 0, columns_ = 0;
+};
+
+}  // namespace
+
+void run_scatter(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task) {
+  static thread_local Memory memory;
+  ScatterTask(layer, call, memory).run(task);
+}
+
+}  // namespace snnc::kernels

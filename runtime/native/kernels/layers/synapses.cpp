@@ -1,0 +1,122 @@
+#include "synapses.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+namespace snnc::kernels {
+
+namespace {
+
+constexpr std::int64_t widest_tile = 64;
+
+int width_for(std::int64_t channels) { return channels <= 16 ? 16 : channels <= 32 ? 32 : 64; }
+
+}  // namespace
+
+int bytes_for(const float* weights, const SynapseShape& shape) {
+  constexpr float lowest = std::numeric_limits<std::int16_t>::min();
+  constexpr float highest = std::numeric_limits<std::int16_t>::max();
+  const float* end = weights + shape.outputs * shape.group_inputs() * shape.line_taps * shape.column_taps;
+  const bool small = std::all_of(weights, end, [](float weight) { return weight >= lowest && weight <= highest; });
+  return small ? 2 : 4;
+}
+
+std::vector<Tile> make_tiles(std::int64_t outputs, const std::vector<SynapseShape>& shapes) {
+  std::vector<Tile> tiles;
+  for (std::int64_t first = 0; first < outputs;) {
+    std::int64_t end = std::min(outputs, first + widest_tile);
+    for (const SynapseShape& shape : shapes) {
+      if (shape.depthwise()) continue;
+      const std::int64_t group_end = (first / shape.group_outputs() + 1) * shape.group_outputs();
+      end = std::min(end, group_end);
+    }
+    tiles.push_back({first, end - first, width_for(end - first)});
+    first = end;
+  }
+  return tiles;
+}
+
+Synapses::Synapses(
+    const float* weights, const SynapseShape& shape, const std::vector<Tile>& tiles, int weight_bytes, bool scatter)
+    : shape_(shape), weight_bytes_(weight_bytes) {
+  if (shape.depthwise()) {
+    pack_masked(weights);
+  } else if (weight_bytes == 2) {
+    pack_gather<std::int16_t>(weights, tiles);
+    if (scatter) pack_scatter<std::int16_t>(weights, tiles[0].width);
+  } else {
+    pack_gather<std::int32_t>(weights, tiles);
+    if (scatter) pack_scatter<std::int32_t>(weights, tiles[0].width);
+  }
+}
+
+std::int32_t Synapses::weight(
+    const float* weights, std::int64_t output, std::int64_t input, std::int64_t tap) const {
+  return static_cast<std::int32_t>(weights[output * shape_.output_stride + input * shape_.input_stride + tap]);
+}
+
+void Synapses::pack_masked(const float* weights) {
+  const std::int64_t taps = shape_.line_taps * shape_.column_taps;
+  masked_stride_ = shape_.outputs + widest_tile;
+  const std::int64_t size = taps * masked_stride_;
+  std::int32_t* rows = masked_.reserve(static_cast<std::size_t>(size));
+  std::fill_n(rows, size, 0);
+  for (std::int64_t tap = 0; tap < taps; ++tap) {
+    for (std::int64_t output = 0; output < shape_.outputs; ++output) {
+      rows[tap * masked_stride_ + output] = weight(weights, output, 0, tap);
+    }
+  }
+}
+
+template <class Weight>
+void Synapses::pack_gather(const float* weights, const std::vector<Tile>& tiles) {
+  const std::int64_t inputs = shape_.group_inputs();
+  std::size_t size = 0;
+  for (const Tile& tile : tiles) {
+    tile_offsets_.push_back(size);
+    size += static_cast<std::size_t>(shape_.line_taps) * tap_bytes(tile.width);
+  }
+  std::uint8_t* memory = gather_.reserve(size);
+  std::memset(memory, 0, size);
+  const VectorKernels& kernels = vector_kernels();
+  for (std::size_t index = 0; index < tiles.size(); ++index) {
+    const Tile& tile = tiles[index];
+    auto* row = reinterpret_cast<Weight*>(memory + tile_offsets_[index]);
+    for (std::int64_t line_tap = 0; line_tap < shape_.line_taps; ++line_tap) {
+      for (std::int64_t input = 0; input < inputs; ++input) {
+        for (std::int64_t column_tap = 0; column_tap < shape_.column_taps; ++column_tap, row += tile.width) {
+          const std::int64_t tap = line_tap * shape_.column_taps + column_tap;
+          for (int channel = 0; channel < tile.channels; ++channel) {
+            row[kernels.row_lane(tile.width, channel, sizeof(Weight))] =
+                static_cast<Weight>(weight(weights, tile.first + channel, input, tap));
+          }
+        }
+      }
+    }
+  }
+}
+
+// The taps of a phase (input column + pad modulo stride) reach neighbouring output columns, the last tap the first one.
+template <class Weight>
+void Synapses::pack_scatter(const float* weights, int width) {
+  const std::int64_t taps = shape_.line_taps * shape_.column_taps;
+  const std::int64_t size = shape_.inputs * taps * width;
+  auto* row = reinterpret_cast<Weight*>(scatter_.reserve(static_cast<std::size_t>(size) * sizeof(Weight)));
+  std::fill_n(row, size, Weight{0});
+  for (std::int64_t input = 0; input < shape_.inputs; ++input) {
+    for (std::int64_t line_tap = 0; line_tap < shape_.line_taps; ++line_tap) {
+      for (std::int64_t phase = 0; phase < std::min(shape_.column_stride, shape_.column_taps); ++phase) {
+        const std::int64_t last = phase + (shape_.column_taps - 1 - phase) / shape_.column_stride * shape_.column_stride;
+        for (std::int64_t column_tap = last; column_tap >= phase; column_tap -= shape_.column_stride, row += width) {
+          const std::int64_t tap = line_tap * shape_.column_taps + column_tap;
+          for (std::int64_t output = 0; output < shape_.outputs; ++output) {
+            row[output] = static_cast<Weight>(weight(weights, output, input, tap));
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace snnc::kernels

@@ -1,0 +1,184 @@
+// What the vector kernels of layers work on: plain structs of pointers and sizes, and the table of these kernels.
+//
+// A *line* of spikes is `[step][word][column]` or, packed, several columns per 64-bit word. A *tile* is 16, 32 or 64
+// output channels of one group.
+#pragma once
+
+#include <cstdint>
+
+#include "geometry.hpp"
+
+namespace snnc::kernels {
+
+constexpr int word_steps = 64;
+constexpr int columns_at_once = 8;  // 64x64 bit transpositions are done for eight columns side by side
+
+// Columns that share a 64-bit word where a column has only `width` channels.
+constexpr int columns_per_word(int width) { return width <= 16 ? 4 : width <= 32 ? 2 : 1; }
+
+// 64-bit words of one step of a line.
+constexpr std::int64_t words_of_line(std::int64_t columns, int packed) {
+  const std::int64_t at_once = columns_at_once * packed;
+  return (columns + at_once - 1) / at_once * columns_at_once;
+}
+
+// Which 64/packed-bit field of a packed line holds a column: eight neighbouring columns go to eight words, the next
+// eight to the next fields of the same words.
+constexpr std::int64_t field_of_column(std::int64_t column, int packed) {
+  const std::int64_t at_once = columns_at_once * packed;
+  const std::int64_t in_chunk = column % at_once;
+  return column - in_chunk + in_chunk % columns_at_once * packed + in_chunk / columns_at_once;
+}
+
+// Spike words of up to 64/packed channels of an input line, to one bit per channel.
+struct LoadLine {
+  const std::uint64_t* words;  // channel 0, column 0; bit = step
+  std::int64_t plane;          // distance of two channels
+  int channels;                // at most 64/packed
+  std::int64_t columns;
+  int packed;                  // columns per word: 1, 2 or 4
+  int steps;
+  std::uint64_t* bits;         // [steps][words_of_line(columns, packed)] with rows `stride` apart
+  std::int64_t stride;
+};
+
+// Spikes of a tile of an output line, to spike words.
+struct StoreLine {
+  const std::uint64_t* fired;  // [64][words_of_line(columns, packed)]; rows of steps that are not simulated are zero
+  std::int64_t columns;
+  int packed;
+  int channels;                // channels of the tile that exist
+  std::uint64_t* words;        // channel 0, column 0; bit = step
+  std::int64_t plane;
+};
+
+// The words of one kernel line of a list.
+struct ListTap {
+  const std::uint64_t* bits;  // [step][slot][column]
+  std::uint32_t base;         // offset of channel 0, kernel column 0 of the tap
+};
+
+// The events of an output line, step by step, ordered by column.
+struct ListLine {
+  const ListTap* taps;
+  int tap_count;
+  std::int64_t step_stride;     // of the bits
+  std::int64_t slot_stride;
+  int slots;                    // words per column
+  const std::uint32_t* slot_base;     // [slots]: offset of the first channel of a slot
+  std::uint32_t channel_bytes;  // distance of two channels in the packed weights
+  std::uint32_t column_bytes;   // of two kernel columns
+  const std::int32_t* column_order;
+  const std::int32_t* column_steps;
+  std::int64_t columns;
+  int steps;
+  std::uint32_t* entries;       // room for all events and 16 more
+  std::uint32_t* starts;        // [steps][columns + 1]
+};
+
+// The events of a tile's line with their weights.
+struct GatherSource {
+  const std::uint32_t* entries;
+  const std::uint32_t* starts;  // [steps][starts_stride]
+  std::int64_t starts_stride;
+  const ColumnField* fields;    // [columns]
+  const void* rows;             // packed weights of the tile
+  std::int64_t column_bytes;    // distance of two kernel columns in them
+};
+
+// One weight per neuron: a tap of a depthwise convolution or an identity path, for a tile's line.
+struct MaskedTap {
+  const std::uint64_t* bits;    // [step][word], packed as the tile's fields
+  std::int64_t step_stride;
+  const std::int32_t* weights;  // [width]
+  std::int64_t column_stride, offset;  // input column = output column * stride + offset
+  std::int64_t columns_in;
+};
+
+struct MaskedTaps {
+  const MaskedTap* taps;
+  int count;
+};
+
+// A line of neurons of a tile.
+struct NeuronLine {
+  std::int64_t columns;
+  int steps;
+  std::int32_t* v;                // [columns][width]
+  const std::int32_t* threshold;  // [width]
+  const std::int32_t* bias;       // [width]
+  MaskedTaps masked;
+  std::uint64_t* fired;           // [steps][fired_stride], packed fields
+  std::int64_t fired_stride;
+};
+
+struct GatherLine {
+  NeuronLine neurons;
+  GatherSource sources[2];
+  int source_count;
+};
+
+// Where the events of an input column go in a band of membrane potentials, and with which part of a row of weights.
+struct ScatterColumn {
+  std::int32_t potential;  // elements
+  std::int32_t weight;     // elements
+  std::int32_t size;       // elements; 0 if the column reaches no neuron
+};
+
+// An output line that the events of an input line reach.
+struct ScatterTarget {
+  std::int64_t potential;  // elements
+  std::int64_t weight;     // elements
+};
+
+struct ScatterLine {
+  const std::uint64_t* bits;  // [step][slot][word]
+  const ScatterTarget* targets;
+  int target_count;
+};
+
+struct ScatterSource {
+  const ScatterLine* lines;
+  int line_count;
+  std::int64_t step_stride;       // of the bits
+  int packed;                     // columns per word of the bits
+  int channel_bits;               // an event is (field << channel_bits) + channel
+  int slots;
+  const std::uint32_t* slot_channel;  // [slots]: first channel of a slot
+  std::int64_t words_per_slot;
+  const ScatterColumn* columns;   // by field
+  const void* rows;               // [channel][row_size]
+  std::int64_t row_size;          // elements
+  std::int64_t run;               // elements of every column's run if all are equal, else 0
+};
+
+// A band of output lines of a layer with one tile of output channels.
+struct ScatterBand {
+  NeuronLine neurons;             // of line 0 of the band
+  int line_count;
+  std::int64_t line_size;         // elements of `neurons.v` between two lines
+  std::int64_t fired_line;        // words of `neurons.fired` between two lines
+  const MaskedTaps* masked;       // [line_count]
+  ScatterSource sources[2];
+  int source_count;
+  std::uint32_t* events;          // scratch: all events of one line and step, and 16 more
+};
+
+constexpr int width_index(int width) { return width == 16 ? 0 : width == 32 ? 1 : 2; }
+
+// Indices: bytes of a weight (2, 4), width of the tile (16, 32, 64), reset (hard, soft).
+struct VectorKernels {
+  const char* name;
+  int (*row_lane)(int width, int channel, int bytes);
+  void (*load_line)(const LoadLine&);
+  void (*store_line)(const StoreLine&);
+  std::int64_t (*list_line)(const ListLine&);
+  std::int64_t (*count_spikes)(const std::uint64_t* words, std::int64_t size);
+  void (*gather_line[2][3][2])(const GatherLine&);
+  void (*scatter_band[2][3][2])(const ScatterBand&);
+};
+
+// The kernels for the vector unit of this machine (or that of the environment variable SNNC_SIMD).
+const VectorKernels& vector_kernels();
+
+}  // namespace snnc::kernels

@@ -1,0 +1,23 @@
+// The kernels of layers for AVX2. Standard headers come first: nothing of them may be compiled for this unit alone.
+#if defined(__x86_64__)
+#include "tasks.hpp"
+
+#include <immintrin.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,popcnt,lzcnt,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,bmi,bmi2,popcnt,lzcnt,fma")
+#endif
+
+#define SNNC_SIMD avx2
+#include "../simd/avx2.hpp"
+#include "vector_table.hpp"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif

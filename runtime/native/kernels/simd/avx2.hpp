@@ -1,0 +1,65 @@
+// The vector primitives on AVX2 (x86-64-v3: Haswell, Zen and newer). Meaning: portable.hpp.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace snnc::kernels::SNNC_SIMD {
+
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+
+struct Simd {
+  static constexpr const char* name = "avx2";
+  static constexpr int lanes = 8;
+  using Vector = __m256i;
+
+  static Vector load(const std::int32_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
+  static void store(std::int32_t* to, Vector v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), v); }
+  static Vector broadcast(std::int32_t value) { return _mm256_set1_epi32(value); }
+  static Vector add(Vector a, Vector b) { return _mm256_add_epi32(a, b); }
+  static Vector load_row(const std::int32_t* from) { return load(from); }
+  static Vector load_row(const std::int16_t* from) {
+    return _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+  }
+  static Vector add_where(Vector v, u32 bits, Vector w) {
+    const Vector lane_bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const Vector chosen = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane_bits);
+    return add(v, _mm256_and_si256(w, _mm256_cmpeq_epi32(chosen, lane_bits)));
+  }
+
+  template <bool soft>
+  static u32 fire(Vector& v, Vector threshold) {
+    const Vector quiet = _mm256_cmpgt_epi32(threshold, v);
+    v = soft ? _mm256_sub_epi32(v, _mm256_andnot_si256(quiet, threshold)) : _mm256_and_si256(v, quiet);
+    return 0xffu ^ static_cast<u32>(_mm256_movemask_ps(_mm256_castsi256_ps(quiet)));
+  }
+
+  static int row_lane(int, int channel, int) { return channel; }
+
+  template <int vectors, class Weight>
+  static void add_row(Vector (&sum)[vectors], const Weight* row) {
+#pragma GCC unroll 8
+    for (int i = 0; i < vectors; ++i) sum[i] = add(sum[i], load_row(row + lanes * i));
+  }
+
+  static constexpr bool two_sums = false;
+
+  static int list_events(u64 word, u32 base, u32 stride, u32* to) {
+    const int count = static_cast<int>(_mm_popcnt_u64(word));
+    // Two events without asking whether they are there: most words hold no more.
+    to[0] = base + static_cast<u32>(_tzcnt_u64(word)) * stride;
+    word = _blsr_u64(word);
+    to[1] = base + static_cast<u32>(_tzcnt_u64(word)) * stride;
+    if (__builtin_expect(count > 2, 0)) {
+      for (int i = 2; i < count; ++i) {
+        word = _blsr_u64(word);
+        to[i] = base + static_cast<u32>(_tzcnt_u64(word)) * stride;
+      }
+    }
+    return count;
+  }
+};
+
+}  // namespace snnc::kernels::SNNC_SIMD

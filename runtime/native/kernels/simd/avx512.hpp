@@ -1,0 +1,90 @@
+// The vector primitives on AVX-512 (F, BW, DQ, VL, VNNI, VBMI2: Ice Lake, Zen 4 and newer). Meaning: portable.hpp.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace snnc::kernels::SNNC_SIMD {
+
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+
+struct Simd {
+  static constexpr const char* name = "avx512";
+  static constexpr int lanes = 16;
+  using Vector = __m512i;
+
+  static Vector load(const std::int32_t* from) { return _mm512_loadu_si512(from); }
+  static void store(std::int32_t* to, Vector v) { _mm512_storeu_si512(to, v); }
+  static Vector broadcast(std::int32_t value) { return _mm512_set1_epi32(value); }
+  static Vector add(Vector a, Vector b) { return _mm512_add_epi32(a, b); }
+  static Vector load_row(const std::int32_t* from) { return load(from); }
+  static Vector load_row(const std::int16_t* from) {
+    return _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  }
+  static Vector add_where(Vector v, u32 bits, Vector w) {
+    return _mm512_mask_add_epi32(v, static_cast<__mmask16>(bits), v, w);
+  }
+
+  template <bool soft>
+  static u32 fire(Vector& v, Vector threshold) {
+    const __mmask16 fired = _mm512_cmpge_epi32_mask(v, threshold);
+    v = soft ? _mm512_mask_sub_epi32(v, fired, v, threshold)
+             : _mm512_mask_mov_epi32(v, fired, _mm512_setzero_si512());
+    return fired;
+  }
+
+  // A multiply-add of pairs by (1, 0) or (0, 1) widens and adds in one instruction: rows of int16 hold channels i and
+  // 16 + i of each 32 next to each other.
+  static int row_lane(int width, int channel, int bytes) {
+    if (bytes == 4 || width == lanes) return channel;
+    const int in_pair = channel % 32;
+    return channel - in_pair + 2 * (in_pair % lanes) + in_pair / lanes;
+  }
+
+  template <int vectors>
+  static void add_row(Vector (&sum)[vectors], const std::int16_t* row) {
+    if constexpr (vectors == 1) {
+      sum[0] = add(sum[0], load_row(row));
+    } else {
+      const Vector even = _mm512_set1_epi32(0x00000001);
+      const Vector odd = _mm512_set1_epi32(0x00010000);
+#pragma GCC unroll 2
+      for (int pair = 0; pair < vectors / 2; ++pair) {
+        const Vector both = _mm512_loadu_si512(row + 32 * pair);
+        sum[2 * pair] = _mm512_dpwssd_epi32(sum[2 * pair], both, even);
+        sum[2 * pair + 1] = _mm512_dpwssd_epi32(sum[2 * pair + 1], both, odd);
+      }
+    }
+  }
+
+  template <int vectors>
+  static void add_row(Vector (&sum)[vectors], const std::int32_t* row) {
+#pragma GCC unroll 4
+    for (int i = 0; i < vectors; ++i) sum[i] = add(sum[i], load(row + lanes * i));
+  }
+
+  // The additions of a row depend on those of the row before: two sets of sums hide their latency.
+  static constexpr bool two_sums = true;
+
+  static int list_events(u64 word, u32 base, u32 stride, u32* to) {
+    const __m512i all = _mm512_set_epi8(
+        63, 62, 61, 60, 59, 58, 57, 56, 55, 54, 53, 52, 51, 50, 49, 48, 47, 46, 45, 44, 43, 42, 41, 40, 39, 38, 37, 36,
+        35, 34, 33, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7,
+        6, 5, 4, 3, 2, 1, 0);
+    const int count = static_cast<int>(_mm_popcnt_u64(word));
+    __m512i places = _mm512_maskz_compress_epi8(word, all);
+    const __m512i scale = _mm512_set1_epi32(static_cast<int>(stride));
+    const __m512i first = _mm512_set1_epi32(static_cast<int>(base));
+    for (int done = 0;;) {
+      const __m512i wide = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(places));
+      _mm512_storeu_si512(to + done, _mm512_add_epi32(_mm512_mullo_epi32(wide, scale), first));
+      done += lanes;
+      if (__builtin_expect(done >= count, 1)) return count;
+      places = _mm512_alignr_epi32(places, places, 4);
+    }
+  }
+};
+
+}  // namespace snnc::kernels::SNNC_SIMD

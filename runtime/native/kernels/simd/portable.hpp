@@ -1,0 +1,78 @@
+// The vector primitives that the kernels of layers are written on, in GCC and Clang vector types: SSE2, NEON, ...
+//
+// avx2.hpp and avx512.hpp define the same struct. Arithmetic on potentials is modulo 2^32, as in the ONNX form.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace snnc::kernels::SNNC_SIMD {
+
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+
+struct Simd {
+  static constexpr const char* name = "portable";
+  static constexpr int lanes = 4;
+  typedef u32 Vector __attribute__((vector_size(16)));
+  typedef std::int32_t Signed __attribute__((vector_size(16)));
+  typedef std::int16_t Short __attribute__((vector_size(8)));
+
+  static Vector load(const std::int32_t* from) {
+    Vector v;
+    std::memcpy(&v, from, sizeof v);
+    return v;
+  }
+  static void store(std::int32_t* to, Vector v) { std::memcpy(to, &v, sizeof v); }
+  static Vector broadcast(std::int32_t value) {
+    const u32 bits = static_cast<u32>(value);
+    return Vector{bits, bits, bits, bits};
+  }
+  static Vector add(Vector a, Vector b) { return a + b; }
+
+  // `lanes` weights of a row, in the order of the channels.
+  static Vector load_row(const std::int32_t* from) { return load(from); }
+  static Vector load_row(const std::int16_t* from) {
+    Short row;
+    std::memcpy(&row, from, sizeof row);
+    return reinterpret_cast<Vector>(__builtin_convertvector(row, Signed));
+  }
+
+  // v + w in the lanes whose bit is set.
+  static Vector add_where(Vector v, u32 bits, Vector w) {
+    const Vector lane_bits = {1, 2, 4, 8};
+    const Vector spread = {bits, bits, bits, bits};
+    return v + (w & reinterpret_cast<Vector>((spread & lane_bits) != 0));
+  }
+
+  // One bit per lane with v >= threshold; these lanes lose the threshold (soft reset) or become 0 (hard).
+  template <bool soft>
+  static u32 fire(Vector& v, Vector threshold) {
+    const Vector fired = reinterpret_cast<Vector>(reinterpret_cast<Signed>(v) >= reinterpret_cast<Signed>(threshold));
+    v = soft ? v - (fired & threshold) : v & ~fired;
+    return (fired[0] & 1) | (fired[1] & 2) | (fired[2] & 4) | (fired[3] & 8);
+  }
+
+  // Place of a channel in a packed row of `width` weights of `bytes` bytes.
+  static int row_lane(int, int channel, int) { return channel; }
+
+  // Adds a packed row of `vectors * lanes` weights.
+  template <int vectors, class Weight>
+  static void add_row(Vector (&sum)[vectors], const Weight* row) {
+#pragma GCC unroll 16
+    for (int i = 0; i < vectors; ++i) sum[i] = add(sum[i], load_row(row + lanes * i));
+  }
+
+  // Whether rows are added to two sets of sums in turn.
+  static constexpr bool two_sums = false;
+
+  // Writes base + place * stride for every set bit of `word`, in order, and returns how many there are. May write up to
+  // 16 entries more than that.
+  static int list_events(u64 word, u32 base, u32 stride, u32* to) {
+    int count = 0;
+    for (; word != 0; word &= word - 1) to[count++] = base + static_cast<u32>(__builtin_ctzll(word)) * stride;
+    return count;
+  }
+};
+
+}  // namespace snnc::kernels::SNNC_SIMD
