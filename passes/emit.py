@@ -1,6 +1,6 @@
 """Write the network as ONNX: a block of 64 steps, its schedule, and the metadata.
 
-Takes level CALIBRATED, gives EMITTED. The graph is not changed. The file has the inputs and outputs of the ANN, the
+Takes level FUSED, gives EMITTED. The graph is not changed. The file has the inputs and outputs of the ANN, the
 controls `steps`, `seed`, `first_sample`, the outputs `spike_totals` and `synaptic_operations`, and every `ai.snnc`
 operator as a function (docs/format.md). Post-condition: onnx.checker (full) accepts it.
 """
@@ -47,4 +47,4 @@ def run(conversion: Conversion) -> None:
     conversion.emitted = model
 
 
-PASS = Pass("emit", Level.CALIBRATED, Level.EMITTED, run)
+PASS = Pass("emit", Level.FUSED, Level.EMITTED, run)

@@ -26,7 +26,8 @@ class Level(IntEnum):
     CANONICAL = 1
     SPIKING = 2
     CALIBRATED = 3
-    EMITTED = 4
+    FUSED = 4
+    EMITTED = 5
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,9 @@ class LayerReport:
     `scale` is the ANN value of one spike (λ; of one unit of potential for a readout), `threshold` the paper's V_th (in
     units of the layer's input spikes) and `threshold_integer` the same on the grid. `v_in` is the mean positive
     weighted input sum and `f_in` the share of steps that have one: RMP-SNN (equation 7) wants
-    f_in·V_in ≤ V_th ≤ V_in. `macs` are the multiply-accumulates of the ANN in front of the layer. `rate` is in spikes
-    per neuron and step on the verification samples.
+    f_in·V_in ≤ V_th ≤ V_in. `macs` are the multiply-accumulates of the ANN in front of the layer. `fused` is the
+    operator that runs the layer, or `plain`; None for the input and in files that do not tell. `rate` is in spikes per
+    neuron and step on the verification samples.
     """
 
     name: str
@@ -108,6 +110,7 @@ class LayerReport:
     v_init: int = 0
     f_in: float | None = None
     v_in: float | None = None
+    fused: str | None = None
     rate: float | None = None
 
 

@@ -13,13 +13,14 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx import helper
 
-from snnc.block import Block, Builder
+from snnc.block import Block
 from snnc.graph import constant
+from snnc.nodes import Nodes
 
 
 def add_decoding(graph: gs.Graph, block: Block) -> None:
     """Append the decoding nodes and the outputs of the network to `block`."""
-    builder = Builder()
+    builder = Nodes()
     poison = _poison(builder, block)
     for node in graph.nodes:
         if node.op == "SpikeReadout":
@@ -33,14 +34,14 @@ def add_decoding(graph: gs.Graph, block: Block) -> None:
         block.outputs.append(helper.make_tensor_value_info(output.name, elem_type, list(output.shape)))
 
 
-def _poison(builder: Builder, block: Block) -> str:
+def _poison(builder: Nodes, block: Block) -> str:
     """`Σ (x - x)` of every sample, `[N]`: zero, or NaN."""
     nothing = builder.node("Sub", [block.input_name, block.input_name], "decode/zero_or_nan")
     axes = builder.constant("decode/axes", np.arange(1, 1 + len(block.input_dims), dtype=np.int64))
     return builder.node("ReduceSum", [nothing, axes], "decode/not_finite", keepdims=0)
 
 
-def _decode(builder: Builder, node: gs.Node, poison: str) -> None:
+def _decode(builder: Nodes, node: gs.Node, poison: str) -> None:
     name = node.outputs[0].name
     rank = len(node.outputs[0].shape)
     potential = builder.node("Cast", [f"v_next/{node.name}"], f"decode/{name}/v", to=onnx.TensorProto.DOUBLE)
@@ -57,7 +58,7 @@ def _decode(builder: Builder, node: gs.Node, poison: str) -> None:
     builder.node("Add", [value, mark], name)
 
 
-def _tail(builder: Builder, graph: gs.Graph, known: set[str]) -> None:
+def _tail(builder: Nodes, graph: gs.Graph, known: set[str]) -> None:
     """The nodes behind the readouts, as they are in the ANN (the pinned opset reads them the same way)."""
     for node in graph.nodes:
         if node.domain == "ai.snnc" or node.inputs[0].name not in known:

@@ -13,6 +13,7 @@ import onnx_graphsurgeon as gs
 
 from snnc.conversion import Conversion, Level, Pass
 from snnc.diagnostics import InternalError
+from snnc.fusion import OPERATORS, PLAIN
 from snnc.graph import LINEAR, NEURONS, TAIL, WEIGHTED, activation_inputs, constant, leaves, targets, tree
 from snnc.ops import BLOCK_STEPS
 
@@ -126,15 +127,24 @@ def _no_overflow(conversion: Conversion) -> Iterator[str]:
             yield f"the membrane potential of {target.name!r} can leave int32"
 
 
+def _fused(conversion: Conversion) -> Iterator[str]:
+    for target in targets(conversion.graph):
+        if target.attrs.get("fused") not in (*OPERATORS, PLAIN):
+            yield f"nothing is noted on {target.name!r} about the operator that runs it"
+
+
 def _emitted(conversion: Conversion) -> Iterator[str]:
     if conversion.emitted is None:
         yield "nothing was emitted"
 
 
-_CHECKS: dict[Level, list[Callable[[Conversion], Iterator[str]]]] = {
+_Check = Callable[[Conversion], Iterator[str]]
+_CALIBRATED: list[_Check] = [_names_unique, _topological, _trees, _integers, _calibrated, _no_overflow]
+_CHECKS: dict[Level, list[_Check]] = {
     Level.SOURCE: [_names_unique],
     Level.CANONICAL: [_names_unique, _topological, _canonical_ops],
     Level.SPIKING: [_names_unique, _topological, _trees],
-    Level.CALIBRATED: [_names_unique, _topological, _trees, _integers, _calibrated, _no_overflow],
+    Level.CALIBRATED: _CALIBRATED,
+    Level.FUSED: [*_CALIBRATED, _fused],
     Level.EMITTED: [_emitted],
 }

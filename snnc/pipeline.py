@@ -11,6 +11,7 @@ from snnc.passes import (
     emit,
     fold,
     fold_batchnorm,
+    fuse,
     ingest,
     reshapes,
     spike,
@@ -30,6 +31,7 @@ PASSES: list[Pass] = [
     validate.PASS,
     spike.PASS,
     calibrate.PASS,
+    fuse.PASS,
     emit.PASS,
     verify.PASS,
 ]

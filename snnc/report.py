@@ -54,19 +54,20 @@ def shorten(text: str, width: int) -> str:
     return f"{text[:front]}…{text[len(text) - (width - 1 - front) :]}"
 
 
-def layer_table(layers: Sequence[LayerReport] | Sequence[dict[str, Any]]) -> str:
+def layer_table(layers: Sequence[LayerReport] | Sequence[dict[str, Any]], *, fused: bool = False) -> str:
     """One row for each spike source and readout.
 
     `V_th` is in units of the layer's input spikes, `rate` in spikes per neuron and step on the samples held back.
+    `fused` shows the operator that runs the layer (`plain`: several) in place of what the layer is.
     """
-    headers = ["layer", "op", "neurons", "fan-in", "V_th", "weight bits", "rate"]
+    headers = ["layer", "runs as" if fused else "op", "neurons", "fan-in", "V_th", "weight bits", "rate"]
     rows = []
     for entry in layers:
         layer = entry if isinstance(entry, dict) else vars(entry)
         rows.append(
             [
                 layer["name"],
-                layer["op"],
+                layer["fused"] or layer["op"] if fused else layer["op"],
                 f"{layer['neurons']:,}",
                 f"{layer['fan_in']:,}" if layer["fan_in"] else "",
                 _optional(layer["threshold"], "{:.4g}"),

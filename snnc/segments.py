@@ -15,6 +15,7 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from snnc.block import Builder
+from snnc.fusion import select
 from snnc.graph import leaves, sample_shape, tree
 from snnc.ops import DOMAIN, DOMAIN_VERSION, IR_VERSION, OPSET, functions_used_by
 from snnc.runtime.session import largest_batch, make_session
@@ -75,7 +76,7 @@ class SpikeTrains:
         """The weighted input sums of the neurons of `target`."""
         builder = Builder()
         inputs = self._declare_sources(builder, target.inputs[0])
-        current = builder.linear(target.inputs[0], "steps")
+        current = builder.currents.of(target.inputs[0], "steps")
         builder.node("ReduceMax", [current], "maximum", keepdims=0)
         positive = builder.node("Relu", [current], "positive")
         builder.node("ReduceSum", [positive], "positive_sum", keepdims=0)
@@ -98,7 +99,7 @@ class SpikeTrains:
         """Simulate the neurons of `target`, whose threshold is known, and keep their spikes."""
         builder = Builder()
         inputs = self._declare_sources(builder, target.inputs[0])
-        state = builder.neuron(target)
+        state = builder.neuron(target, select(target))
         inputs.append(helper.make_tensor_value_info(state.name, TensorProto.INT32, ["N", *state.dims]))
         spikes = target.outputs[0].name
         session = _session(builder, inputs, {spikes: TensorProto.UINT64, state.next_name: TensorProto.INT32})
@@ -121,7 +122,7 @@ class SpikeTrains:
         for leaf in {leaf.name: leaf for leaf in leaves(root)}.values():
             signed = self._trains[leaf.name][0][0][1] is not None
             names = (f"{leaf.name}/plus", f"{leaf.name}/minus" if signed else None)
-            builder.set_words(leaf, *names)
+            builder.words.declare(leaf, *names)
             for name in names:
                 if name is not None:
                     dims: list[str | int | None] = ["N", *sample_shape(leaf)]

@@ -1,13 +1,13 @@
 """Cases in a file: options, a network in ONNX text, and what the compiler makes of it.
 
     # flags: --bias current --reset hard
-    # level: canonical | spiking | calibrated
+    # level: canonical | spiking | calibrated | fused | emitted
     # random: W [4, 3, 3, 3] seed 1             an initializer drawn from a normal distribution, scaled by its fan-in
     net (float[N, 3, 8, 8] x) => (float[N, 4, 6, 6] y) {
       y = Conv (x, W)
     }
     # output
-    the graph at that level, or the diagnostics
+    the graph at that level (emitted: the nodes of the block, without those that count spikes), or the diagnostics
 
 The text is that of `onnx.parser`; opset 18 and IR version 8 are added where the header is missing.
 """
@@ -31,11 +31,13 @@ from snnc import pipeline
 from snnc.api import make_options
 from snnc.conversion import Conversion, Level
 from snnc.diagnostics import DiagnosticError
+from snnc.files import ConvertedFile
 from snnc.levels import run_pass
 
 HEADER = '<ir_version: 8, opset_import: ["": 18]>\n'
 _SEPARATOR = "# output\n"
-_LEVELS = {"canonical": Level.CANONICAL, "spiking": Level.SPIKING, "calibrated": Level.CALIBRATED}
+_LEVELS = {level.name.lower(): level for level in Level if level > Level.SOURCE}
+_COUNTING = ("totals/", "operations/", "spike_totals/", "synaptic_operations/")
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def run_case(case: Case) -> str:
         conversion = run_to(case.model, case.level, **case.options)
     except DiagnosticError as error:
         return "".join(f"{diagnostic}\n" for diagnostic in error.diagnostics)
-    lines = list(print_graph(conversion.graph))
+    lines = list(print_graph(conversion.graph) if conversion.emitted is None else print_block(conversion.emitted))
     lines += [f"warning {found.rule.code}" for found in conversion.diagnostics.warnings]
     return "".join(f"{line}\n" for line in lines)
 
@@ -110,10 +112,24 @@ def print_graph(graph: gs.Graph) -> Iterator[str]:
     yield "output " + ", ".join(tensor.name for tensor in graph.outputs)
 
 
+def print_block(model: onnx.ModelProto) -> Iterator[str]:
+    """One line per node of the block inside a converted model: operator, name, inputs, outputs, attributes."""
+    block = ConvertedFile(model, "the case").block
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in block.body_constants}
+    for node in block.body:
+        if node.output[0].startswith(_COUNTING):
+            continue
+        inputs = ", ".join(_constant(constants[name]) if name in constants else name for name in node.input)
+        values = {attr.name: onnx.helper.get_attribute_value(attr) for attr in node.attribute}
+        attrs = " ".join(f"{key}={_value(value)}" for key, value in sorted(values.items()))
+        yield f"{node.op_type} {node.name!r} ({inputs}) -> {', '.join(node.output)} {attrs}".rstrip()
+
+
 def _operand(tensor: gs.Tensor) -> str:
-    if not isinstance(tensor, gs.Constant):
-        return str(tensor.name)
-    values = np.asarray(tensor.values)
+    return _constant(np.asarray(tensor.values)) if isinstance(tensor, gs.Constant) else str(tensor.name)
+
+
+def _constant(values: np.ndarray) -> str:
     if values.size <= 8:
         return f"{values.dtype} {_value(values.tolist())}"
     numbers = values.astype(np.float64)

@@ -17,6 +17,8 @@ from snnc.conversion import Conversion, Level
 from snnc.data import DataSet
 from snnc.decode import add_decoding
 from snnc.diagnostics import DiagnosticError
+from snnc.fusion import PLAIN
+from snnc.graph import targets
 
 BATCH = "N"
 SAMPLES = 5
@@ -82,20 +84,26 @@ class Network:
             pads=[pad] * (2 * rank), count_include_pad=int(count_pads),
         )  # fmt: skip
 
-    def residual(self, projection: bool, channels: int, bias: bool) -> None:
-        """A block with a shortcut: identity, or a 1x1 convolution of stride 2."""
+    def residual(self, projection: bool, channels: int, bias: bool, stride: int = 2, group: int = 1) -> None:
+        """A block with a shortcut: identity, or a 1x1 convolution with a stride, in groups where they divide."""
         start, shape = self.current, self.shape
         if not projection:
-            channels = shape[0]
-        stride = 2 if projection else 1
+            channels, stride = shape[0], 1
         self.convolve(channels, 3, stride, 1, 1, 1, bias)
         branch, out = self.current, self.shape
         if projection:
             self.current, self.shape = start, shape
-            self.convolve(channels, 1, 2, 0, 1, 1, False)
+            if not self.convolve(channels, 1, stride, 0, 1, group, bias and group > 1):
+                self.convolve(channels, 1, stride, 0, 1, 1, False)
             start = self.current
         self.current, self.shape = branch, out
         self.then("Add", start)
+
+    def transpose(self) -> None:
+        """Channels last."""
+        channels, *sizes = self.shape
+        rank = len(sizes)
+        self.then("Transpose", shape=(*sizes, channels), perm=[0, *range(2, 2 + rank), 1])
 
     def flatten(self) -> None:
         if len(self.shape) > 1:
@@ -161,6 +169,39 @@ def models(draw: st.DrawFn) -> onnx.ModelProto:
     return net.model()
 
 
+@st.composite
+def fusable(draw: st.DrawFn) -> onnx.ModelProto:
+    """A random network of what the operators of whole layers are for: each layer behind up to two pools."""
+    rank = draw(st.sampled_from([1, 2, 2, 3]))
+    largest = {1: 17, 2: 9, 3: 5}[rank]
+    sizes = tuple(draw(st.integers(3, largest)) for _ in range(rank))
+    net = Network((draw(st.integers(1, 3)), *sizes), np.random.default_rng(draw(st.integers(0, 2**32 - 1))))
+    few, bias = st.integers(1, 3), st.booleans()
+    for _ in range(draw(st.integers(1, 3))):
+        for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
+            kernel, pad = draw(few), draw(st.integers(0, 1))
+            net.average(kernel, draw(st.sampled_from([kernel, kernel, 1, 2])), pad, True)
+        channels, group = draw(st.sampled_from([1, 2, 4])), draw(st.sampled_from([1, 1, 2]))
+        kind = draw(st.sampled_from(["conv", "identity", "projection"]))
+        if kind == "conv":
+            net.convolve(channels, draw(few), draw(few), draw(st.integers(0, 2)), draw(few), group, draw(bias))
+        else:
+            net.residual(kind == "projection", channels, draw(bias), draw(few), group)
+        net.then("Relu")
+    ending = draw(st.sampled_from(["", "global pool", "pool and transpose"]))
+    if ending == "global pool":
+        net.then("GlobalAveragePool", shape=(net.shape[0], *[1] * rank))
+    elif ending:
+        net.average(2, 2, 0, False)
+        net.transpose()
+    for _ in range(draw(st.integers(0, 1))):
+        net.dense(draw(st.integers(2, 6)), draw(bias))
+        net.then("Relu")
+    net.dense(3, draw(bias))
+    net.output()
+    return net.model()
+
+
 def options() -> st.SearchStrategy[dict[str, Any]]:
     """Options that change what is computed."""
     return st.fixed_dictionaries(
@@ -194,9 +235,16 @@ def emit(model: onnx.ModelProto, **choices: Any) -> Conversion:
         raise
 
 
-def block_of(conversion: Conversion) -> Block:
-    """The block of a calibrated graph, with the decoding."""
-    block = build_block(conversion.graph)
+def block_of(conversion: Conversion, *, plain: bool = False) -> Block:
+    """The block of a fused graph, with the decoding; `plain` takes no operator for a whole layer."""
+    noted = {target.name: target.attrs["fused"] for target in targets(conversion.graph)}
+    try:
+        for target in targets(conversion.graph):
+            target.attrs["fused"] = PLAIN if plain else noted[target.name]
+        block = build_block(conversion.graph)
+    finally:
+        for target in targets(conversion.graph):
+            target.attrs["fused"] = noted[target.name]
     add_decoding(conversion.graph, block)
     return block
 

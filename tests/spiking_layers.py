@@ -379,7 +379,7 @@ VALUES = st.builds(
     per_channel=st.booleans(),
     soft=st.booleans(),
 )
-_LARGEST_WORK = 2**24  # multiplications of the reference
+_LARGEST_WORK = 2**23  # multiplications of the reference
 
 
 @st.composite
@@ -407,8 +407,9 @@ def convolutions(draw: st.DrawFn, *, residual: bool = False) -> Sizes:
     kernel = axes(st.sampled_from([1, 3, 3, 3, 2, 4, 5, 7]) if rank < 3 else st.integers(1, 3))
     dilations = axes(st.sampled_from([1, 1, 1, 2, 3]))
     pads = axes(st.integers(0, 3), 2 * rank)
-    work = max(1, batch * count) * outputs * (channels // group) * int(np.prod(kernel))
-    largest = min(40, int((_LARGEST_WORK / work) ** (1 / rank)))
+    work = max(1, count) * outputs * (channels // group) * int(np.prod(kernel))
+    batch = min(batch, max(1, _LARGEST_WORK // work))
+    largest = min(40, int((_LARGEST_WORK / (work * max(1, batch))) ** (1 / rank)))
     reaches = [(taps - 1) * dilation + 1 for taps, dilation in zip(kernel, dilations, strict=True)]
     smallest = [max(1, reach - sum(pads[axis::rank])) for axis, reach in enumerate(reaches)]
     size = tuple(draw(st.integers(least, max(least, largest))) for least in smallest)

@@ -39,7 +39,7 @@ from spiking_layers import (
     session_of,
 )
 
-from snnc.ops import DOMAIN, functions
+from snnc.ops import DOMAIN
 
 
 def conv(
@@ -162,20 +162,6 @@ def small_names() -> list[str]:
     return [name for name in NAMED if not name.startswith(("vgg", "resnet stem", "audio", "gemm 512"))]
 
 
-def operators_missing() -> bool:
-    try:
-        run(named("one of everything"))
-    except Exception as error:
-        return "not a registered function/op" in str(error)
-    return False
-
-
-needs_operators = pytest.mark.skipif(operators_missing(), reason="operator not in the library")
-needs_functions = pytest.mark.skipif(
-    not set(spiking_layers.OPS) <= {function.name for function in functions()}, reason="function not in snnc.ops"
-)
-
-
 def assert_same(actual: list[Array], wanted: list[Array], note: str = "") -> None:
     for got, want in zip(actual, wanted, strict=True):
         assert got.dtype == want.dtype
@@ -190,7 +176,6 @@ def describe(layer: Layer) -> str:
 # --- equality ---------------------------------------------------------------------------------------------------------
 
 
-@needs_operators
 @pytest.mark.parametrize("name", NAMED)
 def test_named_layers(name: str) -> None:
     assert_same(run(named(name)), expected(name))
@@ -203,28 +188,24 @@ def test_examples_fire(name: str) -> None:
     assert 0.005 < fired.mean() < 0.9
 
 
-@needs_operators
 @given(sizes=convolutions(), values=VALUES, random=RANDOM)
 def test_convolutions(sizes: Sizes, values: Values, random: Random) -> None:
     layer = random_layer(sizes, values, random)
     assert_same(run(layer), reference(layer), describe(layer))
 
 
-@needs_operators
 @given(sizes=convolutions(residual=True), values=VALUES, random=RANDOM)
 def test_residual_convolutions(sizes: Sizes, values: Values, random: Random) -> None:
     layer = random_layer(sizes, values, random)
     assert_same(run(layer), reference(layer), describe(layer))
 
 
-@needs_operators
 @given(sizes=dense(), values=VALUES, readout=st.booleans(), random=RANDOM)
 def test_fully_connected_layers(sizes: Sizes, values: Values, readout: bool, random: Random) -> None:
     layer = random_layer(sizes, values, random, readout=readout)
     assert_same(run(layer), reference(layer), describe(layer))
 
 
-@needs_functions
 @pytest.mark.parametrize("name", small_names())
 def test_functions_give_the_same(name: str) -> None:
     layer = named(name)
@@ -298,7 +279,6 @@ def _residual_of(layer: Layer) -> tuple[Array, Array, dict[str, Any]]:
     return layer.inputs["residual"], layer.inputs["residual_weight"], group
 
 
-@needs_operators
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(
     "sizes",
@@ -325,7 +305,6 @@ def test_potentials_reach_the_limits_of_int32(sizes: Sizes, sign: int) -> None:
     assert_same(run(layer), [fired, v_out])
 
 
-@needs_operators
 def test_charged_neurons_fire_without_spikes() -> None:
     """Soft reset takes one threshold per step from a potential of several; hard reset all at once."""
     for soft, words in [(True, 0b111), (False, 0b1)]:
@@ -340,7 +319,6 @@ def test_charged_neurons_fire_without_spikes() -> None:
 # --- blocks, threads, kernels -----------------------------------------------------------------------------------------
 
 
-@needs_operators
 @pytest.mark.parametrize(
     "name",
     [
@@ -372,7 +350,6 @@ def test_a_loop_over_blocks_carries_the_potential(name: str) -> None:
     assert_same([v_end, *fired], [v, *([np.stack(trains)] if trains else [])])
 
 
-@needs_operators
 @given(split=COUNTS, random=RANDOM)
 @settings(max_examples=20)
 def test_a_block_equals_its_parts(split: int, random: Random) -> None:
@@ -386,7 +363,6 @@ def test_a_block_equals_its_parts(split: int, random: Random) -> None:
     assert_same([first | shifted, v_second], [whole, v_whole])
 
 
-@needs_operators
 @pytest.mark.parametrize("threads", [2, 4])
 @pytest.mark.parametrize("name", NAMED)
 def test_results_do_not_depend_on_threads(name: str, threads: int) -> None:
@@ -421,13 +397,11 @@ def run_chosen(request: pytest.FixtureRequest) -> Iterator[Callable[[Layer], lis
         yield lambda layer: pool.submit(run, layer, threads=2).result(60)
 
 
-@needs_operators
 def test_every_kernel_on_named_layers(run_chosen: Callable[[Layer], list[Array]]) -> None:
     for name in small_names():
         assert_same(run_chosen(named(name)), expected(name), name)
 
 
-@needs_operators
 @given(
     sizes=st.one_of(convolutions(), convolutions(), convolutions(residual=True), dense()), values=VALUES, random=RANDOM
 )
@@ -463,7 +437,6 @@ def zeros(*shape: int, dtype: str = "u8") -> Array:
     return np.zeros(shape, dtype)
 
 
-@needs_operators
 @pytest.mark.parametrize("name", BASES)
 def test_layers_without_an_error_run(name: str) -> None:
     layer = BASES[name]
@@ -471,7 +444,6 @@ def test_layers_without_an_error_run(name: str) -> None:
     assert_same(outputs, reference(layer))
 
 
-@needs_operators
 @pytest.mark.parametrize(
     ("base", "name", "value"),
     [
@@ -529,7 +501,6 @@ def test_wrong_shapes_are_errors_that_name_operator_and_shape(base: str, name: s
     assert str(list(value.shape)) in message
 
 
-@needs_operators
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("count", [-1, 65, 2**40])
 def test_count_must_be_in_range(base: str, count: int) -> None:
@@ -537,7 +508,6 @@ def test_count_must_be_in_range(base: str, count: int) -> None:
     assert f"{BASES[base].op}: count is {count}, must be 0 to 64" in message
 
 
-@needs_operators
 @pytest.mark.parametrize(
     ("base", "name", "value"),
     [
@@ -565,7 +535,6 @@ def test_wrong_attributes_are_errors_that_name_operator_and_attribute(base: str,
     assert name.removeprefix("residual_") in message
 
 
-@needs_operators
 @pytest.mark.parametrize(
     ("base", "name"),
     [
@@ -590,7 +559,6 @@ def test_weights_off_the_grid_are_refused_when_the_session_is_created(
     assert problem in str(caught.value)
 
 
-@needs_operators
 @pytest.mark.parametrize(
     ("base", "name", "dtype"),
     [
@@ -605,7 +573,6 @@ def test_wrong_types_are_errors_that_name_the_operator(base: str, name: str, dty
     assert layer.op in message
 
 
-@needs_operators
 def test_a_session_goes_on_after_an_error() -> None:
     layer = BASES["conv"]
     session = session_of(model_of(layer, shapes=False))

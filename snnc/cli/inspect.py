@@ -32,7 +32,7 @@ def inspect(console: Console, net: str) -> None:
             console.result(f"{title:<12} {_describe(value)}")
             title = ""
     console.result()
-    console.result(layer_table(file.layers))
+    console.result(layer_table(file.layers, fused=True))
 
 
 def _describe(value: onnx.ValueInfoProto) -> str:

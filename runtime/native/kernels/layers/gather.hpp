@@ -5,26 +5,29 @@
 
 namespace snnc::kernels::SNNC_SIMD {
 
+// The fields of `line` are copied first: the compiler cannot know that entries do not overwrite them.
 inline std::int64_t list_line(const ListLine& line) {
-  std::uint32_t* end = line.entries;
-  for (int step = 0; step < line.steps; ++step) {
-    std::uint32_t* starts = line.starts + step * (line.columns + 1);
-    for (std::int64_t place = 0; place < line.columns; ++place) {
-      starts[place] = static_cast<u32>(end - line.entries);
-      const std::int64_t column = line.column_order[place];
-      const u32 column_base = static_cast<u32>(line.column_steps[place]) * line.column_bytes;
-      for (int i = 0; i < line.tap_count; ++i) {
-        const ListTap& tap = line.taps[i];
-        const u64* bits = tap.bits + step * line.step_stride + column;
-        for (int slot = 0; slot < line.slots; ++slot) {
-          const u32 base = tap.base + column_base + line.slot_base[slot];
-          end += Simd::list_events(bits[slot * line.slot_stride], base, line.channel_bytes, end);
-        }
+  const ListWord* const words = line.words;
+  const std::int64_t columns = line.columns, step_stride = line.step_stride;
+  const std::int32_t* const order = line.column_order;
+  const std::int32_t* const steps_of_column = line.column_steps;
+  const u32 channel_bytes = line.channel_bytes, column_bytes = line.column_bytes;
+  const int word_count = line.word_count, steps = line.steps;
+  u32* const entries = line.entries;
+  u32* starts = line.starts;
+  u32* end = entries;
+  for (int step = 0; step < steps; ++step) {
+    for (std::int64_t place = 0; place < columns; ++place) {
+      *starts++ = static_cast<u32>(end - entries);
+      const std::int64_t offset = step * step_stride + order[place];
+      const u32 column_base = static_cast<u32>(steps_of_column[place]) * column_bytes;
+      for (int i = 0; i < word_count; ++i) {
+        end += Simd::list_events(words[i].bits[offset], words[i].base + column_base, channel_bytes, end);
       }
     }
-    starts[line.columns] = static_cast<u32>(end - line.entries);
+    *starts++ = static_cast<u32>(end - entries);
   }
-  return end - line.entries;
+  return end - entries;
 }
 
 // Adds the rows of the events [from, to).

@@ -10,7 +10,7 @@ namespace snnc::kernels {
 namespace {
 
 // Lists are made for several lines at once, so that a tile's weights are used for all of them: about this many events.
-constexpr std::int64_t listed_events = 1 << 17;
+constexpr std::int64_t listed_events = 1 << 15;
 constexpr std::size_t list_slack = 16;
 
 // The events of consecutive output lines of all images, for tiles of one group and width.
@@ -22,8 +22,6 @@ class Lists {
     width_ = width;
     steps_ = steps;
     slots_ = slots_of(synapses.shape(), input.copies, group, word_steps);
-    slot_base_.clear();
-    for (const Slot& slot : slots_) slot_base_.push_back(slot.channel * synapses.channel_bytes(width));
     lines_ = 0;
     events_ = 0;
     entry_of_line_.clear();
@@ -36,24 +34,25 @@ class Lists {
   // Appends the list of an output line of the loaded image.
   void append(std::int64_t line) {
     const Geometry& geometry = input_->geometry;
-    std::vector<ListTap> taps;
+    words_.clear();
     std::int64_t events = 0;
     for (std::int64_t tap = 0; tap < geometry.line_taps; ++tap) {
       const std::int64_t from = geometry.input_line(line, tap);
       if (from < 0) continue;
+      const std::uint64_t tap_base = static_cast<std::uint64_t>(tap) * synapses_->tap_bytes(width_);
       const std::uint64_t* bits = loaded_.line(from);
-      events += vector_kernels().count_spikes(bits, loaded_.line_stride());
-      taps.push_back({bits, static_cast<std::uint32_t>(static_cast<std::uint64_t>(tap) * synapses_->tap_bytes(width_))});
+      for (const Slot& slot : slots_) {
+        words_.push_back({bits, static_cast<std::uint32_t>(tap_base + slot.channel * synapses_->channel_bytes(width_))});
+        bits += loaded_.words();
+      }
+      events += loaded_.spikes(from);
     }
     grow(entries_, static_cast<std::size_t>(events_ + events) + list_slack);
     grow(starts_, static_cast<std::size_t>((lines_ + 1) * line_starts()));
     ListLine list{};
-    list.taps = taps.data();
-    list.tap_count = static_cast<int>(taps.size());
+    list.words = words_.data();
+    list.word_count = static_cast<int>(words_.size());
     list.step_stride = loaded_.step_stride();
-    list.slot_stride = loaded_.words();
-    list.slots = static_cast<int>(slots_.size());
-    list.slot_base = slot_base_.data();
     list.channel_bytes = synapses_->channel_bytes(width_);
     list.column_bytes = synapses_->column_bytes(width_);
     list.column_order = geometry.column_order.data();
@@ -89,7 +88,7 @@ class Lists {
   const LayerInput* input_ = nullptr;
   int width_ = 0, steps_ = 0;
   std::vector<Slot> slots_;
-  std::vector<std::uint32_t> slot_base_;
+  std::vector<ListWord> words_;
   LoadedLines loaded_;
   std::vector<std::uint32_t> entries_, starts_;
   std::vector<std::int64_t> entry_of_line_;

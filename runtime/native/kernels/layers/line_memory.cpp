@@ -23,6 +23,7 @@ void LoadedLines::load(
   const Geometry& geometry = input.geometry;
   std::int64_t loaded = 0;
   place_.assign(static_cast<std::size_t>(geometry.lines_in), -1);
+  spikes_.assign(static_cast<std::size_t>(geometry.lines_in), 0);
   for (std::int64_t line = first_line; line < last_line; ++line) {
     for (std::int64_t tap = 0; tap < geometry.line_taps; ++tap) {
       const std::int64_t from = geometry.input_line(line, tap);
@@ -44,6 +45,7 @@ void LoadedLines::load(
                  slot.channels, geometry.columns_in(), packed, steps, bits, step_stride_});
       bits += words_;
     }
+    spikes_[static_cast<std::size_t>(line)] = vector_kernels().count_spikes(this->line(line), line_stride_);
   }
 }
 

@@ -28,6 +28,8 @@ class LoadedLines {
   const std::uint64_t* line(std::int64_t line) const {
     return bits_.data() + place_[static_cast<std::size_t>(line)] * line_stride_;
   }
+  // Spikes of a loaded line in all steps.
+  std::int64_t spikes(std::int64_t line) const { return spikes_[static_cast<std::size_t>(line)]; }
   std::int64_t words() const { return words_; }
   std::int64_t step_stride() const { return step_stride_; }
   std::int64_t line_stride() const { return line_stride_; }
@@ -35,6 +37,7 @@ class LoadedLines {
  private:
   Scratch<std::uint64_t> bits_;
   std::vector<std::int64_t> place_;  // of each input line, -1 if it is not loaded
+  std::vector<std::int64_t> spikes_;
   std::int64_t words_ = 0, step_stride_ = 0, line_stride_ = 0;
 };
 

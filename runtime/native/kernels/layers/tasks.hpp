@@ -52,20 +52,17 @@ struct StoreLine {
   std::int64_t plane;
 };
 
-// The words of one kernel line of a list.
-struct ListTap {
-  const std::uint64_t* bits;  // [step][slot][column]
-  std::uint32_t base;         // offset of channel 0, kernel column 0 of the tap
+// Up to 64 channels of an input line under a kernel line.
+struct ListWord {
+  const std::uint64_t* bits;  // [step][column]
+  std::uint32_t base;         // offset of the first of these channels, kernel column 0
 };
 
 // The events of an output line, step by step, ordered by column.
 struct ListLine {
-  const ListTap* taps;
-  int tap_count;
+  const ListWord* words;        // of every column
+  int word_count;
   std::int64_t step_stride;     // of the bits
-  std::int64_t slot_stride;
-  int slots;                    // words per column
-  const std::uint32_t* slot_base;     // [slots]: offset of the first channel of a slot
   std::uint32_t channel_bytes;  // distance of two channels in the packed weights
   std::uint32_t column_bytes;   // of two kernel columns
   const std::int32_t* column_order;

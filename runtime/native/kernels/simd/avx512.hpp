@@ -75,14 +75,15 @@ struct Simd {
         6, 5, 4, 3, 2, 1, 0);
     const int count = static_cast<int>(_mm_popcnt_u64(word));
     __m512i places = _mm512_maskz_compress_epi8(word, all);
-    const __m512i scale = _mm512_set1_epi32(static_cast<int>(stride));
-    const __m512i first = _mm512_set1_epi32(static_cast<int>(base));
+    const __m256i scale = _mm256_set1_epi32(static_cast<int>(stride));
+    const __m256i first = _mm256_set1_epi32(static_cast<int>(base));
     for (int done = 0;;) {
-      const __m512i wide = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(places));
-      _mm512_storeu_si512(to + done, _mm512_add_epi32(_mm512_mullo_epi32(wide, scale), first));
-      done += lanes;
+      const __m256i wide = _mm256_cvtepu8_epi32(_mm512_castsi512_si128(places));
+      const __m256i offsets = _mm256_add_epi32(_mm256_mullo_epi32(wide, scale), first);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + done), offsets);
+      done += 8;
       if (__builtin_expect(done >= count, 1)) return count;
-      places = _mm512_alignr_epi32(places, places, 4);
+      places = _mm512_alignr_epi64(places, places, 1);
     }
   }
 };

@@ -1,0 +1,114 @@
+"""VGG-16 and ResNet-20 for 32x32 images as ONNX, with random weights, and random images for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+INPUT_DIMS = (3, 32, 32)
+CLASSES = 10
+# Slightly inhibitory weights: the potentials of neurons that never fire drift down instead of wandering about 0.
+MEAN_WEIGHT = -0.02
+_VGG16 = [64, 64, "A", 128, 128, "A", 256, 256, 256, "A", 512, 512, 512, "A", 512, 512, 512, "A"]
+
+
+@dataclass
+class _Network:
+    """An ONNX graph under construction; every method appends to it and returns the name of its output."""
+
+    rng: np.random.Generator
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    weights: list[onnx.TensorProto] = field(default_factory=list)
+
+    def conv(self, x: str, channels: int, filters: int, kernel: int = 3, stride: int = 1) -> str:
+        weight = self._weight((filters, channels, kernel, kernel), channels * kernel**2)
+        pad = kernel // 2
+        return self.node("Conv", [x, weight], kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4)
+
+    def dense(self, x: str, inputs: int, outputs: int) -> str:
+        return self.node("Gemm", [x, self._weight((inputs, outputs), inputs)])
+
+    def relu(self, x: str) -> str:
+        return self.node("Relu", [x])
+
+    def node(self, op: str, inputs: list[str], **attrs: object) -> str:
+        name = f"{op.lower()}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [f"{name}/out"], name, **attrs))
+        return f"{name}/out"
+
+    def finish(self, output: str, name: str) -> onnx.ModelProto:
+        self.nodes.append(helper.make_node("Identity", [output], ["logits"], "logits"))
+        graph = helper.make_graph(
+            self.nodes,
+            name,
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", *INPUT_DIMS])],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", CLASSES])],
+            self.weights,
+        )
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+    def _weight(self, dims: tuple[int, ...], fan_in: int) -> str:
+        """He initialisation, shifted."""
+        name = f"weight{len(self.weights)}"
+        values = self.rng.normal(MEAN_WEIGHT, 1.0, dims) * np.sqrt(2 / fan_in)
+        self.weights.append(numpy_helper.from_array(values.astype(np.float32), name))
+        return name
+
+
+def vgg16(seed: int = 0) -> onnx.ModelProto:
+    """VGG-16 for 32x32 images: 13 convolutions, average pooling, two fully connected layers."""
+    network = _Network(np.random.default_rng(seed))
+    x, channels = "image", INPUT_DIMS[0]
+    for entry in _VGG16:
+        if isinstance(entry, str):
+            x = network.node("AveragePool", [x], kernel_shape=[2, 2], strides=[2, 2])
+        else:
+            x = network.relu(network.conv(x, channels, entry))
+            channels = entry
+    x = network.node("Flatten", [x])
+    x = network.relu(network.dense(x, 512, 512))
+    return network.finish(network.dense(x, 512, CLASSES), "vgg16")
+
+
+def resnet20(seed: int = 0) -> onnx.ModelProto:
+    """ResNet-20 for 32x32 images: three stages of three blocks, 1x1 projections where the shape changes."""
+    network = _Network(np.random.default_rng(seed))
+    x, channels = network.relu(network.conv("image", INPUT_DIMS[0], 16)), 16
+    for stage, width in enumerate((16, 32, 64)):
+        for block in range(3):
+            stride = 2 if stage and not block else 1
+            y = network.relu(network.conv(x, channels, width, stride=stride))
+            y = network.conv(y, width, width)
+            shortcut = x if channels == width else network.conv(x, channels, width, kernel=1, stride=stride)
+            x, channels = network.relu(network.node("Add", [y, shortcut])), width
+    x = network.node("Flatten", [network.node("AveragePool", [x], kernel_shape=[8, 8])])
+    return network.finish(network.dense(x, 64, CLASSES), "resnet20")
+
+
+NETWORKS: dict[str, Callable[[int], onnx.ModelProto]] = {"vgg16": vgg16, "resnet20": resnet20}
+
+
+def images(count: int, seed: int = 0, dims: tuple[int, ...] = INPUT_DIMS) -> np.ndarray:
+    """Smooth random images in [0, 1] with a little noise: float32 `[count, *dims]`, two spatial axes.
+
+    Image n is the same for every `count`.
+    """
+    channels, height, width = dims
+    rows, columns = _interpolation(height), _interpolation(width)
+    pictures = []
+    for index in range(count):
+        rng = np.random.default_rng([seed, index])
+        smooth = rows @ rng.random((channels, rows.shape[1], columns.shape[1])) @ columns.T
+        pictures.append(np.clip(smooth + rng.normal(0, 0.05, dims), 0, 1))
+    return np.array(pictures, np.float32)
+
+
+def _interpolation(size: int) -> np.ndarray:
+    """Linear interpolation from every fourth point to `size` points, as a matrix."""
+    coarse = max(2, size // 4)
+    position = np.linspace(0, coarse - 1, size)
+    return np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(coarse)))
