@@ -96,7 +96,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="of both sides; `self` stays at one thread")
     parser.add_argument("--opponent", choices=OPPONENTS, nargs="+", default=["dense"])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peer-steps", type=int, default=32, help="steps of spikingjelly and sinabs (linear in T)")
+    parser.add_argument("--peer-steps", type=int, nargs="+", default=[8, 32], help="steps of a run of a peer, to try")
     parser.add_argument("--cache", type=Path, default=Path("build/benchmarks"), help="folder for thresholds")
     parser.add_argument("--results", type=Path, help="append a line of JSON to this file")
     parser.add_argument("--skip-check", action="store_true", help="do not compare with the spikes of the plain graph")
@@ -112,7 +112,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _network(options: argparse.Namespace) -> tuple[networks.Converted, np.ndarray]:
     if options.snn is None:
         net = networks.with_rate(options.net, options.rate / 100, cache=options.cache)
-        return net, images(options.batch, seed=2)
+        return net, images(options.batch, networks.IMAGES_SEED)
     net = networks.from_files(options.snn, options.ann)
     dataset = as_dataset(options.data, open_converted(options.snn).input_dims)
     return net, np.ascontiguousarray(dataset.images[: options.batch])
@@ -148,14 +148,14 @@ def _check(net: networks.Converted, ours: Spiking, batch: np.ndarray, steps: int
     A network from a file is compared with its own functions, run without the library."""
     few = batch[:CHECKED_IMAGES]
     if net.plain is not None:
-        plain = Spiking("plain", net.plain, few, steps, ours.threads).results()
+        other = Spiking("plain graph", net.plain, few, steps, ours.threads)
     else:
-        plain = Spiking("functions", net.fused, few, steps, ours.threads, native=False).results()
-    fused = ours.results()
-    for name, expected in plain.items():
-        if not np.array_equal(fused[name][: len(few)], expected):
-            sys.exit(f"{name} differs from that of the plain graph")
-    print(f"spikes, operations and outputs equal those of the plain graph ({len(few)} images)", flush=True)
+        other = Spiking("file's functions", net.fused, few, steps, ours.threads, native=False)
+    found = ours.results()
+    for name, expected in other.results().items():
+        if not np.array_equal(found[name][: len(few)], expected):
+            sys.exit(f"{name} differs from that of the {other.name}")
+    print(f"spikes, operations and outputs equal those of the {other.name} ({len(few)} images)", flush=True)
     return True
 
 

@@ -2,8 +2,8 @@
 
 The networks go through snnc's own passes; only the choice of thresholds differs: `rate_pass` stands in for `calibrate`.
 It rounds every layer to its integer grid in the same way, but sets the threshold to the even integer at which the layer
-fires at the wanted rate on a few images, layer by layer. Thresholds are kept in a folder between runs, so that only
-the first run of a network takes a minute; the graph is always emitted by the compiler as it is now.
+fires at the wanted rate on the images to be measured, layer by layer. Thresholds are kept in a folder between runs, so
+that only the first run of a network takes a minute; the graph is always emitted by the compiler as it is now.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from snnc.segments import SpikeTrains
 
 from .architectures import NETWORKS, images
 
-CALIBRATION_IMAGES = 2
+# Thresholds are set on the images that `compare` runs.
+IMAGES_SEED = 2
+CALIBRATION_IMAGES = 16
 
 
 class _RatedTrains(SpikeTrains):
@@ -83,7 +85,9 @@ class _Search:
         self.trains: _RatedTrains | None = None
         if not all(name in known for name in neurons):
             known.clear()
-            self.trains = _RatedTrains(images(CALIBRATION_IMAGES, seed=1), steps, 0, _largest_layer(conversion.graph))
+            self.trains = _RatedTrains(
+                images(CALIBRATION_IMAGES, IMAGES_SEED), steps, 0, _largest_layer(conversion.graph)
+            )
             self.trains.encode(encoder)
 
     def threshold(self, target: gs.Node) -> int:

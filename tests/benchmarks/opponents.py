@@ -169,24 +169,28 @@ def _session(model: onnx.ModelProto, threads: int) -> onnxruntime.InferenceSessi
 
 
 class Peer:
-    """SpikingJelly or sinabs in a process of its own, at its fastest mode."""
+    """SpikingJelly or sinabs in a process of its own, at its fastest mode and number of steps at once."""
 
-    def __init__(self, tool: str, net: str, batch: int, steps: int, threads: int, *, cpu_time: bool = False) -> None:
-        self.name, self.batch, self.steps, self.threads = tool, batch, steps, threads
+    def __init__(
+        self, tool: str, net: str, batch: int, steps: Sequence[int], threads: int, *, cpu_time: bool = False
+    ) -> None:
+        self.name, self.batch, self.threads = tool, batch, threads
         self.time_key = "cpu_seconds" if cpu_time else "seconds"
-        self.tried: dict[str, float] = {}
+        self.tried: dict[tuple[str, int], float] = {}
         for mode in PEER_MODES:
-            self._start(net, mode)
-            self.seconds()
-            self.tried[mode] = min(self.seconds() for _ in range(2))
-            self.close()
-        self.mode = min(self.tried, key=lambda mode: self.tried[mode])
-        self._start(net, self.mode)
+            for count in steps:
+                self._start(net, mode, count)
+                self.seconds()
+                self.tried[mode, count] = min(self.seconds() for _ in range(2))
+                self.close()
+        self.mode, fastest = min(self.tried, key=lambda key: self.tried[key])
+        self._start(net, self.mode, fastest)
         self.seconds()
 
-    def _start(self, net: str, mode: str) -> None:
+    def _start(self, net: str, mode: str, steps: int) -> None:
+        self.steps = steps
         command = [os.environ[PEERS_PYTHON], str(_WORKER), "--tool", self.name, "--net", net, "--mode", mode]
-        command += ["--batch", str(self.batch), "--steps", str(self.steps), "--threads", str(self.threads)]
+        command += ["--batch", str(self.batch), "--steps", str(steps), "--threads", str(self.threads)]
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
         environment.pop("PYTHONPATH", None)
         self.process = subprocess.Popen(
@@ -216,7 +220,7 @@ class Peer:
 
     def describe(self) -> str:
         rates = self.set_up["spike_rates"]
-        tried = ", ".join(f"{mode} {1e3 * time:.2f} ms" for mode, time in self.tried.items())
+        tried = ", ".join(f"{mode} {steps}: {1e3 * time:.2f} ms" for (mode, steps), time in self.tried.items())
         return (
             f"{self.set_up['version']} with torch {self.set_up['torch']}, batch {self.batch}, {self.steps} steps, "
             f"{self.threads} thread(s), mode {self.mode} (tried {tried}), "

@@ -5,6 +5,9 @@
 
 namespace snnc::kernels::SNNC_SIMD {
 
+// Lists are written once and read soon: fetching their cache lines ahead hides that they were last used long ago.
+constexpr int entries_ahead = 128;
+
 // The fields of `line` are copied first: the compiler cannot know that entries do not overwrite them.
 inline std::int64_t list_line(const ListLine& line) {
   const ListWord* const words = line.words;
@@ -19,6 +22,7 @@ inline std::int64_t list_line(const ListLine& line) {
   for (int step = 0; step < steps; ++step) {
     for (std::int64_t place = 0; place < columns; ++place) {
       *starts++ = static_cast<u32>(end - entries);
+      __builtin_prefetch(end + entries_ahead, 1);
       const std::int64_t offset = step * step_stride + order[place];
       const u32 column_base = static_cast<u32>(steps_of_column[place]) * column_bytes;
       for (int i = 0; i < word_count; ++i) {
@@ -69,19 +73,22 @@ inline void gather_columns(const GatherLine& line) {
   using Field = typename Pixel<width>::Field;
   constexpr int packed = columns_per_word(width);
   const NeuronLine& neurons = line.neurons;
+  Pixel<width> threshold;
+  threshold.load(neurons.threshold);
   for (std::int64_t column = 0; column < neurons.columns; ++column) {
     Pixel<width> pixel;
     pixel.load(neurons.v + column * width);
-    auto* fired = reinterpret_cast<Field*>(neurons.fired) + field_of_column(column, packed);
+    const std::int64_t place = field_of_column(column, packed);
+    auto* fired = reinterpret_cast<Field*>(neurons.fired) + place;
     for (int step = 0; step < neurons.steps; ++step) {
       if constexpr (plain) {
         add_source<Weight>(pixel.v, line.sources[0], step, column);
       } else {
         for (int i = 0; i < line.source_count; ++i) add_source<Weight>(pixel.v, line.sources[i], step, column);
         if (neurons.bias != nullptr) pixel.add(neurons.bias);
-        pixel.add_masked(neurons.masked, step, column);
+        pixel.add_masked(neurons.masked, step, column, place);
       }
-      fired[step * neurons.fired_stride * packed] = pixel.template fire<soft>(neurons.threshold);
+      fired[step * neurons.fired_stride * packed] = pixel.template fire<soft>(threshold);
     }
     pixel.store(neurons.v + column * width);
   }

@@ -52,21 +52,26 @@ struct Pixel {
 
   // Compares with the threshold and resets; bit i is the spike of neuron i.
   template <bool soft>
-  Field fire(const std::int32_t* threshold) {
+  Field fire(const Pixel& threshold) {
     u64 bits = 0;
 #pragma GCC unroll 16
     for (int i = 0; i < vectors; ++i) {
-      bits |= u64{Simd::fire<soft>(v[i], Simd::load(threshold + i * Simd::lanes))} << (i * Simd::lanes);
+      bits |= u64{Simd::fire<soft>(v[i], threshold.v[i])} << (i * Simd::lanes);
     }
     return static_cast<Field>(bits);
   }
 
-  void add_masked(const MaskedTaps& masked, int step, std::int64_t column) {
+  // `field` is that of `column`.
+  void add_masked(const MaskedTaps& masked, int step, std::int64_t column, std::int64_t field) {
     for (int i = 0; i < masked.count; ++i) {
       const MaskedTap& tap = masked.taps[i];
+      const auto* fields = reinterpret_cast<const Field*>(tap.bits + step * tap.step_stride);
+      if (tap.column_stride == 1 && tap.offset == 0) {  // an identity path, or the middle of a kernel
+        if (column < tap.columns_in) add_where(fields[field], tap.weights);
+        continue;
+      }
       const std::int64_t input = column * tap.column_stride + tap.offset;
       if (input < 0 || input >= tap.columns_in) continue;
-      const auto* fields = reinterpret_cast<const Field*>(tap.bits + step * tap.step_stride);
       add_where(fields[field_of_column(input, columns_per_word(width))], tap.weights);
     }
   }

@@ -10,38 +10,78 @@ inline void add_vector(std::int32_t* potentials, const Weight* row) {
   Simd::store(potentials, Simd::add(Simd::load(potentials), Simd::load_row(row)));
 }
 
-// `run` elements are added for every event and target; 0: as many as the event's column says.
-template <class Weight, int run>
-inline void scatter_events(
+template <class Weight>
+inline void add_run(std::int32_t* potentials, const Weight* weights, int size) {
+  for (int element = 0; element < size; element += Simd::lanes) add_vector(potentials + element, weights + element);
+}
+
+template <class Weight, int size>
+inline void add_run(std::int32_t* potentials, const Weight* weights) {
+#pragma GCC unroll 12
+  for (int element = 0; element < size; element += Simd::lanes) add_vector(potentials + element, weights + element);
+}
+
+// Every event reaches any number of lines, with runs of any size.
+template <class Weight>
+inline void scatter_any(
     const ScatterSource& source, const ScatterLine& line, const u32* events, std::int64_t count, std::int32_t* band) {
   const u32 channel_mask = (u32{1} << source.channel_bits) - 1;
   const auto* rows = static_cast<const Weight*>(source.rows);
   for (std::int64_t i = 0; i < count; ++i) {
-    const ScatterColumn& column = source.columns[events[i] >> source.channel_bits];
+    const ScatterColumn column = source.columns[events[i] >> source.channel_bits];
     const Weight* row = rows + (events[i] & channel_mask) * source.row_size + column.weight;
-    std::int32_t* potentials = band + column.potential;
     for (int target = 0; target < line.target_count; ++target) {
-      const Weight* weights = row + line.targets[target].weight;
-      std::int32_t* to = potentials + line.targets[target].potential;
-      if constexpr (run > 0) {
-#pragma GCC unroll 12
-        for (int element = 0; element < run; element += Simd::lanes) add_vector(to + element, weights + element);
-      } else {
-        for (int element = 0; element < column.size; element += Simd::lanes) {
-          add_vector(to + element, weights + element);
-        }
-      }
+      const ScatterTarget to = line.targets[target];
+      add_run<Weight>(band + column.potential + to.potential, row + to.weight, column.size);
     }
+  }
+}
+
+// Every event reaches `targets` lines, with runs of `run` elements.
+template <class Weight, int run, int targets>
+inline void scatter_runs(
+    const ScatterSource& source, const ScatterLine& line, const u32* events, std::int64_t count, std::int32_t* band) {
+  const int channel_bits = source.channel_bits;
+  const u32 channel_mask = (u32{1} << channel_bits) - 1;
+  const std::int64_t row_size = source.row_size;
+  const ScatterColumn* const columns = source.columns;
+  const Weight* rows[targets];
+  std::int32_t* lines[targets];
+  for (int i = 0; i < targets; ++i) {
+    rows[i] = static_cast<const Weight*>(source.rows) + line.targets[i].weight;
+    lines[i] = band + line.targets[i].potential;
+  }
+  for (std::int64_t i = 0; i < count; ++i) {
+    const ScatterColumn& column = columns[events[i] >> channel_bits];
+    const std::int64_t row = (events[i] & channel_mask) * row_size + column.weight;
+    const std::int64_t potential = column.potential;
+#pragma GCC unroll 3
+    for (int target = 0; target < targets; ++target) {
+      add_run<Weight, run>(lines[target] + potential, rows[target] + row);
+    }
+  }
+}
+
+template <class Weight, int run>
+inline void scatter_events(
+    const ScatterSource& source, const ScatterLine& line, const u32* events, std::int64_t count, std::int32_t* band) {
+  switch (line.target_count) {
+    case 1: return scatter_runs<Weight, run, 1>(source, line, events, count, band);
+    case 2: return scatter_runs<Weight, run, 2>(source, line, events, count, band);
+    case 3: return scatter_runs<Weight, run, 3>(source, line, events, count, band);
+    default: return scatter_any<Weight>(source, line, events, count, band);
   }
 }
 
 inline std::int64_t list_step(const ScatterSource& source, const ScatterLine& line, int step, u32* events) {
   u32* end = events;
   const u64* words = line.bits + step * source.step_stride;
-  for (int slot = 0; slot < source.slots; ++slot, words += source.words_per_slot) {
-    for (std::int64_t word = 0; word < source.words_per_slot; ++word) {
-      const u32 field = static_cast<u32>(word * source.packed);
-      end += Simd::list_events(words[word], (field << source.channel_bits) + source.slot_channel[slot], 1, end);
+  const std::int64_t words_per_slot = source.words_per_slot;
+  const u32 next_word = static_cast<u32>(source.packed) << source.channel_bits;
+  for (int slot = 0; slot < source.slots; ++slot, words += words_per_slot) {
+    u32 base = source.slot_channel[slot];
+    for (std::int64_t word = 0; word < words_per_slot; ++word, base += next_word) {
+      end += Simd::list_events(words[word], base, 1, end);
     }
   }
   return end - events;
@@ -56,23 +96,56 @@ inline void scatter_step(const ScatterSource& source, int step, std::int32_t* ba
       case 48: scatter_events<Weight, 48>(source, line, events, count, band); break;
       case 96: scatter_events<Weight, 96>(source, line, events, count, band); break;
       case 192: scatter_events<Weight, 192>(source, line, events, count, band); break;
-      default: scatter_events<Weight, 0>(source, line, events, count, band);
+      default: scatter_any<Weight>(source, line, events, count, band);
+    }
+  }
+}
+
+// What else a neuron receives: nothing, the spikes of one identity path, or any bias and masked taps.
+enum class Extra { none, identity, any };
+
+template <int width, bool soft, Extra extra>
+inline void fire_columns(const NeuronLine& neurons, const MaskedTaps& masked, int step, std::int32_t* v, u64* fired) {
+  using Field = typename Pixel<width>::Field;
+  constexpr int packed = columns_per_word(width);
+  constexpr int at_once = columns_at_once * packed;
+  auto* fields = reinterpret_cast<Field*>(fired + step * neurons.fired_stride);
+  const std::int64_t columns = neurons.columns;
+  const std::int32_t* const bias = neurons.bias;
+  Pixel<width> threshold;
+  threshold.load(neurons.threshold);
+  const std::int32_t* identity_weights = nullptr;
+  const Field* identity_fields = nullptr;
+  if constexpr (extra == Extra::identity) {
+    identity_weights = masked.taps[0].weights;
+    identity_fields = reinterpret_cast<const Field*>(masked.taps[0].bits + step * masked.taps[0].step_stride);
+  }
+  for (std::int64_t first = 0; first < columns; first += columns_at_once) {
+    std::int64_t field = first / at_once * at_once + first % at_once / columns_at_once;
+    const std::int64_t last = first + columns_at_once < columns ? first + columns_at_once : columns;
+    for (std::int64_t column = first; column < last; ++column, field += packed) {
+      Pixel<width> pixel;
+      pixel.load(v + column * width);
+      if constexpr (extra == Extra::identity) pixel.add_where(identity_fields[field], identity_weights);
+      if constexpr (extra == Extra::any) {
+        if (bias != nullptr) pixel.add(bias);
+        pixel.add_masked(masked, step, column, field);
+      }
+      fields[field] = pixel.template fire<soft>(threshold);
+      pixel.store(v + column * width);
     }
   }
 }
 
 template <int width, bool soft>
 inline void fire_line(const NeuronLine& neurons, const MaskedTaps& masked, int step, std::int32_t* v, u64* fired) {
-  using Field = typename Pixel<width>::Field;
-  constexpr int packed = columns_per_word(width);
-  auto* fields = reinterpret_cast<Field*>(fired + step * neurons.fired_stride);
-  for (std::int64_t column = 0; column < neurons.columns; ++column) {
-    Pixel<width> pixel;
-    pixel.load(v + column * width);
-    if (neurons.bias != nullptr) pixel.add(neurons.bias);
-    pixel.add_masked(masked, step, column);
-    fields[field_of_column(column, packed)] = pixel.template fire<soft>(neurons.threshold);
-    pixel.store(v + column * width);
+  const bool no_bias = neurons.bias == nullptr;
+  if (no_bias && masked.count == 0) {
+    fire_columns<width, soft, Extra::none>(neurons, masked, step, v, fired);
+  } else if (no_bias && masked.count == 1 && masked.taps[0].aligned(neurons.columns)) {
+    fire_columns<width, soft, Extra::identity>(neurons, masked, step, v, fired);
+  } else {
+    fire_columns<width, soft, Extra::any>(neurons, masked, step, v, fired);
   }
 }
 

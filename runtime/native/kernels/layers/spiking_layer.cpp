@@ -11,8 +11,8 @@ namespace {
 
 // Scatter keeps all output channels of a band in one tile.
 constexpr std::int64_t most_scatter_outputs = 64;
-// Weights of which every thread should make use for many lines at once, or they come from memory again and again.
-constexpr std::int64_t large_weights = 1 << 20;
+// Weights that stay in a core's second-level cache.
+constexpr std::int64_t cached_weights = 3 << 19;
 
 // The kernel that the environment asks for (in tests), where it is possible.
 bool forced(LayerKernel& kernel) {
@@ -87,6 +87,25 @@ std::int64_t SpikingLayer::count_spikes(const LayerCall& call, std::int64_t imag
   return vector_kernels().count_spikes(input.words + image * size, size);
 }
 
+// How many parts the output lines of all images and the tiles are cut into. Images first: their tasks share nothing. Then
+// bands of lines, which read some input lines twice. Tiles last: their tasks list the same events; but where the weights
+// do not stay in a thread's cache, it is cheaper to list events twice than to fetch weights twice.
+std::pair<std::int64_t, std::int64_t> SpikingLayer::split(
+    std::int64_t units, LayerKernel kernel, std::int64_t images) const {
+  constexpr std::int64_t most_tasks = 16, tasks_of_few_images = 8, least_lines = 2, images_per_fetch = 4;
+  const SynapseShape& shape = synapses_[0].shape();
+  const std::int64_t weight_bytes =
+      outputs_ * shape.group_inputs() * shape.line_taps * shape.column_taps * synapses_[0].weight_bytes();
+  const auto tiles = static_cast<std::int64_t>(tiles_.size());
+  if (weight_bytes > cached_weights) {
+    const std::int64_t parts = std::clamp<std::int64_t>(images / images_per_fetch, 1, most_tasks);
+    return {parts, kernel == LayerKernel::gather ? std::min(tiles, std::max<std::int64_t>(4 / parts, 1)) : 1};
+  }
+  if (images >= tasks_of_few_images) return {std::min(images, most_tasks), 1};
+  if (units >= 2 * least_lines) return {std::min(units / least_lines, tasks_of_few_images), 1};
+  return {units, kernel == LayerKernel::gather ? std::min(tiles, tasks_of_few_images / units) : 1};
+}
+
 LayerPlan SpikingLayer::plan(const LayerCall& call, std::int64_t input_spikes) const {
   const std::int64_t lines_out = call.geometry().lines_out;
   const std::int64_t units = call.images * lines_out;
@@ -95,22 +114,13 @@ LayerPlan SpikingLayer::plan(const LayerCall& call, std::int64_t input_spikes) c
   if (!forced(plan.kernel)) plan.kernel = cost.scatter < cost.gather ? LayerKernel::scatter : LayerKernel::gather;
   if (!can_scatter()) plan.kernel = LayerKernel::gather;
 
-  // Images first: then a thread's tasks share nothing. A single image is cut into bands of lines, a single line into
-  // tiles of channels.
-  constexpr std::int64_t tasks_wanted = 8;
-  const SynapseShape& shape = synapses_[0].shape();
-  const std::int64_t weight_bytes =
-      outputs_ * shape.group_inputs() * shape.line_taps * shape.column_taps * synapses_[0].weight_bytes();
-  const std::int64_t most_tasks = weight_bytes > large_weights ? 2 : tasks_wanted;
-  const std::int64_t unit_parts = std::min(units, std::max<std::int64_t>(most_tasks, 1));
-  std::size_t tile_parts = 1;
-  if (plan.kernel == LayerKernel::gather && unit_parts < tasks_wanted) {
-    tile_parts = std::min<std::size_t>(tiles_.size(), static_cast<std::size_t>(tasks_wanted / unit_parts));
-  }
+  const auto [unit_parts, tile_parts] = split(units, plan.kernel, call.images);
   for (std::int64_t part = 0; part < unit_parts; ++part) {
-    for (std::size_t tile = 0; tile < tile_parts; ++tile) {
+    for (std::int64_t tile = 0; tile < tile_parts; ++tile) {
+      const auto tiles = static_cast<std::int64_t>(tiles_.size());
       plan.tasks.push_back({units * part / unit_parts, units * (part + 1) / unit_parts,
-                            tiles_.size() * tile / tile_parts, tiles_.size() * (tile + 1) / tile_parts});
+                            static_cast<std::size_t>(tiles * tile / tile_parts),
+                            static_cast<std::size_t>(tiles * (tile + 1) / tile_parts)});
     }
   }
   const double all = static_cast<double>(call.images) *

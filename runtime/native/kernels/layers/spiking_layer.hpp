@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "synapses.hpp"
@@ -73,6 +74,8 @@ class SpikingLayer {
   const std::int32_t* tile_bias(const Tile& tile) const { return bias_.data() + tile.first; }
 
  private:
+  std::pair<std::int64_t, std::int64_t> split(std::int64_t units, LayerKernel kernel, std::int64_t images) const;
+
   std::int64_t outputs_;
   bool soft_reset_;
   bool has_bias_;

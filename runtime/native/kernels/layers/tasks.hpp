@@ -90,6 +90,9 @@ struct MaskedTap {
   const std::int32_t* weights;  // [width]
   std::int64_t column_stride, offset;  // input column = output column * stride + offset
   std::int64_t columns_in;
+
+  // Whether output column x reads input column x, for all columns.
+  bool aligned(std::int64_t columns) const { return column_stride == 1 && offset == 0 && columns <= columns_in; }
 };
 
 struct MaskedTaps {
