@@ -15,8 +15,10 @@ SANITIZERS = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recove
 OPTIMISED = ["-O3"]
 NO_CLONES = ["-DSNNC_NO_VECTOR_CLONES"]
 V3 = [*NO_CLONES, "-march=x86-64-v3"]
-V4 = [*NO_CLONES, "-march=x86-64-v4", "-mprefer-vector-width=512"]
+V4_EXTENSIONS = ["-mavx512vnni", "-mavx512vbmi", "-mavx512vbmi2", "-mavx512vpopcntdq"]
+V4 = [*NO_CLONES, "-march=x86-64-v4", "-mprefer-vector-width=512", *V4_EXTENSIONS]
 V4_FEATURES = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+V4_FEATURES |= {"avx512_vnni", "avx512vbmi", "avx512_vbmi2", "avx512_vpopcntdq"}
 
 
 def compiler() -> str:

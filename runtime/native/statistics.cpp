@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <exception>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -70,7 +71,6 @@ NodeStatistics::~NodeStatistics() {
 void NodeStatistics::add(const BlockRun& run, std::chrono::nanoseconds time) {
   const std::lock_guard<std::mutex> lock(records().mutex);
   ++calls_[static_cast<std::size_t>(run.path)];
-  samples_ += run.samples;
   sample_steps_ += run.samples * run.steps;
   spikes_ += run.spikes;
   nanoseconds_ += time.count();
@@ -78,17 +78,16 @@ void NodeStatistics::add(const BlockRun& run, std::chrono::nanoseconds time) {
 
 void NodeStatistics::clear() {
   calls_ = {};
-  samples_ = sample_steps_ = spikes_ = nanoseconds_ = 0;
+  sample_steps_ = spikes_ = nanoseconds_ = 0;
 }
 
 void NodeStatistics::append_json(std::string& text) const {
   text += "{\"id\": " + std::to_string(id_) + ", \"name\": ";
   append_string(text, name_);
-  append_field(text, "samples", samples_);
   append_field(text, "sample_steps", sample_steps_);
   append_field(text, "spikes", spikes_);
   append_field(text, "nanoseconds", nanoseconds_);
-  text += ", \"paths\": {";
+  text += ", \"kernels\": {";
   const char* separator = "";
   for (std::size_t path = 0; path < path_names.size(); ++path) {
     if (calls_[path] == 0) continue;

@@ -1,7 +1,7 @@
 // What the operators of layers did, for `snnc bench`: how often, how long, with how many spikes and by which kernel.
 //
-// Collecting is off until the host switches it on through the C functions at the end; then every operator adds to its own
-// record after each block. Any number of sessions may run at the same time.
+// Collecting is off until the host switches it on through the C functions at the end; then every operator adds to its
+// own record after each block. Any number of sessions may run at the same time.
 #pragma once
 
 #include <array>
@@ -15,13 +15,13 @@
 
 namespace snnc {
 
-// The ways in which a layer is computed.
-constexpr std::array<const char*, 3> path_names{"gather", "scatter", "readout"};
-enum class Path { gather, scatter, readout };
+// The ways in which a layer is computed: the kernels of `kernels::LayerKernel` in their order, and the readout.
+constexpr std::array<const char*, 4> path_names{"gather", "scatter", "table", "readout"};
+enum class Path { gather, scatter, table, readout };
 
 // The packed weights that a path reads over and over: what its roofline depends on.
 struct PathWeights {
-  int width = 0;  // weights that are added together; 0 if the layer has no such path
+  int width = 0;  // weights that are added together; 0 if it does not add rows of weights
   int bytes = 0;  // of a weight
   std::int64_t working_set = 0;  // bytes
 };
@@ -60,26 +60,23 @@ class NodeStatistics {
   const std::string name_;
   const PathsWeights weights_;
   std::array<std::int64_t, path_names.size()> calls_{};
-  std::int64_t samples_ = 0, sample_steps_ = 0, spikes_ = 0, nanoseconds_ = 0;
+  std::int64_t sample_steps_ = 0, spikes_ = 0, nanoseconds_ = 0;
 };
 
-// Measures the time from its construction to `stop`, while statistics are collected.
+// The time since its construction; runs only while statistics are collected.
 class BlockTimer {
  public:
   BlockTimer() : running_(NodeStatistics::collecting()) {
     if (running_) start_ = Clock::now();
   }
 
-  void stop(NodeStatistics& node, const BlockRun& run) const {
-    if (running_) node.add(run, std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start_));
-  }
-
   bool running() const { return running_; }
+  std::chrono::nanoseconds elapsed() const { return Clock::now() - start_; }
 
  private:
   using Clock = std::chrono::steady_clock;
   bool running_;
-  Clock::time_point start_;
+  Clock::time_point start_{};
 };
 
 }  // namespace snnc
@@ -87,11 +84,11 @@ class BlockTimer {
 // Switches the collecting of statistics on (and forgets the old ones) or off.
 SNNC_EXPORT void snnc_collect_statistics(int on) noexcept;
 
-// Writes the statistics of all living operators to `buffer` as JSON, zero-terminated, if `size` bytes are enough. Returns
-// the bytes needed, or 0 if memory ran out. The text may grow between two calls.
+// Writes the statistics of all living operators to `buffer` as JSON, zero-terminated, if `size` bytes are enough.
+// Returns the bytes needed, or 0 if memory ran out. The text may grow between two calls.
 //
-//     {"vector_unit": "avx2", "nodes": [{"id": 0, "name": "relu1", "samples": 16, "sample_steps": 1024, "spikes": 9,
-//       "nanoseconds": 10, "paths": {"gather": {"calls": 1, "width": 64, "weight_bytes": 2, "working_set": 4608}}}]}
+//     {"vector_unit": "avx2", "nodes": [{"id": 0, "name": "relu1", "sample_steps": 1024, "spikes": 9,
+//       "nanoseconds": 10, "kernels": {"gather": {"calls": 1, "width": 64, "weight_bytes": 2, "working_set": 4608}}}]}
 SNNC_EXPORT std::size_t snnc_statistics(char* buffer, std::size_t size) noexcept;
 
 // `measure_add_stream` of kernels/layers/roofline.hpp; also 0 if memory ran out.

@@ -12,7 +12,7 @@ import traceback
 import click
 
 import snnc as package
-from snnc.cli import check, convert, demo, evaluate, explain, inspect, library, passes, run, sweep
+from snnc.cli import bench, check, convert, demo, evaluate, explain, inspect, library, passes, run, sweep
 from snnc.cli.console import Console
 from snnc.diagnostics import DiagnosticError
 
@@ -80,6 +80,7 @@ COMMANDS = (
     evaluate.evaluate,
     sweep.sweep,
     run.run,
+    bench.bench,
     inspect.inspect,
     passes.passes,
     explain.explain,

@@ -51,17 +51,12 @@ def run(
     snnc run net.snn.onnx --input x.npy --steps 64 -o y.npy
     """
     from snnc import api
-    from snnc.diagnostics import fail
     from snnc.files import check_writable, write_atomically
 
     if output:
         check_writable(output, [net, source])
     file = api.open_converted(net)
-    steps = file.options["steps"] if steps is None else steps
-    seed = file.choose_seed(seed)
-    file.check_steps(steps)
-    if file.options["controls"] == "fixed" and (steps, seed) != (file.options["steps"], file.options["seed"]):
-        fail("SNN405", f"{net} was converted with --controls fixed: its steps and seed cannot be chosen")
+    steps, seed = choose_controls(file, steps, seed)
     images = options.load_data(console, source, file.input_dims, form).images
     outputs = simulate(file, images, steps, seed, threads, console)
     warn_of_clipping(console, file, images)
@@ -70,6 +65,18 @@ def run(
         return
     write_atomically(output, _packed(outputs, archive=output.endswith(".npz")))
     console.result(f"wrote {output}")
+
+
+def choose_controls(file: ConvertedFile, steps: int | None, seed: int | None) -> tuple[int, int]:
+    """Steps and seed that the user asked for, or else the file's own."""
+    from snnc.diagnostics import fail
+
+    steps = file.options["steps"] if steps is None else steps
+    seed = file.choose_seed(seed)
+    file.check_steps(steps)
+    if file.options["controls"] == "fixed" and (steps, seed) != (file.options["steps"], file.options["seed"]):
+        fail("SNN405", f"{file.name} was converted with --controls fixed: its steps and seed cannot be chosen")
+    return steps, seed
 
 
 def simulate(

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "../kernels/layers/spiking_layer.hpp"
+#include "../statistics.hpp"
 #include "neurons.hpp"
 #include "weights.hpp"
 
@@ -78,10 +80,36 @@ struct ConvAttributes {
   }
 };
 
+// What the kernels read of the packed weights of a layer: gather one tile after the other, scatter all of them.
+inline PathsWeights weights_of(const kernels::SpikingLayer& layer) {
+  const int width = layer.tiles()[0].width;
+  PathWeights gather{width, layer.synapses()[0].weight_bytes(), 0}, scatter{};
+  for (const kernels::Synapses& part : layer.synapses()) {
+    const kernels::SynapseShape& shape = part.shape();
+    if (shape.depthwise()) continue;
+    gather.working_set += shape.line_taps * static_cast<std::int64_t>(part.tap_bytes(width));
+    if (!part.can_scatter()) continue;
+    scatter.width = width;
+    scatter.bytes = part.weight_bytes();
+    scatter.working_set += shape.inputs * shape.line_taps * static_cast<std::int64_t>(part.channel_bytes(width));
+  }
+  if (gather.working_set == 0) gather = {};  // one weight for each neuron: no rows are added
+  PathsWeights weights{};
+  weights[static_cast<std::size_t>(Path::gather)] = gather;
+  weights[static_cast<std::size_t>(Path::scatter)] = scatter;
+  return weights;
+}
+
+inline std::unique_ptr<NodeStatistics> layer_statistics(
+    const ort::NodeInfo& node, const kernels::SpikingLayer& layer) {
+  return std::make_unique<NodeStatistics>(node.node_name(), weights_of(layer));
+}
+
 // Fills the rest of `call` from the inputs v, threshold and count, which follow each other from `first`, and runs it.
 inline void compute_layer(
-    ort::Context& context, const kernels::SpikingLayer& layer, kernels::LayerCall& call, std::size_t first,
-    const Shape& neurons) {
+    ort::Context& context, const kernels::SpikingLayer& layer, NodeStatistics& statistics, kernels::LayerCall& call,
+    std::size_t first, const Shape& neurons) {
+  const BlockTimer timer;
   const auto v = context.input<std::int32_t>(first);
   const auto threshold = context.input<std::int32_t>(first + 1);
   call.steps = read_count(context, first + 2);
@@ -106,6 +134,8 @@ inline void compute_layer(
   context.parallel_for(
       static_cast<std::int64_t>(plan.tasks.size()), plan.nanoseconds_per_task,
       [&](std::int64_t task) { layer.run(call, plan, plan.tasks[static_cast<std::size_t>(task)]); });
+  if (!timer.running()) return;
+  statistics.add({static_cast<Path>(plan.kernel), call.images, call.steps, spikes.load()}, timer.elapsed());
 }
 
 }  // namespace snnc::ops

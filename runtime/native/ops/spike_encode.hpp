@@ -1,6 +1,6 @@
 #pragma once
 
-#include "../kernels/encode.hpp"
+#include "../kernels/layers/tasks.hpp"
 #include "common.hpp"
 
 namespace snnc::ops {
@@ -37,14 +37,15 @@ struct SpikeEncode {
     if (x.size() == 0) return;
     const std::int64_t elements = x.size() / x.shape[0];
     const std::int64_t tiles = tiles_of(elements, kernels::encode_tile);
-    constexpr double nanoseconds_per_step = 0.5 * kernels::encode_tile;
+    constexpr double nanoseconds_per_step = 0.4 * kernels::encode_tile;
+    const kernels::VectorKernels& vector = kernels::vector_kernels();
     context.parallel_for(x.shape[0] * tiles, count * nanoseconds_per_step, [&](std::int64_t item) {
       const std::int64_t sample = item / tiles;
       const std::int64_t offset = sample * elements;
       const kernels::EncodeSample in{
           x.data + offset, elements, scale,         seed,          first_sample + static_cast<std::uint64_t>(sample),
           first_step,      count,    plus + offset, minus + offset};
-      kernels::encode_tile_of(in, item % tiles);
+      vector.encode(in, item % tiles);
     });
   }
 };

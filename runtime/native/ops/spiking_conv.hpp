@@ -50,7 +50,8 @@ class SpikingConvolution {
   static constexpr ElementType outputs[] = {ElementType::uint64, ElementType::int32};
 
   explicit SpikingConvolution(const ort::NodeInfo& node)
-      : weight_(constant_weight(node, 1, "weight")), convs_(attributes(node, weight_.shape)), layer_(make_layer(node)) {}
+      : weight_(constant_weight(node, 1, "weight")), convs_(attributes(node, weight_.shape)), layer_(make_layer(node)),
+        statistics_(layer_statistics(node, layer_)) {}
 
   static void infer_shapes(ort::ShapeContext& shapes) {
     shapes.output_like(0, ElementType::uint64, first_state);
@@ -78,7 +79,7 @@ class SpikingConvolution {
       call.inputs.push_back({residual.data, copies_of(convs_[1].inputs(), residual.shape, "residual"),
                              kernels::Geometry(convs_[1].axes(residual.shape))});
     }
-    compute_layer(context, layer_, call, first_state, neurons);
+    compute_layer(context, layer_, *statistics_, call, first_state, neurons);
   }
 
  private:
@@ -108,6 +109,7 @@ class SpikingConvolution {
   ort::Input<float> weight_;  // valid while the kernel is created
   std::vector<ConvAttributes> convs_;
   kernels::SpikingLayer layer_;
+  std::unique_ptr<NodeStatistics> statistics_;
 };
 
 using SpikingConv = SpikingConvolution<false>;

@@ -52,7 +52,8 @@ class SpikingGemm {
                                            ElementType::int32,  ElementType::int64,   ElementType::float32};
   static constexpr ElementType outputs[] = {ElementType::uint64, ElementType::int32};
 
-  explicit SpikingGemm(const ort::NodeInfo& node) : layer_(detail::gemm_layer(node)) {}
+  explicit SpikingGemm(const ort::NodeInfo& node)
+      : layer_(detail::gemm_layer(node)), statistics_(layer_statistics(node, layer_)) {}
 
   static void infer_shapes(ort::ShapeContext& shapes) {
     shapes.output_like(0, ElementType::uint64, 2);
@@ -67,11 +68,12 @@ class SpikingGemm {
     kernels::LayerCall call{};
     call.inputs.push_back({spikes.data, copies_of(shape.inputs * columns, spikes.shape, "spikes"),
                            kernels::Geometry({{columns, 1, columns, 1, 0, 1}})});
-    compute_layer(context, layer_, call, 2, {spikes.shape[0], shape.outputs});
+    compute_layer(context, layer_, *statistics_, call, 2, {spikes.shape[0], shape.outputs});
   }
 
  private:
   kernels::SpikingLayer layer_;
+  std::unique_ptr<NodeStatistics> statistics_;
 };
 
 // (spikes: uint64 [N, m*K], weight: float32 [K, M], v: int32 [N, M], count: int64 [], bias: float32 [M], optional)
@@ -85,7 +87,8 @@ class SpikeReadout {
                                            ElementType::int64, ElementType::float32};
   static constexpr ElementType outputs[] = {ElementType::int32};
 
-  explicit SpikeReadout(const ort::NodeInfo& node) {
+  explicit SpikeReadout(const ort::NodeInfo& node)
+      : statistics_(std::make_unique<NodeStatistics>(node.node_name(), PathsWeights{})) {
     const auto weight = constant_weight(node, 1, "weight");
     detail::require_matrix(weight.shape, "weight");
     inputs_ = weight.shape[0];
@@ -100,6 +103,7 @@ class SpikeReadout {
   static void infer_shapes(ort::ShapeContext& shapes) { shapes.output_like(0, ElementType::int32, 2); }
 
   void compute(ort::Context& context) const {
+    const BlockTimer timer;
     const auto spikes = context.input<std::uint64_t>(0);
     const auto v = context.input<std::int32_t>(2);
     const int count = read_count(context, 3);
@@ -121,12 +125,17 @@ class SpikeReadout {
       kernels::read_out(readout, spikes.data + sample * spikes.shape[1], v.data + sample * outputs_,
                         v_out + sample * outputs_);
     });
+    if (!timer.running()) return;
+    const auto time = timer.elapsed();
+    const std::int64_t fired = kernels::vector_kernels().count_spikes(spikes.data, spikes.size());
+    statistics_->add({Path::readout, spikes.shape[0], count, fired}, time);
   }
 
  private:
   std::int64_t inputs_, outputs_;
   std::vector<std::int32_t> weights_;  // [inputs, outputs]
   std::vector<std::int32_t> bias_;     // [outputs]
+  std::unique_ptr<NodeStatistics> statistics_;
 };
 
 }  // namespace snnc::ops

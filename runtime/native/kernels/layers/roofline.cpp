@@ -14,6 +14,7 @@ namespace {
 constexpr int repetitions = 7;
 constexpr double shortest_seconds = 2e-3;
 constexpr std::int64_t least_additions = 1 << 16;
+constexpr std::int64_t least_bytes = 1 << 12;  // in the first-level cache of any machine
 
 using Kernel = void (*)(const AddStream&);
 
@@ -28,7 +29,7 @@ double seconds_of(Kernel kernel, const AddStream& stream) {
 double measure_add_stream(std::int64_t working_set, int weight_bytes, int width) {
   if ((weight_bytes != 2 && weight_bytes != 4) || (width != 16 && width != 32 && width != 64)) return 0;
   const std::int64_t row_bytes = std::int64_t{width} * weight_bytes;
-  const std::int64_t row_count = std::max<std::int64_t>(1, working_set / row_bytes);
+  const std::int64_t row_count = std::max(working_set, least_bytes) / row_bytes;
   Scratch<std::uint8_t> memory;
   void* rows = memory.reserve(static_cast<std::size_t>(row_count * row_bytes));
   std::memset(rows, 1, static_cast<std::size_t>(row_count * row_bytes));

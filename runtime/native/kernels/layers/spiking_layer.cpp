@@ -14,34 +14,22 @@ constexpr std::int64_t most_scatter_outputs = 64;
 // Weights that stay in a core's second-level cache.
 constexpr std::int64_t cached_weights = 3 << 19;
 
-// The kernel that the environment asks for (in tests), where it is possible.
-bool forced(LayerKernel& kernel) {
-  static const char* const name = std::getenv("SNNC_KERNEL");
-  if (name == nullptr) return false;
-  kernel = std::strcmp(name, "scatter") == 0 ? LayerKernel::scatter : LayerKernel::gather;
-  return std::strcmp(name, "scatter") == 0 || std::strcmp(name, "gather") == 0;
-}
+// More input channels than a first layer has are better served by their events.
+constexpr std::int64_t most_table_inputs = 8;
 
-// Rough costs in nanoseconds, on AVX-512; only their ratios matter, and only for the choice of kernel and tasks.
-struct Cost {
-  double gather, scatter;
-};
+constexpr struct {
+  const char* name;
+  LayerKernel kernel;
+} kernel_names[] = {
+    {"gather", LayerKernel::gather}, {"scatter", LayerKernel::scatter}, {"table", LayerKernel::table}};
 
-Cost estimate(const SpikingLayer& layer, const LayerCall& call, double events_per_image) {
-  const Geometry& geometry = call.geometry();
-  const SynapseShape& shape = layer.synapses()[0].shape();
-  const double vectors = static_cast<double>(layer.outputs() + 15) / 16;
-  const double pixel_steps = static_cast<double>(geometry.plane_out()) * call.steps;
-  const double taps = static_cast<double>(shape.line_taps * shape.column_taps);
-  const double density_of_outputs = static_cast<double>(geometry.plane_out()) / static_cast<double>(geometry.plane_in());
-  const double additions = events_per_image * taps * density_of_outputs / static_cast<double>(shape.groups);
-  const double words = static_cast<double>(geometry.plane_in()) * call.steps *
-                       static_cast<double>(call.inputs[0].copies * ((shape.inputs + 63) / 64));
-  Cost cost;
-  cost.gather = pixel_steps * static_cast<double>(layer.tiles().size()) * 9 + additions * (vectors * 0.25 + 0.15) +
-                words * static_cast<double>(shape.line_taps) * 2;
-  cost.scatter = events_per_image * 3 + additions * (vectors * 0.4 + 0.1) + pixel_steps * (0.8 + vectors * 0.6) + words;
-  return cost;
+// The kernel that the environment asks for (in tests); null if it asks for none.
+const LayerKernel* forced_kernel() {
+  static const char* const wanted = std::getenv("SNNC_KERNEL");
+  for (const auto& known : kernel_names) {
+    if (wanted != nullptr && std::strcmp(wanted, known.name) == 0) return &known.kernel;
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -63,13 +51,19 @@ SpikingLayer::SpikingLayer(const std::vector<Part>& parts, const float* bias, bo
   for (const Part& part : parts) {
     synapses_.emplace_back(part.weights, part.shape, tiles_, bytes, scatter && weighted);
   }
+  const bool one_weighted = !parts[0].shape.depthwise() && (parts.size() == 1 || parts[1].shape.depthwise());
+  if (one_weighted && parts[0].shape.inputs <= most_table_inputs && Tables::fit(parts[0].shape, tiles_)) {
+    tables_ = Tables(parts[0].weights, parts[0].shape, tiles_);
+  }
   bias_.assign(static_cast<std::size_t>(outputs_) + 63, 0);
   for (std::int64_t i = 0; bias != nullptr && i < outputs_; ++i) {
     bias_[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(bias[i]);
   }
 }
 
-bool SpikingLayer::can_scatter() const {
+bool SpikingLayer::possible(LayerKernel kernel, const LayerCall& call) const {
+  if (kernel == LayerKernel::gather) return true;
+  if (kernel == LayerKernel::table) return tables_.exist() && call.inputs[0].copies == 1;
   return std::any_of(synapses_.begin(), synapses_.end(), [](const Synapses& part) { return part.can_scatter(); });
 }
 
@@ -92,6 +86,7 @@ std::int64_t SpikingLayer::count_spikes(const LayerCall& call, std::int64_t imag
 // do not stay in a thread's cache, it is cheaper to list events twice than to fetch weights twice.
 std::pair<std::int64_t, std::int64_t> SpikingLayer::split(
     std::int64_t units, LayerKernel kernel, std::int64_t images) const {
+  const bool by_tiles = kernel != LayerKernel::scatter;
   constexpr std::int64_t most_tasks = 16, tasks_of_few_images = 8, least_lines = 2, images_per_fetch = 4;
   const SynapseShape& shape = synapses_[0].shape();
   const std::int64_t weight_bytes =
@@ -99,21 +94,54 @@ std::pair<std::int64_t, std::int64_t> SpikingLayer::split(
   const auto tiles = static_cast<std::int64_t>(tiles_.size());
   if (weight_bytes > cached_weights) {
     const std::int64_t parts = std::clamp<std::int64_t>(images / images_per_fetch, 1, most_tasks);
-    return {parts, kernel == LayerKernel::gather ? std::min(tiles, std::max<std::int64_t>(4 / parts, 1)) : 1};
+    return {parts, by_tiles ? std::min(tiles, std::max<std::int64_t>(4 / parts, 1)) : 1};
   }
   if (images >= tasks_of_few_images) return {std::min(images, most_tasks), 1};
   if (units >= 2 * least_lines) return {std::min(units / least_lines, tasks_of_few_images), 1};
-  return {units, kernel == LayerKernel::gather ? std::min(tiles, tasks_of_few_images / units) : 1};
+  return {units, by_tiles ? std::min(tiles, tasks_of_few_images / units) : 1};
+}
+
+// Rough costs of an image in nanoseconds on AVX-512; only their ratios matter, for the choice of kernel and tasks.
+double SpikingLayer::cost(LayerKernel kernel, const LayerCall& call, double input_spikes) const {
+  const Geometry& geometry = call.geometry();
+  const SynapseShape& shape = synapses_[0].shape();
+  const double vectors = static_cast<double>(outputs_ + 15) / 16;
+  const double tiles = static_cast<double>(tiles_.size());
+  const double pixel_steps = static_cast<double>(geometry.plane_out()) * call.steps;
+  const double neurons = pixel_steps * (tiles + vectors * 0.3);
+  const double taps = static_cast<double>(shape.line_taps * shape.column_taps);
+  const double shrinkage = static_cast<double>(geometry.plane_out()) / static_cast<double>(geometry.plane_in());
+  const double rows = input_spikes * taps * shrinkage;
+  const double words = static_cast<double>(geometry.plane_in()) * call.steps *
+                       static_cast<double>(call.inputs[0].copies * ((shape.inputs + word_steps - 1) / word_steps));
+  const double row = synapses_[0].weight_bytes() == 2 ? 0.25 : 0.4;
+  switch (kernel) {
+    case LayerKernel::gather:
+      return neurons + pixel_steps * tiles * 7 + rows * (0.2 + vectors * row) +
+             words * 1.8 * static_cast<double>(shape.line_taps) * shrinkage;
+    case LayerKernel::scatter:
+      return neurons + input_spikes * 3 + rows * (0.3 + vectors * 0.55) + words * (shape.inputs <= 16 ? 0.5 : 1.8);
+    default: {
+      const double lookups = static_cast<double>(shape.line_taps * tables_.sets());
+      return neurons + pixel_steps * tiles * 2 + pixel_steps * lookups * (1 + vectors * 0.4);
+    }
+  }
 }
 
 LayerPlan SpikingLayer::plan(const LayerCall& call, std::int64_t input_spikes) const {
-  const std::int64_t lines_out = call.geometry().lines_out;
-  const std::int64_t units = call.images * lines_out;
-  const Cost cost = estimate(*this, call, static_cast<double>(input_spikes) / static_cast<double>(call.images));
+  const std::int64_t units = call.images * call.geometry().lines_out;
+  const double spikes_per_image = static_cast<double>(input_spikes) / static_cast<double>(call.images);
   LayerPlan plan{};
-  if (!forced(plan.kernel)) plan.kernel = cost.scatter < cost.gather ? LayerKernel::scatter : LayerKernel::gather;
-  if (!can_scatter()) plan.kernel = LayerKernel::gather;
-
+  plan.kernel = LayerKernel::gather;
+  double least = cost(LayerKernel::gather, call, spikes_per_image);
+  for (const auto& [name, kernel] : kernel_names) {
+    if (!possible(kernel, call)) continue;
+    const double time = cost(kernel, call, spikes_per_image);
+    if (forced_kernel() != nullptr ? kernel == *forced_kernel() : time < least) {
+      plan.kernel = kernel;
+      least = time;
+    }
+  }
   const auto [unit_parts, tile_parts] = split(units, plan.kernel, call.images);
   for (std::int64_t part = 0; part < unit_parts; ++part) {
     for (std::int64_t tile = 0; tile < tile_parts; ++tile) {
@@ -123,17 +151,15 @@ LayerPlan SpikingLayer::plan(const LayerCall& call, std::int64_t input_spikes) c
                             static_cast<std::size_t>(tiles * (tile + 1) / tile_parts)});
     }
   }
-  const double all = static_cast<double>(call.images) *
-                     (plan.kernel == LayerKernel::scatter ? cost.scatter : cost.gather);
-  plan.nanoseconds_per_task = all / static_cast<double>(plan.tasks.size());
+  plan.nanoseconds_per_task = least * static_cast<double>(call.images) / static_cast<double>(plan.tasks.size());
   return plan;
 }
 
 void SpikingLayer::run(const LayerCall& call, const LayerPlan& plan, const LayerTask& task) const {
-  if (plan.kernel == LayerKernel::scatter) {
-    run_scatter(*this, call, task);
-  } else {
-    run_gather(*this, call, task);
+  switch (plan.kernel) {
+    case LayerKernel::gather: return run_gather(*this, call, task);
+    case LayerKernel::scatter: return run_scatter(*this, call, task);
+    case LayerKernel::table: return run_table(*this, call, task);
   }
 }
 

@@ -9,10 +9,11 @@
 #include <vector>
 
 #include "synapses.hpp"
+#include "tables.hpp"
 
 namespace snnc::kernels {
 
-enum class LayerKernel { gather, scatter };
+enum class LayerKernel { gather, scatter, table };
 
 // The input of a part: spike words [images][copies * inputs][plane].
 struct LayerInput {
@@ -63,10 +64,10 @@ class SpikingLayer {
   void run(const LayerCall& call, const LayerPlan& plan, const LayerTask& task) const;
 
   const std::vector<Synapses>& synapses() const { return synapses_; }
+  const Tables& tables() const { return tables_; }
   const std::vector<Tile>& tiles() const { return tiles_; }
   std::int64_t outputs() const { return outputs_; }
   bool soft_reset() const { return soft_reset_; }
-  bool can_scatter() const;
   bool has_bias() const { return has_bias_; }
 
   // Threshold and bias of a tile's channels, [width]; channels that do not exist never fire.
@@ -74,6 +75,8 @@ class SpikingLayer {
   const std::int32_t* tile_bias(const Tile& tile) const { return bias_.data() + tile.first; }
 
  private:
+  bool possible(LayerKernel kernel, const LayerCall& call) const;
+  double cost(LayerKernel kernel, const LayerCall& call, double input_spikes) const;
   std::pair<std::int64_t, std::int64_t> split(std::int64_t units, LayerKernel kernel, std::int64_t images) const;
 
   std::int64_t outputs_;
@@ -81,11 +84,13 @@ class SpikingLayer {
   bool has_bias_;
   std::vector<Tile> tiles_;
   std::vector<Synapses> synapses_;
+  Tables tables_;
   std::vector<std::int32_t> bias_;  // [outputs and up to 63 more]
 };
 
-// The two ways to compute a task; every word and potential of the task is written.
+// The ways to compute a task; every word and potential of the task is written.
 void run_gather(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task);
 void run_scatter(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task);
+void run_table(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task);
 
 }  // namespace snnc::kernels

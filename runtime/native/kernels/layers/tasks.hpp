@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "../encode.hpp"
 #include "geometry.hpp"
 
 namespace snnc::kernels {
@@ -164,6 +165,50 @@ struct ScatterBand {
   std::uint32_t* events;          // scratch: all events of one line and step, and 16 more
 };
 
+// Rows of weights to be added in order.
+struct AddStream {
+  const void* rows;  // [row_count][width]
+  std::int64_t row_count;
+  std::int64_t passes;
+  std::int32_t* sums;  // [width]
+};
+
+// Some channels of an input line as strings of bits, so that the field of an output column is one number. Strings overlap:
+// every field lies within one 64-bit string.
+struct LoadStrings {
+  const std::uint64_t* words;   // channel 0, column 0; bit = step
+  std::int64_t plane;           // distance of two channels
+  int channels;                 // bits per column
+  int existing;                 // channels that there are; the other bits are 0
+  std::int64_t columns;
+  std::int64_t pad;             // column -pad is bit 0 of string 0
+  int columns_per_string;       // between the first columns of two strings
+  std::int64_t strings;
+  int steps;
+  std::uint64_t* bits;          // [steps][stride]
+  std::int64_t stride;          // at least `strings`, rounded up to 8
+};
+
+// The sums of all weights whose bits are set, for one kernel line and some channels.
+struct TableLookup {
+  const std::uint64_t* strings;  // [step][string]
+  const std::int32_t* rows;      // [number][width]
+};
+
+// Where the field of an output column lies.
+struct TableColumn {
+  std::int32_t string, shift;
+};
+
+struct TableLine {
+  NeuronLine neurons;
+  const TableLookup* lookups;
+  int lookup_count;
+  std::int64_t step_stride;      // of the strings
+  const TableColumn* columns;    // [neurons.columns]
+  std::uint64_t mask;            // of a field
+};
+
 constexpr int width_index(int width) { return width == 16 ? 0 : width == 32 ? 1 : 2; }
 
 // Indices: bytes of a weight (2, 4), width of the tile (16, 32, 64), reset (hard, soft).
@@ -176,6 +221,10 @@ struct VectorKernels {
   std::int64_t (*count_spikes)(const std::uint64_t* words, std::int64_t size);
   void (*gather_line[2][3][2])(const GatherLine&);
   void (*scatter_band[2][3][2])(const ScatterBand&);
+  void (*load_strings)(const LoadStrings&);
+  void (*table_line[3][2])(const TableLine&);  // by width and reset
+  void (*add_stream[2][3])(const AddStream&);
+  void (*encode)(const EncodeSample&, std::int64_t tile);
 };
 
 // The kernels for the vector unit of this machine (or that of the environment variable SNNC_SIMD).

@@ -1,8 +1,11 @@
 // The table of the kernels of one vector unit. Included once in each vector_*.cpp.
 #pragma once
 
+#include "../encode_tile.hpp"
+#include "add_stream.hpp"
 #include "gather.hpp"
 #include "scatter.hpp"
+#include "table.hpp"
 #include "transpose.hpp"
 
 namespace snnc::kernels::SNNC_SIMD {
@@ -12,15 +15,27 @@ namespace snnc::kernels::SNNC_SIMD {
   {SNNC_BY_RESET(kernel, Weight, 16), SNNC_BY_RESET(kernel, Weight, 32), SNNC_BY_RESET(kernel, Weight, 64)}
 #define SNNC_BY_WEIGHT(kernel) {SNNC_BY_WIDTH(kernel, std::int16_t), SNNC_BY_WIDTH(kernel, std::int32_t)}
 
+#define SNNC_TABLES \
+  {{table_line<16, false>, table_line<16, true>}, \
+   {table_line<32, false>, table_line<32, true>}, \
+   {table_line<64, false>, table_line<64, true>}}
+
+#define SNNC_ADD_STREAM(Weight) {add_stream<Weight, 16>, add_stream<Weight, 32>, add_stream<Weight, 64>}
+
 extern const VectorKernels table;
 const VectorKernels table = {
     Simd::name,  Simd::row_lane, load_line,
     store_line,  list_line,      count_spikes,
     SNNC_BY_WEIGHT(gather_line), SNNC_BY_WEIGHT(scatter_band),
+    load_strings, SNNC_TABLES,
+    {SNNC_ADD_STREAM(std::int16_t), SNNC_ADD_STREAM(std::int32_t)},
+    encode,
 };
 
 #undef SNNC_BY_RESET
 #undef SNNC_BY_WIDTH
 #undef SNNC_BY_WEIGHT
+#undef SNNC_TABLES
+#undef SNNC_ADD_STREAM
 
 }  // namespace snnc::kernels::SNNC_SIMD

@@ -36,6 +36,16 @@ struct Simd {
     return 0xffu ^ static_cast<u32>(_mm256_movemask_ps(_mm256_castsi256_ps(quiet)));
   }
 
+  typedef u64 Wide __attribute__((vector_size(32), aligned(8), may_alias));
+  static Wide multiply_low(Wide a, Wide b) {
+    return reinterpret_cast<Wide>(_mm256_mul_epu32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+  }
+  static Wide or_where_below(Wide v, Wide bits, Wide a, Wide most) {
+    const auto limit = reinterpret_cast<__m256i>(most);
+    const auto below = _mm256_cmpeq_epi32(_mm256_max_epu32(reinterpret_cast<__m256i>(a), limit), limit);
+    return v | (bits & reinterpret_cast<Wide>(below));
+  }
+
   static int row_lane(int, int channel, int) { return channel; }
 
   template <int vectors, class Weight>

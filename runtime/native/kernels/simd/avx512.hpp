@@ -35,6 +35,18 @@ struct Simd {
     return fired;
   }
 
+  typedef u64 Wide __attribute__((vector_size(64), aligned(8), may_alias));
+  static Wide multiply_low(Wide a, Wide b) {
+    // Masked with ones, which compiles to no mask: GCC 12 warns of its own header's unmasked form.
+    return reinterpret_cast<Wide>(
+        _mm512_maskz_mul_epu32(0xff, reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+  }
+  static Wide or_where_below(Wide v, Wide bits, Wide a, Wide most) {
+    const auto below = _mm512_cmple_epu32_mask(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(most));
+    const auto old = reinterpret_cast<__m512i>(v);
+    return reinterpret_cast<Wide>(_mm512_mask_or_epi32(old, below, old, reinterpret_cast<__m512i>(bits)));
+  }
+
   // A multiply-add of pairs by (1, 0) or (0, 1) widens and adds in one instruction: rows of int16 hold channels i and
   // 16 + i of each 32 next to each other.
   static int row_lane(int width, int channel, int bytes) {

@@ -3,6 +3,10 @@
 // avx2.hpp and avx512.hpp define the same struct. Arithmetic on potentials is modulo 2^32, as in the ONNX form.
 #pragma once
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include <cstdint>
 #include <cstring>
 
@@ -51,6 +55,21 @@ struct Simd {
     const Vector fired = reinterpret_cast<Vector>(reinterpret_cast<Signed>(v) >= reinterpret_cast<Signed>(threshold));
     v = soft ? v - (fired & threshold) : v & ~fired;
     return (fired[0] & 1) | (fired[1] & 2) | (fired[2] & 4) | (fired[3] & 8);
+  }
+
+  // 64-bit lanes: products of their low halves.
+  typedef u64 Wide __attribute__((vector_size(16), aligned(8), may_alias));
+  static Wide multiply_low(Wide a, Wide b) {
+#if defined(__SSE2__)  // which GCC would not think of
+    return reinterpret_cast<Wide>(_mm_mul_epu32(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+#else
+    return (a & 0xffffffffu) * (b & 0xffffffffu);
+#endif
+  }
+
+  // v | bits in the 32-bit lanes with a <= most, unsigned.
+  static Wide or_where_below(Wide v, Wide bits, Wide a, Wide most) {
+    return v | (bits & reinterpret_cast<Wide>(reinterpret_cast<Vector>(a) <= reinterpret_cast<Vector>(most)));
   }
 
   // Place of a channel in a packed row of `width` weights of `bytes` bytes.

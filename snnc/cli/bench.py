@@ -1,0 +1,145 @@
+"""`snnc bench`: how fast a converted network runs, layer by layer."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snnc.cli import options
+from snnc.cli.console import Console
+from snnc.cli.run import choose_controls
+
+if TYPE_CHECKING:
+    from snnc.bench import LayerBench, NetworkBench, Roofline
+    from snnc.data import DataSet
+    from snnc.files import ConvertedFile
+
+_NOTES = """\
+input %: spikes per 100 input neurons and step. µs: per image and step.
+SOP: an accumulation that a spike causes. roof %: SOP/s as a share of the add
+stream, what {threads} would reach by only adding rows of these weights:"""
+
+
+@click.command(short_help="Measure the speed of a converted network.")
+@click.argument("net", type=options.EXISTING, metavar="NET.snn.onnx")
+@click.option("--data", metavar="DATA", help="Take the images from here.  [default: random images]")
+@click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Images that run at once.")
+@click.option("--steps", type=int, metavar="T", help="Number of steps.  [default: that of the file]")
+@click.option("--seed", type=int, help="Seed of the input spikes.  [default: that of the file]")
+@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Runs; medians are printed.")
+@options.data_form
+@click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads.")
+@options.verbosity
+@click.pass_obj
+def bench(
+    console: Console,
+    /,
+    net: str,
+    data: str | None,
+    batch: int,
+    steps: int | None,
+    seed: int | None,
+    repeats: int,
+    json_file: str | None,
+    threads: int,
+    **form: Any,
+) -> None:
+    """Measure how fast NET.snn.onnx runs on this machine: input density, kernel, time and synaptic operations per
+    second of each layer, and how close that is to what the machine could do at most.
+
+    \b
+    snnc bench net.snn.onnx --data mnist.npz:test --batch 16 --threads 2
+    """
+    from snnc import api
+    from snnc.bench import measure
+    from snnc.files import check_writable
+    from snnc.report import write_json
+
+    if json_file:
+        check_writable(json_file, [net, data])
+    file = api.open_converted(net)
+    steps, seed = choose_controls(file, steps, seed)
+    if data is None:
+        dataset = random_images(file, batch)
+        console.note(f"data: {dataset.name}")
+    else:
+        dataset = options.load_data(console, data, file.input_dims, form, samples=batch)
+    measured = measure(
+        file, dataset.images, steps=steps, seed=seed, threads=threads, repeats=repeats, progress=console.progress
+    )
+    console.result(f"{layer_table(measured)}\n\n{summary(measured)}")
+    if json_file:
+        write_json(json_file, bench_document(net, dataset, seed, measured))
+        console.result(f"wrote {json_file}")
+
+
+def random_images(file: ConvertedFile, count: int) -> DataSet:
+    """Images for a network whose data is not at hand; always the same."""
+    import numpy as np
+
+    from snnc.data import DataSet
+
+    scale = np.float32(file.layers[0]["scale"])
+    images = scale * np.random.default_rng(0).random((count, *file.input_dims), np.float32)
+    return DataSet(images, None, f"{_counted(count, 'random image')}, uniform from 0 to the input scale {scale:g}")
+
+
+def layer_table(measured: NetworkBench) -> str:
+    """One row for each layer; plain ones have no time of their own."""
+    from snnc.report import table
+
+    rows = [_row(layer) for layer in measured.layers]
+    rows.append(["everything else", "", "", "", f"{measured.other_microseconds:.3f}", "", ""])
+    total = f"{measured.operations_per_second / 1e9:.2f}"
+    rows.append(["whole network", "", "", "", f"{measured.microseconds:.3f}", total, ""])
+    return table(["layer", "runs as", "kernel", "input %", "µs", "GSOP/s", "roof %"], rows, text_columns=3)
+
+
+def _row(layer: LayerBench) -> list[str]:
+    row = [layer.name, layer.op, layer.kernel, f"{100 * layer.input_density:.2f}", "", "", ""]
+    if layer.microseconds is not None and layer.operations_per_second is not None:
+        row[4:6] = f"{layer.microseconds:.3f}", f"{layer.operations_per_second / 1e9:.2f}"
+    if layer.roofline_share is not None:
+        row[6] = f"{100 * layer.roofline_share:.0f}"
+    return row
+
+
+def summary(measured: NetworkBench) -> str:
+    """What was run, how fast it was in all, what the columns mean, and the rooflines."""
+    threads = _counted(measured.threads, "thread")
+    lines = [
+        f"{_counted(measured.images, 'image')} at once, {_counted(measured.steps, 'step')}, {threads}, "
+        f"{measured.vector_unit}, median of {_counted(measured.repeats, 'run')}:",
+        f"{measured.images_per_second:,.1f} images per second, {measured.operations / measured.images:,.0f} SOP per image",
+    ]
+    by_roofline: dict[Roofline, list[str]] = {}
+    for layer in measured.layers:
+        if layer.roofline is not None:
+            by_roofline.setdefault(layer.roofline, []).append(layer.name)
+    lines += ["", _NOTES.format(threads=threads)]
+    lines += [_roofline_line(roofline, layers) for roofline, layers in by_roofline.items()]
+    return "\n".join(lines)
+
+
+def _roofline_line(roofline: Roofline, layers: list[str]) -> str:
+    from snnc.report import WIDTH, shorten
+
+    rows = f"{roofline.width} x int{8 * roofline.weight_bytes}, {roofline.working_set / 2**10:,.1f} KiB"
+    line = f"  {rows:<24}{roofline.additions_per_second / 1e9:8.1f} G/s  "
+    return line + shorten(", ".join(layers), WIDTH - len(line))
+
+
+def bench_document(net: str, dataset: DataSet, seed: int, measured: NetworkBench) -> dict[str, Any]:
+    """What `--json` writes (docs/cli.md)."""
+    numbers = dataclasses.asdict(measured)
+    for entry, layer in zip(numbers["layers"], measured.layers, strict=True):
+        entry["kernel"] = layer.kernel
+    data = {"name": dataset.name, "samples": len(dataset), "notes": list(dataset.notes)}
+    return {"model": net, "data": data, "seed": seed, **numbers}
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -1,0 +1,308 @@
+// Exact checks of the event-driven layers, without onnxruntime: listed shapes, then a seeded stream of random ones.
+//
+//     layers_test [random layers] [seed] [shares] [share]
+//
+// Layers are numbered; those whose number modulo `shares` is `share` are checked. Their values depend on seed and number.
+// Every layer runs as planned, and by several callers at the same time that cut it into tasks differently, each with
+// several threads. Prints the layers that differ from the reference, and exits with 1 if any does.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <iterator>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "layers_reference.hpp"
+
+using namespace snnc::kernels;
+using namespace snnc::tests;
+
+namespace {
+
+constexpr const char* kernel_names[] = {"gather", "scatter", "table"};
+
+// What the command line asks for, and what there was.
+std::uint64_t seed = 0;
+int shares = 1, share = 0;
+int layers = 0, failures = 0, planned_for[std::size(kernel_names)] = {};
+
+// --- runs ------------------------------------------------------------------------------------------------------------
+
+// A run of the images from `first` on.
+struct Run {
+  std::int64_t first;
+  Result result;
+  LayerCall call{};
+  LayerPlan plan{};
+
+  Run(const Layer& layer, const SpikingLayer& native, std::int64_t first, bool in_place)
+      : first(first), result((layer.images - first) * layer.outputs * layer.plane) {
+    const std::int32_t* v = layer.v.data() + first * layer.outputs * layer.plane;
+    if (in_place) std::copy_n(v, result.v_out.size(), result.v_out.begin());
+    call.images = layer.images - first;
+    call.steps = layer.steps;
+    for (const Part& part : layer.parts) {
+      call.inputs.push_back({part.words.data() + first * part.image_words(), part.copies, Geometry(part.axes)});
+    }
+    call.v = in_place ? result.v_out.data() : v;
+    call.threshold = layer.threshold.data();
+    call.threshold_per_channel = layer.per_channel;
+    call.v_out = result.v_out.data();
+    call.fired = result.fired.data();
+    std::int64_t spikes = 0;
+    for (std::int64_t image = 0; image < call.images; ++image) spikes += native.count_spikes(call, image);
+    plan = native.plan(call, spikes);
+  }
+  Run(const Run&) = delete;
+};
+
+// Other tasks than those of the plan: cut anywhere, in any order.
+void cut_differently(Run& run, const SpikingLayer& native, Random& random) {
+  const std::int64_t units = run.call.images * run.call.geometry().lines_out;
+  const auto tiles = static_cast<std::int64_t>(native.tiles().size());
+  const auto cuts = [&](std::int64_t size, int most) {
+    std::vector<std::int64_t> places{0, size};
+    for (int i = 0; i < most; ++i) places.push_back(below(random, size + 1));
+    std::sort(places.begin(), places.end());
+    return places;
+  };
+  const std::vector<std::int64_t> lines = cuts(units, 4), columns = cuts(tiles, 2);
+  run.plan.tasks.clear();
+  for (std::size_t i = 0; i + 1 < lines.size(); ++i) {
+    for (std::size_t j = 0; j + 1 < columns.size(); ++j) {
+      if (lines[i] == lines[i + 1] || columns[j] == columns[j + 1]) continue;
+      run.plan.tasks.push_back({lines[i], lines[i + 1], static_cast<std::size_t>(columns[j]),
+                                static_cast<std::size_t>(columns[j + 1])});
+    }
+  }
+  std::shuffle(run.plan.tasks.begin(), run.plan.tasks.end(), random);
+}
+
+void compare(const Layer& layer, const Run& run, const Result& expected, const char* how) {
+  const std::size_t first = static_cast<std::size_t>(run.first * layer.outputs * layer.plane);
+  for (std::size_t i = 0; i < run.result.fired.size(); ++i) {
+    if (run.result.fired[i] == expected.fired[first + i] && run.result.v_out[i] == expected.v_out[first + i]) continue;
+    ++failures;
+    std::fprintf(stderr, "layer %d: %s, by %s, %s\n  from image %lld, neuron %zu: fired %016llx, v_out %d, must be %016llx, %d\n",
+                 layers - 1, layer.name.c_str(), kernel_names[static_cast<std::size_t>(run.plan.kernel)], how,
+                 static_cast<long long>(run.first), i, static_cast<unsigned long long>(run.result.fired[i]),
+                 run.result.v_out[i], static_cast<unsigned long long>(expected.fired[first + i]),
+                 expected.v_out[first + i]);
+    return;
+  }
+}
+
+void check(const Sizes& sizes, const Values& values = {}) {
+  const int number = layers++;
+  if (number % shares != share) return;
+  Random random(seed << 32 | static_cast<std::uint64_t>(number));
+  const Layer layer = random_layer(random, sizes, values);
+  const Result expected = reference(layer);
+  std::vector<SpikingLayer::Part> parts;
+  for (const Part& part : layer.parts) parts.push_back({part.weights.data(), part.shape});
+  const SpikingLayer native(parts, layer.bias.empty() ? nullptr : layer.bias.data(), layer.soft);
+  const bool fits_int16 = values.weights != Weights::above_int16 && values.weights != Weights::below_int16 &&
+                          values.weights != Weights::wide;
+  if (values.weights != Weights::wide && native.synapses()[0].weight_bytes() != (fits_int16 ? 2 : 4)) {
+    ++failures;
+    std::fprintf(stderr, "layer %d: %s: weights take %d bytes\n", number, layer.name.c_str(),
+                 native.synapses()[0].weight_bytes());
+  }
+
+  Run planned(layer, native, 0, false);
+  for (const LayerTask& task : planned.plan.tasks) native.run(planned.call, planned.plan, task);
+  compare(layer, planned, expected, "as planned");
+  ++planned_for[static_cast<std::size_t>(planned.plan.kernel)];
+
+  constexpr std::size_t callers = 2, threads_each = 2;
+  std::vector<std::unique_ptr<Run>> runs;
+  for (std::size_t caller = 0; caller < callers; ++caller) {
+    const auto first = static_cast<std::int64_t>(caller) % layer.images;
+    runs.push_back(std::make_unique<Run>(layer, native, first, caller > 0));
+    cut_differently(*runs.back(), native, random);
+  }
+  std::vector<std::thread> threads;
+  for (const auto& run : runs) {
+    for (std::size_t thread = 0; thread < threads_each; ++thread) {
+      threads.emplace_back([&native, &run = *run, thread] {
+        for (std::size_t i = thread; i < run.plan.tasks.size(); i += threads_each) {
+          native.run(run.call, run.plan, run.plan.tasks[i]);
+        }
+      });
+    }
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& run : runs) compare(layer, *run, expected, "several callers");
+}
+
+// --- shapes ----------------------------------------------------------------------------------------------------------
+
+Axis axis(std::int64_t in, std::int64_t kernel, std::int64_t stride = 1, std::int64_t begin = 0, std::int64_t end = -1,
+          std::int64_t dilation = 1) {
+  if (end < 0) end = begin;
+  return {in, (in + begin + end - (kernel - 1) * dilation - 1) / stride + 1, kernel, stride, begin, dilation};
+}
+
+void test_listed_layers() {
+  const Axis three = axis(5, 3, 1, 1);
+  check(Sizes{1, 1, {axis(1, 1)}}.with_images(1).with_steps(1), {256, Weights::small, Potentials::extreme});
+  check(Sizes{2, 40, {axis(1, 3, 1, 1), axis(1, 3, 1, 1)}}, {256});
+  check(Sizes{130, 63, {axis(3, 3, 1, 1), axis(4, 3, 1, 1)}}.with_copies(2), {5});
+  check(Sizes{17, 130, {axis(3, 3, 1, 1), axis(4, 3, 1, 1)}});
+  check(Sizes{3, 64, {axis(9, 3, 1, 1), axis(40, 3, 1, 1)}}.with_images(1).with_steps(33));  // several bands
+  check(Sizes{5, 9, {axis(3, 7, 1, 3), axis(2, 7, 1, 2, 3)}}, {256});  // kernel > plane
+  check(Sizes{3, 4, {axis(2, 2, 3, 3), axis(2, 2, 3, 3)}}, {256});  // only padding
+  check(Sizes{7, 31, {axis(6, 3, 1, 2, 0), axis(5, 2, 1, 0, 3)}}, {75});  // asymmetric
+  check(Sizes{8, 16, {axis(13, 3, 3, 1, 0, 2), axis(17, 2, 1, 2, 1, 3)}}, {75});  // mixed
+  check(Sizes{8, 20, {axis(12, 3, 2, 1), axis(18, 5, 3, 1, 2)}}, {75});  // phases of 2 and 1 taps
+  check(Sizes{8, 20, {axis(7, 3, 2, 1, 1, 2), axis(9, 4, 2, 3, 0)}}, {75});  // dilated lines
+  check(Sizes{9, 33, {axis(11, 2, 3, 1), axis(10, 2, 3, 1)}}, {26, Weights::small, Potentials::zero, false});
+  check(Sizes{4, 64, {axis(6, 3, 3), axis(20, 3, 3)}}, {75});  // rest of the stride
+  check(Sizes{16, 15, {axis(9, 3, 1, 2, 2, 3), axis(9, 3, 1, 2, 2, 3)}}, {75});
+  check(Sizes{6, 5, {axis(4, 3, 1, 1), axis(11, 3, 2, 4, 4, 5)}}, {75});  // dilation > kernel
+  check(Sizes{33, 33, {axis(7, 3, 2, 1), axis(19, 3, 2, 1)}}.with_groups(33), {75});
+  check(Sizes{33, 33, {axis(40, 3, 1, 6, 0, 3)}}.with_groups(33).with_copies(2), {75});
+  check(Sizes{65, 65, {three, axis(9, 3, 1, 1)}}.with_groups(65), {128, Weights::wide, Potentials::extreme});
+  check(Sizes{17, 51, {three, axis(7, 3, 1, 1)}}.with_groups(17), {26, Weights::small, Potentials::zero, false, false, false});
+  check(Sizes{15, 33, {three, axis(6, 3, 1, 1)}}.with_groups(3));
+  check(Sizes{140, 4, {axis(2, 1), axis(5, 3, 1, 1)}}.with_groups(2), {75});
+  check(Sizes{12, 64, {three, axis(5, 3, 1, 1)}}.with_groups(4).with_copies(3), {75});
+  check(Sizes{96, 24, {axis(3, 1), axis(7, 1)}}, {75});
+  check(Sizes{33, 65, {axis(5, 1, 3), axis(11, 1, 3)}});
+  check(Sizes{3, 16, {axis(200, 9, 2, 4)}}.with_images(1).with_steps(63));  // 1-D
+  check(Sizes{4, 18, {axis(3, 3, 1, 1), axis(4, 3, 1, 1), axis(5, 3, 1, 1)}});  // 3-D
+  check(Sizes{6, 4, {axis(4, 1, 2, 0), axis(5, 3, 2, 1), axis(6, 2, 2, 0, 1)}}.with_groups(2), {75});
+  check(Sizes{5, 5, {axis(3, 3, 1, 1), axis(4, 3, 1, 1), axis(5, 3, 1, 1)}}.with_residual(5, 5), {75});
+  check(Sizes{3, 20, {axis(2, 3, 1, 1), axis(3, 3, 1, 1)}}.with_images(23).with_steps(40));  // many images
+  check(Sizes{3, 5, {axis(20, 3, 1, 1), axis(4, 3, 1, 1)}}.with_residual(5, 5).with_images(3));  // many lines
+  // Fully connected: the plane is the kernel.
+  check(Sizes{1, 17, {axis(8, 8), axis(1, 1)}}.with_copies(4), {75});
+  check(Sizes{65, 129, {axis(8, 8), axis(1, 1)}}.with_images(9).with_steps(7));
+  check(Sizes{200, 10, {axis(1, 1)}}, {5});
+  // Junctions: identity paths, projections, all with copies.
+  for (const std::int64_t channels : {16, 17, 33, 64, 65}) {
+    check(Sizes{3, channels, {three, axis(18, 3, 1, 1)}}.with_residual(channels, channels), {50});
+    check(Sizes{3, channels, {three, axis(9, 3, 1, 1)}}.with_residual(channels, channels, 3), {26, Weights::wide});
+    check(Sizes{3, channels, {three, axis(7, 3, 2, 1)}}.with_copies(2).with_residual(5, 1, 2), {50});
+    check(Sizes{channels, channels, {three, axis(9, 3, 1, 1)}}.with_groups(channels).with_residual(channels, channels), {50});
+    check(Sizes{channels, channels, {three, axis(9, 3, 1, 1)}}.with_groups(channels).with_residual(7, 1, 2), {50});
+  }
+  check(Sizes{8, 12, {three, axis(6, 3, 1, 1)}}.with_groups(2).with_residual(8, 4), {50, Weights::int16, Potentials::moderate, true, true, false});
+  check(Sizes{70, 40, {three, axis(6, 3, 1, 1)}}.with_residual(20), {26});
+
+  // Bits of several columns are moved at once: lines of all lengths about these numbers, for columns of all widths.
+  int counter = 0;
+  for (const std::int64_t channels : {15, 16, 17, 31, 32, 33, 63, 64, 65}) {
+    for (const std::int64_t columns : {7, 8, 9, 15, 16, 17, 31, 32, 33, 65}) {
+      const Values values{26, counter % 3 ? Weights::small : Weights::wide, Potentials::moderate, counter % 2 == 0,
+                          counter % 5 != 0, counter % 7 != 0};
+      const int steps = counter % 4 ? 64 : 1 + counter % 63;
+      const std::vector<Axis> axes{axis(2, 1), axis(columns, 3, 1, 1)};
+      check(Sizes{channels, 3, axes}.with_images(1).with_steps(steps), values);
+      check(Sizes{2, channels, axes}.with_images(1).with_steps(steps), values);
+      check(Sizes{channels, channels, axes}.with_groups(channels).with_images(1).with_steps(steps), values);
+      ++counter;
+    }
+  }
+
+  // Values: limits of the weights, counts of steps, potentials up to the bound.
+  for (const std::int64_t outputs : {16, 33, 65}) {
+    const Sizes sizes{6, outputs, {axis(3, 3, 1, 1), axis(7, 3, 1, 1)}};
+    const Sizes depthwise = Sizes{outputs, outputs, sizes.axes}.with_groups(outputs);
+    for (const Weights weights : {Weights::int16, Weights::above_int16, Weights::below_int16, Weights::wide}) {
+      check(sizes, {50, weights});
+      check(depthwise, {50, weights, Potentials::extreme, true, true, false});
+    }
+    for (const int steps : {0, 1, 31, 32, 63, 64}) {
+      check(sizes.with_steps(steps), {75, Weights::small, Potentials::extreme, steps % 2 == 0, true, steps % 3 == 0});
+    }
+    for (const Weights weights : {Weights::positive, Weights::negative}) {
+      check(sizes, {256, weights, Potentials::bound, false});
+      check(depthwise, {256, weights, Potentials::bound, false});
+    }
+    check(sizes, {0, Weights::small, Potentials::extreme, false, false});
+  }
+}
+
+Axis random_axis(Random& random, const std::vector<std::int64_t>& sizes) {
+  const std::int64_t in = pick(random, sizes);
+  std::int64_t kernel = pick<std::int64_t>(random, {1, 2, 3, 3, 3, 4, 5});
+  const std::int64_t dilation = pick<std::int64_t>(random, {1, 1, 1, 2, 3});
+  const std::int64_t begin = below(random, kernel + 1), end = below(random, kernel + 1);
+  if ((kernel - 1) * dilation >= in + begin + end) kernel = 1;
+  return axis(in, kernel, pick<std::int64_t>(random, {1, 1, 1, 2, 3}), begin, end, dilation);
+}
+
+Sizes random_sizes(Random& random) {
+  const std::vector<std::int64_t> channels{1, 2, 3, 5, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 130};
+  Sizes sizes{pick(random, channels), pick(random, channels), {}};
+  const std::int64_t kind = below(random, 5);
+  if (kind == 0) {  // depthwise
+    sizes.groups = sizes.inputs = sizes.outputs;
+  } else if (kind == 1) {
+    sizes.groups = 1 + below(random, 5);
+    sizes.inputs = sizes.groups * (1 + below(random, 20));
+    sizes.outputs = sizes.groups * (1 + below(random, 40));
+  }
+  for (std::int64_t rank = below(random, 4); rank > 1; --rank) {
+    sizes.axes.push_back(random_axis(random, {1, 2, 3, 4, 5}));
+  }
+  sizes.axes.push_back(random_axis(random, {1, 2, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 40, 65}));
+  sizes.copies = pick<std::int64_t>(random, {1, 1, 1, 2, 4});
+  if (below(random, 3) == 0) {
+    const bool identity = below(random, 2) == 0;
+    sizes.residual = identity ? sizes.outputs : pick(random, channels);
+    sizes.residual_groups = identity ? sizes.outputs : 1;
+    sizes.residual_copies = pick<std::int64_t>(random, {1, 1, 2});
+  }
+  sizes.images = pick<std::int64_t>(random, {1, 1, 2, 3, 9});
+  sizes.steps = static_cast<int>(pick<std::int64_t>(random, {64, 64, 63, 33, 7, 1}));
+  return sizes;
+}
+
+Values random_values(Random& random) {
+  return {pick<int>(random, {2, 13, 13, 50, 50, 256}),
+          pick<Weights>(random, {Weights::small, Weights::small, Weights::int16, Weights::above_int16, Weights::wide}),
+          pick<Potentials>(random, {Potentials::zero, Potentials::moderate, Potentials::moderate, Potentials::extreme}),
+          below(random, 2) == 0, below(random, 2) == 0, below(random, 2) == 0};
+}
+
+// Additions of the reference, about.
+std::int64_t work_of(const Sizes& sizes, const Values& values) {
+  const Geometry geometry(sizes.axes);
+  const std::int64_t taps = geometry.line_taps * geometry.column_axis.kernel;
+  const std::int64_t fan_in = sizes.inputs / sizes.groups * sizes.copies * taps +
+                              sizes.residual / sizes.residual_groups * sizes.residual_copies;
+  return sizes.images * sizes.outputs * geometry.plane_out() * fan_in * (1 + (values.density > 2 ? sizes.steps : 8));
+}
+
+void test_random_layers(int count) {
+  constexpr std::int64_t most_work = 6'000'000;
+  Random random(seed);
+  while (count > 0) {
+    const Sizes sizes = random_sizes(random);
+    const Values values = random_values(random);
+    if (work_of(sizes, values) > most_work) continue;
+    check(sizes, values);
+    --count;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto argument = [&](int index, int otherwise) { return argc > index ? std::atoi(argv[index]) : otherwise; };
+  const int count = argument(1, 150);
+  seed = static_cast<std::uint64_t>(argument(2, 0));
+  shares = argument(3, 1);
+  share = argument(4, 0) % shares;
+  test_listed_layers();
+  test_random_layers(count);
+  std::printf("%s:", vector_kernels().name);
+  for (std::size_t i = 0; i < std::size(kernel_names); ++i) std::printf(" %d %s,", planned_for[i], kernel_names[i]);
+  std::printf(" %d failures\n", failures);
+  return failures == 0 ? 0 : 1;
+}
