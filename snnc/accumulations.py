@@ -1,5 +1,7 @@
-"""Exact synaptic operations of each fused layer, from the spikes it reads: `synaptic_operations` of a file counts them by
-the neurons that fire, here they are counted by the layer that is reached."""
+"""Exact synaptic operations of each fused layer, from the spikes it reads.
+
+`synaptic_operations` of a file counts them by the neurons that fire; here the layer that is reached counts them.
+"""
 
 from __future__ import annotations
 

@@ -194,6 +194,12 @@ def run(layer: Layer, *, threads: int = 1) -> list[Array]:
     return outputs
 
 
+def assert_same(actual: list[Array], wanted: list[Array], note: str = "") -> None:
+    for got, want in zip(actual, wanted, strict=True):
+        assert got.dtype == want.dtype
+        np.testing.assert_array_equal(got, want, err_msg=note)
+
+
 def _node(layer: Layer) -> onnx.NodeProto:
     return helper.make_node(
         layer.op, list(layer.inputs), layer.outputs, name=f"the {layer.op}", domain=DOMAIN, **layer.attributes
@@ -261,6 +267,23 @@ class Values:
     bias: bool = True
     per_channel: bool = True
     soft: bool = True
+
+
+def conv(
+    channels: int,
+    outputs: int,
+    size: Axes,
+    kernel: int | Axes,
+    stride: int = 1,
+    pad: int | Axes = 0,
+    dilation: int = 1,
+    **others: Any,
+) -> Sizes:
+    """Sizes of a convolution, single numbers standing for all axes."""
+    rank = len(size)
+    kernel = (kernel,) * rank if isinstance(kernel, int) else kernel
+    pads = (pad,) * (2 * rank) if isinstance(pad, int) else pad
+    return Sizes(channels, outputs, size, kernel, (stride,) * rank, (dilation,) * rank, pads, **others)
 
 
 def random_layer(sizes: Sizes, values: Values, random: Random, *, readout: bool = False) -> Layer:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from snnc import convert
 from snnc.cli.app import snnc
 from snnc.data import load
 from snnc.rules import RULES
+from snnc.runtime import SpikingSession
+from snnc.runtime.library import library_path
 
 ROOT = Path(__file__).parent.parent
 CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
@@ -68,6 +72,26 @@ def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert program == "snnc"
         result = CliRunner().invoke(snnc, arguments)
         assert result.exit_code == 0, f"{line}\n{result.output}"
+
+
+def test_bound_states_of_the_embedding_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = load("digits:test", (1, 8, 8)).images[:7]
+    files = {}
+    for schedule in ("loop", "stream"):
+        options: dict[str, Any] = {"schedule": schedule, "controls": "required", "steps": 128, "calib_steps": 64}
+        files[schedule] = convert(ROOT / "snnc" / "demo" / "digits.onnx", calib=images, **options).model
+    Path("net.snn.onnx").write_bytes(files["stream"].SerializeToString())
+    text = (ROOT / "docs" / "embedding.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    (example,) = [block for block in blocks if "io_binding" in block]
+    names: dict[str, Any] = {"images": images, "library_path": str(library_path())}
+    exec(example, names)
+    expected = SpikingSession(files["loop"].SerializeToString()).run(images, 128, seed=0)
+    np.testing.assert_array_equal(names["logits"], expected.logits)
+    np.testing.assert_array_equal(names["spike_totals"], expected.spike_totals)
+    operations = names["results"]["synaptic_operations/after"].numpy()
+    np.testing.assert_array_equal(operations, expected.synaptic_operations)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

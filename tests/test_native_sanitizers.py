@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from native_build import build_program, layer_sources, run
 
 SOURCE = Path(__file__).parent / "native" / "kernels_test.cpp"
 FLAGS = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-fno-trapping-math", "-ffp-contract=off"]
@@ -72,3 +75,63 @@ def test_kernels_are_exact_at_every_vector_width(flags: list[str], features: set
         pytest.skip("this CPU lacks the instructions")
     result = build_and_run(SOURCE, [*OPTIMISED, *flags], tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+# --- event-driven layers ----------------------------------------------------------------------------------------------
+
+# Values of SNNC_SIMD, and the CPU features that they need.
+VECTOR_UNITS = {
+    "portable": set(),
+    "avx2": {"avx2", "bmi1", "bmi2"},
+    "avx512": {*V4_FEATURES, "bmi2", "avx512_vnni", "avx512vbmi", "avx512_vbmi2", "avx512_vpopcntdq"},
+}
+KERNELS = ["gather", "scatter", "table", ""]
+RUNS = [*itertools.product(VECTOR_UNITS, KERNELS)]
+
+
+@dataclass(frozen=True)
+class Build:
+    """Flags of a build, and how many runs share the layers: sanitizers are slow."""
+
+    flags: tuple[str, ...]
+    shares: int
+
+
+BUILDS = {
+    "address": Build(tuple(SANITIZERS), 3),
+    "thread": Build(("-O1", "-g", "-fsanitize=thread"), len(RUNS)),
+    "optimised": Build(tuple(OPTIMISED), 1),
+}
+
+
+def fixed_addresses() -> list[str]:
+    """The command before a program with the thread sanitizer: randomised addresses may lie where it has its own."""
+    command = [shutil.which("setarch") or "", "-R"]
+    return command if command[0] and run([*command, "true"]).returncode == 0 else []
+
+
+@pytest.fixture(scope="module", params=BUILDS)
+def layers_test(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Build]:
+    """How to run tests/native/layers_test.cpp as built with one set of flags."""
+    build, folder = BUILDS[request.param], tmp_path_factory.mktemp(request.param)
+    start = fixed_addresses() if request.param == "thread" else []
+    empty = folder / "empty.cpp"
+    empty.write_text("int main() { return 0; }\n")
+    command = [compiler(), *build.flags, str(empty), "-o", str(folder / "empty")]
+    if run(command).returncode != 0 or run([*start, str(folder / "empty")]).returncode != 0:
+        pytest.skip("programs with this sanitizer cannot be built or do not run here")
+    return [*start, str(build_program(compiler(), layer_sources(), build.flags, folder))], build
+
+
+@pytest.mark.parametrize(("unit", "kernel"), RUNS, ids=[f"{unit}-{kernel or 'chosen'}" for unit, kernel in RUNS])
+def test_layers_are_exact_and_clean(layers_test: tuple[list[str], Build], unit: str, kernel: str) -> None:
+    if not VECTOR_UNITS[unit] <= cpu_features():
+        pytest.skip("this CPU lacks the instructions")
+    program, build = layers_test
+    shares = ["150", "0", str(build.shares), str(RUNS.index((unit, kernel)))]
+    result = run([*program, *shares], SNNC_SIMD=unit, SNNC_KERNEL=kernel)
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    name, counts = result.stdout.split(":")
+    layers = {kind: int(number) for number, kind in map(str.split, counts.split(","))}
+    assert name == unit
+    assert layers[kernel or "gather"] > 0

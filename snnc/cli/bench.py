@@ -113,7 +113,8 @@ def summary(measured: NetworkBench) -> str:
     lines = [
         f"{_counted(measured.images, 'image')} at once, {_counted(measured.steps, 'step')}, {threads}, "
         f"{measured.vector_unit}, median of {_counted(measured.repeats, 'run')}:",
-        f"{measured.images_per_second:,.1f} images per second, {measured.operations / measured.images:,.0f} SOP per image",
+        f"{measured.images_per_second:,.1f} images per second, "
+        f"{measured.operations / measured.images:,.0f} SOP per image",
     ]
     by_roofline: dict[Roofline, list[str]] = {}
     for layer in measured.layers:

@@ -2,7 +2,7 @@
 //
 //     layers_test [random layers] [seed] [shares] [share]
 //
-// Layers are numbered; those whose number modulo `shares` is `share` are checked. Their values depend on seed and number.
+// Layers are numbered; those with number % shares == share are checked. Their values depend on seed and number only.
 // Every layer runs as planned, and by several callers at the same time that cut it into tasks differently, each with
 // several threads. Prints the layers that differ from the reference, and exits with 1 if any does.
 
@@ -86,7 +86,8 @@ void compare(const Layer& layer, const Run& run, const Result& expected, const c
   for (std::size_t i = 0; i < run.result.fired.size(); ++i) {
     if (run.result.fired[i] == expected.fired[first + i] && run.result.v_out[i] == expected.v_out[first + i]) continue;
     ++failures;
-    std::fprintf(stderr, "layer %d: %s, by %s, %s\n  from image %lld, neuron %zu: fired %016llx, v_out %d, must be %016llx, %d\n",
+    std::fprintf(stderr, "layer %d: %s, by %s, %s\n"
+                 "  from image %lld, neuron %zu: fired %016llx, v_out %d, must be %016llx, %d\n",
                  layers - 1, layer.name.c_str(), kernel_names[static_cast<std::size_t>(run.plan.kernel)], how,
                  static_cast<long long>(run.first), i, static_cast<unsigned long long>(run.result.fired[i]),
                  run.result.v_out[i], static_cast<unsigned long long>(expected.fired[first + i]),
@@ -166,7 +167,8 @@ void test_listed_layers() {
   check(Sizes{33, 33, {axis(7, 3, 2, 1), axis(19, 3, 2, 1)}}.with_groups(33), {75});
   check(Sizes{33, 33, {axis(40, 3, 1, 6, 0, 3)}}.with_groups(33).with_copies(2), {75});
   check(Sizes{65, 65, {three, axis(9, 3, 1, 1)}}.with_groups(65), {128, Weights::wide, Potentials::extreme});
-  check(Sizes{17, 51, {three, axis(7, 3, 1, 1)}}.with_groups(17), {26, Weights::small, Potentials::zero, false, false, false});
+  check(Sizes{17, 51, {three, axis(7, 3, 1, 1)}}.with_groups(17),
+        {26, Weights::small, Potentials::zero, false, false, false});
   check(Sizes{15, 33, {three, axis(6, 3, 1, 1)}}.with_groups(3));
   check(Sizes{140, 4, {axis(2, 1), axis(5, 3, 1, 1)}}.with_groups(2), {75});
   check(Sizes{12, 64, {three, axis(5, 3, 1, 1)}}.with_groups(4).with_copies(3), {75});
@@ -187,10 +189,12 @@ void test_listed_layers() {
     check(Sizes{3, channels, {three, axis(18, 3, 1, 1)}}.with_residual(channels, channels), {50});
     check(Sizes{3, channels, {three, axis(9, 3, 1, 1)}}.with_residual(channels, channels, 3), {26, Weights::wide});
     check(Sizes{3, channels, {three, axis(7, 3, 2, 1)}}.with_copies(2).with_residual(5, 1, 2), {50});
-    check(Sizes{channels, channels, {three, axis(9, 3, 1, 1)}}.with_groups(channels).with_residual(channels, channels), {50});
-    check(Sizes{channels, channels, {three, axis(9, 3, 1, 1)}}.with_groups(channels).with_residual(7, 1, 2), {50});
+    const Sizes depthwise = Sizes{channels, channels, {three, axis(9, 3, 1, 1)}}.with_groups(channels);
+    check(depthwise.with_residual(channels, channels), {50});
+    check(depthwise.with_residual(7, 1, 2), {50});
   }
-  check(Sizes{8, 12, {three, axis(6, 3, 1, 1)}}.with_groups(2).with_residual(8, 4), {50, Weights::int16, Potentials::moderate, true, true, false});
+  check(Sizes{8, 12, {three, axis(6, 3, 1, 1)}}.with_groups(2).with_residual(8, 4),
+        {50, Weights::int16, Potentials::moderate, true, true, false});
   check(Sizes{70, 40, {three, axis(6, 3, 1, 1)}}.with_residual(20), {26});
 
   // Bits of several columns are moved at once: lines of all lengths about these numbers, for columns of all widths.

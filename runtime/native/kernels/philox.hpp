@@ -36,7 +36,7 @@ inline Wide times_m1(Wide word) { return Simd::multiply_low(word, spread(philox_
 struct PhiloxSample {
   Wide key0[philox_rounds], key1[philox_rounds];
   Wide w1_after_round_0, w3_of_counter;
-  // Words 0 and 2 of round 1, by step, as scalars that are spread on the way from memory.
+  // M0 w0 of round 1 and its high half, by step. Scalars: spreading them costs nothing on the way from memory.
   u64 product0_of_round_1[philox_most_steps], high0_of_round_1[philox_most_steps];
 };
 
@@ -58,7 +58,7 @@ inline PhiloxSample philox_sample(u64 seed, u64 sample, u32 first_step, int coun
   return shared;
 }
 
-// What all steps of a vector of groups share: parts of words 0 and 2 after rounds 1 and 2.
+// What all steps of a vector of groups share: the part of words 0 and 2 that depends on the group.
 struct PhiloxGroups {
   Wide w2_after_round_1, w0_after_round_2, w2_after_round_2, product0_of_round_2;
 };

@@ -34,22 +34,29 @@ inline std::int64_t list_line(const ListLine& line) {
   return end - entries;
 }
 
-// Adds the rows of the events [from, to).
-template <class Weight, int vectors>
-inline void add_rows(Simd::Vector (&sum)[vectors], std::uintptr_t rows, const u32* from, const u32* to) {
-  if constexpr (Simd::two_sums && sizeof(Weight) == 2 && vectors > 1) {
-    Simd::Vector other[vectors];
+// Adds the rows of the events [from, to). `somewhere` is the address of any row.
+template <class Weight, class Unit = Simd, int vectors>
+inline void add_rows(
+    Simd::Vector (&sum)[vectors], std::uintptr_t rows, [[maybe_unused]] std::uintptr_t somewhere, const u32* from,
+    const u32* to) {
+  if constexpr (Unit::two_sums && sizeof(Weight) == 2 && vectors > 1) {
+    // Sums that start from 0 do not wait for the neurons' last step, and two of them hide the latency of an addition.
+    Simd::Vector even[vectors], odd[vectors];
 #pragma GCC unroll 4
-    for (int i = 0; i < vectors; ++i) other[i] = Simd::broadcast(0);
+    for (int i = 0; i < vectors; ++i) { even[i] = Simd::broadcast(0); odd[i] = Simd::broadcast(0); asm("" : "+v"(even[i]), "+v"(odd[i])); }
     for (; to - from >= 2; from += 2) {
-      Simd::add_row(sum, reinterpret_cast<const Weight*>(rows + from[0]));
-      Simd::add_row(other, reinterpret_cast<const Weight*>(rows + from[1]));
-    }
-    if (from < to) Simd::add_row(sum, reinterpret_cast<const Weight*>(rows + from[0]));
+      Unit::add_row(even, reinterpret_cast<const Weight*>(rows + from[0]));
+      Unit::add_row(odd, reinterpret_cast<const Weight*>(rows + from[1]));
 #pragma GCC unroll 4
-    for (int i = 0; i < vectors; ++i) sum[i] = Simd::add(sum[i], other[i]);
+      for (int i = 0; i < vectors; ++i) asm("" : "+v"(even[i]), "+v"(odd[i]));
+    }
+    // Whether one is left cannot be predicted: it is added with weight 0 or 1.
+    const int left = static_cast<int>(to - from);
+    Unit::add_row_if(left, even, reinterpret_cast<const Weight*>(left != 0 ? rows + from[0] : somewhere));
+#pragma GCC unroll 4
+    for (int i = 0; i < vectors; ++i) sum[i] = Simd::add(sum[i], Simd::add(even[i], odd[i]));
   } else {
-    for (; from < to; ++from) Simd::add_row(sum, reinterpret_cast<const Weight*>(rows + *from));
+    for (; from < to; ++from) Unit::add_row(sum, reinterpret_cast<const Weight*>(rows + *from));
   }
 }
 
@@ -63,8 +70,8 @@ template <class Weight, int vectors>
 inline void add_source(Simd::Vector (&sum)[vectors], const GatherSource& source, int step, std::int64_t column) {
   const ColumnField field = source.fields[column];
   const u32* starts = source.starts + step * source.starts_stride;
-  add_rows<Weight>(sum, rows_of(source, column), source.entries + starts[field.first],
-                   source.entries + starts[field.last]);
+  add_rows<Weight>(sum, rows_of(source, column), reinterpret_cast<std::uintptr_t>(source.rows),
+                   source.entries + starts[field.first], source.entries + starts[field.last]);
 }
 
 // `plain`: one source, no bias, no masked taps.

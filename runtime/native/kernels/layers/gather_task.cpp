@@ -205,6 +205,7 @@ class GatherTask {
       for (std::size_t i = 0; i < weighted_.size(); ++i) {
         line.sources[i] = memory_.lists[weighted_[i]].source(unit - first, tile_index);
       }
+      prefetch_outputs(call_, layer_, tile, image, out_line);
       load_potentials(call_, layer_, tile, image, out_line, neurons.v);
       kernel(line);
       store_potentials(call_, layer_, tile, image, out_line, neurons.v);

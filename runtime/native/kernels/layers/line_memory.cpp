@@ -65,10 +65,13 @@ void load_potentials(
     std::int32_t* potentials) {
   const std::int64_t columns = call.geometry().columns_out(), plane = call.geometry().plane_out();
   const std::int32_t* v = call.v + line_offset(call, layer, tile, image, line);
-  for (std::int64_t column = 0; column < columns; ++column) {
-    std::int32_t* pixel = potentials + column * tile.width;
-    for (std::int64_t channel = 0; channel < tile.channels; ++channel) pixel[channel] = v[channel * plane + column];
-    std::fill(pixel + tile.channels, pixel + tile.width, 0);
+  for (std::int64_t channel = 0; channel < tile.channels; ++channel) {
+    for (std::int64_t column = 0; column < columns; ++column) {
+      potentials[column * tile.width + channel] = v[channel * plane + column];
+    }
+  }
+  for (std::int64_t column = 0; column < columns && tile.channels < tile.width; ++column) {
+    std::fill_n(potentials + column * tile.width + tile.channels, tile.width - tile.channels, 0);
   }
 }
 
@@ -80,6 +83,24 @@ void store_potentials(
   for (std::int64_t channel = 0; channel < tile.channels; ++channel) {
     for (std::int64_t column = 0; column < columns; ++column) {
       v[channel * plane + column] = potentials[column * tile.width + channel];
+    }
+  }
+}
+
+void prefetch_outputs(
+    const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image, std::int64_t line) {
+  constexpr int for_writing = 1, second_level_cache = 2;
+  const std::int64_t first = line_offset(call, layer, tile, image, line);
+  const std::int64_t columns = call.geometry().columns_out(), plane = call.geometry().plane_out();
+  constexpr std::int64_t words_per_line = cache_line / sizeof(std::uint64_t);
+  constexpr std::int64_t potentials_per_line = cache_line / sizeof(std::int32_t);
+  for (std::int64_t channel = 0; channel < tile.channels; ++channel) {
+    const std::int64_t offset = first + channel * plane;
+    for (std::int64_t column = 0; column < columns; column += words_per_line) {
+      __builtin_prefetch(call.fired + offset + column, for_writing, second_level_cache);
+    }
+    for (std::int64_t column = 0; column < columns; column += potentials_per_line) {
+      __builtin_prefetch(call.v_out + offset + column, for_writing, second_level_cache);
     }
   }
 }

@@ -186,6 +186,7 @@ class ScatterTask {
       if (parts_.size() < layer_.synapses().size()) {
         masked[index] = memory_.masked.taps(layer_, call_, tile_, first + line, taps[index]);
       }
+      prefetch_outputs(call_, layer_, tile_, image, first + line);
       load_potentials(call_, layer_, tile_, image, first + line, neurons.v + line * line_size);
     }
     band.masked = masked.data();

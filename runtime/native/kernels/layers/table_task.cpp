@@ -49,7 +49,7 @@ class Strings {
                                   static_cast<int>(std::min<std::int64_t>(tables.channels(), shape.inputs - channel)),
                                   axis.in,
                                   axis.pad,
-                                  columns_per_string_,
+                                  static_cast<int>(columns_per_string_),
                                   strings_,
                                   call.steps,
                                   bits,
@@ -142,6 +142,7 @@ class TableTask {
       find_lookups(out_line, tile_index);
       line.lookups = memory_.lookups.data();
       line.lookup_count = static_cast<int>(memory_.lookups.size());
+      prefetch_outputs(call_, layer_, tile, image, out_line);
       load_potentials(call_, layer_, tile, image, out_line, line.neurons.v);
       kernel(line);
       store_potentials(call_, layer_, tile, image, out_line, line.neurons.v);

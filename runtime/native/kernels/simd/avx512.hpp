@@ -77,6 +77,19 @@ struct Simd {
     for (int i = 0; i < vectors; ++i) sum[i] = add(sum[i], load(row + lanes * i));
   }
 
+  // The same for int16 rows, or nothing where `wanted` is 0; without a branch.
+  template <int vectors>
+  static void add_row_if(int wanted, Vector (&sum)[vectors], const std::int16_t* row) {
+    const Vector even = _mm512_set1_epi32(wanted);
+    const Vector odd = _mm512_set1_epi32(wanted << 16);
+#pragma GCC unroll 4
+    for (int pair = 0; pair < vectors / 2; ++pair) {
+      const Vector both = _mm512_loadu_si512(row + 32 * pair);
+      sum[2 * pair] = _mm512_dpwssd_epi32(sum[2 * pair], both, even);
+      sum[2 * pair + 1] = _mm512_dpwssd_epi32(sum[2 * pair + 1], both, odd);
+    }
+  }
+
   // The additions of a row depend on those of the row before: two sets of sums hide their latency.
   static constexpr bool two_sums = true;
 

@@ -1,0 +1,265 @@
+"""`snnc bench`: what it measures can be wrong by the clock only; spikes, operations and names are exact."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import networks
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, assume, given, settings
+
+import snnc as package
+from snnc.accumulations import count_accumulations, fused_nodes
+from snnc.bench import measure
+from snnc.cli.app import snnc
+from snnc.files import ConvertedFile
+from snnc.runtime import SpikingSession
+from snnc.runtime import statistics as native
+from snnc.stream import StreamRunner
+
+DIGITS = Path(package.__file__).parent / "demo" / "digits.onnx"
+STEPS = 70
+Bench = Callable[..., Result]
+
+
+def convert(**options: Any) -> onnx.ModelProto:
+    calib = np.random.default_rng(0).random((40, 1, 8, 8))
+    return package.convert(DIGITS, calib=calib, steps=STEPS, calib_steps=32, bias="current", **options).model
+
+
+@pytest.fixture(scope="module")
+def model() -> onnx.ModelProto:
+    return convert()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: onnx.ModelProto) -> Bench:
+    """Run `snnc bench net.snn.onnx` in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    onnx.save(model, tmp_path / "net.snn.onnx")
+
+    def run(*arguments: str, exit_code: int = 0) -> Result:
+        result = CliRunner().invoke(snnc, ["bench", "net.snn.onnx", *arguments])
+        assert result.exit_code == exit_code, result.output + repr(result.exception)
+        return result
+
+    return run
+
+
+def images_of(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random((count, 1, 8, 8), np.float32)
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_table(bench: Bench, model: onnx.ModelProto) -> None:
+    result = bench("--batch", "3", "--repeats", "1")
+    assert result.stderr.startswith("data: 3 random images, uniform from 0 to the input scale ")
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split("  ")[0] == "layer"
+    names = [layer["name"] for layer in ConvertedFile(model, "net").layers[1:]]
+    assert [line.split()[0] for line in lines[2 : 2 + len(names)]] == names
+    assert lines[2].split()[1] == "SpikingConv"
+    assert lines[2 + len(names)].startswith("everything else ")
+    assert lines[3 + len(names)].startswith("whole network ")
+    assert f"3 images at once, {STEPS} steps, 1 thread, {native.vector_unit()}, median of 1 run:" in lines
+    assert lines[-1].endswith(names[-2])
+
+
+def test_json(bench: Bench) -> None:
+    bench("--data", "digits:test", "--batch", "5", "--steps", "65", "--threads", "2", "--json", "bench.json", "-q")
+    document = json.loads(Path("bench.json").read_text())
+    assert document["model"] == "net.snn.onnx"
+    assert document["data"]["samples"] == document["images"] == 5
+    assert (document["steps"], document["threads"], document["repeats"], document["seed"]) == (65, 2, 3, 0)
+    first, *_, last = document["layers"]
+    assert first["op"] == "SpikingConv"
+    assert first["kernels"] == {first["kernel"]: 2}
+    assert last["op"] == "SpikeReadout"
+    assert last["kernels"] == {"readout": 2}
+    assert last["roofline"] is last["roofline_share"] is None
+    for layer in document["layers"]:
+        assert 0 < layer["input_density"] <= 1
+        seconds = layer["microseconds"] * 1e-6 * 5 * 65
+        assert layer["operations_per_second"] == pytest.approx(layer["operations"] / seconds)
+        if layer["roofline"]:
+            most = layer["roofline"]["additions_per_second"]
+            assert layer["roofline_share"] == pytest.approx(layer["operations_per_second"] / most)
+    used = sum(layer["microseconds"] for layer in document["layers"])
+    assert document["microseconds"] == pytest.approx(used + document["other_microseconds"])
+    assert document["operations"] == sum(layer["operations"] for layer in document["layers"])
+
+
+def test_data_is_spread_and_may_be_short(bench: Bench) -> None:
+    np.save("x.npy", images_of(4))
+    result = bench("--data", "x.npy", "--repeats", "1")
+    assert "data: x.npy, 4 samples" in result.stderr
+    assert "\n4 images at once, " in result.stdout
+
+
+def test_the_ann_is_refused(bench: Bench) -> None:
+    Path("net.snn.onnx").write_bytes(DIGITS.read_bytes())
+    assert "error[SNN402]" in bench(exit_code=1).stderr
+
+
+def test_steps_beyond_the_file_are_refused(bench: Bench) -> None:
+    assert "error[SNN404]" in bench("--steps", "5000", exit_code=1).stderr
+
+
+def test_output_over_an_input_is_refused(bench: Bench) -> None:
+    assert "error[SNN401]" in bench("--json", "net.snn.onnx", exit_code=1).stderr
+
+
+@pytest.mark.parametrize("form", [{"schedule": "stream"}, {"controls": "fixed"}, {"controls": "required"}])
+def test_every_form_of_a_file(bench: Bench, form: dict[str, str]) -> None:
+    onnx.save(convert(**form), "net.snn.onnx")
+    bench("--batch", "2", "--repeats", "1", "--json", "bench.json")
+    document = json.loads(Path("bench.json").read_text())
+    assert document["operations"] == sum(layer["operations"] for layer in document["layers"]) > 0
+    if form.get("controls") == "fixed":
+        assert "error[SNN405]" in bench("--steps", "3", exit_code=2).stderr
+
+
+# --- spikes and operations --------------------------------------------------------------------------------------------
+
+
+def test_counts_are_those_of_the_file(model: onnx.ModelProto) -> None:
+    """In a chain, what a source causes is what the next layer gets."""
+    file, images = ConvertedFile(model, "net"), images_of(6)
+    measured = measure(file, images, steps=STEPS, seed=4, threads=1, repeats=1)
+    result = SpikingSession(model.SerializeToString()).run(images, seed=4)
+    assert [layer.spikes for layer in measured.layers] == result.spike_totals.sum(axis=0).tolist()
+    assert [layer.operations for layer in measured.layers] == result.synaptic_operations.sum(axis=0).tolist()
+    rates = [layer.input_density for layer in measured.layers]
+    assert rates == pytest.approx(list(result.spike_rates.values()))
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(networks.fusable(), networks.options())
+def test_layers_get_what_sources_cause(network: onnx.ModelProto, options: dict[str, Any]) -> None:
+    """Pooling, strides, groups, borders, junctions and signs: no accumulation is lost or counted twice."""
+    conversion = networks.emit(network, **options)
+    block, images = networks.block_of(conversion), networks.images_for(network)
+    layers = {layer.name for layer in conversion.report.layers if layer.kind != "input"}
+    assume({node.name for node in fused_nodes(block)} == layers)
+    reached = count_accumulations(block, images, 66, seed=1)
+    operations = StreamRunner(block).run_to_end(images, 66, batch=len(images), seed=1).synaptic_operations
+    assert sum(layer.operations for layer in reached.values()) == operations.sum()
+
+
+def test_a_plain_layer_has_no_time_of_its_own() -> None:
+    network = onnx.parser.parse_model("""
+        <ir_version: 9, opset_import: ["" : 18]>
+        net (float[N, 2, 4, 4] x) => (float[N, 3, 4, 4] y)
+        <float[3, 2, 1, 1] w = {1, 2, 3, 4, 5, 6}, float[3, 3, 1, 1] u = {1, 0, 0, 0, 1, 0, 0, 0, 1}>
+        {
+            first = Conv(x, w)
+            a = Relu(first)
+            second = Conv(a, u)
+            third = Conv(second, u)
+            b = Relu(third)
+            y = Conv(b, u)
+        }
+    """)
+    file = ConvertedFile(package.convert(network, calib_steps=8).model, "net")
+    images = np.random.default_rng(0).random((2, 2, 4, 4), np.float32)
+    measured = measure(file, images, steps=8, seed=0, threads=1, repeats=1)
+    ops = {layer.op: layer for layer in measured.layers}
+    assert ops.keys() == {"SpikingConv", "plain"}
+    assert ops["plain"].kernel == "plain"
+    assert ops["plain"].input_density > 0
+    assert ops["plain"].microseconds is ops["plain"].operations is None
+    assert measured.other_microseconds > 0
+
+
+# --- statistics of the library ----------------------------------------------------------------------------------------
+
+
+def calls_of(older: set[int]) -> dict[int, int]:
+    """Blocks computed, for each node that is not in `older`."""
+    nodes = [node for node in native.read() if node.id not in older]
+    return {node.id: sum(use.calls for use in node.kernels.values()) for node in nodes}
+
+
+def ids() -> set[int]:
+    return {node.id for node in native.read()}
+
+
+def test_nothing_is_collected_when_off(model: onnx.ModelProto) -> None:
+    older = ids()
+    session = SpikingSession(model.SerializeToString())
+    session.run(images_of(2))
+    assert len(calls_of(older)) == 4
+    assert not any(calls_of(older).values())
+    with native.collecting():
+        session.run(images_of(2))
+    session.run(images_of(2))
+    assert set(calls_of(older).values()) == {2}  # blocks of 64 and 6 steps
+    with native.collecting():
+        pass
+    assert not any(calls_of(older).values())
+    del session
+    assert not ids() - older
+
+
+def test_sessions_of_one_file_are_told_apart(model: onnx.ModelProto) -> None:
+    before = ids()
+    first = SpikingSession(model.SerializeToString(), threads=1)
+    of_first = ids() - before
+    second = SpikingSession(model.SerializeToString(), threads=2)
+    with native.collecting():
+        threads = [
+            threading.Thread(target=session.run, args=(images_of(3), steps))
+            for session, steps in [(first, 64), (second, 128), (second, 64)]
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    nodes = [node for node in native.read() if node.id not in before]
+    by_session = [[node for node in nodes if (node.id in of_first) == is_first] for is_first in (True, False)]
+    assert [node.name for node in by_session[0]] == [node.name for node in by_session[1]]
+    assert {node.sample_steps for node in by_session[0]} == {3 * 64}
+    assert {node.sample_steps for node in by_session[1]} == {3 * 192}
+    assert all(node.nanoseconds > 0 and node.spikes > 0 for node in nodes)
+
+
+def test_measuring_beside_another_session(model: onnx.ModelProto) -> None:
+    """Its nodes have the same names, and run at the same time."""
+    other, stop = SpikingSession(model.SerializeToString()), threading.Event()
+
+    def run_on() -> None:
+        while not stop.is_set():
+            other.run(images_of(3), 64)
+
+    thread = threading.Thread(target=run_on)
+    thread.start()
+    try:
+        measured = measure(ConvertedFile(model, "net"), images_of(2), steps=64, seed=0, threads=1, repeats=2)
+    finally:
+        stop.set()
+        thread.join()
+    result = other.run(images_of(2), 64, seed=0)
+    assert [layer.spikes for layer in measured.layers] == result.spike_totals.sum(axis=0).tolist()
+
+
+@pytest.mark.parametrize("weight_bytes", [2, 4])
+@pytest.mark.parametrize("width", [16, 32, 64])
+def test_add_stream(width: int, weight_bytes: int) -> None:
+    assert 1e8 < native.add_stream(1, weight_bytes, width) < 1e12
+    assert 1e8 < native.add_stream(100_000, weight_bytes, width) < 1e12
+
+
+@pytest.mark.parametrize("rows", [(3, 16), (2, 17), (0, 0)])
+def test_add_stream_of_unknown_rows(rows: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="cannot measure rows"):
+        native.add_stream(100, *rows)
