@@ -24,6 +24,7 @@ constexpr std::int64_t current_limit = 1 << 24;
 
 // --- a layer and its reference ---------------------------------------------------------------------------------------
 
+// Where there are two parts, `above_int16` is in the first one alone and `below_int16` in the second.
 enum class Weights { small, int16, above_int16, below_int16, wide, positive, negative };
 enum class Potentials { zero, moderate, extreme, bound };
 
@@ -213,7 +214,10 @@ inline Part random_part(Random& random, const Sizes& sizes, const Values& values
   shape.line_taps = Geometry(part.axes).line_taps;
   shape.input_stride = shape.line_taps * shape.column_taps;
   shape.output_stride = shape.input_stride * shape.group_inputs();
-  part.weights = random_weights(random, shape.outputs, shape.output_stride, values.weights);
+  Weights kind = values.weights;
+  if (kind == Weights::above_int16 && residual) kind = Weights::small;
+  if (kind == Weights::below_int16 && !residual && sizes.residual > 0) kind = Weights::small;
+  part.weights = random_weights(random, shape.outputs, shape.output_stride, kind);
   part.words = random_words(random, sizes.images * part.image_words(), sizes.steps, values.density);
   return part;
 }

@@ -218,6 +218,7 @@ void test_listed_layers() {
     const Sizes depthwise = Sizes{outputs, outputs, sizes.axes}.with_groups(outputs);
     for (const Weights weights : {Weights::int16, Weights::above_int16, Weights::below_int16, Weights::wide}) {
       check(sizes, {50, weights});
+      check(sizes.with_residual(5), {50, weights});
       check(depthwise, {50, weights, Potentials::extreme, true, true, false});
     }
     for (const int steps : {0, 1, 31, 32, 63, 64}) {

@@ -11,8 +11,12 @@
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && \
     !defined(SNNC_NO_VECTOR_CLONES)
 #define SNNC_VECTOR_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+// For functions that count bits: later CPUs have a vector instruction for it.
+#define SNNC_POPCOUNT_CLONES \
+  __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4", "arch=icelake-server")))
 #else
 #define SNNC_VECTOR_CLONES
+#define SNNC_POPCOUNT_CLONES
 #endif
 
 // For helpers of the functions above: they must be compiled for the caller's CPU, not for the oldest one.

@@ -56,7 +56,7 @@ struct SpikeTotals {
     auto* operations = context.output<std::int64_t>(1, {samples});
     if (samples == 0) return;
     const std::int64_t elements = spikes.size() / samples;
-    const double nanoseconds_per_sample = static_cast<double>(elements);
+    const double nanoseconds_per_sample = 0.3 * static_cast<double>(elements);
     context.parallel_for(samples, nanoseconds_per_sample, [&](std::int64_t sample) {
       const auto sums =
           kernels::sample_totals(spikes.data + sample * elements, elements, fanout.data, fanout.size());

@@ -43,12 +43,15 @@ inline void add_rows(
     // Sums that start from 0 do not wait for the neurons' last step, and two of them hide the latency of an addition.
     Simd::Vector even[vectors], odd[vectors];
 #pragma GCC unroll 4
-    for (int i = 0; i < vectors; ++i) { even[i] = Simd::broadcast(0); odd[i] = Simd::broadcast(0); asm("" : "+v"(even[i]), "+v"(odd[i])); }
+    for (int i = 0; i < vectors; ++i) {
+      even[i] = odd[i] = Simd::broadcast(0);
+      Unit::keep_in_registers(even[i], odd[i]);
+    }
     for (; to - from >= 2; from += 2) {
       Unit::add_row(even, reinterpret_cast<const Weight*>(rows + from[0]));
       Unit::add_row(odd, reinterpret_cast<const Weight*>(rows + from[1]));
 #pragma GCC unroll 4
-      for (int i = 0; i < vectors; ++i) asm("" : "+v"(even[i]), "+v"(odd[i]));
+      for (int i = 0; i < vectors; ++i) Unit::keep_in_registers(even[i], odd[i]);
     }
     // Whether one is left cannot be predicted: it is added with weight 0 or 1.
     const int left = static_cast<int>(to - from);
@@ -66,13 +69,28 @@ inline std::uintptr_t rows_of(const GatherSource& source, std::int64_t column) {
   return reinterpret_cast<std::uintptr_t>(source.rows) - static_cast<std::uintptr_t>(shift);
 }
 
-template <class Weight, int vectors>
-inline void add_source(Simd::Vector (&sum)[vectors], const GatherSource& source, int step, std::int64_t column) {
-  const ColumnField field = source.fields[column];
-  const u32* starts = source.starts + step * source.starts_stride;
-  add_rows<Weight>(sum, rows_of(source, column), reinterpret_cast<std::uintptr_t>(source.rows),
-                   source.entries + starts[field.first], source.entries + starts[field.last]);
-}
+// A source as seen from one output column.
+struct ColumnSource {
+  const u32* entries;
+  const u32* first;  // of the events in the field, by step
+  const u32* last;
+  std::int64_t starts_stride;
+  std::uintptr_t rows, somewhere;
+
+  ColumnSource(const GatherSource& source, std::int64_t column)
+      : entries(source.entries),
+        first(source.starts + source.fields[column].first),
+        last(source.starts + source.fields[column].last),
+        starts_stride(source.starts_stride),
+        rows(rows_of(source, column)),
+        somewhere(reinterpret_cast<std::uintptr_t>(source.rows)) {}
+
+  template <class Weight, int vectors>
+  void add(Simd::Vector (&sum)[vectors], int step) const {
+    const std::int64_t row = step * starts_stride;
+    add_rows<Weight>(sum, rows, somewhere, entries + first[row], entries + last[row]);
+  }
+};
 
 // `plain`: one source, no bias, no masked taps.
 template <class Weight, int width, bool soft, bool plain>
@@ -80,6 +98,8 @@ inline void gather_columns(const GatherLine& line) {
   using Field = typename Pixel<width>::Field;
   constexpr int packed = columns_per_word(width);
   const NeuronLine& neurons = line.neurons;
+  const int steps = neurons.steps;
+  const std::int64_t fired_stride = neurons.fired_stride * packed;
   Pixel<width> threshold;
   threshold.load(neurons.threshold);
   for (std::int64_t column = 0; column < neurons.columns; ++column) {
@@ -87,15 +107,21 @@ inline void gather_columns(const GatherLine& line) {
     pixel.load(neurons.v + column * width);
     const std::int64_t place = field_of_column(column, packed);
     auto* fired = reinterpret_cast<Field*>(neurons.fired) + place;
-    for (int step = 0; step < neurons.steps; ++step) {
-      if constexpr (plain) {
-        add_source<Weight>(pixel.v, line.sources[0], step, column);
-      } else {
-        for (int i = 0; i < line.source_count; ++i) add_source<Weight>(pixel.v, line.sources[i], step, column);
+    if constexpr (plain) {
+      const ColumnSource source(line.sources[0], column);
+      for (int step = 0; step < steps; ++step, fired += fired_stride) {
+        source.add<Weight>(pixel.v, step);
+        *fired = pixel.template fire<soft>(threshold);
+      }
+    } else {
+      for (int step = 0; step < steps; ++step, fired += fired_stride) {
+        for (int i = 0; i < line.source_count; ++i) {
+          ColumnSource(line.sources[i], column).add<Weight>(pixel.v, step);
+        }
         if (neurons.bias != nullptr) pixel.add(neurons.bias);
         pixel.add_masked(neurons.masked, step, column, place);
+        *fired = pixel.template fire<soft>(threshold);
       }
-      fired[step * neurons.fired_stride * packed] = pixel.template fire<soft>(threshold);
     }
     pixel.store(neurons.v + column * width);
   }

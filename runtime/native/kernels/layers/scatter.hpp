@@ -24,14 +24,14 @@ inline void add_run(std::int32_t* potentials, const Weight* weights) {
 // Every event reaches any number of lines, with runs of any size.
 template <class Weight>
 inline void scatter_any(
-    const ScatterSource& source, const ScatterLine& line, const u32* events, std::int64_t count, std::int32_t* band) {
+    const ScatterSource& source, const ScatterGroup& group, const u32* events, std::int64_t count, std::int32_t* band) {
   const u32 channel_mask = (u32{1} << source.channel_bits) - 1;
   const auto* rows = static_cast<const Weight*>(source.rows);
   for (std::int64_t i = 0; i < count; ++i) {
     const ScatterColumn column = source.columns[events[i] >> source.channel_bits];
     const Weight* row = rows + (events[i] & channel_mask) * source.row_size + column.weight;
-    for (int target = 0; target < line.target_count; ++target) {
-      const ScatterTarget to = line.targets[target];
+    for (int target = 0; target < group.target_count; ++target) {
+      const ScatterTarget to = group.targets[target];
       add_run<Weight>(band + column.potential + to.potential, row + to.weight, column.size);
     }
   }
@@ -40,7 +40,7 @@ inline void scatter_any(
 // Every event reaches `targets` lines, with runs of `run` elements.
 template <class Weight, int run, int targets>
 inline void scatter_runs(
-    const ScatterSource& source, const ScatterLine& line, const u32* events, std::int64_t count, std::int32_t* band) {
+    const ScatterSource& source, const ScatterGroup& group, const u32* events, std::int64_t count, std::int32_t* band) {
   const int channel_bits = source.channel_bits;
   const u32 channel_mask = (u32{1} << channel_bits) - 1;
   const std::int64_t row_size = source.row_size;
@@ -48,8 +48,8 @@ inline void scatter_runs(
   const Weight* rows[targets];
   std::int32_t* lines[targets];
   for (int i = 0; i < targets; ++i) {
-    rows[i] = static_cast<const Weight*>(source.rows) + line.targets[i].weight;
-    lines[i] = band + line.targets[i].potential;
+    rows[i] = static_cast<const Weight*>(source.rows) + group.targets[i].weight;
+    lines[i] = band + group.targets[i].potential;
   }
   for (std::int64_t i = 0; i < count; ++i) {
     const ScatterColumn& column = columns[events[i] >> channel_bits];
@@ -64,39 +64,40 @@ inline void scatter_runs(
 
 template <class Weight, int run>
 inline void scatter_events(
-    const ScatterSource& source, const ScatterLine& line, const u32* events, std::int64_t count, std::int32_t* band) {
-  switch (line.target_count) {
-    case 1: return scatter_runs<Weight, run, 1>(source, line, events, count, band);
-    case 2: return scatter_runs<Weight, run, 2>(source, line, events, count, band);
-    case 3: return scatter_runs<Weight, run, 3>(source, line, events, count, band);
-    default: return scatter_any<Weight>(source, line, events, count, band);
+    const ScatterSource& source, const ScatterGroup& group, const u32* events, std::int64_t count, std::int32_t* band) {
+  switch (group.target_count) {
+    case 1: return scatter_runs<Weight, run, 1>(source, group, events, count, band);
+    case 2: return scatter_runs<Weight, run, 2>(source, group, events, count, band);
+    case 3: return scatter_runs<Weight, run, 3>(source, group, events, count, band);
+    default: return scatter_any<Weight>(source, group, events, count, band);
   }
 }
 
-inline std::int64_t list_step(const ScatterSource& source, const ScatterLine& line, int step, u32* events) {
-  u32* end = events;
+inline u32* list_step(const ScatterSource& source, const ScatterLine& line, int step, u32* end) {
   const u64* words = line.bits + step * source.step_stride;
   const std::int64_t words_per_slot = source.words_per_slot;
   const u32 next_word = static_cast<u32>(source.packed) << source.channel_bits;
   for (int slot = 0; slot < source.slots; ++slot, words += words_per_slot) {
-    u32 base = source.slot_channel[slot];
+    u32 base = (line.first_field << source.channel_bits) + source.slot_channel[slot];
     for (std::int64_t word = 0; word < words_per_slot; ++word, base += next_word) {
       end += Simd::list_events(words[word], base, 1, end);
     }
   }
-  return end - events;
+  return end;
 }
 
 template <class Weight>
 inline void scatter_step(const ScatterSource& source, int step, std::int32_t* band, u32* events) {
-  for (int i = 0; i < source.line_count; ++i) {
-    const ScatterLine& line = source.lines[i];
-    const std::int64_t count = list_step(source, line, step, events);
+  for (int i = 0; i < source.group_count; ++i) {
+    const ScatterGroup& group = source.groups[i];
+    u32* end = events;
+    for (int line = 0; line < group.line_count; ++line) end = list_step(source, group.lines[line], step, end);
+    const std::int64_t count = end - events;
     switch (source.run) {
-      case 48: scatter_events<Weight, 48>(source, line, events, count, band); break;
-      case 96: scatter_events<Weight, 96>(source, line, events, count, band); break;
-      case 192: scatter_events<Weight, 192>(source, line, events, count, band); break;
-      default: scatter_any<Weight>(source, line, events, count, band);
+      case 48: scatter_events<Weight, 48>(source, group, events, count, band); break;
+      case 96: scatter_events<Weight, 96>(source, group, events, count, band); break;
+      case 192: scatter_events<Weight, 192>(source, group, events, count, band); break;
+      default: scatter_any<Weight>(source, group, events, count, band);
     }
   }
 }

@@ -24,6 +24,12 @@ int channel_bits_of(const SynapseShape& shape, int packed) {
   return bits;
 }
 
+// Input lines of a band that reach the same lines, seen from the first of these.
+struct Group {
+  std::vector<ScatterTarget> targets;
+  std::vector<ScatterLine> lines;
+};
+
 struct Part {
   const Synapses* synapses;
   const LayerInput* input;
@@ -32,8 +38,9 @@ struct Part {
   std::vector<std::uint32_t> slot_channel;
   Columns columns;
   LoadedLines* loaded;
-  std::vector<ScatterLine> lines;
-  std::vector<std::vector<ScatterTarget>> targets;
+  std::vector<Group> groups;
+  std::vector<ScatterGroup> group_views;
+  std::vector<ScatterColumn> line_columns;  // [line][field]
 };
 
 struct Memory {
@@ -108,40 +115,69 @@ class ScatterTask {
     }
   }
 
-  // The input lines of a band with the output lines that each of them reaches.
-  void connect(Part& part, std::int64_t image, std::int64_t first, std::int64_t last) {
-    const Geometry& geometry = part.input->geometry;
+  // The output lines of a band that an input line reaches.
+  std::vector<ScatterTarget> targets_of(const Geometry& geometry, std::int64_t from, std::int64_t first,
+                                        std::int64_t last) const {
     const std::int64_t row = geometry.column_axis.kernel * tile_.width;
-    part.loaded->load(
-        *part.input, part.synapses->shape().inputs, image, call_.steps, part.slots, part.packed, first, last);
-    part.lines.clear();
-    part.targets.assign(static_cast<std::size_t>(geometry.lines_in), {});
+    std::vector<ScatterTarget> targets;
     for (std::int64_t line = first; line < last; ++line) {
       for (std::int64_t tap = 0; tap < geometry.line_taps; ++tap) {
-        const std::int64_t from = geometry.input_line(line, tap);
-        if (from < 0) continue;
-        part.targets[static_cast<std::size_t>(from)].push_back(
-            {(line - first) * columns_ * tile_.width, tap * row});
+        if (geometry.input_line(line, tap) == from) {
+          targets.push_back({(line - first) * columns_ * tile_.width, tap * row});
+        }
       }
     }
-    for (std::int64_t line = 0; line < geometry.lines_in; ++line) {
-      const auto& targets = part.targets[static_cast<std::size_t>(line)];
-      if (targets.empty()) continue;
-      part.lines.push_back({part.loaded->line(line), targets.data(), static_cast<int>(targets.size())});
+    return targets;
+  }
+
+  static Group& group_with(std::vector<Group>& groups, const std::vector<ScatterTarget>& targets) {
+    const auto same = [](const ScatterTarget& a, const ScatterTarget& b) {
+      return a.potential == b.potential && a.weight == b.weight;
+    };
+    for (Group& group : groups) {
+      if (std::equal(group.targets.begin(), group.targets.end(), targets.begin(), targets.end(), same)) return group;
+    }
+    groups.push_back({targets, {}});
+    return groups.back();
+  }
+
+  // Loads the input lines of a band and sorts them by what they reach.
+  void connect(Part& part, std::int64_t image, std::int64_t first, std::int64_t last) {
+    const Geometry& geometry = part.input->geometry;
+    part.loaded->load(
+        *part.input, part.synapses->shape().inputs, image, call_.steps, part.slots, part.packed, first, last);
+    part.groups.clear();
+    part.line_columns.clear();
+    for (std::int64_t from = 0; from < geometry.lines_in; ++from) {
+      if (!part.loaded->has(from)) continue;
+      std::vector<ScatterTarget> targets = targets_of(geometry, from, first, last);
+      const std::int64_t base = targets[0].potential;
+      for (ScatterTarget& target : targets) target.potential -= base;
+      const auto first_field = static_cast<std::uint32_t>(part.line_columns.size());
+      group_with(part.groups, targets).lines.push_back({part.loaded->line(from), first_field});
+      for (ScatterColumn column : part.columns.targets) {
+        column.potential += static_cast<std::int32_t>(base);
+        part.line_columns.push_back(column);
+      }
+    }
+    part.group_views.clear();
+    for (const Group& group : part.groups) {
+      part.group_views.push_back({group.lines.data(), static_cast<int>(group.lines.size()), group.targets.data(),
+                                  static_cast<int>(group.targets.size())});
     }
   }
 
   ScatterSource source(const Part& part) const {
     ScatterSource source{};
-    source.lines = part.lines.data();
-    source.line_count = static_cast<int>(part.lines.size());
+    source.groups = part.group_views.data();
+    source.group_count = static_cast<int>(part.group_views.size());
     source.step_stride = part.loaded->step_stride();
     source.packed = part.packed;
     source.channel_bits = channel_bits_of(part.synapses->shape(), part.packed);
     source.slots = static_cast<int>(part.slots.size());
     source.slot_channel = part.slot_channel.data();
     source.words_per_slot = part.loaded->words();
-    source.columns = part.columns.targets.data();
+    source.columns = part.line_columns.data();
     source.rows = part.synapses->scatter_rows();
     source.row_size = part.synapses->shape().line_taps * part.synapses->shape().column_taps * tile_.width;
     source.run = part.columns.run;
@@ -160,7 +196,8 @@ class ScatterTask {
     for (Part& part : parts_) {
       connect(part, image, first, last);
       band.sources[band.source_count++] = source(part);
-      most_events = std::max(most_events, part.loaded->step_stride() * word_steps);
+      const auto lines_in = static_cast<std::int64_t>(part.line_columns.size() / part.columns.targets.size());
+      most_events = std::max(most_events, lines_in * part.loaded->step_stride() * word_steps);
     }
     band.line_count = static_cast<int>(lines);
     band.line_size = line_size;

@@ -134,20 +134,27 @@ struct ScatterTarget {
 
 struct ScatterLine {
   const std::uint64_t* bits;  // [step][slot][word]
+  std::uint32_t first_field;  // of the line, in `ScatterSource::columns`
+};
+
+// Input lines whose events reach the same lines, seen from their first one.
+struct ScatterGroup {
+  const ScatterLine* lines;
+  int line_count;
   const ScatterTarget* targets;
   int target_count;
 };
 
 struct ScatterSource {
-  const ScatterLine* lines;
-  int line_count;
+  const ScatterGroup* groups;
+  int group_count;
   std::int64_t step_stride;       // of the bits
   int packed;                     // columns per word of the bits
   int channel_bits;               // an event is (field << channel_bits) + channel
   int slots;
   const std::uint32_t* slot_channel;  // [slots]: first channel of a slot
   std::int64_t words_per_slot;
-  const ScatterColumn* columns;   // by field
+  const ScatterColumn* columns;   // by line and field
   const void* rows;               // [channel][row_size]
   std::int64_t row_size;          // elements
   std::int64_t run;               // elements of every column's run if all are equal, else 0
@@ -162,7 +169,7 @@ struct ScatterBand {
   const MaskedTaps* masked;       // [line_count]
   ScatterSource sources[2];
   int source_count;
-  std::uint32_t* events;          // scratch: all events of one line and step, and 16 more
+  std::uint32_t* events;          // scratch: all events of one step, and 16 more
 };
 
 // Rows of weights to be added in order.

@@ -90,6 +90,9 @@ struct Simd {
     }
   }
 
+  // Without this, GCC 12 moves sums from register to register and to the stack between two rows.
+  static void keep_in_registers(Vector& a, Vector& b) { asm("" : "+v"(a), "+v"(b)); }
+
   // The additions of a row depend on those of the row before: two sets of sums hide their latency.
   static constexpr bool two_sums = true;
 
