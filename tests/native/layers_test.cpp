@@ -186,7 +186,9 @@ void test_listed_layers() {
   check(Sizes{200, 10, {axis(1, 1)}}, {5});
   // Junctions: identity paths, projections, all with copies.
   for (const std::int64_t channels : {16, 17, 33, 64, 65}) {
-    check(Sizes{3, channels, {three, axis(18, 3, 1, 1)}}.with_residual(channels, channels), {50});
+    const Sizes junction = Sizes{3, channels, {three, axis(18, 3, 1, 1)}}.with_residual(channels, channels);
+    check(junction, {50});
+    check(junction, {50, Weights::small, Potentials::moderate, false});
     check(Sizes{3, channels, {three, axis(9, 3, 1, 1)}}.with_residual(channels, channels, 3), {26, Weights::wide});
     check(Sizes{3, channels, {three, axis(7, 3, 2, 1)}}.with_copies(2).with_residual(5, 1, 2), {50});
     const Sizes depthwise = Sizes{channels, channels, {three, axis(9, 3, 1, 1)}}.with_groups(channels);
