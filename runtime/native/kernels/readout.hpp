@@ -27,7 +27,7 @@ SNNC_VECTOR_CLONES static void add_weighted(
 // One sample: spikes [copies * inputs], v and v_out [outputs].
 inline void read_out(
     const Readout& readout, const std::uint64_t* spikes, const std::int32_t* v, std::int32_t* v_out) {
-  std::copy_n(v, readout.outputs, v_out);
+  if (v != v_out) std::copy_n(v, readout.outputs, v_out);  // a host may keep its states in place
   add_weighted(v_out, readout.bias, readout.outputs, readout.count);
   for (std::int64_t i = 0; i < readout.copies * readout.inputs; ++i) {
     const int fired = __builtin_popcountll(spikes[i]);
