@@ -87,21 +87,56 @@ void store_potentials(
   }
 }
 
+namespace {
+
+constexpr int for_reading = 0, for_writing = 1, second_level_cache = 2;
+
+template <int purpose, class T>
+void prefetch(const T* from, std::int64_t size) {
+  constexpr std::int64_t per_line = cache_line / sizeof(T);
+  for (std::int64_t i = 0; i < size; i += per_line) __builtin_prefetch(from + i, purpose, second_level_cache);
+}
+
+}  // namespace
+
+void prefetch_inputs(
+    const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image, std::int64_t first,
+    std::int64_t last) {
+  last = std::min(last, call.geometry().lines_out);
+  if (image >= call.images || first >= last) return;
+  for (std::size_t part = 0; part < call.inputs.size(); ++part) {
+    const LayerInput& input = call.inputs[part];
+    const Geometry& geometry = input.geometry;
+    std::int64_t lowest = geometry.lines_in, highest = -1;
+    for (const std::int64_t line : {first, last - 1}) {
+      for (std::int64_t tap = 0; tap < geometry.line_taps; ++tap) {
+        const std::int64_t from = geometry.input_line(line, tap);
+        if (from < 0) continue;
+        lowest = std::min(lowest, from);
+        highest = std::max(highest, from);
+      }
+    }
+    const std::int64_t channels = input.copies * layer.synapses()[part].shape().inputs;
+    for (std::int64_t channel = 0; channel < channels && lowest <= highest; ++channel) {
+      const std::int64_t plane = (image * channels + channel) * geometry.plane_in();
+      prefetch<for_reading>(
+          input.words + plane + lowest * geometry.columns_in(), (highest + 1 - lowest) * geometry.columns_in());
+    }
+  }
+  const std::int64_t begin = line_offset(call, layer, tile, image, first);
+  for (std::int64_t channel = 0; channel < tile.channels; ++channel) {
+    prefetch<for_reading>(call.v + begin + channel * call.geometry().plane_out(),
+                          (last - first) * call.geometry().columns_out());
+  }
+}
+
 void prefetch_outputs(
     const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image, std::int64_t line) {
-  constexpr int for_writing = 1, second_level_cache = 2;
   const std::int64_t first = line_offset(call, layer, tile, image, line);
   const std::int64_t columns = call.geometry().columns_out(), plane = call.geometry().plane_out();
-  constexpr std::int64_t words_per_line = cache_line / sizeof(std::uint64_t);
-  constexpr std::int64_t potentials_per_line = cache_line / sizeof(std::int32_t);
   for (std::int64_t channel = 0; channel < tile.channels; ++channel) {
-    const std::int64_t offset = first + channel * plane;
-    for (std::int64_t column = 0; column < columns; column += words_per_line) {
-      __builtin_prefetch(call.fired + offset + column, for_writing, second_level_cache);
-    }
-    for (std::int64_t column = 0; column < columns; column += potentials_per_line) {
-      __builtin_prefetch(call.v_out + offset + column, for_writing, second_level_cache);
-    }
+    prefetch<for_writing>(call.fired + first + channel * plane, columns);
+    prefetch<for_writing>(call.v_out + first + channel * plane, columns);
   }
 }
 

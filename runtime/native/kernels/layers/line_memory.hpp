@@ -51,6 +51,11 @@ void store_potentials(const LayerCall& call, const SpikingLayer& layer, const Ti
 void prefetch_outputs(const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image,
                       std::int64_t line);
 
+// Asks for what output lines [first, last) of an image read, where there is such an image: words of all parts and the
+// potentials of a tile. For the next lines of a task, while it computes these.
+void prefetch_inputs(const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image,
+                     std::int64_t first, std::int64_t last);
+
 // Spikes of a tile's line, [64][words_of_line], to words.
 void store_spikes(const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image,
                   std::int64_t line, const std::uint64_t* fired);

@@ -37,7 +37,7 @@ inline void scatter_any(
   }
 }
 
-// Every event reaches `targets` lines, with runs of `run` elements.
+// Every event reaches `targets` lines at equal distances, with runs of `run` elements.
 template <class Weight, int run, int targets>
 inline void scatter_runs(
     const ScatterSource& source, const ScatterGroup& group, const u32* events, std::int64_t count, std::int32_t* band) {
@@ -45,19 +45,18 @@ inline void scatter_runs(
   const u32 channel_mask = (u32{1} << channel_bits) - 1;
   const std::int64_t row_size = source.row_size;
   const ScatterColumn* const columns = source.columns;
-  const Weight* rows[targets];
-  std::int32_t* lines[targets];
-  for (int i = 0; i < targets; ++i) {
-    rows[i] = static_cast<const Weight*>(source.rows) + group.targets[i].weight;
-    lines[i] = band + group.targets[i].potential;
-  }
-  for (std::int64_t i = 0; i < count; ++i) {
-    const ScatterColumn& column = columns[events[i] >> channel_bits];
-    const std::int64_t row = (events[i] & channel_mask) * row_size + column.weight;
-    const std::int64_t potential = column.potential;
+  const std::int64_t next_line = targets > 1 ? group.targets[1].potential : 0;
+  const std::int64_t next_weight = targets > 1 ? group.targets[1].weight - group.targets[0].weight : 0;
+  const auto* const rows = static_cast<const Weight*>(source.rows) + group.targets[0].weight;
+  for (const u32* event = events; event < events + count; ++event) {
+    const ScatterColumn& column = columns[*event >> channel_bits];
+    const Weight* weights = rows + (*event & channel_mask) * row_size + column.weight;
+    std::int32_t* potentials = band + column.potential;
 #pragma GCC unroll 3
     for (int target = 0; target < targets; ++target) {
-      add_run<Weight, run>(lines[target] + potential, rows[target] + row);
+      add_run<Weight, run>(potentials, weights);
+      potentials += next_line;
+      weights += next_weight;
     }
   }
 }
@@ -65,7 +64,7 @@ inline void scatter_runs(
 template <class Weight, int run>
 inline void scatter_events(
     const ScatterSource& source, const ScatterGroup& group, const u32* events, std::int64_t count, std::int32_t* band) {
-  switch (group.target_count) {
+  switch (group.regular ? group.target_count : 0) {
     case 1: return scatter_runs<Weight, run, 1>(source, group, events, count, band);
     case 2: return scatter_runs<Weight, run, 2>(source, group, events, count, band);
     case 3: return scatter_runs<Weight, run, 3>(source, group, events, count, band);
@@ -94,8 +93,12 @@ inline void scatter_step(const ScatterSource& source, int step, std::int32_t* ba
     for (int line = 0; line < group.line_count; ++line) end = list_step(source, group.lines[line], step, end);
     const std::int64_t count = end - events;
     switch (source.run) {
+      case 16: scatter_events<Weight, 16>(source, group, events, count, band); break;
+      case 32: scatter_events<Weight, 32>(source, group, events, count, band); break;
       case 48: scatter_events<Weight, 48>(source, group, events, count, band); break;
+      case 64: scatter_events<Weight, 64>(source, group, events, count, band); break;
       case 96: scatter_events<Weight, 96>(source, group, events, count, band); break;
+      case 128: scatter_events<Weight, 128>(source, group, events, count, band); break;
       case 192: scatter_events<Weight, 192>(source, group, events, count, band); break;
       default: scatter_any<Weight>(source, group, events, count, band);
     }

@@ -11,12 +11,6 @@ namespace {
 constexpr std::int64_t band_bytes = 24 * 1024;
 constexpr std::size_t list_slack = 16;
 
-// How events of a part reach the columns of a band, the same for all its lines.
-struct Columns {
-  std::vector<ScatterColumn> targets;  // by field of the packed line
-  std::int64_t run = 0;
-};
-
 int channel_bits_of(const SynapseShape& shape, int packed) {
   if (packed > 1) return packed == 4 ? 4 : 5;
   int bits = 6;
@@ -36,7 +30,8 @@ struct Part {
   int packed;
   std::vector<Slot> slots;
   std::vector<std::uint32_t> slot_channel;
-  Columns columns;
+  std::vector<ScatterColumn> columns;  // by field of the packed line, for all lines
+  std::int64_t run;
   LoadedLines* loaded;
   std::vector<Group> groups;
   std::vector<ScatterGroup> group_views;
@@ -71,7 +66,7 @@ class ScatterTask {
     for (std::int64_t unit = task.first; unit < task.last;) {
       const std::int64_t end_of_image = (unit / lines_out + 1) * lines_out;
       const std::int64_t end = std::min({task.last, end_of_image, unit + most});
-      compute(unit / lines_out, unit % lines_out, (end - 1) % lines_out + 1);
+      compute(unit / lines_out, unit % lines_out, (end - 1) % lines_out + 1, most);
       unit = end;
     }
   }
@@ -92,38 +87,40 @@ class ScatterTask {
   void reach(Part& part, std::int64_t& left, std::int64_t& right) const {
     const Axis& axis = part.input->geometry.column_axis;
     const std::int64_t fields = words_of_line(axis.in, part.packed) * part.packed;
-    part.columns.targets.assign(static_cast<std::size_t>(fields), {0, 0, 0});
-    part.columns.run = axis.kernel * tile_.width;
+    part.columns.assign(static_cast<std::size_t>(fields), {0, 0, 0});
+    const SynapseShape& shape = part.synapses->shape();
+    part.run = shape.taps_of_phase() * tile_.width;
     for (std::int64_t column = 0; column < axis.in; ++column) {
       const std::int64_t phase = (column + axis.pad) % axis.stride;
-      ScatterColumn& target = part.columns.targets[static_cast<std::size_t>(field_of_column(column, part.packed))];
-      if (phase >= axis.kernel) {
-        part.columns.run = 0;
+      if (phase >= shape.phases()) {
+        part.run = 0;  // not every column reaches a neuron
         continue;
       }
-      const std::int64_t taps = (axis.kernel - phase + axis.stride - 1) / axis.stride;
-      const std::int64_t first = (column + axis.pad) / axis.stride - (taps - 1);
-      // The rows of all phases before this one.
-      std::int64_t taps_before = 0;
-      for (std::int64_t i = 0; i < phase; ++i) taps_before += (axis.kernel - i + axis.stride - 1) / axis.stride;
-      target.potential = static_cast<std::int32_t>(first * tile_.width);
-      target.weight = static_cast<std::int32_t>(taps_before * tile_.width);
-      target.size = static_cast<std::int32_t>(taps * tile_.width);
-      if (target.size != part.columns.run) part.columns.run = 0;
+      const std::int64_t first = (column + axis.pad) / axis.stride - (shape.taps_of_phase() - 1);
+      part.columns[static_cast<std::size_t>(field_of_column(column, part.packed))] = {
+          static_cast<std::int32_t>(first * tile_.width),
+          static_cast<std::int32_t>(phase * shape.taps_of_phase() * tile_.width),
+          static_cast<std::int32_t>(shape.taps_of_phase() * tile_.width)};
       left = std::min(left, first);
-      right = std::max(right, first + taps);
+      right = std::max(right, first + shape.taps_of_phase());
     }
   }
 
+  // Elements of the weights of an input channel under one kernel line.
+  std::int64_t line_row(const Part& part) const {
+    const SynapseShape& shape = part.synapses->shape();
+    return shape.phases() * shape.taps_of_phase() * tile_.width;
+  }
+
   // The output lines of a band that an input line reaches.
-  std::vector<ScatterTarget> targets_of(const Geometry& geometry, std::int64_t from, std::int64_t first,
+  std::vector<ScatterTarget> targets_of(const Part& part, std::int64_t from, std::int64_t first,
                                         std::int64_t last) const {
-    const std::int64_t row = geometry.column_axis.kernel * tile_.width;
+    const Geometry& geometry = part.input->geometry;
     std::vector<ScatterTarget> targets;
     for (std::int64_t line = first; line < last; ++line) {
       for (std::int64_t tap = 0; tap < geometry.line_taps; ++tap) {
         if (geometry.input_line(line, tap) == from) {
-          targets.push_back({(line - first) * columns_ * tile_.width, tap * row});
+          targets.push_back({(line - first) * columns_ * tile_.width, tap * line_row(part)});
         }
       }
     }
@@ -150,12 +147,12 @@ class ScatterTask {
     part.line_columns.clear();
     for (std::int64_t from = 0; from < geometry.lines_in; ++from) {
       if (!part.loaded->has(from)) continue;
-      std::vector<ScatterTarget> targets = targets_of(geometry, from, first, last);
+      std::vector<ScatterTarget> targets = targets_of(part, from, first, last);
       const std::int64_t base = targets[0].potential;
       for (ScatterTarget& target : targets) target.potential -= base;
       const auto first_field = static_cast<std::uint32_t>(part.line_columns.size());
       group_with(part.groups, targets).lines.push_back({part.loaded->line(from), first_field});
-      for (ScatterColumn column : part.columns.targets) {
+      for (ScatterColumn column : part.columns) {
         column.potential += static_cast<std::int32_t>(base);
         part.line_columns.push_back(column);
       }
@@ -163,8 +160,18 @@ class ScatterTask {
     part.group_views.clear();
     for (const Group& group : part.groups) {
       part.group_views.push_back({group.lines.data(), static_cast<int>(group.lines.size()), group.targets.data(),
-                                  static_cast<int>(group.targets.size())});
+                                  static_cast<int>(group.targets.size()), regular(group.targets)});
     }
+  }
+
+  static bool regular(const std::vector<ScatterTarget>& targets) {
+    for (std::size_t i = 2; i < targets.size(); ++i) {
+      if (targets[i].potential - targets[i - 1].potential != targets[1].potential - targets[0].potential ||
+          targets[i].weight - targets[i - 1].weight != targets[1].weight - targets[0].weight) {
+        return false;
+      }
+    }
+    return true;
   }
 
   ScatterSource source(const Part& part) const {
@@ -179,12 +186,13 @@ class ScatterTask {
     source.words_per_slot = part.loaded->words();
     source.columns = part.line_columns.data();
     source.rows = part.synapses->scatter_rows();
-    source.row_size = part.synapses->shape().line_taps * part.synapses->shape().column_taps * tile_.width;
-    source.run = part.columns.run;
+    source.row_size = part.synapses->shape().line_taps * line_row(part);
+    source.run = part.run;
     return source;
   }
 
-  void compute(std::int64_t image, std::int64_t first, std::int64_t last) {
+  // `next`: how many lines may follow.
+  void compute(std::int64_t image, std::int64_t first, std::int64_t last, std::int64_t next) {
     const std::int64_t lines = last - first, line_size = columns_ * tile_.width;
     const std::int64_t columns = call_.geometry().columns_out();
     const std::int64_t fired_stride = words_of_line(columns, columns_per_word(tile_.width));
@@ -196,7 +204,7 @@ class ScatterTask {
     for (Part& part : parts_) {
       connect(part, image, first, last);
       band.sources[band.source_count++] = source(part);
-      const auto lines_in = static_cast<std::int64_t>(part.line_columns.size() / part.columns.targets.size());
+      const auto lines_in = static_cast<std::int64_t>(part.line_columns.size() / part.columns.size());
       most_events = std::max(most_events, lines_in * part.loaded->step_stride() * word_steps);
     }
     band.line_count = static_cast<int>(lines);
@@ -227,6 +235,9 @@ class ScatterTask {
       load_potentials(call_, layer_, tile_, image, first + line, neurons.v + line * line_size);
     }
     band.masked = masked.data();
+    const bool same_image = last < call_.geometry().lines_out;
+    prefetch_inputs(call_, layer_, tile_, image + (same_image ? 0 : 1), same_image ? last : 0,
+                    (same_image ? last : 0) + next);
     const int bytes = parts_[0].synapses->weight_bytes();
     vector_kernels().scatter_band[bytes == 2 ? 0 : 1][width_index(tile_.width)][layer_.soft_reset()](band);
     for (std::int64_t line = 0; line < lines; ++line) {

@@ -97,18 +97,19 @@ void Synapses::pack_gather(const float* weights, const std::vector<Tile>& tiles)
   }
 }
 
-// The taps of a phase (input column + pad modulo stride) reach neighbouring output columns, the last tap the first one.
+// The taps of a phase reach neighbouring output columns, the last tap the first one. Phases with fewer taps than others
+// get weights of 0 in front: then every event adds a run of the same length.
 template <class Weight>
 void Synapses::pack_scatter(const float* weights, int width) {
-  const std::int64_t taps = shape_.line_taps * shape_.column_taps;
-  const std::int64_t size = shape_.inputs * taps * width;
+  const std::int64_t size = shape_.inputs * shape_.line_taps * shape_.phases() * shape_.taps_of_phase() * width;
   auto* row = reinterpret_cast<Weight*>(scatter_.reserve(static_cast<std::size_t>(size) * sizeof(Weight)));
   std::fill_n(row, size, Weight{0});
   for (std::int64_t input = 0; input < shape_.inputs; ++input) {
     for (std::int64_t line_tap = 0; line_tap < shape_.line_taps; ++line_tap) {
-      for (std::int64_t phase = 0; phase < std::min(shape_.column_stride, shape_.column_taps); ++phase) {
-        const std::int64_t last = phase + (shape_.column_taps - 1 - phase) / shape_.column_stride * shape_.column_stride;
-        for (std::int64_t column_tap = last; column_tap >= phase; column_tap -= shape_.column_stride, row += width) {
+      for (std::int64_t phase = 0; phase < shape_.phases(); ++phase) {
+        for (std::int64_t i = shape_.taps_of_phase() - 1; i >= 0; --i, row += width) {
+          const std::int64_t column_tap = phase + i * shape_.column_stride;
+          if (column_tap >= shape_.column_taps) continue;
           const std::int64_t tap = line_tap * shape_.column_taps + column_tap;
           for (std::int64_t output = 0; output < shape_.outputs; ++output) {
             row[output] = static_cast<Weight>(weight(weights, output, input, tap));

@@ -17,6 +17,10 @@ struct SynapseShape {
   std::int64_t column_stride, column_dilation;
   std::int64_t input_stride, output_stride;  // distance of two channels in the weights
 
+  // Input columns of one phase (column + pad modulo stride) meet every stride-th kernel column.
+  std::int64_t phases() const { return column_stride < column_taps ? column_stride : column_taps; }
+  std::int64_t taps_of_phase() const { return (column_taps + column_stride - 1) / column_stride; }
+
   std::int64_t group_inputs() const { return inputs / groups; }
   std::int64_t group_outputs() const { return outputs / groups; }
   // One input channel for every output channel: weights are added where a bit is set, no lists.
@@ -54,7 +58,7 @@ class Synapses {
     return channel_bytes(width) * static_cast<std::uint64_t>(shape_.group_inputs());
   }
 
-  // scatter: rows [input][line tap][column tap by phase][width] of the only tile; empty if not wanted
+  // scatter: rows [input][line tap][phase][tap of the phase][width] of the only tile; empty if not wanted
   const void* scatter_rows() const { return scatter_.data(); }
   bool can_scatter() const { return scatter_.data() != nullptr; }
 

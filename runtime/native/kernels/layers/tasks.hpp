@@ -143,6 +143,7 @@ struct ScatterGroup {
   int line_count;
   const ScatterTarget* targets;
   int target_count;
+  bool regular;               // targets lie at equal distances, the first one at potential 0
 };
 
 struct ScatterSource {
