@@ -101,29 +101,27 @@ std::pair<std::int64_t, std::int64_t> SpikingLayer::split(
   return {units, by_tiles ? std::min(tiles, tasks_of_few_images / units) : 1};
 }
 
-// Rough costs of an image in nanoseconds on AVX-512; only their ratios matter, for the choice of kernel and tasks.
+// Rough costs of an image in nanoseconds, fitted to an AVX-512 machine; only their ratios matter, and only for the choice
+// of kernel and the size of tasks. `rows`: how many times an event reaches a pixel.
 double SpikingLayer::cost(LayerKernel kernel, const LayerCall& call, double input_spikes) const {
   const Geometry& geometry = call.geometry();
   const SynapseShape& shape = synapses_[0].shape();
-  const double vectors = static_cast<double>(outputs_ + 15) / 16;
   const double tiles = static_cast<double>(tiles_.size());
+  const double vectors = static_cast<double>((outputs_ + 15) / 16);
   const double pixel_steps = static_cast<double>(geometry.plane_out()) * call.steps;
-  const double neurons = pixel_steps * (tiles + vectors * 0.3);
-  const double taps = static_cast<double>(shape.line_taps * shape.column_taps);
   const double shrinkage = static_cast<double>(geometry.plane_out()) / static_cast<double>(geometry.plane_in());
-  const double rows = input_spikes * taps * shrinkage;
-  const double words = static_cast<double>(geometry.plane_in()) * call.steps *
-                       static_cast<double>(call.inputs[0].copies * ((shape.inputs + word_steps - 1) / word_steps));
-  const double row = synapses_[0].weight_bytes() == 2 ? 0.25 : 0.4;
+  const double rows = input_spikes * static_cast<double>(shape.line_taps * shape.column_taps) * shrinkage;
   switch (kernel) {
-    case LayerKernel::gather:
-      return neurons + pixel_steps * tiles * 7 + rows * (0.2 + vectors * row) +
-             words * 1.8 * static_cast<double>(shape.line_taps) * shrinkage;
+    case LayerKernel::gather: {
+      const double words = static_cast<double>(call.inputs[0].copies * ((shape.inputs + word_steps - 1) / word_steps));
+      const double listing = 1.8 * static_cast<double>(shape.line_taps) * words;
+      return pixel_steps * (tiles * 11 + listing) + rows * (0.85 * tiles + 0.05 * vectors);
+    }
     case LayerKernel::scatter:
-      return neurons + input_spikes * 3 + rows * (0.3 + vectors * 0.55) + words * (shape.inputs <= 16 ? 0.5 : 1.8);
+      return pixel_steps * (3.7 * vectors - 1.3) + rows * (0.1 + 0.68 * vectors);
     default: {
       const double lookups = static_cast<double>(shape.line_taps * tables_.sets());
-      return neurons + pixel_steps * tiles * 2 + pixel_steps * lookups * (1 + vectors * 0.4);
+      return pixel_steps * (tiles * 3 + lookups * (0.6 * tiles + 0.4 * vectors));
     }
   }
 }
