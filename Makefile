@@ -10,8 +10,8 @@ TORCH  ?= torch==2.13.0
 
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-SOURCES := pyproject.toml setup.py $(wildcard runtime/native/*.hpp runtime/native/*.cpp runtime/native/*.map \
-           runtime/native/*/*.hpp)
+NATIVE  := runtime/native
+SOURCES := pyproject.toml setup.py $(wildcard $(NATIVE)/*.map $(foreach depth,. */. */*/.,$(NATIVE)/$(depth)/*.?pp))
 
 .PHONY: demo test lint native-test clean
 .DELETE_ON_ERROR:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import Any
@@ -17,9 +17,10 @@ from snnc.runtime.library import library_path
 log = logging.getLogger("snnc.runtime")
 
 FORMAT_VERSION = 1
-# What the currents of the largest layer may take for one block: batches that stay near the caches run fastest.
+# What the tensors of the largest layer may take for one block: batches that stay near the caches run fastest.
 _BATCH_BYTES = 16 * 2**20
-_BLOCK_STEPS = 64
+_PLAIN_BYTES = 64 * 4  # per neuron: a float32 current at every step of a block
+_FUSED_BYTES = 32  # per neuron: words in and out, potentials before and after
 _ERRORS_ONLY = 3
 
 
@@ -42,9 +43,15 @@ def make_session(
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def largest_batch(neurons_of_largest_layer: int) -> int:
-    """How many samples to run at once so that a block of 64 steps stays small."""
-    return max(1, min(256, _BATCH_BYTES // (_BLOCK_STEPS * 4 * max(1, neurons_of_largest_layer))))
+def largest_batch(layers: Iterable[Mapping[str, Any]]) -> int:
+    """How many samples to run at once so that a block of 64 steps stays small, for the layers of a file.
+
+    Each layer has its `neurons` and, where one operator does the whole layer, `fused` (docs/format.md).
+    """
+    largest = max(
+        layer["neurons"] * (_PLAIN_BYTES if layer.get("fused", "plain") == "plain" else _FUSED_BYTES) for layer in layers
+    )
+    return max(1, min(256, _BATCH_BYTES // max(1, largest)))
 
 
 def check_images(images: Any, dims: tuple[int, ...]) -> np.ndarray:
@@ -155,7 +162,7 @@ class SpikingSession:
         controls = {"steps": steps, "seed": self.options["seed"] if seed is None else int(seed)}
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, must be at least 1")
-        size = batch_size or largest_batch(max(layer["neurons"] for layer in self.layers))
+        size = batch_size or largest_batch(self.layers)
         parts = []
         for start in range(0, max(1, len(array)), size):
             batch = array[start : start + size]

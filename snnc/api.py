@@ -240,7 +240,7 @@ def compare(
             probe.graph.output.add().name = tensor
     outputs = Ann(probe).run(array)
     rates: dict[str, np.ndarray] = {}
-    batch = largest_batch(max(layer["neurons"] for layer in file.layers))
+    batch = largest_batch(file.layers)
     for start in range(0, len(array), batch):
         part = record(model, array[start : start + batch], steps=steps, layers=list(activations), first_sample=start)
         for name, spikes in part.items():

@@ -107,7 +107,7 @@ def measure_curve(
     runner = StreamRunner(block, threads=threads)
     sources = [layer for layer in layers if layer["kind"] != "readout"]
     sums = {cut: _Sums() for cut in cuts}
-    batch = largest_batch(max(layer["neurons"] for layer in sources))
+    batch = largest_batch(sources)
     output = block.outputs[0].name
     truth = None if ann_outputs is None else ann_outputs[output]
     if truth is not None and truth.shape[1:] != tuple(dim.dim_value for dim in _dims(block)[1:]):

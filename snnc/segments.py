@@ -44,7 +44,7 @@ class SpikeTrains:
     def __init__(self, images: np.ndarray, steps: int, seed: int, largest_layer: int) -> None:
         self.images, self.seed = images, seed
         self.blocks = list(blocks([steps]))
-        self.batch = largest_batch(largest_layer)
+        self.batch = largest_batch([{"neurons": largest_layer}])  # its currents are measured
         self.starts = range(0, len(images), self.batch)
         self._trains: dict[str, Train] = {}
 

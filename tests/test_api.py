@@ -131,7 +131,7 @@ def test_the_runtime_needs_neither_the_compiler_nor_torch() -> None:
 def test_compare_gives_every_image_its_own_random_numbers(model: SpikingModel, monkeypatch: pytest.MonkeyPatch) -> None:
     same = np.repeat(IMAGES[:1], 3, axis=0)
     whole = snnc.compare(model, DIGITS, same, steps=32)
-    monkeypatch.setattr("snnc.api.largest_batch", lambda neurons: 1)
+    monkeypatch.setattr("snnc.api.largest_batch", lambda layers: 1)
     for name, (_, rate) in snnc.compare(model, DIGITS, same, steps=32).items():
         assert np.array_equal(rate, whole[name][1])
 

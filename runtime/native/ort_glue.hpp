@@ -6,6 +6,8 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
@@ -239,6 +241,26 @@ class Context {
     void* data = nullptr;
     check(GetTensorMutableData(api_, value, &data));
     return static_cast<T*>(data);
+  }
+
+  // How many threads the session has, up to `most`, found out by trying: onnxruntime does not tell a kernel. Every task
+  // waits until all have come or the time is over; a thread that waits cannot take a second one. May be too few on a busy
+  // machine.
+  int count_threads(int most) const {
+    struct Roll {
+      std::chrono::steady_clock::time_point end;
+      int most;
+      std::atomic<int> present{0};
+    } roll{std::chrono::steady_clock::now() + std::chrono::microseconds(300), most};
+    const auto wait = [](void* user_data, std::size_t) {
+      Roll& roll = *static_cast<Roll*>(user_data);
+      if (std::chrono::steady_clock::now() >= roll.end) return;
+      ++roll.present;
+      while (roll.present < roll.most && std::chrono::steady_clock::now() < roll.end) {
+      }
+    };
+    check(KernelContext_ParallelFor(api_, context_, wait, static_cast<std::size_t>(most), 0, &roll));
+    return std::max(roll.present.load(), 1);
   }
 
   // Calls body(item) for every item, on the session's own threads. Items must not depend on each other. Items are handed

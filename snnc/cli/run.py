@@ -98,7 +98,7 @@ def simulate(
         totals, operations, outputs = result.spike_totals, result.synaptic_operations, result.outputs
     else:
         last = StreamRunner(file.block, threads=threads).run_to_end(
-            images, steps, seed=seed, batch=largest_batch(max(layer["neurons"] for layer in file.layers))
+            images, steps, seed=seed, batch=largest_batch(file.layers)
         )
         totals, operations, outputs = last.spike_totals, last.synaptic_operations, last.outputs
     return {**outputs, "spike_totals": totals, "synaptic_operations": operations}

@@ -44,6 +44,7 @@ struct Run {
     if (in_place) std::copy_n(v, result.v_out.size(), result.v_out.begin());
     call.images = layer.images - first;
     call.steps = layer.steps;
+    call.threads = 3;  // so that the plan has several tasks
     for (const Part& part : layer.parts) {
       call.inputs.push_back({part.words.data() + first * part.image_words(), part.copies, Geometry(part.axes)});
     }

@@ -105,11 +105,27 @@ inline std::unique_ptr<NodeStatistics> layer_statistics(
   return std::make_unique<NodeStatistics>(node.node_name(), weights_of(layer));
 }
 
+// The threads of the session that a kernel belongs to; found out when it runs for the first time.
+class SessionThreads {
+ public:
+  int count(const ort::Context& context) const {
+    constexpr int most = 64;
+    int known = count_.load(std::memory_order_relaxed);
+    if (known == 0) {
+      known = context.count_threads(most);
+      count_.store(known, std::memory_order_relaxed);
+    }
+    return known;
+  }
+
+ private:
+  mutable std::atomic<int> count_{0};
+};
+
 // Fills the rest of `call` from the inputs v, threshold and count, which follow each other from `first`, and runs it.
 inline void compute_layer(
-    ort::Context& context, const kernels::SpikingLayer& layer, NodeStatistics& statistics, kernels::LayerCall& call,
-    std::size_t first, const Shape& neurons) {
-  const BlockTimer timer;
+    ort::Context& context, const kernels::SpikingLayer& layer, const SessionThreads& threads,
+    NodeStatistics& statistics, kernels::LayerCall& call, std::size_t first, const Shape& neurons) {
   const auto v = context.input<std::int32_t>(first);
   const auto threshold = context.input<std::int32_t>(first + 1);
   call.steps = read_count(context, first + 2);
@@ -124,7 +140,9 @@ inline void compute_layer(
   call.v_out = context.output<std::int32_t>(1, v.shape);
   call.images = v.shape[0];
   if (v.size() == 0) return;
+  call.threads = threads.count(context);
 
+  const BlockTimer timer;
   std::atomic<std::int64_t> spikes{0};
   constexpr double nanoseconds_per_image = 10'000;
   context.parallel_for(call.images, nanoseconds_per_image, [&](std::int64_t image) {

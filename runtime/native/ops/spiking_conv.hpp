@@ -79,7 +79,7 @@ class SpikingConvolution {
       call.inputs.push_back({residual.data, copies_of(convs_[1].inputs(), residual.shape, "residual"),
                              kernels::Geometry(convs_[1].axes(residual.shape))});
     }
-    compute_layer(context, layer_, *statistics_, call, first_state, neurons);
+    compute_layer(context, layer_, threads_, *statistics_, call, first_state, neurons);
   }
 
  private:
@@ -109,6 +109,7 @@ class SpikingConvolution {
   ort::Input<float> weight_;  // valid while the kernel is created
   std::vector<ConvAttributes> convs_;
   kernels::SpikingLayer layer_;
+  SessionThreads threads_;
   std::unique_ptr<NodeStatistics> statistics_;
 };
 

@@ -68,11 +68,12 @@ class SpikingGemm {
     kernels::LayerCall call{};
     call.inputs.push_back({spikes.data, copies_of(shape.inputs * columns, spikes.shape, "spikes"),
                            kernels::Geometry({{columns, 1, columns, 1, 0, 1}})});
-    compute_layer(context, layer_, *statistics_, call, 2, {spikes.shape[0], shape.outputs});
+    compute_layer(context, layer_, threads_, *statistics_, call, 2, {spikes.shape[0], shape.outputs});
   }
 
  private:
   kernels::SpikingLayer layer_;
+  SessionThreads threads_;
   std::unique_ptr<NodeStatistics> statistics_;
 };
 

@@ -81,24 +81,24 @@ std::int64_t SpikingLayer::count_spikes(const LayerCall& call, std::int64_t imag
   return vector_kernels().count_spikes(input.words + image * size, size);
 }
 
-// How many parts the output lines of all images and the tiles are cut into. Images first: their tasks share nothing. Then
-// bands of lines, which read some input lines twice. Tiles last: their tasks list the same events; but where the weights
-// do not stay in a thread's cache, it is cheaper to list events twice than to fetch weights twice.
-std::pair<std::int64_t, std::int64_t> SpikingLayer::split(
-    std::int64_t units, LayerKernel kernel, std::int64_t images) const {
-  const bool by_tiles = kernel != LayerKernel::scatter;
-  constexpr std::int64_t most_tasks = 16, tasks_of_few_images = 8, least_lines = 2, images_per_fetch = 4;
+// How many parts the output lines of all images and the tiles are cut into: a few per thread. Images first: their tasks
+// share nothing. Then bands of lines, which read some input lines twice. Tiles last: their tasks list the same events; but
+// where the weights do not stay in a thread's cache, it is cheaper to list events twice than to fetch weights twice.
+std::pair<std::int64_t, std::int64_t> SpikingLayer::split(const LayerCall& call, LayerKernel kernel) const {
+  if (call.threads <= 1) return {1, 1};
+  constexpr std::int64_t least_lines = 2, images_per_fetch = 4;
+  const std::int64_t units = call.images * call.geometry().lines_out, wanted = 4 * call.threads;
   const SynapseShape& shape = synapses_[0].shape();
   const std::int64_t weight_bytes =
       outputs_ * shape.group_inputs() * shape.line_taps * shape.column_taps * synapses_[0].weight_bytes();
-  const auto tiles = static_cast<std::int64_t>(tiles_.size());
+  const auto tiles = static_cast<std::int64_t>(kernel == LayerKernel::scatter ? 1 : tiles_.size());
   if (weight_bytes > cached_weights) {
-    const std::int64_t parts = std::clamp<std::int64_t>(images / images_per_fetch, 1, most_tasks);
-    return {parts, by_tiles ? std::min(tiles, std::max<std::int64_t>(4 / parts, 1)) : 1};
+    const std::int64_t parts = std::clamp<std::int64_t>(call.images / images_per_fetch, 1, wanted);
+    return {parts, std::min(tiles, std::max<std::int64_t>(2 * call.threads / parts, 1))};
   }
-  if (images >= tasks_of_few_images) return {std::min(images, most_tasks), 1};
-  if (units >= 2 * least_lines) return {std::min(units / least_lines, tasks_of_few_images), 1};
-  return {units, by_tiles ? std::min(tiles, tasks_of_few_images / units) : 1};
+  if (call.images >= 2 * call.threads) return {std::min(call.images, 2 * wanted), 1};
+  if (units >= 2 * least_lines) return {std::min(units / least_lines, wanted), 1};
+  return {units, std::min(tiles, wanted / units)};
 }
 
 // Rough costs of an image in nanoseconds, fitted to an AVX-512 machine; only their ratios matter, and only for the choice
@@ -127,7 +127,6 @@ double SpikingLayer::cost(LayerKernel kernel, const LayerCall& call, double inpu
 }
 
 LayerPlan SpikingLayer::plan(const LayerCall& call, std::int64_t input_spikes) const {
-  const std::int64_t units = call.images * call.geometry().lines_out;
   const double spikes_per_image = static_cast<double>(input_spikes) / static_cast<double>(call.images);
   LayerPlan plan{};
   plan.kernel = LayerKernel::gather;
@@ -140,7 +139,8 @@ LayerPlan SpikingLayer::plan(const LayerCall& call, std::int64_t input_spikes) c
       least = time;
     }
   }
-  const auto [unit_parts, tile_parts] = split(units, plan.kernel, call.images);
+  const std::int64_t units = call.images * call.geometry().lines_out;
+  const auto [unit_parts, tile_parts] = split(call, plan.kernel);
   for (std::int64_t part = 0; part < unit_parts; ++part) {
     for (std::int64_t tile = 0; tile < tile_parts; ++tile) {
       const auto tiles = static_cast<std::int64_t>(tiles_.size());

@@ -26,6 +26,7 @@ struct LayerInput {
 struct LayerCall {
   std::int64_t images;
   int steps;                       // 0 to 64
+  int threads;                     // that may work on it; results do not depend on it
   std::vector<LayerInput> inputs;  // one per part
   const std::int32_t* v;           // [images][outputs][plane]
   const std::int32_t* threshold;   // [1] or [outputs]
@@ -77,7 +78,7 @@ class SpikingLayer {
  private:
   bool possible(LayerKernel kernel, const LayerCall& call) const;
   double cost(LayerKernel kernel, const LayerCall& call, double input_spikes) const;
-  std::pair<std::int64_t, std::int64_t> split(std::int64_t units, LayerKernel kernel, std::int64_t images) const;
+  std::pair<std::int64_t, std::int64_t> split(const LayerCall& call, LayerKernel kernel) const;
 
   std::int64_t outputs_;
   bool soft_reset_;
