@@ -43,15 +43,19 @@ def make_session(
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def largest_batch(layers: Iterable[Mapping[str, Any]]) -> int:
+def largest_batch(layers: Iterable[Mapping[str, Any]], *, native: bool = True) -> int:
     """How many samples to run at once so that a block of 64 steps stays small, for the layers of a file.
 
-    Each layer has its `neurons` and, where one operator does the whole layer, `fused` (docs/format.md).
+    Each layer has its `neurons` and may have `kind` and `fused` (docs/format.md). Without the native operators
+    (`native=False`) every layer unpacks its spikes.
     """
-    largest = max(
-        layer["neurons"] * (_PLAIN_BYTES if layer.get("fused", "plain") == "plain" else _FUSED_BYTES) for layer in layers
-    )
+    largest = max(int(layer["neurons"]) * _bytes_per_neuron(layer, native) for layer in layers)
     return max(1, min(256, _BATCH_BYTES // max(1, largest)))
+
+
+def _bytes_per_neuron(layer: Mapping[str, Any], native: bool) -> int:
+    one_operator = layer.get("kind") == "input" or layer.get("fused") not in (None, "plain")
+    return _FUSED_BYTES if native and one_operator else _PLAIN_BYTES
 
 
 def check_images(images: Any, dims: tuple[int, ...]) -> np.ndarray:
@@ -112,6 +116,7 @@ class SpikingSession:
         self, model: str | PathLike[str] | bytes, *, native: bool = True, threads: int | None = None
     ) -> None:
         source = model if isinstance(model, bytes) else fspath(model)
+        self._native = native
         self.session = make_session(source, native=native, threads=threads)
         metadata = self.session.get_modelmeta().custom_metadata_map
         if "snnc.format_version" not in metadata:
@@ -162,7 +167,7 @@ class SpikingSession:
         controls = {"steps": steps, "seed": self.options["seed"] if seed is None else int(seed)}
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, must be at least 1")
-        size = batch_size or largest_batch(self.layers)
+        size = batch_size or largest_batch(self.layers, native=self._native)
         parts = []
         for start in range(0, max(1, len(array)), size):
             batch = array[start : start + size]

@@ -7,6 +7,7 @@ added one after the other by the same vector unit, with no lists, thresholds or 
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnc.accumulations import LayerSpikes, count_accumulations, fused_nodes
+from snnc.diagnostics import InternalError
 from snnc.files import ConvertedFile
 from snnc.fusion import PLAIN
 from snnc.runtime import statistics as native
@@ -21,6 +23,8 @@ from snnc.runtime.session import SpikingSession
 from snnc.stream import StreamRunner
 
 _WARM_UPS = 1
+# Statistics are collected in the whole process, and a measurement takes all new nodes for its own.
+_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,23 @@ def measure(
     repeats: int,
     progress: Callable[[str, float], None] = lambda stage, share: None,
 ) -> NetworkBench:
-    """Run `images` as one batch, and measure. Statistics are collected in the whole process meanwhile."""
+    """Run `images` as one batch, and measure: 2 + `repeats` simulations.
+
+    Statistics are collected in the whole process meanwhile, so measurements wait for each other.
+    """
+    with _one_at_a_time:
+        return _measure(file, images, steps, seed, threads, repeats, progress)
+
+
+def _measure(
+    file: ConvertedFile,
+    images: np.ndarray,
+    steps: int,
+    seed: int,
+    threads: int,
+    repeats: int,
+    progress: Callable[[str, float], None],
+) -> NetworkBench:
     progress("counting spikes", 0.0)
     reached = count_accumulations(file.block, images, steps, seed=seed, threads=threads)
     older = {node.id for node in native.read()}
@@ -198,8 +218,11 @@ class _Layers:
         return layers
 
     def _fused(self, name: str, op: str, density: float) -> LayerBench:
+        if name not in self._nodes:
+            raise InternalError("bench", f"no operator of the session has the name of layer {name!r}")
         node, reached, seconds = self._nodes[name], self._reached[name], self._seconds[name]
-        assert node.spikes == reached.spikes, f"{name} read {node.spikes} spikes, was fed {reached.spikes}"
+        if node.spikes != reached.spikes:
+            raise InternalError("bench", f"layer {name!r} read {node.spikes} spikes, was fed {reached.spikes}")
         speed = reached.operations / seconds
         most_used = max(node.kernels.values(), key=lambda use: use.calls)
         roofline = self._roofline(most_used) if most_used.working_set else None
@@ -228,7 +251,7 @@ class _Layers:
             if node.name in self._rates:
                 return node.name
             pending += reversed(node.input)
-        raise ValueError(f"{layer} reads no spikes")
+        raise InternalError("bench", f"layer {layer!r} reads no spikes")
 
     def _roofline(self, use: native.KernelUse) -> Roofline:
         key = (use.working_set, use.weight_bytes, use.width)

@@ -68,8 +68,9 @@ class DiagnosticError(Exception):
 class InternalError(AssertionError):
     """A broken invariant of snnc itself."""
 
-    def __init__(self, pass_name: str, message: str) -> None:
-        super().__init__(f"internal error in pass '{pass_name}': {message} (please report this)")
+    def __init__(self, place: str, message: str) -> None:
+        """`place` is the pass or the command that found it."""
+        super().__init__(f"internal error in {place!r}: {message} (please report this)")
 
 
 @dataclass

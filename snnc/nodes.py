@@ -23,9 +23,10 @@ class Nodes:
         return output
 
     def constant(self, name: str, value: np.ndarray) -> str:
-        """Add an initializer (once per name)."""
-        if name not in self.constants:
-            self.constants[name] = numpy_helper.from_array(np.asarray(value, order="C"), name)
+        """Add an initializer, once per name: another value of the same name is an error of ours."""
+        tensor = numpy_helper.from_array(np.asarray(value, order="C"), name)
+        known = self.constants.setdefault(name, tensor)
+        assert known.SerializeToString() == tensor.SerializeToString(), f"constant {name!r} has two values"
         return name
 
     def integers(self, values: Sequence[int]) -> str:

@@ -1,7 +1,7 @@
 """Spike words moved by standard operators: reshaped, transposed, pooled, read with a stride.
 
 A sum over a window of spikes is a sum over shifted copies of the plane, so a `SumPool` only moves words too: it makes
-copies. Words of a tensor of sample shape `[C, ...]` in m copies are `[N, m·C, ...]`, channel j being channel j mod C of
+copies. Words of a tensor of sample shape `[C, ...]` in m copies are `[N, m·C, ...]`: channel j is channel j mod C of
 copy j div C.
 """
 
@@ -90,7 +90,7 @@ class WordMover:
         return self._known[tensor.name]
 
     def signs_as_channels(self, tensor: gs.Tensor) -> str:
-        """The words of a tensor in one: plus alone or, for signed spikes `[N, m·2C, ...]`, plus and minus of a copy."""
+        """The words of a tensor in one: plus alone; for signed spikes plus and minus of each copy, `[N, m·2C, ...]`."""
         words, (channels, *plane) = self.of(tensor), sample_shape(tensor)
         if words.minus is None:
             return words.plus

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 import snnc
 from snnc.api import SpikingModel
 from snnc.diagnostics import DiagnosticError
+from snnc.runtime.session import largest_batch
 
 DIGITS = Path(snnc.__file__).parent / "demo" / "digits.onnx"
 IMAGES = np.random.default_rng(3).random((7, 1, 8, 8), np.float32)
@@ -37,6 +39,25 @@ def test_batches_do_not_matter(model: SpikingModel) -> None:
     assert np.array_equal(whole.spike_totals, split.spike_totals)
     assert np.array_equal(whole.logits[3:], later.logits)
     assert not np.array_equal(whole.logits[3:], session.run(IMAGES[3:], 70).logits)
+
+
+@pytest.mark.parametrize(
+    ("layer", "native", "batch"),
+    [
+        ({"neurons": 4096}, True, 16),  # currents are measured
+        ({"neurons": 4096, "kind": "neuron", "fused": "plain"}, True, 16),
+        ({"neurons": 4096, "kind": "neuron", "fused": None}, True, 16),  # a file of before there were such operators
+        ({"neurons": 4096, "kind": "neuron", "fused": "SpikingConv"}, True, 128),
+        ({"neurons": 4096, "kind": "neuron", "fused": "SpikingConv"}, False, 16),
+        ({"neurons": 4096, "kind": "input", "fused": None}, True, 128),
+        ({"neurons": 4096, "kind": "input", "fused": None}, False, 16),
+        ({"neurons": 1, "fused": "SpikingGemm"}, True, 256),
+        ({"neurons": 10**9, "fused": "SpikingGemm"}, True, 1),
+    ],
+)
+def test_batches_fit_the_layers(layer: dict[str, Any], native: bool, batch: int) -> None:
+    assert largest_batch([layer], native=native) == batch
+    assert largest_batch([layer, {"neurons": 4096, "fused": "plain"}], native=native) == min(batch, 16)
 
 
 def test_empty_batch(model: SpikingModel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import snnc as package
 from snnc.accumulations import count_accumulations, fused_nodes
 from snnc.bench import measure
 from snnc.cli.app import snnc
+from snnc.diagnostics import InternalError
 from snnc.files import ConvertedFile
 from snnc.runtime import SpikingSession
 from snnc.runtime import statistics as native
@@ -250,6 +252,39 @@ def test_measuring_beside_another_session(model: onnx.ModelProto) -> None:
         thread.join()
     result = other.run(images_of(2), 64, seed=0)
     assert [layer.spikes for layer in measured.layers] == result.spike_totals.sum(axis=0).tolist()
+
+
+def test_measurements_wait_for_each_other(model: onnx.ModelProto) -> None:
+    file, counts = ConvertedFile(model, "net"), {2: 0, 3: 0, 4: 0}
+
+    def spikes_of(count: int) -> None:
+        measured = measure(file, images_of(count), steps=64, seed=0, threads=1, repeats=1)
+        counts[count] = sum(layer.spikes or 0 for layer in measured.layers)
+
+    threads = [threading.Thread(target=spikes_of, args=(count,)) for count in counts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    session = SpikingSession(model.SerializeToString())
+    assert counts == {count: session.run(images_of(count), 64, seed=0).spike_totals.sum() for count in counts}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"name": "renamed"}, "no operator .* layer '/1/Relu'"), ({"spikes": 7}, "layer '/1/Relu' read 7 spikes")],
+)
+def test_what_does_not_add_up_names_the_layer(
+    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], message: str
+) -> None:
+    read = native.read
+
+    def changed() -> list[native.NodeStatistics]:
+        return [dataclasses.replace(node, **change) if node.name == "/1/Relu" else node for node in read()]
+
+    monkeypatch.setattr(native, "read", changed)
+    with pytest.raises(InternalError, match=message):
+        measure(ConvertedFile(model, "net"), images_of(1), steps=8, seed=0, threads=1, repeats=1)
 
 
 @pytest.mark.parametrize("weight_bytes", [2, 4])

@@ -21,8 +21,13 @@ from snnc.runtime.library import library_path
 
 ROOT = Path(__file__).parent.parent
 CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
+
+
+def name_of(document: Path) -> str:
+    """The document as a reader finds it."""
+    return document.relative_to(ROOT).as_posix()
 
 
 def sections() -> dict[str, str]:
@@ -62,6 +67,7 @@ def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("net.onnx").write_bytes((ROOT / "snnc" / "demo" / "digits.onnx").read_bytes())
     for split in ("train", "test"):
         digits = load(f"digits:{split}", (1, 8, 8))
+        assert digits.labels is not None
         np.savez(f"{split}.npz", x=digits.images[:60], y=digits.labels[:60])
     np.save("x.npy", digits.images[:5])
     blocks = re.findall(r"^```sh\n(.*?)^```$", CLI, flags=re.MULTILINE | re.DOTALL)
@@ -94,7 +100,7 @@ def test_bound_states_of_the_embedding_guide(tmp_path: Path, monkeypatch: pytest
     np.testing.assert_array_equal(operations, expected.synaptic_operations)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_rules_and_options_in_documents_exist(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     assert set(re.findall(r"\bSNN\d{3}\b", text)) <= set(RULES)
@@ -109,7 +115,7 @@ def test_rules_and_options_in_documents_exist(document: Path) -> None:
             assert used <= known[words[1]], line
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_links_lead_somewhere(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]*)[^)]*\)", text):

@@ -17,7 +17,7 @@
 #include "ops/spike_unpack.hpp"
 #include "ops/spiking_conv.hpp"
 #include "ops/spiking_gemm.hpp"
-#include "ort_glue.hpp"
+#include "ort_operator.hpp"
 
 namespace snnc {
 namespace {

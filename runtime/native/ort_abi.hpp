@@ -105,7 +105,6 @@ inline constexpr Function<85, OrtStatus*(const OrtKernelInfo*, const char* name,
     KernelInfoGetAttribute_float{};
 inline constexpr Function<86, OrtStatus*(const OrtKernelInfo*, const char* name, std::int64_t*)>
     KernelInfoGetAttribute_int64{};
-inline constexpr Function<88, OrtStatus*(const OrtKernelContext*, std::size_t*)> KernelContext_GetInputCount{};
 inline constexpr Function<90, OrtStatus*(const OrtKernelContext*, std::size_t, const OrtValue**)>
     KernelContext_GetInput{};
 inline constexpr Function<91, OrtStatus*(OrtKernelContext*, std::size_t, const std::int64_t*, std::size_t, OrtValue**)>

@@ -1,13 +1,9 @@
 // What an operator sees of onnxruntime: attributes, tensors, shapes, threads and errors.
 //
-// An operator is a plain struct, see ops/: its name and its input and output types as constants, a constructor that
-// reads the attributes, `compute`, and `infer_shapes`. `CustomOp` turns it into what onnxruntime calls. Operators
-// report wrong inputs by throwing InvalidInput; nothing ever leaves this library as a C++ exception.
+// Operators report wrong inputs by throwing InvalidInput; nothing ever leaves this library as a C++ exception.
 #pragma once
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
@@ -214,16 +210,6 @@ class Context {
     return read_tensor<T>(api_, value, index);
   }
 
-  // Whether an optional input is there.
-  bool has_input(std::size_t index) const {
-    std::size_t inputs = 0;
-    check(KernelContext_GetInputCount(api_, context_, &inputs));
-    if (index >= inputs) return false;
-    const OrtValue* value = nullptr;
-    check(KernelContext_GetInput(api_, context_, index, &value));
-    return value != nullptr;
-  }
-
   // An int64 input of shape [].
   std::int64_t scalar(std::size_t index, const char* name) const {
     const auto value = input<std::int64_t>(index);
@@ -243,27 +229,7 @@ class Context {
     return static_cast<T*>(data);
   }
 
-  // How many threads the session has, up to `most`, found out by trying: onnxruntime does not tell a kernel. Every task
-  // waits until all have come or the time is over; a thread that waits cannot take a second one. May be too few on a busy
-  // machine.
-  int count_threads(int most) const {
-    struct Roll {
-      std::chrono::steady_clock::time_point end;
-      int most;
-      std::atomic<int> present{0};
-    } roll{std::chrono::steady_clock::now() + std::chrono::microseconds(300), most};
-    const auto wait = [](void* user_data, std::size_t) {
-      Roll& roll = *static_cast<Roll*>(user_data);
-      if (std::chrono::steady_clock::now() >= roll.end) return;
-      ++roll.present;
-      while (roll.present < roll.most && std::chrono::steady_clock::now() < roll.end) {
-      }
-    };
-    check(KernelContext_ParallelFor(api_, context_, wait, static_cast<std::size_t>(most), 0, &roll));
-    return std::max(roll.present.load(), 1);
-  }
-
-  // Calls body(item) for every item, on the session's own threads. Items must not depend on each other. Items are handed
+  // Calls body(item) for every item, on the session's own threads. Items must not depend on each other. They are handed
   // out in chunks that are worth a thread's while. What `body` throws is thrown again when all are done.
   template <class Body>
   void parallel_for(std::int64_t items, double nanoseconds_per_item, const Body& body) const {
@@ -304,97 +270,6 @@ class Context {
 
   const OrtApi* api_;
   OrtKernelContext* context_;
-};
-
-// Shape inference when a session is created. Outputs whose shape is not fully known are left unset: onnxruntime takes
-// a dimension of -1 for a fact and gives up reusing the buffer.
-class ShapeContext {
- public:
-  ShapeContext(const OrtApi* api, OrtShapeInferContext* context) : api_(api), context_(context) {}
-
-  // Output `output` has the leading `axes` axes of input `input` (all of them by default).
-  void output_like(std::size_t output, ElementType type, std::size_t input, std::size_t axes = SIZE_MAX) {
-    Shape shape = known_shape(input);
-    if (shape.empty()) return;
-    shape.resize(std::min(axes, shape.size()));
-    const OwnedShapeInfo info = make_shape_info(api_, type, shape);
-    check(ShapeInferContext_SetOutputTypeShape(api_, context_, output, info.get()));
-  }
-
- private:
-  // Empty if some dimension is unknown. An unknown rank looks like a scalar; no operator here copies a scalar's shape.
-  Shape known_shape(std::size_t input) const {
-    ShapeInfo* info = nullptr;  // belongs to the context
-    check(ShapeInferContext_GetInputTypeShape(api_, context_, input, &info));
-    Shape shape = read_shape(api_, info);
-    if (std::any_of(shape.begin(), shape.end(), [](std::int64_t dim) { return dim < 0; })) return {};
-    return shape;
-  }
-
-  const OrtApi* api_;
-  OrtShapeInferContext* context_;
-};
-
-// How many of an operator's inputs, from the last, may be omitted: `Op::optional_inputs`, if it is there.
-template <class Op>
-constexpr auto optional_inputs(int) -> decltype(Op::optional_inputs) {
-  return Op::optional_inputs;
-}
-template <class Op>
-constexpr std::size_t optional_inputs(long) {
-  return 0;
-}
-
-// The table of functions through which onnxruntime uses operator `Op`.
-template <class Op>
-struct CustomOp : OrtCustomOp {
-  const OrtApi* function_table;
-
-  explicit CustomOp(const OrtApi* table) : OrtCustomOp{}, function_table(table) {
-    version = api_version;
-    GetName = [](const OrtCustomOp*) { return Op::name; };
-    GetExecutionProviderType = [](const OrtCustomOp*) { return "CPUExecutionProvider"; };
-    GetInputTypeCount = [](const OrtCustomOp*) { return std::size(Op::inputs); };
-    GetInputType = [](const OrtCustomOp*, std::size_t index) { return static_cast<int>(Op::inputs[index]); };
-    GetOutputTypeCount = [](const OrtCustomOp*) { return std::size(Op::outputs); };
-    GetOutputType = [](const OrtCustomOp*, std::size_t index) { return static_cast<int>(Op::outputs[index]); };
-    GetInputCharacteristic = [](const OrtCustomOp*, std::size_t index) {
-      const bool optional = index >= std::size(Op::inputs) - optional_inputs<Op>(0);
-      return static_cast<int>(optional ? Presence::optional : Presence::required);
-    };
-    GetOutputCharacteristic = [](const OrtCustomOp*, std::size_t) { return static_cast<int>(Presence::required); };
-    GetInputMemoryType = [](const OrtCustomOp*, std::size_t) { return memory_default; };
-    GetVariadicInputMinArity = [](const OrtCustomOp*) { return 1; };
-    GetVariadicInputHomogeneity = [](const OrtCustomOp*) { return 1; };
-    GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 1; };
-    GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 1; };
-    GetStartVersion = [](const OrtCustomOp*) { return Op::version; };
-    GetEndVersion = [](const OrtCustomOp*) { return Op::version; };
-    CreateKernelV2 = [](const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo* info, void** kernel) {
-      return as_status(api, Op::name, [&] { *kernel = new Kernel{api, Op(NodeInfo(api, info))}; });
-    };
-    KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
-    KernelComputeV2 = [](void* kernel, OrtKernelContext* raw) {
-      const auto& self = *static_cast<const Kernel*>(kernel);
-      return as_status(self.api, Op::name, [&] {
-        Context context(self.api, raw);
-        self.op.compute(context);
-      });
-    };
-    InferOutputShapeFn = [](const OrtCustomOp* op, OrtShapeInferContext* raw) {
-      const OrtApi* api = static_cast<const CustomOp*>(op)->function_table;
-      return as_status(api, Op::name, [&] {
-        ShapeContext shapes(api, raw);
-        Op::infer_shapes(shapes);
-      });
-    };
-  }
-
- private:
-  struct Kernel {
-    const OrtApi* api;
-    Op op;
-  };
 };
 
 }  // namespace snnc::ort

@@ -56,7 +56,7 @@ void append_field(std::string& text, const char* name, std::int64_t value) {
 
 std::atomic<bool> NodeStatistics::collecting_{false};
 
-NodeStatistics::NodeStatistics(std::string name, const PathsWeights& weights)
+NodeStatistics::NodeStatistics(std::string name, const RowsByPath& weights)
     : id_(next_id()), name_(std::move(name)), weights_(weights) {
   const std::lock_guard<std::mutex> lock(records().mutex);
   records().nodes.push_back(this);
@@ -91,7 +91,7 @@ void NodeStatistics::append_json(std::string& text) const {
   const char* separator = "";
   for (std::size_t path = 0; path < path_names.size(); ++path) {
     if (calls_[path] == 0) continue;
-    const PathWeights& weights = weights_[path];
+    const PathRows& weights = weights_[path];
     text += separator + ("\"" + std::string(path_names[path])) + "\": {\"calls\": " + std::to_string(calls_[path]);
     append_field(text, "width", weights.width);
     append_field(text, "weight_bytes", weights.bytes);

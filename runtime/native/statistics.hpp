@@ -20,13 +20,13 @@ constexpr std::array<const char*, 4> path_names{"gather", "scatter", "table", "r
 enum class Path { gather, scatter, table, readout };
 
 // The packed weights that a path reads over and over: what its roofline depends on.
-struct PathWeights {
+struct PathRows {
   int width = 0;  // weights that are added together; 0 if it does not add rows of weights
   int bytes = 0;  // of a weight
   std::int64_t working_set = 0;  // bytes
 };
 
-using PathsWeights = std::array<PathWeights, path_names.size()>;
+using RowsByPath = std::array<PathRows, path_names.size()>;
 
 // One block of a layer.
 struct BlockRun {
@@ -39,7 +39,7 @@ struct BlockRun {
 // The record of one operator of one session, listed as long as it lives.
 class NodeStatistics {
  public:
-  NodeStatistics(std::string name, const PathsWeights& weights);
+  NodeStatistics(std::string name, const RowsByPath& weights);
   ~NodeStatistics();
   NodeStatistics(const NodeStatistics&) = delete;
   NodeStatistics& operator=(const NodeStatistics&) = delete;
@@ -58,7 +58,7 @@ class NodeStatistics {
 
   const std::int64_t id_;
   const std::string name_;
-  const PathsWeights weights_;
+  const RowsByPath weights_;
   std::array<std::int64_t, path_names.size()> calls_{};
   std::int64_t sample_steps_ = 0, spikes_ = 0, nanoseconds_ = 0;
 };

@@ -31,7 +31,7 @@ stream, what {threads} would reach by only adding rows of these weights:"""
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Runs; medians are printed.")
 @options.data_form
 @click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads to measure with.")
 @options.verbosity
 @click.pass_obj
 def bench(
@@ -49,6 +49,10 @@ def bench(
 ) -> None:
     """Measure how fast NET.snn.onnx runs on this machine: input density, kernel, time and synaptic operations per
     second of each layer, and how close that is to what the machine could do at most.
+
+    Simulates the images repeats + 2 times in one batch: once to count spikes, once to warm up. The time
+    grows with steps times batch, up to minutes for a large network; smaller --steps and --batch make it short.
+    Random images may spike more than your data.
 
     \b
     snnc bench net.snn.onnx --data mnist.npz:test --batch 16 --threads 2

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "../ort_glue.hpp"
+#include "../ort_operator.hpp"
 
 namespace snnc::ops {
 

@@ -18,7 +18,8 @@ inline ConvAttributes residual_attributes(const ort::NodeInfo& node, const Shape
   const std::size_t rank = main.rank();
   ConvAttributes conv{weight, Shape(rank, 1), Shape(2 * rank, 0), Shape(rank, 1), node.get_int("residual_group")};
   conv.check("residual_weight");
-  if (conv.outputs() != main.outputs() || !std::all_of(weight.begin() + 2, weight.end(), [](auto size) { return size == 1; })) {
+  const bool pointwise = std::all_of(weight.begin() + 2, weight.end(), [](auto size) { return size == 1; });
+  if (conv.outputs() != main.outputs() || !pointwise) {
     throw InvalidInput("residual_weight has shape " + to_string(weight) + ", must be a 1x1 convolution to " +
                        std::to_string(main.outputs()) + " channels");
   }
@@ -50,8 +51,7 @@ class SpikingConvolution {
   static constexpr ElementType outputs[] = {ElementType::uint64, ElementType::int32};
 
   explicit SpikingConvolution(const ort::NodeInfo& node)
-      : weight_(constant_weight(node, 1, "weight")), convs_(attributes(node, weight_.shape)), layer_(make_layer(node)),
-        statistics_(layer_statistics(node, layer_)) {}
+      : convs_(attributes(node)), layer_(make_layer(node)), statistics_(layer_statistics(node, layer_)) {}
 
   static void infer_shapes(ort::ShapeContext& shapes) {
     shapes.output_like(0, ElementType::uint64, first_state);
@@ -65,6 +65,7 @@ class SpikingConvolution {
     const std::vector<kernels::Axis> axes = conv.axes(spikes.shape);
     Shape neurons{spikes.shape[0], conv.outputs()};
     for (const kernels::Axis& axis : axes) neurons.push_back(axis.out);
+    require_neurons(context, first_state, neurons);
     kernels::LayerCall call{};
     call.inputs.push_back({spikes.data, copies_of(conv.inputs(), spikes.shape, "spikes"), kernels::Geometry(axes)});
     if constexpr (add) {
@@ -79,11 +80,13 @@ class SpikingConvolution {
       call.inputs.push_back({residual.data, copies_of(convs_[1].inputs(), residual.shape, "residual"),
                              kernels::Geometry(convs_[1].axes(residual.shape))});
     }
-    compute_layer(context, layer_, threads_, *statistics_, call, first_state, neurons);
+    complete_call(context, call, first_state);
+    run_layer(context, layer_, threads_, *statistics_, call);
   }
 
  private:
-  static std::vector<ConvAttributes> attributes(const ort::NodeInfo& node, const Shape& weight) {
+  static std::vector<ConvAttributes> attributes(const ort::NodeInfo& node) {
+    const Shape weight = node.constant_input<float>(1, "weight").shape;
     std::vector<ConvAttributes> convs{detail::conv_attributes(node, weight)};
     if constexpr (add) {
       const Shape residual = node.constant_input<float>(3, "residual_weight").shape;
@@ -93,7 +96,8 @@ class SpikingConvolution {
   }
 
   kernels::SpikingLayer make_layer(const ort::NodeInfo& node) const {
-    std::vector<kernels::SpikingLayer::Part> parts{{weight_.data, convs_[0].synapses()}};
+    std::vector<kernels::SpikingLayer::Part> parts{
+        {constant_weight(node, 1, "weight").data, convs_[0].synapses()}};
     if constexpr (add) parts.push_back({constant_weight(node, 3, "residual_weight").data, convs_[1].synapses()});
     const std::vector<float> bias = constant_bias(node, first_state + 3, convs_[0].outputs());
     return {parts, bias.empty() ? nullptr : bias.data(), read_soft_reset(node)};
@@ -106,7 +110,6 @@ class SpikingConvolution {
     }
   }
 
-  ort::Input<float> weight_;  // valid while the kernel is created
   std::vector<ConvAttributes> convs_;
   kernels::SpikingLayer layer_;
   SessionThreads threads_;

@@ -8,11 +8,14 @@ namespace snnc::ops {
 namespace detail {
 
 inline void require_matrix(const Shape& shape, const char* name) {
-  if (shape.size() != 2) throw InvalidInput(std::string(name) + " has shape " + to_string(shape) + ", must have rank 2");
+  if (shape.size() == 2) return;
+  throw InvalidInput(std::string(name) + " has shape " + to_string(shape) + ", must have rank 2");
 }
 
 // Eight columns are transposed at once: input k is seen as channel k / 8 and column k % 8 where that is possible.
-inline std::int64_t columns_of(std::int64_t inputs) { return inputs % kernels::columns_at_once == 0 ? kernels::columns_at_once : 1; }
+inline std::int64_t columns_of(std::int64_t inputs) {
+  return inputs % kernels::columns_at_once == 0 ? kernels::columns_at_once : 1;
+}
 
 inline kernels::SpikingLayer gemm_layer(const ort::NodeInfo& node) {
   const auto weight = constant_weight(node, 1, "weight");
@@ -68,7 +71,9 @@ class SpikingGemm {
     kernels::LayerCall call{};
     call.inputs.push_back({spikes.data, copies_of(shape.inputs * columns, spikes.shape, "spikes"),
                            kernels::Geometry({{columns, 1, columns, 1, 0, 1}})});
-    compute_layer(context, layer_, threads_, *statistics_, call, 2, {spikes.shape[0], shape.outputs});
+    require_neurons(context, 2, {spikes.shape[0], shape.outputs});
+    complete_call(context, call, 2);
+    run_layer(context, layer_, threads_, *statistics_, call);
   }
 
  private:
@@ -89,7 +94,7 @@ class SpikeReadout {
   static constexpr ElementType outputs[] = {ElementType::int32};
 
   explicit SpikeReadout(const ort::NodeInfo& node)
-      : statistics_(std::make_unique<NodeStatistics>(node.node_name(), PathsWeights{})) {
+      : statistics_(std::make_unique<NodeStatistics>(node.node_name(), RowsByPath{})) {
     const auto weight = constant_weight(node, 1, "weight");
     detail::require_matrix(weight.shape, "weight");
     inputs_ = weight.shape[0];

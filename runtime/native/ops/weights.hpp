@@ -46,8 +46,9 @@ inline std::vector<float> constant_bias(const ort::NodeInfo& node, std::size_t i
 // `copies` of `channels` in the second axis of `spikes`.
 inline std::int64_t copies_of(std::int64_t channels, const Shape& spikes, const char* name) {
   if (spikes[1] % channels != 0 || spikes[1] == 0) {
-    throw InvalidInput(std::string(name) + " has shape " + to_string(spikes) + ", its second axis must be a multiple of " +
-                       std::to_string(channels) + ", the channels of its weight");
+    throw InvalidInput(std::string(name) + " has shape " + to_string(spikes) +
+                       ", its second axis must be a multiple of " + std::to_string(channels) +
+                       ", the channels of its weight");
   }
   return spikes[1] / channels;
 }

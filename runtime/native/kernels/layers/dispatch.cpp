@@ -1,4 +1,5 @@
 // Which vector unit the kernels of layers use; decided once, when the first layer asks.
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -43,7 +44,9 @@ const VectorKernels& choose() {
   if (has_avx512() && allowed(avx512::table)) return avx512::table;
   if (has_avx2() && allowed(avx2::table)) return avx2::table;
 #endif
-  (void)allowed;
+  if (!allowed(portable::table)) {
+    std::fprintf(stderr, "snnc operator library: SNNC_SIMD=%s is unknown here, portable is used\n", wanted);
+  }
   return portable::table;
 }
 

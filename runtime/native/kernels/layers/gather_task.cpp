@@ -1,7 +1,8 @@
 // A task by gather: list the events of as many lines as fit the cache, then go through the weights tile by tile.
 
 #include <algorithm>
-#include <cstring>
+#include <limits>
+#include <stdexcept>
 
 #include "line_memory.hpp"
 
@@ -11,7 +12,6 @@ namespace {
 
 // Lists are made for several lines at once, so that a tile's weights are used for all of them: about this many events.
 constexpr std::int64_t listed_events = 1 << 15;
-constexpr std::size_t list_slack = 16;
 
 // The events of consecutive output lines of all images, for tiles of one group and width.
 class Lists {
@@ -39,22 +39,25 @@ class Lists {
     for (std::int64_t tap = 0; tap < geometry.line_taps; ++tap) {
       const std::int64_t from = geometry.input_line(line, tap);
       if (from < 0) continue;
-      const std::uint64_t tap_base = static_cast<std::uint64_t>(tap) * synapses_->tap_bytes(width_);
       const std::uint64_t* bits = loaded_.line(from);
       for (const Slot& slot : slots_) {
-        words_.push_back({bits, static_cast<std::uint32_t>(tap_base + slot.channel * synapses_->channel_bytes(width_))});
+        const std::int64_t base = tap * synapses_->tap_bytes(width_) + slot.channel * synapses_->channel_bytes(width_);
+        words_.push_back({bits, static_cast<std::uint32_t>(base)});
         bits += loaded_.words();
       }
       events += loaded_.spikes(from);
     }
-    grow(entries_, static_cast<std::size_t>(events_ + events) + list_slack);
+    if (events > std::numeric_limits<std::uint32_t>::max()) {
+      throw std::length_error("a line has more events than can be counted in 32 bits");
+    }
+    grow(entries_, static_cast<std::size_t>(events_ + events + list_slack));
     grow(starts_, static_cast<std::size_t>((lines_ + 1) * line_starts()));
     ListLine list{};
     list.words = words_.data();
     list.word_count = static_cast<int>(words_.size());
     list.step_stride = loaded_.step_stride();
-    list.channel_bytes = synapses_->channel_bytes(width_);
-    list.column_bytes = synapses_->column_bytes(width_);
+    list.channel_bytes = static_cast<std::uint32_t>(synapses_->channel_bytes(width_));
+    list.column_bytes = static_cast<std::uint32_t>(synapses_->column_bytes(width_));
     list.column_order = geometry.column_order.data();
     list.column_steps = geometry.column_steps.data();
     list.columns = geometry.columns_in();
@@ -72,7 +75,7 @@ class Lists {
             input_->geometry.columns_in() + 1,
             input_->geometry.fields.data(),
             synapses_->tile_rows(tile),
-            static_cast<std::int64_t>(synapses_->column_bytes(width_))};
+            synapses_->column_bytes(width_)};
   }
 
   std::int64_t events() const { return events_; }
@@ -223,6 +226,23 @@ class GatherTask {
 };
 
 }  // namespace
+
+// Entries of a list count bytes from the first row of a tile to that of an event, as if column 0 were under the kernel.
+bool gather_fits(const SpikingLayer& layer, const LayerCall& call) {
+  constexpr std::int64_t most_bytes = std::numeric_limits<std::uint32_t>::max();
+  for (std::size_t part = 0; part < layer.synapses().size(); ++part) {
+    const Synapses& synapses = layer.synapses()[part];
+    if (synapses.shape().depthwise()) continue;
+    const SynapseShape& shape = synapses.shape();
+    const Axis& axis = call.inputs[part].geometry.column_axis;
+    const std::int64_t rows =
+        shape.line_taps * shape.group_inputs() * shape.column_taps + (axis.in - 1) / axis.dilation;
+    for (const Tile& tile : layer.tiles()) {
+      if (rows > most_bytes / synapses.column_bytes(tile.width)) return false;
+    }
+  }
+  return true;
+}
 
 void run_gather(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task) {
   static thread_local Memory memory;

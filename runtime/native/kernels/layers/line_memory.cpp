@@ -1,7 +1,6 @@
 #include "line_memory.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 namespace snnc::kernels {
 

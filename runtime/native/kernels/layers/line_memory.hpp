@@ -47,7 +47,7 @@ void load_potentials(const LayerCall& call, const SpikingLayer& layer, const Til
 void store_potentials(const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image,
                       std::int64_t line, const std::int32_t* potentials);
 
-// Asks for the memory of a tile's line that `store_potentials` and `store_spikes` will write: its channels are far apart.
+// Asks for the memory of a tile's line that `store_potentials` and `store_spikes` will write: channels are far apart.
 void prefetch_outputs(const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image,
                       std::int64_t line);
 

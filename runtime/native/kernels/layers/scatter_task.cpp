@@ -1,6 +1,8 @@
 // A task by scatter: bands of lines whose membrane potentials fit the first-level cache.
 
 #include <algorithm>
+#include <limits>
+#include <list>
 
 #include "line_memory.hpp"
 
@@ -9,7 +11,11 @@ namespace snnc::kernels {
 namespace {
 
 constexpr std::int64_t band_bytes = 24 * 1024;
-constexpr std::size_t list_slack = 16;
+
+// Columns that share a word of the transposed input.
+int packed_for(const SynapseShape& shape) {
+  return columns_per_word(static_cast<int>(std::min<std::int64_t>(shape.inputs, word_steps)));
+}
 
 int channel_bits_of(const SynapseShape& shape, int packed) {
   if (packed > 1) return packed == 4 ? 4 : 5;
@@ -21,7 +27,16 @@ int channel_bits_of(const SynapseShape& shape, int packed) {
 // Input lines of a band that reach the same lines, seen from the first of these.
 struct Group {
   std::vector<ScatterTarget> targets;
-  std::vector<ScatterLine> lines;
+  std::vector<std::int64_t> lines;
+  std::vector<ScatterLine> views;
+};
+
+// What the events of a part reach in output lines [first, last), in any image.
+struct Connections {
+  std::int64_t first, last;
+  std::vector<Group> groups;
+  std::vector<ScatterColumn> columns;  // [line][field]
+  std::vector<ScatterGroup> views;
 };
 
 struct Part {
@@ -33,9 +48,8 @@ struct Part {
   std::vector<ScatterColumn> columns;  // by field of the packed line, for all lines
   std::int64_t run;
   LoadedLines* loaded;
-  std::vector<Group> groups;
-  std::vector<ScatterGroup> group_views;
-  std::vector<ScatterColumn> line_columns;  // [line][field]
+  std::list<Connections> bands;  // those that were met
+  Connections* band;             // the one that is computed
 };
 
 struct Memory {
@@ -77,7 +91,7 @@ class ScatterTask {
     part.synapses = &synapses;
     part.input = &input;
     part.loaded = &loaded;
-    part.packed = synapses.shape().inputs <= 32 ? columns_per_word(static_cast<int>(synapses.shape().inputs)) : 1;
+    part.packed = packed_for(synapses.shape());
     part.slots = slots_of(synapses.shape(), input.copies, 0, word_steps / part.packed);
     for (const Slot& slot : part.slots) part.slot_channel.push_back(slot.channel);
     parts_.push_back(std::move(part));
@@ -134,33 +148,45 @@ class ScatterTask {
     for (Group& group : groups) {
       if (std::equal(group.targets.begin(), group.targets.end(), targets.begin(), targets.end(), same)) return group;
     }
-    groups.push_back({targets, {}});
+    groups.push_back({targets, {}, {}});
     return groups.back();
   }
 
-  // Loads the input lines of a band and sorts them by what they reach.
-  void connect(Part& part, std::int64_t image, std::int64_t first, std::int64_t last) {
-    const Geometry& geometry = part.input->geometry;
-    part.loaded->load(
-        *part.input, part.synapses->shape().inputs, image, call_.steps, part.slots, part.packed, first, last);
-    part.groups.clear();
-    part.line_columns.clear();
-    for (std::int64_t from = 0; from < geometry.lines_in; ++from) {
+  // Sorts the loaded input lines by what they reach. Bands of the next images are the same.
+  Connections& connect(Part& part, std::int64_t first, std::int64_t last) {
+    for (Connections& band : part.bands) {
+      if (band.first == first && band.last == last) return band;
+    }
+    Connections& band = part.bands.emplace_back();
+    band.first = first;
+    band.last = last;
+    for (std::int64_t from = 0; from < part.input->geometry.lines_in; ++from) {
       if (!part.loaded->has(from)) continue;
       std::vector<ScatterTarget> targets = targets_of(part, from, first, last);
       const std::int64_t base = targets[0].potential;
       for (ScatterTarget& target : targets) target.potential -= base;
-      const auto first_field = static_cast<std::uint32_t>(part.line_columns.size());
-      group_with(part.groups, targets).lines.push_back({part.loaded->line(from), first_field});
+      Group& group = group_with(band.groups, targets);
+      group.lines.push_back(from);
+      group.views.push_back({nullptr, static_cast<std::uint32_t>(band.columns.size())});
       for (ScatterColumn column : part.columns) {
         column.potential += static_cast<std::int32_t>(base);
-        part.line_columns.push_back(column);
+        band.columns.push_back(column);
       }
     }
-    part.group_views.clear();
-    for (const Group& group : part.groups) {
-      part.group_views.push_back({group.lines.data(), static_cast<int>(group.lines.size()), group.targets.data(),
-                                  static_cast<int>(group.targets.size()), regular(group.targets)});
+    for (const Group& group : band.groups) {
+      band.views.push_back({group.views.data(), static_cast<int>(group.views.size()), group.targets.data(),
+                            static_cast<int>(group.targets.size()), regular(group.targets)});
+    }
+    return band;
+  }
+
+  // Loads the input lines of a band of an image.
+  void load(Part& part, std::int64_t image, std::int64_t first, std::int64_t last) {
+    part.loaded->load(
+        *part.input, part.synapses->shape().inputs, image, call_.steps, part.slots, part.packed, first, last);
+    part.band = &connect(part, first, last);
+    for (Group& group : part.band->groups) {
+      for (std::size_t i = 0; i < group.lines.size(); ++i) group.views[i].bits = part.loaded->line(group.lines[i]);
     }
   }
 
@@ -176,15 +202,15 @@ class ScatterTask {
 
   ScatterSource source(const Part& part) const {
     ScatterSource source{};
-    source.groups = part.group_views.data();
-    source.group_count = static_cast<int>(part.group_views.size());
+    source.groups = part.band->views.data();
+    source.group_count = static_cast<int>(part.band->views.size());
     source.step_stride = part.loaded->step_stride();
     source.packed = part.packed;
     source.channel_bits = channel_bits_of(part.synapses->shape(), part.packed);
     source.slots = static_cast<int>(part.slots.size());
     source.slot_channel = part.slot_channel.data();
     source.words_per_slot = part.loaded->words();
-    source.columns = part.line_columns.data();
+    source.columns = part.band->columns.data();
     source.rows = part.synapses->scatter_rows();
     source.row_size = part.synapses->shape().line_taps * line_row(part);
     source.run = part.run;
@@ -202,15 +228,15 @@ class ScatterTask {
     ScatterBand band{};
     std::int64_t most_events = 0;
     for (Part& part : parts_) {
-      connect(part, image, first, last);
+      load(part, image, first, last);
       band.sources[band.source_count++] = source(part);
-      const auto lines_in = static_cast<std::int64_t>(part.line_columns.size() / part.columns.size());
+      const auto lines_in = static_cast<std::int64_t>(part.band->columns.size() / part.columns.size());
       most_events = std::max(most_events, lines_in * part.loaded->step_stride() * word_steps);
     }
     band.line_count = static_cast<int>(lines);
     band.line_size = line_size;
     band.fired_line = word_steps * fired_stride;
-    band.events = memory_.events.reserve(static_cast<std::size_t>(most_events) + list_slack);
+    band.events = memory_.events.reserve(static_cast<std::size_t>(most_events + list_slack));
     NeuronLine& neurons = band.neurons;
     neurons.columns = columns;
     neurons.steps = call_.steps;
@@ -255,6 +281,27 @@ class ScatterTask {
 };
 
 }  // namespace
+
+// Events are (field << channel bits) + channel; potentials and weights are found by signed 32-bit numbers.
+bool scatter_fits(const SpikingLayer& layer, const LayerCall& call) {
+  constexpr std::int64_t most_events = std::numeric_limits<std::uint32_t>::max();
+  constexpr std::int64_t most_elements = std::numeric_limits<std::int32_t>::max();
+  const std::int64_t width = layer.tiles()[0].width;
+  for (std::size_t part = 0; part < layer.synapses().size(); ++part) {
+    const SynapseShape& shape = layer.synapses()[part].shape();
+    if (shape.depthwise()) continue;
+    const Geometry& geometry = call.inputs[part].geometry;
+    const Axis& axis = geometry.column_axis;
+    const int packed = packed_for(shape);
+    const std::int64_t fields = geometry.lines_in * words_of_line(axis.in, packed) * packed;
+    const std::int64_t columns = axis.out + axis.in + axis.pad + 2 * shape.taps_of_phase();
+    if (fields > most_events >> channel_bits_of(shape, packed) || columns > most_elements / width ||
+        shape.phases() * shape.taps_of_phase() > most_elements / width) {
+      return false;
+    }
+  }
+  return true;
+}
 
 void run_scatter(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task) {
   static thread_local Memory memory;

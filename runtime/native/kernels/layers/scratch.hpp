@@ -18,6 +18,7 @@ class Scratch {
     if (size > size_) {
       const std::size_t grown = size + size / 8;
       memory_.reset();
+      size_ = 0;  // memory may run out below
       memory_.reset(static_cast<T*>(::operator new(grown * sizeof(T), std::align_val_t{cache_line})));
       size_ = grown;
     }

@@ -1,9 +1,12 @@
 #include "spiking_layer.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <stdexcept>
 
 namespace snnc::kernels {
 
@@ -23,13 +26,20 @@ constexpr struct {
 } kernel_names[] = {
     {"gather", LayerKernel::gather}, {"scatter", LayerKernel::scatter}, {"table", LayerKernel::table}};
 
+const LayerKernel* read_forced_kernel() {
+  const char* const wanted = std::getenv("SNNC_KERNEL");
+  if (wanted == nullptr) return nullptr;
+  for (const auto& known : kernel_names) {
+    if (std::strcmp(wanted, known.name) == 0) return &known.kernel;
+  }
+  std::fprintf(stderr, "snnc operator library: SNNC_KERNEL=%s is unknown and ignored\n", wanted);
+  return nullptr;
+}
+
 // The kernel that the environment asks for (in tests); null if it asks for none.
 const LayerKernel* forced_kernel() {
-  static const char* const wanted = std::getenv("SNNC_KERNEL");
-  for (const auto& known : kernel_names) {
-    if (wanted != nullptr && std::strcmp(wanted, known.name) == 0) return &known.kernel;
-  }
-  return nullptr;
+  static const LayerKernel* const kernel = read_forced_kernel();
+  return kernel;
 }
 
 }  // namespace
@@ -42,9 +52,9 @@ SpikingLayer::SpikingLayer(const std::vector<Part>& parts, const float* bias, bo
   bool weighted = false;
   for (const Part& part : parts) {
     shapes.push_back(part.shape);
-    bytes = std::max(bytes, bytes_for(part.weights, part.shape));
     if (part.shape.depthwise()) continue;
     weighted = true;
+    bytes = std::max(bytes, bytes_for(part.weights, part.shape));
     scatter = scatter && part.shape.groups == 1 && part.shape.column_dilation == 1;
   }
   tiles_ = make_tiles(outputs_, shapes);
@@ -62,9 +72,10 @@ SpikingLayer::SpikingLayer(const std::vector<Part>& parts, const float* bias, bo
 }
 
 bool SpikingLayer::possible(LayerKernel kernel, const LayerCall& call) const {
-  if (kernel == LayerKernel::gather) return true;
+  if (kernel == LayerKernel::gather) return gather_fits(*this, call);
   if (kernel == LayerKernel::table) return tables_.exist() && call.inputs[0].copies == 1;
-  return std::any_of(synapses_.begin(), synapses_.end(), [](const Synapses& part) { return part.can_scatter(); });
+  const auto packed = [](const Synapses& part) { return part.can_scatter(); };
+  return std::any_of(synapses_.begin(), synapses_.end(), packed) && scatter_fits(*this, call);
 }
 
 void SpikingLayer::tile_threshold(const LayerCall& call, const Tile& tile, std::int32_t* threshold) const {
@@ -82,8 +93,8 @@ std::int64_t SpikingLayer::count_spikes(const LayerCall& call, std::int64_t imag
 }
 
 // How many parts the output lines of all images and the tiles are cut into: a few per thread. Images first: their tasks
-// share nothing. Then bands of lines, which read some input lines twice. Tiles last: their tasks list the same events; but
-// where the weights do not stay in a thread's cache, it is cheaper to list events twice than to fetch weights twice.
+// share nothing. Then bands of lines, which read some input lines twice. Tiles last: their tasks list the same events;
+// but where weights do not stay in a thread's cache, it is cheaper to list events twice than to fetch weights twice.
 std::pair<std::int64_t, std::int64_t> SpikingLayer::split(const LayerCall& call, LayerKernel kernel) const {
   if (call.threads <= 1) return {1, 1};
   constexpr std::int64_t least_lines = 2, images_per_fetch = 4;
@@ -101,8 +112,8 @@ std::pair<std::int64_t, std::int64_t> SpikingLayer::split(const LayerCall& call,
   return {units, std::min(tiles, wanted / units)};
 }
 
-// Rough costs of an image in nanoseconds, fitted to an AVX-512 machine; only their ratios matter, and only for the choice
-// of kernel and the size of tasks. `rows`: how many times an event reaches a pixel.
+// Rough costs of an image in nanoseconds, fitted to an AVX-512 machine; only their ratios matter, and only for the
+// choice of kernel and the size of tasks. `rows`: how many times an event reaches a pixel.
 double SpikingLayer::cost(LayerKernel kernel, const LayerCall& call, double input_spikes) const {
   const Geometry& geometry = call.geometry();
   const SynapseShape& shape = synapses_[0].shape();
@@ -111,6 +122,9 @@ double SpikingLayer::cost(LayerKernel kernel, const LayerCall& call, double inpu
   const double pixel_steps = static_cast<double>(geometry.plane_out()) * call.steps;
   const double shrinkage = static_cast<double>(geometry.plane_out()) / static_cast<double>(geometry.plane_in());
   const double rows = input_spikes * static_cast<double>(shape.line_taps * shape.column_taps) * shrinkage;
+  const double lines_reached = static_cast<double>(shape.line_taps) * static_cast<double>(geometry.lines_out) /
+                               static_cast<double>(geometry.lines_in);
+  const double runs = input_spikes * lines_reached * static_cast<double>(shape.taps_of_phase());
   switch (kernel) {
     case LayerKernel::gather: {
       const double words = static_cast<double>(call.inputs[0].copies * ((shape.inputs + word_steps - 1) / word_steps));
@@ -118,7 +132,8 @@ double SpikingLayer::cost(LayerKernel kernel, const LayerCall& call, double inpu
       return pixel_steps * (tiles * 11 + listing) + rows * (0.85 * tiles + 0.05 * vectors);
     }
     case LayerKernel::scatter:
-      return pixel_steps * (3.7 * vectors - 1.3) + rows * (0.1 + 0.68 * vectors);
+      // Runs have the same length at the borders, where not all of it reaches a neuron.
+      return pixel_steps * (3.7 * vectors - 1.3) + runs * (0.1 + 0.68 * vectors);
     default: {
       const double lookups = static_cast<double>(shape.line_taps * tables_.sets());
       return pixel_steps * (tiles * 3 + lookups * (0.6 * tiles + 0.4 * vectors));
@@ -129,16 +144,16 @@ double SpikingLayer::cost(LayerKernel kernel, const LayerCall& call, double inpu
 LayerPlan SpikingLayer::plan(const LayerCall& call, std::int64_t input_spikes) const {
   const double spikes_per_image = static_cast<double>(input_spikes) / static_cast<double>(call.images);
   LayerPlan plan{};
-  plan.kernel = LayerKernel::gather;
-  double least = cost(LayerKernel::gather, call, spikes_per_image);
+  double least = std::numeric_limits<double>::infinity();
   for (const auto& [name, kernel] : kernel_names) {
     if (!possible(kernel, call)) continue;
-    const double time = cost(kernel, call, spikes_per_image);
-    if (forced_kernel() != nullptr ? kernel == *forced_kernel() : time < least) {
-      plan.kernel = kernel;
-      least = time;
-    }
+    const bool forced = forced_kernel() != nullptr && kernel == *forced_kernel();
+    const double time = forced ? 0 : cost(kernel, call, spikes_per_image);
+    if (time >= least) continue;
+    plan.kernel = kernel;
+    least = time;
   }
+  if (std::isinf(least)) throw std::length_error("the layer is too large: offsets of its weights have 32 bits");
   const std::int64_t units = call.images * call.geometry().lines_out;
   const auto [unit_parts, tile_parts] = split(call, plan.kernel);
   for (std::int64_t part = 0; part < unit_parts; ++part) {
@@ -149,7 +164,8 @@ LayerPlan SpikingLayer::plan(const LayerCall& call, std::int64_t input_spikes) c
                             static_cast<std::size_t>(tiles * (tile + 1) / tile_parts)});
     }
   }
-  plan.nanoseconds_per_task = least * static_cast<double>(call.images) / static_cast<double>(plan.tasks.size());
+  const double nanoseconds = cost(plan.kernel, call, spikes_per_image) * static_cast<double>(call.images);
+  plan.nanoseconds_per_task = nanoseconds / static_cast<double>(plan.tasks.size());
   return plan;
 }
 

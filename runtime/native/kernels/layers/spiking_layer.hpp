@@ -71,7 +71,7 @@ class SpikingLayer {
   bool soft_reset() const { return soft_reset_; }
   bool has_bias() const { return has_bias_; }
 
-  // Threshold and bias of a tile's channels, [width]; channels that do not exist never fire.
+  // Threshold and bias of a tile's channels, [width]. What channels that do not exist compute is never stored.
   void tile_threshold(const LayerCall& call, const Tile& tile, std::int32_t* threshold) const;
   const std::int32_t* tile_bias(const Tile& tile) const { return bias_.data() + tile.first; }
 
@@ -93,5 +93,9 @@ class SpikingLayer {
 void run_gather(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task);
 void run_scatter(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task);
 void run_table(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task);
+
+// Whether the numbers of a kernel fit into the 32 bits that it has for them.
+bool gather_fits(const SpikingLayer& layer, const LayerCall& call);
+bool scatter_fits(const SpikingLayer& layer, const LayerCall& call);
 
 }  // namespace snnc::kernels

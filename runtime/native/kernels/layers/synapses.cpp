@@ -75,7 +75,7 @@ void Synapses::pack_gather(const float* weights, const std::vector<Tile>& tiles)
   std::size_t size = 0;
   for (const Tile& tile : tiles) {
     tile_offsets_.push_back(size);
-    size += static_cast<std::size_t>(shape_.line_taps) * tap_bytes(tile.width);
+    size += static_cast<std::size_t>(shape_.line_taps * tap_bytes(tile.width));
   }
   std::uint8_t* memory = gather_.reserve(size);
   std::memset(memory, 0, size);

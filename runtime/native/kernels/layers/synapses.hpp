@@ -50,13 +50,9 @@ class Synapses {
 
   // gather: rows [line tap][input of the group][column tap][width] of a tile
   const void* tile_rows(std::size_t tile) const { return gather_.data() + tile_offsets_[tile]; }
-  std::uint32_t column_bytes(int width) const { return static_cast<std::uint32_t>(width * weight_bytes_); }
-  std::uint32_t channel_bytes(int width) const {
-    return static_cast<std::uint32_t>(shape_.column_taps * width * weight_bytes_);
-  }
-  std::uint64_t tap_bytes(int width) const {
-    return channel_bytes(width) * static_cast<std::uint64_t>(shape_.group_inputs());
-  }
+  std::int64_t column_bytes(int width) const { return std::int64_t{width} * weight_bytes_; }
+  std::int64_t channel_bytes(int width) const { return shape_.column_taps * column_bytes(width); }
+  std::int64_t tap_bytes(int width) const { return shape_.group_inputs() * channel_bytes(width); }
 
   // scatter: rows [input][line tap][phase][tap of the phase][width] of the only tile; empty if not wanted
   const void* scatter_rows() const { return scatter_.data(); }

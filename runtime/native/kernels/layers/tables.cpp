@@ -56,8 +56,8 @@ const std::int32_t* Tables::rows(std::size_t tile, std::int64_t line_tap, std::i
   return rows_.data() + offsets_[tile] + table * tiles_[tile].width;
 }
 
-// Row n is row n without its lowest bit, and the weights of that bit. Sums are below 2^24 by the contract of the layer for
-// every spike pattern that can occur; the others may wrap.
+// Row n is row n without its lowest bit, and the weights of that bit. Sums of patterns that can occur are below 2^24
+// by the contract of the layer; others may wrap.
 void Tables::fill(
     const float* weights, const SynapseShape& shape, const Tile& tile, std::int64_t line_tap, std::int64_t set,
     std::int32_t* rows) const {

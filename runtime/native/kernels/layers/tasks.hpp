@@ -11,6 +11,10 @@
 
 namespace snnc::kernels {
 
+#if defined(__BYTE_ORDER__)
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fields of a word are addressed as smaller integers");
+#endif
+
 constexpr int word_steps = 64;
 constexpr int columns_at_once = 8;  // 64x64 bit transpositions are done for eight columns side by side
 
@@ -59,6 +63,9 @@ struct ListWord {
   std::uint32_t base;         // offset of the first of these channels, kernel column 0
 };
 
+// Entries that are written beyond the end of a list.
+constexpr std::int64_t list_slack = 16;
+
 // The events of an output line, step by step, ordered by column.
 struct ListLine {
   const ListWord* words;        // of every column
@@ -70,7 +77,7 @@ struct ListLine {
   const std::int32_t* column_steps;
   std::int64_t columns;
   int steps;
-  std::uint32_t* entries;       // room for all events and 16 more
+  std::uint32_t* entries;       // room for all events and list_slack more
   std::uint32_t* starts;        // [steps][columns + 1]
 };
 
@@ -170,7 +177,7 @@ struct ScatterBand {
   const MaskedTaps* masked;       // [line_count]
   ScatterSource sources[2];
   int source_count;
-  std::uint32_t* events;          // scratch: all events of one step, and 16 more
+  std::uint32_t* events;          // scratch: all events of one step, and list_slack more
 };
 
 // Rows of weights to be added in order.
@@ -181,8 +188,8 @@ struct AddStream {
   std::int32_t* sums;  // [width]
 };
 
-// Some channels of an input line as strings of bits, so that the field of an output column is one number. Strings overlap:
-// every field lies within one 64-bit string.
+// Some channels of an input line as strings of bits, so that the field of an output column is one number. Strings
+// overlap: every field lies within one 64-bit string.
 struct LoadStrings {
   const std::uint64_t* words;   // channel 0, column 0; bit = step
   std::int64_t plane;           // distance of two channels

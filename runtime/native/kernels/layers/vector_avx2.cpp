@@ -5,10 +5,12 @@
 #include <immintrin.h>
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,popcnt,lzcnt,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target( \
+    "avx2,bmi,bmi2,popcnt"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,popcnt,lzcnt,fma")
+#pragma GCC target( \
+    "avx2,bmi,bmi2,popcnt")
 #endif
 
 #define SNNC_SIMD avx2
