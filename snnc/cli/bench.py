@@ -130,11 +130,14 @@ def summary(measured: NetworkBench) -> str:
 
 
 def _roofline_line(roofline: Roofline, layers: list[str]) -> str:
-    from snnc.report import WIDTH, shorten
+    from snnc.report import WIDTH
 
     rows = f"{roofline.width} x int{8 * roofline.weight_bytes}, {roofline.working_set / 2**10:,.1f} KiB"
     line = f"  {rows:<24}{roofline.additions_per_second / 1e9:8.1f} G/s  "
-    return line + shorten(", ".join(layers), WIDTH - len(line))
+    named = ", ".join(layers)
+    if len(line + named) > WIDTH:
+        named = f"{len(layers)} layers"
+    return line + named
 
 
 def bench_document(net: str, dataset: DataSet, seed: int, measured: NetworkBench) -> dict[str, Any]:
