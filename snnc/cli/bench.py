@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 _NOTES = """\
 input %: spikes per 100 input neurons and step. µs: per image and step.
-SOP: an accumulation that a spike causes. roof %: SOP/s as a share of the add
-stream, what {threads} would reach by only adding rows of these weights:"""
+SOP: an accumulation that a spike causes."""
+_ROOF_NOTES = """\
+roof %: SOP/s as a share of the add stream, what {threads} would reach by only
+adding rows of these weights:"""
 
 
 @click.command(short_help="Measure the speed of a converted network.")
@@ -124,7 +126,9 @@ def summary(measured: NetworkBench) -> str:
     for layer in measured.layers:
         if layer.roofline is not None:
             by_roofline.setdefault(layer.roofline, []).append(layer.name)
-    lines += ["", _NOTES.format(threads=threads)]
+    lines += ["", _NOTES]
+    if by_roofline:
+        lines.append(_ROOF_NOTES.format(threads=threads))
     lines += [_roofline_line(roofline, layers) for roofline, layers in by_roofline.items()]
     return "\n".join(lines)
 

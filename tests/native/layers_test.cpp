@@ -108,7 +108,8 @@ void check(const Sizes& sizes, const Values& values = {}) {
   const SpikingLayer native(parts, layer.bias.empty() ? nullptr : layer.bias.data(), layer.soft);
   const bool fits_int16 = values.weights != Weights::above_int16 && values.weights != Weights::below_int16 &&
                           values.weights != Weights::wide;
-  if (values.weights != Weights::wide && native.synapses()[0].weight_bytes() != (fits_int16 ? 2 : 4)) {
+  const bool weighted = !layer.parts[0].shape.depthwise();
+  if (weighted && values.weights != Weights::wide && native.synapses()[0].weight_bytes() != (fits_int16 ? 2 : 4)) {
     ++failures;
     std::fprintf(stderr, "layer %d: %s: weights take %d bytes\n", number, layer.name.c_str(),
                  native.synapses()[0].weight_bytes());

@@ -27,7 +27,7 @@ struct ConvAttributes {
   std::int64_t inputs() const { return weight[1] * group; }
   std::int64_t kernel(std::size_t axis) const { return weight[axis + 2]; }
 
-  void check(const char* name) const {
+  void check(const char* name, const char* group_name) const {
     if (weight.size() < 3 || weight.size() > 5) {
       throw InvalidInput(std::string(name) + " has shape " + to_string(weight) + ", must have 1 to 3 spatial axes");
     }
@@ -51,7 +51,7 @@ struct ConvAttributes {
       throw InvalidInput("strides, dilations, pads and the kernel must be below 2^31");
     }
     if (group < 1 || outputs() % group != 0) {
-      throw InvalidInput("group is " + std::to_string(group) + ", must divide the " + std::to_string(outputs()) +
+      throw InvalidInput(std::string(group_name) + " is " + std::to_string(group) + ", must divide the " + std::to_string(outputs()) +
                          " output channels of " + name + " " + to_string(weight));
     }
   }

@@ -9,7 +9,7 @@ namespace detail {
 inline ConvAttributes conv_attributes(const ort::NodeInfo& node, const Shape& weight) {
   ConvAttributes conv{
       weight, node.get_ints("strides"), node.get_ints("pads"), node.get_ints("dilations"), node.get_int("group")};
-  conv.check("weight");
+  conv.check("weight", "group");
   return conv;
 }
 
@@ -17,7 +17,11 @@ inline ConvAttributes conv_attributes(const ort::NodeInfo& node, const Shape& we
 inline ConvAttributes residual_attributes(const ort::NodeInfo& node, const Shape& weight, const ConvAttributes& main) {
   const std::size_t rank = main.rank();
   ConvAttributes conv{weight, Shape(rank, 1), Shape(2 * rank, 0), Shape(rank, 1), node.get_int("residual_group")};
-  conv.check("residual_weight");
+  if (weight.size() != main.weight.size()) {
+    throw InvalidInput("residual_weight has shape " + to_string(weight) + ", must have the rank of weight " +
+                       to_string(main.weight));
+  }
+  conv.check("residual_weight", "residual_group");
   const bool pointwise = std::all_of(weight.begin() + 2, weight.end(), [](auto size) { return size == 1; });
   if (conv.outputs() != main.outputs() || !pointwise) {
     throw InvalidInput("residual_weight has shape " + to_string(weight) + ", must be a 1x1 convolution to " +

@@ -17,7 +17,7 @@ inline void require_integers(const ort::Input<float>& values, const char* name) 
   for (std::int64_t i = 0; i < values.size(); ++i) {
     const float value = values.data[i];
     if (!(std::fabs(value) < integer_limit)) {
-      throw InvalidInput(std::string(name) + " has the value " + std::to_string(value) + ", must be below 2^24");
+      throw InvalidInput(std::string(name) + " has the value " + std::to_string(value) + ", must be finite and below 2^24 in magnitude");
     }
     if (value != std::nearbyint(value)) {
       throw InvalidInput(std::string(name) + " has the value " + std::to_string(value) + ", which is not an integer");
@@ -28,7 +28,9 @@ inline void require_integers(const ort::Input<float>& values, const char* name) 
 inline ort::Input<float> constant_weight(const ort::NodeInfo& node, std::size_t index, const char* name) {
   const auto weight = node.constant_input<float>(index, name);
   require_integers(weight, name);
-  if (weight.size() == 0) throw InvalidInput(std::string(name) + " has shape " + to_string(weight.shape));
+  if (weight.size() == 0) {
+    throw InvalidInput(std::string(name) + " has shape " + to_string(weight.shape) + ", no axis may be empty");
+  }
   return weight;
 }
 

@@ -73,7 +73,12 @@ SpikingLayer::SpikingLayer(const std::vector<Part>& parts, const float* bias, bo
 
 bool SpikingLayer::possible(LayerKernel kernel, const LayerCall& call) const {
   if (kernel == LayerKernel::gather) return gather_fits(*this, call);
-  if (kernel == LayerKernel::table) return tables_.exist() && call.inputs[0].copies == 1;
+  if (kernel == LayerKernel::table) {
+    // Strings reach from the first field to the last: fields far outside the line would make them long.
+    const Axis& axis = call.geometry().column_axis;
+    const bool near = axis.pad < axis.kernel && (axis.out - 1) * axis.stride - axis.pad < axis.in + axis.kernel;
+    return tables_.exist() && call.inputs[0].copies == 1 && near;
+  }
   const auto packed = [](const Synapses& part) { return part.can_scatter(); };
   return std::any_of(synapses_.begin(), synapses_.end(), packed) && scatter_fits(*this, call);
 }
