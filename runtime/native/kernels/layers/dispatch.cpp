@@ -38,7 +38,7 @@ bool has_avx512() {
 const VectorKernels& choose() {
   const char* wanted = std::getenv("SNNC_SIMD");
   const auto allowed = [&](const VectorKernels& table) {
-    return wanted == nullptr || std::strcmp(wanted, table.name) == 0;
+    return wanted == nullptr || *wanted == 0 || std::strcmp(wanted, table.name) == 0;
   };
 #if defined(__x86_64__)
   if (has_avx512() && allowed(avx512::table)) return avx512::table;

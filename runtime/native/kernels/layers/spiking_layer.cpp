@@ -28,7 +28,7 @@ constexpr struct {
 
 const LayerKernel* read_forced_kernel() {
   const char* const wanted = std::getenv("SNNC_KERNEL");
-  if (wanted == nullptr) return nullptr;
+  if (wanted == nullptr || *wanted == 0) return nullptr;
   for (const auto& known : kernel_names) {
     if (std::strcmp(wanted, known.name) == 0) return &known.kernel;
   }
