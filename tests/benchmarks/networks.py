@@ -8,7 +8,9 @@ that only the first run of a network takes a minute; the graph is always emitted
 
 from __future__ import annotations
 
+import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -202,3 +204,18 @@ def from_files(converted: Path, ann: Path) -> Converted:
     file = open_converted(converted)
     layers = [LayerReport(**layer) for layer in file.layers]
     return Converted(load_model(str(ann)), file.model, None, layers)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write a network to a file, for `snnc bench`."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--net", choices=sorted(NETWORKS), required=True)
+    parser.add_argument("--rate", type=float, default=2.0, help="spikes per 100 neurons and step (default 2)")
+    parser.add_argument("--cache", type=Path, default=Path("build/benchmarks"), help="folder for thresholds")
+    parser.add_argument("--output", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    onnx.save(with_rate(options.net, options.rate / 100, cache=options.cache).fused, options.output)
+
+
+if __name__ == "__main__":
+    main()
