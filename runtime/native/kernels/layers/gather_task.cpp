@@ -102,8 +102,7 @@ struct Memory {
   Lists lists[2];
   MaskedParts masked;
   std::vector<MaskedTap> taps;
-  Scratch<std::int32_t> potentials;
-  Scratch<std::uint64_t> fired;
+  LineNeurons neurons;
 };
 
 class GatherTask {
@@ -178,21 +177,9 @@ class GatherTask {
 
   void compute(std::int64_t first, std::int64_t last, std::size_t tile_index) {
     const Tile& tile = layer_.tiles()[tile_index];
-    const std::int64_t columns = call_.geometry().columns_out();
-    const std::int64_t fired_stride = words_of_line(columns, columns_per_word(tile.width));
-    alignas(cache_line) std::int32_t threshold[64];
-    layer_.tile_threshold(call_, tile, threshold);
-
     GatherLine line{};
     NeuronLine& neurons = line.neurons;
-    neurons.columns = columns;
-    neurons.steps = call_.steps;
-    neurons.v = memory_.potentials.reserve(static_cast<std::size_t>(columns * tile.width));
-    neurons.threshold = threshold;
-    neurons.bias = layer_.has_bias() ? layer_.tile_bias(tile) : nullptr;
-    neurons.fired = memory_.fired.reserve(static_cast<std::size_t>(word_steps * fired_stride));
-    neurons.fired_stride = fired_stride;
-    std::fill_n(neurons.fired, word_steps * fired_stride, 0);
+    neurons = memory_.neurons.prepare(layer_, call_, tile);
     line.source_count = static_cast<int>(weighted_.size());
     const int bytes = layer_.synapses()[weighted_.empty() ? 0 : weighted_[0]].weight_bytes();
     const auto kernel = vector_kernels().gather_line[bytes == 2 ? 0 : 1][width_index(tile.width)][layer_.soft_reset()];
@@ -215,8 +202,6 @@ class GatherTask {
       store_spikes(call_, layer_, tile, image, out_line, neurons.fired);
     }
   }
-
-  static constexpr std::int64_t lines_at_once = 8;
 
   const SpikingLayer& layer_;
   const LayerCall& call_;

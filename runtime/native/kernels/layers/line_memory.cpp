@@ -16,19 +16,40 @@ std::vector<Slot> slots_of(const SynapseShape& shape, std::int64_t copies, std::
   return slots;
 }
 
+std::int64_t place_input_lines(
+    const Geometry& geometry, std::int64_t first, std::int64_t last, std::vector<std::int64_t>& place) {
+  std::int64_t placed = 0;
+  place.assign(static_cast<std::size_t>(geometry.lines_in), -1);
+  for (std::int64_t line = first; line < last; ++line) {
+    for (std::int64_t tap = 0; tap < geometry.line_taps; ++tap) {
+      const std::int64_t from = geometry.input_line(line, tap);
+      if (from >= 0 && place[static_cast<std::size_t>(from)] < 0) place[static_cast<std::size_t>(from)] = placed++;
+    }
+  }
+  return placed;
+}
+
+NeuronLine LineNeurons::prepare(const SpikingLayer& layer, const LayerCall& call, const Tile& tile) {
+  const std::int64_t columns = call.geometry().columns_out();
+  NeuronLine line{};
+  line.columns = columns;
+  line.steps = call.steps;
+  line.v = potentials_.reserve(static_cast<std::size_t>(columns * tile.width));
+  layer.tile_threshold(call, tile, threshold_);
+  line.threshold = threshold_;
+  line.bias = layer.has_bias() ? layer.tile_bias(tile) : nullptr;
+  line.fired_stride = words_of_line(columns, columns_per_word(tile.width));
+  line.fired = fired_.reserve(static_cast<std::size_t>(word_steps * line.fired_stride));
+  std::fill_n(line.fired, word_steps * line.fired_stride, 0);
+  return line;
+}
+
 void LoadedLines::load(
     const LayerInput& input, std::int64_t input_channels, std::int64_t image, int steps,
     const std::vector<Slot>& slots, int packed, std::int64_t first_line, std::int64_t last_line) {
   const Geometry& geometry = input.geometry;
-  std::int64_t loaded = 0;
-  place_.assign(static_cast<std::size_t>(geometry.lines_in), -1);
+  const std::int64_t loaded = place_input_lines(geometry, first_line, last_line, place_);
   spikes_.assign(static_cast<std::size_t>(geometry.lines_in), 0);
-  for (std::int64_t line = first_line; line < last_line; ++line) {
-    for (std::int64_t tap = 0; tap < geometry.line_taps; ++tap) {
-      const std::int64_t from = geometry.input_line(line, tap);
-      if (from >= 0 && !has(from)) place_[static_cast<std::size_t>(from)] = loaded++;
-    }
-  }
   words_ = words_of_line(geometry.columns_in(), packed);
   step_stride_ = words_ * static_cast<std::int64_t>(slots.size());
   line_stride_ = step_stride_ * steps;

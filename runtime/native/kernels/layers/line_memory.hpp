@@ -18,6 +18,13 @@ struct Slot {
 // All channels of a group, copy by copy, `most` at a time.
 std::vector<Slot> slots_of(const SynapseShape& shape, std::int64_t copies, std::int64_t group, int most);
 
+// Input lines that output lines are computed from at a time: a few more are transposed than one of them reads.
+constexpr std::int64_t lines_at_once = 8;
+
+// Numbers the input lines that output lines [first, last) read; the others get -1. Returns how many there are.
+std::int64_t place_input_lines(
+    const Geometry& geometry, std::int64_t first, std::int64_t last, std::vector<std::int64_t>& place);
+
 // Transposed input lines of one image: [line][step][slot][word].
 class LoadedLines {
  public:
@@ -39,6 +46,18 @@ class LoadedLines {
   std::vector<std::int64_t> place_;  // of each input line, -1 if it is not loaded
   std::vector<std::int64_t> spikes_;
   std::int64_t words_ = 0, step_stride_ = 0, line_stride_ = 0;
+};
+
+// Memory of the neurons of one line, and what they need for all lines of a tile.
+class LineNeurons {
+ public:
+  // The line's masked taps are not set. Valid until the next call.
+  NeuronLine prepare(const SpikingLayer& layer, const LayerCall& call, const Tile& tile);
+
+ private:
+  alignas(cache_line) std::int32_t threshold_[64];
+  Scratch<std::int32_t> potentials_;
+  Scratch<std::uint64_t> fired_;
 };
 
 // A line of a tile's potentials, [column][width], from and to [channel][plane].

@@ -8,8 +8,6 @@ namespace snnc::kernels {
 
 namespace {
 
-constexpr std::int64_t lines_at_once = 8;
-
 // The strings of the input lines that some output lines of one image read: [line][set][step][string].
 class Strings {
  public:
@@ -20,14 +18,7 @@ class Strings {
     const Axis& axis = geometry.column_axis;
     const Tables& tables = layer.tables();
     const SynapseShape& shape = layer.synapses()[0].shape();
-    place_.assign(static_cast<std::size_t>(geometry.lines_in), -1);
-    std::int64_t loaded = 0;
-    for (std::int64_t line = first; line < last; ++line) {
-      for (std::int64_t tap = 0; tap < geometry.line_taps; ++tap) {
-        const std::int64_t from = geometry.input_line(line, tap);
-        if (from >= 0 && place_[static_cast<std::size_t>(from)] < 0) place_[static_cast<std::size_t>(from)] = loaded++;
-      }
-    }
+    const std::int64_t loaded = place_input_lines(geometry, first, last, place_);
     sets_ = tables.sets();
     columns_per_string_ = word_steps / tables.channels() - axis.kernel + 1;
     const std::int64_t last_column = (axis.out - 1) * axis.stride;  // the first of its field, counted from -pad
@@ -88,8 +79,7 @@ struct Memory {
   std::vector<MaskedTap> taps;
   std::vector<TableLookup> lookups;
   std::vector<TableColumn> columns;
-  Scratch<std::int32_t> potentials;
-  Scratch<std::uint64_t> fired;
+  LineNeurons neurons;
 };
 
 class TableTask {
@@ -114,23 +104,13 @@ class TableTask {
     const Tile& tile = layer_.tiles()[tile_index];
     const Geometry& geometry = call_.geometry();
     const std::int64_t columns = geometry.columns_out();
-    const std::int64_t fired_stride = words_of_line(columns, columns_per_word(tile.width));
-    alignas(cache_line) std::int32_t threshold[64];
-    layer_.tile_threshold(call_, tile, threshold);
     memory_.columns.clear();
     for (std::int64_t column = 0; column < columns; ++column) {
       memory_.columns.push_back(
           memory_.strings.column(geometry.column_axis, layer_.tables().channels(), column));
     }
     TableLine line{};
-    line.neurons.columns = columns;
-    line.neurons.steps = call_.steps;
-    line.neurons.v = memory_.potentials.reserve(static_cast<std::size_t>(columns * tile.width));
-    line.neurons.threshold = threshold;
-    line.neurons.bias = layer_.has_bias() ? layer_.tile_bias(tile) : nullptr;
-    line.neurons.fired = memory_.fired.reserve(static_cast<std::size_t>(word_steps * fired_stride));
-    line.neurons.fired_stride = fired_stride;
-    std::fill_n(line.neurons.fired, word_steps * fired_stride, 0);
+    line.neurons = memory_.neurons.prepare(layer_, call_, tile);
     line.step_stride = memory_.strings.step_stride();
     line.columns = memory_.columns.data();
     line.mask = layer_.tables().mask();
