@@ -60,6 +60,19 @@ def test_batches_fit_the_layers(layer: dict[str, Any], native: bool, batch: int)
     assert largest_batch([layer, {"neurons": 4096, "fused": "plain"}], native=native) == min(batch, 16)
 
 
+def test_sessions_choose_batches_for_their_form(model: SpikingModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def batch(layers: list[dict[str, Any]], *, native: bool) -> int:
+        asked.append(native)
+        return len(layers)
+
+    monkeypatch.setattr("snnc.runtime.session.largest_batch", batch)
+    for native in (False, True):
+        model.session(native=native).run(IMAGES, 1)
+    assert asked == [False, True]
+
+
 def test_empty_batch(model: SpikingModel) -> None:
     result = model.session().run(IMAGES[:0], 10)
     assert result.logits.shape == (0, 10)
