@@ -1,16 +1,17 @@
 """Round every layer to its integer grid and give every neuron its threshold, layer by layer.
 
-Takes level SPIKING, gives CALIBRATED. For l = 1..L, with the layers before l frozen:
+Takes level SPIKING, gives CALIBRATED. For l = 1..L, with the layers before l frozen and spiking:
 
     weights of l → integers (snnc.grid)
-    vmax  (RMP-SNN, section 4.1, after Sengupta et al. 2019):  V_th = max over neurons, steps, samples of Σ w·s
-    model (Diehl et al. 2015): V_th = max over neurons of the sum of positive weights (of |w| for signed input)
-    θ = even integer nearest to V_th on the grid,  λ_l = σ·θ
+    V_th ← the rule of `--threshold` (snnc.thresholds) on the calibration samples
+    θ = even integer nearest to α·V_th on the grid, at least 2;  λ_l = σ·θ
 
-α scales every threshold. `during`: before the next layer is measured. `after` (the paper's way): when all are known;
-then λ_l = α^l·Π V_th, and everything that depends on the ratios of λ (junctions, biases) is rounded anew.
+α scales every threshold. `during`: before the next layer is measured, so that every layer is measured at the rates it
+will get. `after`: when all are known; then λ_l = α^l·Π V_th compounds over the layers, and everything that depends on
+the ratios of λ (junctions, biases) is rounded anew. What is estimated does not depend on α then, so that conversions
+that share their `estimates` (a sweep) measure once.
 
-λ₀, the input scale, is the option, else the largest |x| of the calibration data, else 1.
+λ₀, the input scale, is the option, else the largest |x| of the samples or, where they are synthetic, of their range.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ from pathlib import PurePath
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.conversion import Conversion, LayerReport, Level, Pass
+from snnc.conversion import Conversion, Estimate, Level, Pass
 from snnc.diagnostics import fail
-from snnc.fanout import count_macs
-from snnc.graph import NEURONS, constant, leaves, sample_shape, targets, tree
+from snnc.graph import NEURONS, leaves, sample_shape, targets, tree
 from snnc.grid import Rounded, TreeWeights, round_tree, rounding_error, write_weights
 from snnc.holdback import calibration_split
+from snnc.layer_report import report_layers
 from snnc.levels import EXACT_FLOAT32, INT32
 from snnc.ops import BLOCK_STEPS
-from snnc.segments import Measurement, SpikeTrains
+from snnc.segments import SpikeTrains
+from snnc.thresholds import dependencies, estimate
 
 LARGEST_ROUNDING_ERROR = 1 / 32
 HOPELESS_ROUNDING_ERROR = 1 / 2
@@ -38,32 +40,30 @@ HOPELESS_ROUNDING_ERROR = 1 / 2
 
 def run(conversion: Conversion) -> None:
     options, graph = conversion.options, conversion.graph
-    method = options.threshold or ("model" if conversion.data is None else "vmax")
-    if method == "vmax" and conversion.data is None:
-        fail("SNN405", "thresholds from statistics (vmax) need calibration data", hint="pass `--calib DATA`")
-    if method == "model":
-        conversion.diagnostics.report("SNN501", "the threshold of a layer is the largest sum its inputs can have")
-    images = None if conversion.data is None else calibration_split(conversion.data, options.calib_samples)[0].images
+    assert conversion.data is not None
+    samples = calibration_split(conversion.data, options.calib_samples)[0]
     encoder = next(node for node in graph.nodes if node.op == "SpikeEncode")
     encoder.attrs["scale"] = _input_scale(conversion)
     layers = _Layers(conversion, float(encoder.attrs["scale"]), encoder)
-    trains = None
-    if method == "vmax":
-        assert images is not None
-        trains = SpikeTrains(images, options.calib_steps, options.seed, _largest_layer(graph))
-        trains.encode(encoder)
-    first_alpha = options.alpha if options.alpha_when == "during" else 1.0
-    measurements = _estimate(conversion, layers, trains, first_alpha)
-    if first_alpha != options.alpha:
+    if options.threshold == "model":
+        conversion.diagnostics.report("SNN501", "the threshold of a layer is the largest sum its inputs can have")
+    key = dependencies(conversion)
+    if key in conversion.estimates:
+        layers.estimates = conversion.estimates[key]
         for target in targets(graph):
             layers.finish(target, options.alpha)
-    conversion.report.layers = _report_layers(conversion, layers, measurements)
+    else:
+        _measure(conversion, layers, encoder, samples.images)
+        conversion.estimates[key] = layers.estimates
+    conversion.report.layers = report_layers(graph, layers.rounded, layers.estimates)
+    measured = options.threshold != "model"
     conversion.report.calibration = {
-        "threshold": method,
-        "samples": 0 if images is None else len(images),
-        "steps": options.calib_steps if trains is not None else 0,
-        "data": None if conversion.data is None else PurePath(conversion.data.name).name,
-        "sha256": None if conversion.data is None else conversion.data.content_hash(),
+        "threshold": options.threshold,
+        "samples": len(samples) if measured else 0,
+        "steps": options.calib_steps if measured else 0,
+        "data": PurePath(samples.name).name,
+        "sha256": conversion.data.content_hash(),
+        "synthetic": samples.value_range is not None,
         "input_scale": encoder.attrs["scale"],
     }
 
@@ -79,7 +79,7 @@ class _Layers:
             target.name: TreeWeights.of(list(tree(target.inputs[0]))) for target in targets(conversion.graph)
         }
         self.rounded: dict[str, Rounded] = {}
-        self.unit_thresholds: dict[str, float] = {}
+        self.estimates: dict[str, Estimate] = {}
 
     def round(self, target: gs.Node) -> Rounded:
         """Put the tree of `target` on its grid."""
@@ -117,7 +117,7 @@ class _Layers:
         if target.op == "SpikeReadout":
             target.attrs["scale"] = rounded.scale
             return
-        exact = alpha * self.unit_thresholds[target.name] * rounded.main_scale / rounded.scale
+        exact = alpha * self.estimates[target.name].threshold * rounded.main_scale / rounded.scale
         threshold = np.array(max(2, 2 * round(exact / 2)), np.int32)
         target.inputs = target.inputs[:1]
         target.inputs.append(gs.Constant(f"{target.name}/threshold", threshold))
@@ -125,17 +125,18 @@ class _Layers:
         self.scales[target.outputs[0].name] = target.attrs["scale"]
 
 
-def _estimate(
-    conversion: Conversion, layers: _Layers, trains: SpikeTrains | None, alpha: float
-) -> dict[str, Measurement]:
-    order = targets(conversion.graph)
+def _measure(conversion: Conversion, layers: _Layers, encoder: gs.Node, images: np.ndarray) -> None:
+    """Estimate and set the thresholds, in order of the graph."""
+    options, order = conversion.options, targets(conversion.graph)
+    trains = None
+    if options.threshold != "model":
+        trains = SpikeTrains(images, options.calib_steps, options.seed, _largest_layer(conversion.graph))
+        trains.encode(encoder)
+    alpha = options.alpha if options.alpha_when == "during" else 1.0
     last_use = {leaf.name: index for index, target in enumerate(order) for leaf in leaves(target.inputs[0])}
-    read_by_neurons = {
-        leaf.name for target in order if target.op in NEURONS for leaf in leaves(target.inputs[0])
-    }
-    measurements: dict[str, Measurement] = {}
+    read_by_neurons = {leaf.name for target in order if target.op in NEURONS for leaf in leaves(target.inputs[0])}
 
-    def report(stage: str, done: float) -> Callable[[float], None]:
+    def part(stage: str, done: float) -> Callable[[float], None]:
         return lambda share: conversion.progress(stage, done + share / 2)
 
     for index, target in enumerate(order):
@@ -143,38 +144,40 @@ def _estimate(
         conversion.progress(stage, 0.0)
         if target.op in NEURONS:
             rounded = layers.round(target)
-            largest = float(rounded.high.max())
-            if trains is not None:
-                found = trains.measure(target, report(stage, 0.0))
-                measurements[target.name] = found
-                if found.maximum > 0:
-                    largest = float(found.maximum)
-                else:
-                    conversion.diagnostics.report(
-                        "SNN504",
-                        "no weighted input sum was ever positive on the calibration data; the threshold comes from the "
-                        "weights",
-                        node=target.name,
-                        op=target.op,
-                    )
-            if largest <= 0:
-                fail("SNN208", "no input can ever make it fire", node=target.name, op=target.op)
-            layers.unit_thresholds[target.name] = largest * rounded.scale / rounded.main_scale
+            found = estimate(target, rounded, trains, options, part(stage, 0.0))
+            layers.estimates[target.name] = found if found.threshold > 0 else _unexcited(conversion, target, rounded)
         layers.finish(target, alpha)
-        if trains is not None:
-            if target.op in NEURONS and target.outputs[0].name in read_by_neurons:
-                trains.fire(target, report(stage, 0.5))
-            for name, last in last_use.items():
-                if last == index:
-                    trains.forget(name)
-    return measurements
+        if trains is None:
+            continue
+        if target.op in NEURONS and target.outputs[0].name in read_by_neurons:
+            trains.fire(target, part(stage, 0.5))
+        for name in [name for name, last in last_use.items() if last == index]:
+            trains.forget(name)
+    if alpha != options.alpha:
+        for target in order:
+            layers.finish(target, options.alpha)
+
+
+def _unexcited(conversion: Conversion, target: gs.Node, rounded: Rounded) -> Estimate:
+    """The threshold of neurons that no sample ever excited: the largest sum that the weights allow."""
+    largest = float(rounded.high.max())
+    if largest <= 0:
+        fail("SNN208", "no input can ever make it fire", node=target.name, op=target.op)
+    conversion.diagnostics.report(
+        "SNN504",
+        "no weighted input sum was ever positive on the calibration samples; the threshold comes from the weights",
+        node=target.name,
+        op=target.op,
+    )
+    return Estimate(largest * rounded.scale / rounded.main_scale)
 
 
 def _input_scale(conversion: Conversion) -> float:
     if conversion.options.input_scale is not None:
         return float(np.float32(conversion.options.input_scale))
-    if conversion.data is None:
-        return 1.0
+    assert conversion.data is not None
+    if conversion.data.value_range is not None:
+        return float(np.float32(max(map(abs, conversion.data.value_range))))
     images = conversion.data.images
     largest = float(max(images.max(), -images.min()))
     if largest == 0:
@@ -189,61 +192,6 @@ def _largest_layer(graph: gs.Graph) -> int:
         for tensor in node.outputs
         if tensor.shape is not None and len(tensor.shape) > 1
     )
-
-
-def _report_layers(
-    conversion: Conversion, layers: _Layers, measurements: dict[str, Measurement]
-) -> list[LayerReport]:
-    reports = []
-    for node in conversion.graph.nodes:
-        if node.op == "SpikeEncode":
-            shape = sample_shape(node.outputs[0])
-            reports.append(
-                LayerReport(node.inputs[0].name, "input", node.op, shape, math.prod(shape), node.attrs["scale"])
-            )
-        elif node.op in NEURONS or node.op == "SpikeReadout":
-            reports.append(_report_layer(node, layers.rounded[node.name], measurements.get(node.name)))
-    return reports
-
-
-def _report_layer(node: gs.Node, rounded: Rounded, found: Measurement | None) -> LayerReport:
-    shape = sample_shape(node.outputs[0])
-    largest_weight = max(float(np.abs(weight).max()) for weight, _ in rounded.weights.values())
-    report = LayerReport(
-        name=node.name,
-        kind="readout" if node.op == "SpikeReadout" else "neuron",
-        op=node.op,
-        shape=shape,
-        neurons=math.prod(shape),
-        scale=float(node.attrs["scale"]),
-        fan_in=_fan_in(node.inputs[0]),
-        macs=count_macs(node.inputs[0]),
-        weight_bits=math.ceil(math.log2(largest_weight + 1)) if largest_weight else 0,
-    )
-    if node.op in NEURONS:
-        threshold = constant(node, 1)
-        assert threshold is not None
-        report.threshold_integer = int(threshold.max())
-        report.threshold = float(threshold.max()) * rounded.scale / rounded.main_scale
-        report.v_init = int(report.threshold_integer * node.attrs["v_init"])
-    if found is not None:
-        report.f_in = found.positive_share
-        report.v_in = found.positive_mean * rounded.scale / rounded.main_scale
-    return report
-
-
-def _fan_in(root: gs.Tensor) -> int:
-    """Synapses of one neuron (inside, away from borders)."""
-    total = 0
-    for node in tree(root):
-        weight = constant(node, 1)
-        if node.op == "Conv" and weight is not None:
-            total += int(np.prod(weight.shape[1:]))
-        elif node.op == "Gemm" and weight is not None:
-            total += int(weight.shape[0])
-        elif node.op == "Scale":
-            total += 1
-    return total
 
 
 PASS = Pass("calibrate", Level.SPIKING, Level.CALIBRATED, run)

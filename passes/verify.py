@@ -1,12 +1,16 @@
-"""Run the emitted file against the ANN, the reference simulator and itself.
+"""Run the emitted file against itself and the reference simulator, and say how the network follows the ANN.
 
-Takes and gives level EMITTED. On the samples held back from calibration (without data: seeded uniform inputs):
+Takes and gives level EMITTED. On the samples held back from calibration:
 
 1. the file, the same blocks with the states outside, and the independent reference simulator give the same spikes (the
    reference within a budget of work); anything else is our error;
-2. agreement with the ANN and error of the outputs against steps go into the report and into the file, with a number of
-   steps to use;
-3. poor agreement is a warning (SNN503), with the likely reason per layer: silent, saturated, clipped input.
+2. agreement with the ANN with its confidence, error of the outputs, what the other initial potential would need, and the
+   number of steps that the samples support go into the report and into the file;
+3. for every layer the share of the ANN's mean activation that its spikes carry: in a deep network rates vanish or
+   saturate layer by layer, and the first layer where they do is the one to look at;
+4. warnings: clipped input (SNN502), silent layers (SNN504), values lost to hard reset (SNN508).
+
+What follows from a poor result is up to `snnc.judge`.
 """
 
 from __future__ import annotations
@@ -15,78 +19,60 @@ import json
 
 import numpy as np
 
-from snnc.ann import Ann
-from snnc.conversion import Conversion, Level, Pass
-from snnc.curves import Curve, Point, measure_curve
+from snnc.ann import Ann, layer_probe
+from snnc.conversion import Conversion, LayerReport, Level, Pass
+from snnc.curves import Point
 from snnc.diagnostics import InternalError
 from snnc.files import ConvertedFile, set_metadata
 from snnc.graph import NEURONS, SOURCES
-from snnc.holdback import calibration_split
+from snnc.quality import GOOD, interval, steps_to_reach, supported_steps
 from snnc.reference import simulate
 from snnc.runtime.session import SpikingSession
-from snnc.stream import StreamRunner, default_cuts
+from snnc.stream import StreamRunner
+from snnc.trials import held_back_images, simulate_against
 
-POOR_AGREEMENT = 0.95
-POOR_ERROR = 0.25
-_RANDOM_SAMPLES = 64
-_LEAST_SAMPLES = 8
-_BUDGET = 4e11  # multiply-accumulates of the simulation; about ten seconds
-_REFERENCE_BUDGET = 2e8  # and of the reference; about a second
-_SATURATED_SHARE = 0.01
+_REFERENCE_BUDGET = 2e8  # multiply-accumulates of the reference; about a second
+_FEW = 16
+SATURATED_SHARE = 0.01
+VANISHED_SHARE = 0.5
 
 
 def run(conversion: Conversion) -> None:
-    assert conversion.emitted is not None
+    assert conversion.emitted is not None and conversion.options.v_init is not None
     file = ConvertedFile(conversion.emitted, "the emitted file")
-    macs = max(1, sum(layer["macs"] for layer in file.layers))
-    images = _images(conversion, macs)
+    images = held_back_images(conversion)
     conversion.progress("verifying", 0.0)
-    _check_forms(conversion, file, images[:4], macs)
-    steps, seed = conversion.options.steps, conversion.options.seed
-    ann_outputs = Ann(conversion.ann).run(images)
-    curve = measure_curve(
-        file.block,
-        file.layers,
-        images,
-        default_cuts(steps),
-        ann_outputs=ann_outputs,
-        seed=seed,
-        progress=lambda share: conversion.progress("verifying", share),
-    )
-    points = curve.points
-    if _is_poor(points[-1]):
-        points = points + _longer_runs(conversion, file, images, ann_outputs)
-    saturated = _saturated_shares(conversion, file, images[:16])
-    last = curve.points[-1]
-    for layer in conversion.report.layers:
+    _check_forms(conversion, file, images[:4], max(1, sum(layer["macs"] for layer in file.layers)))
+    curve = conversion.trials[conversion.options.v_init]
+    last, report = curve.points[-1], conversion.report
+    conversion.progress("verifying", 0.5)
+    saturated = _saturated_shares(conversion, file, images[:_FEW])
+    carried = _carried_shares(conversion, last, images)
+    for layer in report.layers:
         layer.rate = last.layer_rates.get(layer.name)
-    conversion.report.verification = {
+    values = conversion.options.reset == "soft"
+    longer = [] if GOOD.is_met(last, values=values) else _longer_runs(conversion, images)
+    report.verification = {
         "samples": len(images),
-        "data": conversion.report.calibration["data"] or "random uniform",
+        "data": report.calibration["data"],
         "steps": last.steps,
+        "v_init": conversion.options.v_init,
         "agreement": last.agreement,
+        "agreement_interval": None if last.agreement is None else interval(last.agreement, len(images)),
         "error": last.error,
         "clipped": curve.clipped,
         "saturated": saturated,
-        "recommended_steps": _recommended_steps(points),
-        "curve": [[point.steps, point.agreement, point.error] for point in points],
+        "carried": carried,
+        "first_weak_layer": _first_weak_layer(report.layers, saturated, carried),
+        "recommended_steps": supported_steps(curve.points, len(images), values=values),
+        "curve": _rows(curve.points),
+        "longer": _rows(longer),
+        "initial_potentials": _initial_potentials(conversion),
     }
-    _warn(conversion, curve, saturated)
-    report = conversion.report.to_json()
-    set_metadata(conversion.emitted, "snnc.layers", json.dumps(report["layers"]))
-    set_metadata(conversion.emitted, "snnc.verification", json.dumps(report["verification"]))
-
-
-def _images(conversion: Conversion, macs: int) -> np.ndarray:
-    """The samples to verify on: fewer for a network that is expensive to simulate."""
-    options = conversion.options
-    affordable = max(_LEAST_SAMPLES, int(_BUDGET // (macs * options.steps)))
-    if conversion.data is not None:
-        return calibration_split(conversion.data, options.calib_samples)[1].images[:affordable]
-    shape = (min(_RANDOM_SAMPLES, affordable), *conversion.graph.inputs[0].shape[1:])
-    scale = conversion.report.calibration["input_scale"]
-    uniform = np.random.default_rng(options.seed & 0xFFFF_FFFF).random(shape)
-    return np.asarray(uniform * scale, np.float32)
+    _warn(conversion, last, curve.clipped)
+    document = report.to_json()
+    set_metadata(conversion.emitted, "snnc.layers", json.dumps(document["layers"]))
+    set_metadata(conversion.emitted, "snnc.verification", json.dumps(document["verification"]))
 
 
 def _check_forms(conversion: Conversion, file: ConvertedFile, images: np.ndarray, macs: int) -> None:
@@ -127,59 +113,68 @@ def _saturated_shares(conversion: Conversion, file: ConvertedFile, images: np.nd
     return {name: float(fired.mean()) for name, fired in always.items()}
 
 
-def _is_poor(point: Point) -> bool:
-    if point.agreement is not None:
-        return point.agreement < POOR_AGREEMENT
-    return point.error is None or point.error > POOR_ERROR
+def _carried_shares(conversion: Conversion, last: Point, images: np.ndarray) -> dict[str, float]:
+    """λ·rate of each layer over the mean activation of the ANN there; layers that the ANN leaves at zero are left out."""
+    scales = {layer.name: layer.scale for layer in conversion.report.layers if layer.kind == "neuron"}
+    probe, tensors = layer_probe(conversion.ann, scales)
+    sums = dict.fromkeys(scales, 0.0)
+    for start in range(0, len(images), _FEW):
+        part = probe.run(images[start : start + _FEW])
+        for name, tensor in tensors.items():
+            value = part[tensor]
+            sums[name] += float(np.maximum(value, 0, dtype=np.float64).sum()) / (value.size // len(value))
+    means = {name: total / len(images) for name, total in sums.items()}
+    return {name: scales[name] * last.layer_rates[name] / mean for name, mean in means.items() if mean > 0}
 
 
-def _longer_runs(
-    conversion: Conversion, file: ConvertedFile, images: np.ndarray, ann_outputs: dict[str, np.ndarray]
-) -> list[Point]:
-    """What twice and four times the steps would give, on a few samples."""
-    options, few = conversion.options, min(32, max(_LEAST_SAMPLES, len(images) // 4))
-    cuts = [steps for steps in (2 * options.steps, 4 * options.steps) if steps <= options.max_steps]
-    if not cuts:
-        return []
-    outputs = {name: value[:few] for name, value in ann_outputs.items()}
-    return measure_curve(
-        file.block, file.layers, images[:few], cuts, ann_outputs=outputs, seed=options.seed
-    ).points
-
-
-def _recommended_steps(points: list[Point]) -> int | None:
-    """The fewest steps that are not poor and within a point of the best agreement; None if all are poor."""
-    best = max((point.agreement or 0.0) for point in points)
-    for point in points:
-        if not _is_poor(point) and (point.agreement is None or point.agreement >= best - 0.01):
-            return point.steps
+def _first_weak_layer(
+    layers: list[LayerReport], saturated: dict[str, float], carried: dict[str, float]
+) -> dict[str, object] | None:
+    """The first layer in order of the graph that loses its signal, and how."""
+    for layer in layers:
+        if saturated.get(layer.name, 0.0) > SATURATED_SHARE:
+            return {"layer": layer.name, "op": layer.op, "why": "saturates", "share": saturated[layer.name]}
+        if carried.get(layer.name, 1.0) < VANISHED_SHARE:
+            return {"layer": layer.name, "op": layer.op, "why": "vanishes", "share": carried[layer.name]}
     return None
 
 
-def _warn(conversion: Conversion, curve: Curve, saturated: dict[str, float]) -> None:
-    report, last = conversion.diagnostics.report, curve.points[-1]
-    verification = conversion.report.verification
-    if conversion.data is None:
-        report("SNN507", f"agreement is measured on {curve.samples} random inputs")
-    if curve.clipped > 0:
-        report("SNN502", f"{curve.clipped:.2%} of the input elements exceed the input scale")
+def _longer_runs(conversion: Conversion, images: np.ndarray) -> list[Point]:
+    """What twice and four times the steps would give, on a few samples."""
+    options = conversion.options
+    cuts = [steps for steps in (2 * options.steps, 4 * options.steps) if steps <= options.max_steps]
+    if not cuts:
+        return []
+    few = images[: 2 * _FEW]
+    return simulate_against(conversion, few, Ann(conversion.ann).run(few), cuts).points
+
+
+def _initial_potentials(conversion: Conversion) -> dict[str, dict[str, object]]:
+    """V(0) in thresholds → its curve, and the steps it needs for what both reach in the end, to within 2 points."""
+    ends = [curve.points[-1] for curve in conversion.trials.values()]
+    if all(point.agreement is not None for point in ends):
+        goal = min(point.agreement or 0.0 for point in ends) - 0.02
+    else:
+        goal = 1.1 * max(float("inf") if point.error is None else point.error for point in ends)
+    return {
+        f"{v_init:g}": {"curve": _rows(curve.points), "goal": goal, "steps": steps_to_reach(curve.points, goal)}
+        for v_init, curve in conversion.trials.items()
+    }
+
+
+def _rows(points: list[Point]) -> list[list[float | None]]:
+    return [[point.steps, point.agreement, point.error] for point in points]
+
+
+def _warn(conversion: Conversion, last: Point, clipped: float) -> None:
+    report = conversion.diagnostics.report
+    if clipped > 0:
+        report("SNN502", f"{clipped:.2%} of the input elements exceed the input scale")
     if conversion.options.reset == "hard":
         report("SNN508", "hard reset drops the potential above threshold")
-    poor = _is_poor(last)
     for layer in conversion.report.layers:
-        if layer.kind != "neuron":
-            continue
-        if layer.rate == 0:
+        if layer.kind == "neuron" and layer.rate == 0:
             report("SNN504", f"no neuron fired in {last.steps} steps", node=layer.name, op=layer.op)
-        elif poor and saturated[layer.name] > _SATURATED_SHARE:
-            share = saturated[layer.name]
-            report("SNN505", f"{share:.1%} of its neurons fired at every step", node=layer.name, op=layer.op)
-    if poor:
-        error = "error not finite" if last.error is None else f"error {last.error:.3f}"
-        found = error if last.agreement is None else f"agreement {last.agreement:.1%}"
-        steps, tried = verification["recommended_steps"], verification["curve"][-1][0]
-        advice = f"try {steps} steps" if steps else f"not even {tried} steps are enough"
-        report("SNN503", f"{found} after {last.steps} steps; {advice}")
 
 
 PASS = Pass("verify", Level.EMITTED, Level.EMITTED, run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from os import PathLike
 from pathlib import Path
 
@@ -111,3 +112,17 @@ class Ann:
             parts.append([value[: size - missing] for value in values])
         joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
         return dict(zip(self._outputs, joined, strict=True))
+
+
+def layer_probe(model: onnx.ModelProto, names: Collection[str]) -> tuple[Ann, dict[str, str]]:
+    """The ANN with more outputs, and which of them is the first output of each node in `names` (see `node_names`)."""
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    tensors = {
+        name: node.output[0] for name, node in zip(node_names(probe), probe.graph.node, strict=True) if name in names
+    }
+    present = {value.name for value in probe.graph.output}
+    for tensor in tensors.values():
+        if tensor not in present:
+            probe.graph.output.add().name = tensor
+    return Ann(probe), tensors

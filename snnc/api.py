@@ -12,12 +12,14 @@ import numpy as np
 import onnx
 
 from snnc import pipeline
-from snnc.ann import Ann, load_model, node_names
-from snnc.conversion import Conversion, Level, Options, Report
+from snnc.ann import Ann, layer_probe, load_model
+from snnc.conversion import Conversion, Estimate, Level, Options, Report
 from snnc.curves import Curve, measure_curve
 from snnc.data import as_dataset, check_labels
+from snnc.data.synthetic import synthetic_seed
 from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.files import ConvertedFile, write_atomically
+from snnc.judge import judge
 from snnc.runtime.session import SpikingSession, largest_batch
 from snnc.stream import StreamRunner, default_cuts, unpack_words
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 Model = str | PathLike[str] | onnx.ModelProto
 Progress = Callable[[str, float], None]
+Estimates = dict[Any, dict[str, Estimate]]
 
 
 class SpikingModel:
@@ -45,37 +48,67 @@ class SpikingModel:
 
 
 def convert(
-    model: Model, *, calib: Any = None, progress: Progress | None = None, **options: Any
+    model: Model,
+    *,
+    calib: Any = None,
+    progress: Progress | None = None,
+    estimates: Estimates | None = None,
+    **options: Any,
 ) -> SpikingModel:
     """Convert a trained ANN into a spiking network.
 
     Args:
         model: path of an ONNX file, or an `onnx.ModelProto`.
         calib: calibration data: images `[S, ...]` in the network's input shape, a pair (images, labels), a DATA string
-            as on the command line, or a `DataSet`. Without it, thresholds come from the weights.
+            as on the command line, or a `DataSet`. Without it (or with `"synthetic[:SEED]"`): smooth random images.
         progress: called as `progress(stage, share)` while the conversion runs.
+        estimates: a dictionary that conversions of the same network share, so that what was measured once for several
+            of them (`alpha_when="after"`, another number of steps) is not measured again.
         **options: the fields of `snnc.conversion.Options`; `relaxed=True` stands for `bias="current",
         batchnorm="fold"`.
 
     Raises:
-        DiagnosticError: the model or the data is at fault; `.diagnostics` lists every problem.
+        DiagnosticError: the model or the data is at fault, or the spiking network follows the ANN so poorly that it is
+            of no use (SNN408; `accept_poor=True` lets it pass); `.diagnostics` lists every problem.
     """
     ann = _load(model)
     conversion = Conversion(ann, make_options(**options))
     if progress is not None:
         conversion.progress = progress
-    if calib is not None:
+    if estimates is not None:
+        conversion.estimates = estimates
+    seed = synthetic_seed(calib)
+    if seed is not None:
+        conversion.synthetic_seed = seed
+    elif calib is not None:
         conversion.data = as_dataset(calib, input_dims(ann))
     pipeline.run(conversion)
+    judge(conversion)
     assert conversion.emitted is not None
     return SpikingModel(conversion.emitted, conversion.report)
 
 
 def make_options(*, relaxed: bool = False, **options: Any) -> Options:
-    """`Options`, with `relaxed` spelled out."""
+    """`Options` from those that a user gave (None: not given), with the defaults that depend on others:
+
+    - `relaxed` stands for `bias="current", batchnorm="fold"`;
+    - `threshold`: `rate` for soft reset without `alpha`; where an alpha is given it scales the paper's `vmax`, and hard
+      reset, whose rate is not linear in its input (RMP-SNN, eq. 3), keeps `vmax` too;
+    - `v_init`: with `rate` whichever of 0 and 0.5 does better on the held-back samples, else 0 as in the paper;
+    - `steps` and `calib_steps` never exceed a given `max_steps`.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
     if relaxed:
-        options = {"bias": "current", "batchnorm": "fold", **options}
-    return Options(**options)
+        given = {"bias": "current", "batchnorm": "fold", **given}
+    by_rate = "alpha" not in given and given.get("reset", Options.reset) == "soft"
+    given.setdefault("threshold", "rate" if by_rate else "vmax")
+    if "rate_quantile" in given and given["threshold"] != "rate":
+        fail("SNN405", f"rate_quantile belongs to the threshold rule rate, the rule here is {given['threshold']}")
+    if given["threshold"] != "rate":
+        given.setdefault("v_init", 0.0)
+    for name in ("steps", "calib_steps"):
+        given.setdefault(name, max(1, min(getattr(Options, name), given.get("max_steps", Options.max_steps))))
+    return Options(**given)
 
 
 def check(model: Model, **options: Any) -> list[Diagnostic]:
@@ -227,26 +260,18 @@ def compare(
     array = as_dataset(images, file.input_dims).images
     loaded = _load(ann)
     require_same_network(file, loaded, "the given network")
-    probe = onnx.ModelProto()
-    probe.CopyFrom(loaded)
     scales = {layer["name"]: layer["scale"] for layer in file.layers if layer["kind"] == "neuron"}
-    activations = {}
-    for name, node in zip(node_names(probe), probe.graph.node, strict=True):
-        if name in scales:
-            activations[name] = node.output[0]
-    present = {value.name for value in probe.graph.output}
-    for tensor in activations.values():
-        if tensor not in present:
-            probe.graph.output.add().name = tensor
-    outputs = Ann(probe).run(array)
+    probe, tensors = layer_probe(loaded, scales)
+    outputs = probe.run(array)
+    expected = {name: outputs[tensor] for name, tensor in tensors.items()}
     rates: dict[str, np.ndarray] = {}
     batch = largest_batch(file.layers)
     for start in range(0, len(array), batch):
-        part = record(model, array[start : start + batch], steps=steps, layers=list(activations), first_sample=start)
+        part = record(model, array[start : start + batch], steps=steps, layers=list(expected), first_sample=start)
         for name, spikes in part.items():
             values = scales[name] * spikes.mean(0)
             rates[name] = np.concatenate([rates[name], values]) if name in rates else values
-    return {name: (outputs[tensor], rates[name]) for name, tensor in activations.items()}
+    return {name: (expected[name], rates[name]) for name in expected}
 
 
 def open_converted(model: str | PathLike[str] | SpikingModel) -> ConvertedFile:

@@ -73,9 +73,12 @@ class Builder(Nodes):
         self._operator("SpikeEncode", inputs, [plus, minus], node.name, scale=float(node.attrs["scale"]))
         self.words.declare(node.outputs[0], plus, minus)
 
-    def neuron(self, node: gs.Node, fused: Fused | None) -> State:
-        """A layer of neurons, with the tree that feeds it; its membrane potential is a state."""
-        threshold = constant(node, 1)
+    def neuron(self, node: gs.Node, fused: Fused | None, threshold: np.ndarray | None = None) -> State:
+        """A layer of neurons, with the tree that feeds it; its membrane potential is a state.
+
+        `threshold` (int32) stands for that of the node.
+        """
+        threshold = constant(node, 1) if threshold is None else threshold
         assert threshold is not None
         state = State(
             f"v/{node.name}",

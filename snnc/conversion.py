@@ -7,13 +7,16 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import onnx
 import onnx_graphsurgeon as gs
 
 from snnc.data import DataSet
 from snnc.diagnostics import Diagnostics, fail
+
+if TYPE_CHECKING:
+    from snnc.curves import Curve
 
 # Beyond this many steps a layer's weights would keep fewer than five bits in 32-bit potentials.
 LARGEST_MAX_STEPS = 2**25
@@ -32,30 +35,38 @@ class Level(IntEnum):
 
 @dataclass(frozen=True)
 class Options:
-    """How to convert. Field by field the options of `snnc convert` (docs/cli.md)."""
+    """How to convert. Field by field the options of `snnc convert` (docs/cli.md), every one decided.
+
+    Defaults that depend on other options are those of `snnc.api.make_options`. None leaves the choice to the
+    conversion: `calib_samples` (512 of data; of synthetic images as many as the network's size allows), `v_init`
+    (0 or half a threshold, whichever the held-back samples prefer), `input_scale` and `input_range`.
+    """
 
     reset: Literal["soft", "hard"] = "soft"
     alpha: float = 1.0
-    alpha_when: Literal["after", "during"] = "after"
-    threshold: Literal["vmax", "model"] | None = None
-    calib_samples: int = 512
+    alpha_when: Literal["during", "after"] = "during"
+    threshold: Literal["rate", "vmax", "model"] = "rate"
+    rate_quantile: float = 0.999
+    calib_samples: int | None = None
     calib_steps: int = 256
-    v_init: float = 0.0
+    v_init: float | None = None
     steps: int = 256
     seed: int = 0
     input_scale: float | None = None
+    input_range: tuple[float, float] | None = None
     max_steps: int = 4096
     bias: Literal["reject", "current"] = "reject"
     batchnorm: Literal["reject", "fold"] = "reject"
     schedule: Literal["loop", "stream"] = "loop"
     controls: Literal["optional", "required", "fixed"] = "optional"
+    accept_poor: bool = False
 
     def __post_init__(self) -> None:
         choices = {
             "reset": ("soft", "hard"),
-            "alpha_when": ("after", "during"),
-            "threshold": ("vmax", "model", None),
-            "v_init": (0.0, 0.5),
+            "alpha_when": ("during", "after"),
+            "threshold": ("rate", "vmax", "model"),
+            "v_init": (0.0, 0.5, None),
             "bias": ("reject", "current"),
             "batchnorm": ("reject", "fold"),
             "schedule": ("loop", "stream"),
@@ -66,11 +77,16 @@ class Options:
                 fail("SNN405", f"{name} is {getattr(self, name)!r}, must be one of {allowed}")
         if not (0 < self.alpha <= 1):
             fail("SNN405", f"alpha is {self.alpha}, must be in (0, 1]")
+        if not (0 < self.rate_quantile <= 1):
+            fail("SNN405", f"rate_quantile is {self.rate_quantile}, must be in (0, 1]")
         if self.input_scale is not None and not (0 < self.input_scale < math.inf):
             fail("SNN405", f"input_scale is {self.input_scale}, must be positive and finite")
+        if self.input_range is not None:
+            _check_range(self.input_range)
         for name in ("calib_samples", "calib_steps", "steps", "max_steps"):
-            if getattr(self, name) < 1:
-                fail("SNN405", f"{name} is {getattr(self, name)}, must be at least 1")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                fail("SNN405", f"{name} is {value}, must be at least 1")
         if self.max_steps > LARGEST_MAX_STEPS:
             fail("SNN405", f"max_steps is {self.max_steps}, must be at most {LARGEST_MAX_STEPS}")
         for name in ("steps", "calib_steps"):
@@ -82,6 +98,11 @@ class Options:
     def to_json(self) -> dict[str, Any]:
         """The options by name."""
         return dataclasses.asdict(self)
+
+
+def _check_range(limits: tuple[float, float]) -> None:
+    if len(limits) != 2 or not -math.inf < limits[0] < limits[1] < math.inf:
+        fail("SNN405", f"input_range is {limits}, must be two finite numbers, the lower one first")
 
 
 @dataclass
@@ -114,6 +135,18 @@ class LayerReport:
     rate: float | None = None
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """What a threshold rule found of a layer, in units of its input spikes (as the paper's V_th), before alpha.
+
+    `f_in` and `v_in` as in `LayerReport`, None where no sums were measured.
+    """
+
+    threshold: float
+    f_in: float | None = None
+    v_in: float | None = None
+
+
 @dataclass
 class Report:
     """Everything worth knowing of a conversion; `to_json` is stable and documented in docs/format.md."""
@@ -135,11 +168,19 @@ class Report:
 
 @dataclass
 class Conversion:
-    """The state of a conversion. `ann` stays as the user gave it; `graph` is rewritten by the passes."""
+    """The state of a conversion. `ann` stays as the user gave it; `graph` is rewritten by the passes.
+
+    `data` are the user's samples, or once the pass `synthesize` has run the synthetic ones of `synthetic_seed`.
+    """
 
     ann: onnx.ModelProto
     options: Options
     data: DataSet | None = None
+    synthetic_seed: int = 0
+    # Estimated thresholds by what they depend on (`snnc.thresholds.dependencies`): conversions may share it.
+    estimates: dict[Any, dict[str, Estimate]] = field(default_factory=dict)
+    # Initial potential (in thresholds) → the network that starts there against the ANN, on the held-back samples.
+    trials: dict[float, Curve] = field(default_factory=dict)
     graph: gs.Graph = field(default_factory=gs.Graph)
     level: Level = Level.SOURCE
     emitted: onnx.ModelProto | None = None

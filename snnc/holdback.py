@@ -8,15 +8,23 @@ from snnc.data import DataSet
 from snnc.diagnostics import fail
 
 _MOST_HELD_BACK = 128
+_SAMPLES = 512
 
 
-def calibration_split(data: DataSet, samples: int) -> tuple[DataSet, DataSet]:
-    """Up to `samples` for calibration and up to 128 others.
+def calibration_split(data: DataSet, samples: int | None) -> tuple[DataSet, DataSet]:
+    """Up to `samples` (512 if None) for calibration, and others to verify on: a fifth of the data, 128 at most.
 
-    Drawn by a fixed permutation, because data may be sorted by class.
+    Drawn by a fixed permutation, because data may be sorted by class. Synthetic images were made for this
+    (`with_held_back`): a third of them is held back.
     """
     if len(data.images) < 2:
         fail("SNN306", f"{data.name} has {len(data.images)} samples; one calibrates, one is held back")
     order = np.random.default_rng(0).permutation(len(data.images))
-    held_back = min(_MOST_HELD_BACK, max(1, len(order) // 5))
-    return data.select(order[held_back : held_back + samples]), data.select(order[:held_back])
+    share = 5 if data.value_range is None else 3
+    held_back = min(_MOST_HELD_BACK, max(1, len(order) // share))
+    return data.select(order[held_back:][: samples or _SAMPLES]), data.select(order[:held_back])
+
+
+def with_held_back(samples: int) -> int:
+    """How many synthetic images to make so that `samples` calibrate."""
+    return samples + min(_MOST_HELD_BACK, max(1, samples // 2))

@@ -7,6 +7,7 @@ from snnc.levels import run_pass
 from snnc.passes import (
     biases,
     calibrate,
+    choose_potential,
     dense,
     emit,
     fold,
@@ -15,6 +16,7 @@ from snnc.passes import (
     ingest,
     reshapes,
     spike,
+    synthesize,
     validate,
     verify,
     windows,
@@ -30,8 +32,10 @@ PASSES: list[Pass] = [
     fold_batchnorm.PASS,
     validate.PASS,
     spike.PASS,
+    synthesize.PASS,
     calibrate.PASS,
     fuse.PASS,
+    choose_potential.PASS,
     emit.PASS,
     verify.PASS,
 ]

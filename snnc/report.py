@@ -78,22 +78,36 @@ def layer_table(layers: Sequence[LayerReport] | Sequence[dict[str, Any]], *, fus
     return table(headers, rows, text_columns=2)
 
 
-def verify_line(verification: dict[str, Any]) -> str:
+def verify_lines(verification: dict[str, Any]) -> str:
     """How well the spiking network follows the ANN on samples that calibrated nothing."""
     samples, steps = verification["samples"], verification["steps"]
-    held_back = "random inputs" if verification["data"] == "random uniform" else "held-back samples"
     found = []
     if verification["agreement"] is not None:
-        found.append(f"agreement with the ANN {percent(verification['agreement'])}")
+        low, high = (100 * end for end in verification["agreement_interval"])
+        found.append(f"agreement with the ANN {percent(verification['agreement'])} ({low:.0f} to {high:.0f} %)")
     if verification["error"] is not None:
         found.append(f"output error {verification['error']:.3f}")
-    line = f"verified on {samples} {held_back}, {_steps(steps)}:\n{', '.join(found)}"
-    recommended = verification["recommended_steps"]
-    if recommended is None:
-        return f"{line}; not even {_steps(4 * steps)} are enough"
-    if recommended < steps:
-        return f"{line}; {_steps(recommended)} {'is' if recommended == 1 else 'are'} enough"
-    return line if recommended == steps else f"{line}; {_steps(recommended)} are better"
+    enough = verification["recommended_steps"]
+    if enough is None:
+        supported = f"{samples} samples do not show how many steps are enough"
+    else:
+        supported = f"{_steps(enough)} {'is' if enough == 1 else 'are'} enough"
+    lines = [f"verified on {samples} held-back samples of {verification['data']}, {_steps(steps)}:", ", ".join(found)]
+    return "\n".join([*lines, supported, _potentials_line(verification)])
+
+
+def _potentials_line(verification: dict[str, Any]) -> str:
+    """What each initial potential needs, the one of the file first."""
+    names = {"0": "0", "0.5": "θ/2"}
+    chosen = f"{verification['v_init']:g}"
+    trials = verification["initial_potentials"]
+    goal = next(iter(trials.values()))["goal"]
+    what = f"error {goal:.3f}" if verification["agreement"] is None else percent(goal)
+    needs = {
+        v_init: "more steps" if trial["steps"] is None else _steps(trial["steps"]) for v_init, trial in trials.items()
+    }
+    (other,) = [v_init for v_init in trials if v_init != chosen]
+    return f"V(0) = {names[chosen]}: {what} with {needs[chosen]}; V(0) = {names[other]} with {needs[other]}"
 
 
 def curve_table(curves: Sequence[Curve]) -> str:

@@ -189,7 +189,7 @@ RULES: dict[str, Rule] = _rules(
         "SNN405",
         "these options contradict each other",
         "see `snnc convert --help`",
-        "Some options only make sense together, for instance `--threshold vmax` needs `--calib`.",
+        "Some options only make sense together, for instance `--rate-quantile` belongs to `--threshold rate`.",
     ),
     Rule(
         "SNN406",
@@ -204,41 +204,46 @@ RULES: dict[str, Rule] = _rules(
         "install it with the command in the message",
         "Plots need matplotlib, the `digits` data set scikit-learn, image folders Pillow: `pip install snnc[plot]`.",
     ),
+    Rule(
+        "SNN408",
+        "the spiking network is of no use: it does not follow the ANN",
+        "see the remedies that were measured; `--accept-poor` writes it all the same",
+        "At the end of every conversion both networks run on samples that calibrated nothing. Nothing is written where\n"
+        "the spiking network certainly agrees with the ANN on less than 80 % of them (95 % confidence) or has lost the\n"
+        "values (error above 0.9); where the outputs are no classes, where their error exceeds 0.5. The message names the\n"
+        "first layer in which the signal is lost, the hint what was tried and helped.",
+    ),
     # --- warnings -------------------------------------------------------------------------------------------------
     Rule(
         "SNN501",
         "thresholds come from the weights alone",
-        "pass `--calib DATA` (a few hundred training images)",
-        "Without data the threshold of a layer is the largest sum of its positive weights (Diehl et al. 2015):\n"
-        "nothing can saturate, but spike rates shrink from layer to layer and many more steps are needed.",
+        "leave `--threshold` away: random images give better thresholds than weights, data better ones than these",
+        "The rule `model` takes the largest sum of positive weights (Diehl et al. 2015) as threshold. Nothing can\n"
+        "saturate, but such sums never come: rates shrink from layer to layer, and networks of more than a few layers\n"
+        "stay silent.",
         warning=True,
     ),
     Rule(
         "SNN502",
         "inputs exceed the input scale and are clipped",
-        "convert with `--calib DATA` or a larger `--input-scale`",
+        "convert with `--calib DATA`, or a larger `--input-scale` or `--input-range`",
         "Poisson coding cannot fire more than once per step: |x| beyond the input scale is coded as the scale itself.",
         warning=True,
     ),
     Rule(
         "SNN503",
         "the spiking network agrees poorly with the ANN",
-        "see the reasons per layer, and the recommended number of steps",
-        "At the end of every conversion both networks run on samples that were not used for calibration.",
+        "see what was measured to help",
+        "At the end of every conversion both networks run on samples that were not used for calibration. The warning\n"
+        "comes below 95 % agreement or, where the outputs are no classes, above an error of 0.25. A conversion that\n"
+        "does far worse is refused (SNN408).",
         warning=True,
     ),
     Rule(
         "SNN504",
         "a layer stays silent",
-        "run more steps, lower `--alpha`, or calibrate with data of the right scale",
+        "run more steps, leave `--alpha` away, or calibrate with data of the right scale",
         "No neuron of the layer fired: its thresholds are too high for its inputs and the number of steps.",
-        warning=True,
-    ),
-    Rule(
-        "SNN505",
-        "a layer saturates",
-        "raise `--alpha` towards 1",
-        "Neurons that fire at every step have reached the largest rate there is; larger activations are clipped.",
         warning=True,
     ),
     Rule(
@@ -250,9 +255,12 @@ RULES: dict[str, Rule] = _rules(
     ),
     Rule(
         "SNN507",
-        "verified on random inputs only",
-        "pass `--calib DATA` to verify on samples of your data",
-        "Without data the agreement with the ANN is measured on seeded uniform inputs, which tells little.",
+        "calibrated and verified on synthetic images",
+        "pass `--calib DATA`, or at least `--input-range LOW,HIGH` of the values that the network gets",
+        "Without data, smooth random images stand for it: their range is `--input-range`, or what the model says of its\n"
+        "input, or -2 to 2. That range matters. Values beyond it are clipped when the network runs, and layers saturate\n"
+        "(the runtime says how many are); a range that is too wide costs steps. Agreement on such images is a hint, not\n"
+        "an accuracy.",
         warning=True,
     ),
     Rule(

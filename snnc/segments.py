@@ -34,6 +34,8 @@ class Measurement:
     positive_share: float
 
 
+_OUT_OF_REACH = 2**31 - 1  # a potential stays below it for max_steps steps: that is how the grid is chosen
+
 # Spike words of one source: per batch of samples, per block, (plus, minus or None).
 Train = list[list[tuple[np.ndarray, np.ndarray | None]]]
 
@@ -72,8 +74,10 @@ class SpikeTrains:
             train.append(row)
         self._trains[spikes] = train
 
-    def measure(self, target: gs.Node, progress: Callable[[float], None]) -> Measurement:
-        """The weighted input sums of the neurons of `target`."""
+    def measure(
+        self, target: gs.Node, progress: Callable[[float], None], *, batches: int | None = None
+    ) -> Measurement:
+        """The weighted input sums of the neurons of `target`, on all samples or on the first `batches`."""
         builder = Builder()
         inputs = self._declare_sources(builder, target.inputs[0])
         current = builder.currents.of(target.inputs[0], "steps")
@@ -87,7 +91,7 @@ class SpikeTrains:
         session = _session(builder, inputs, dict.fromkeys(names, TensorProto.FLOAT))
         maximum, total, positive_elements, elements = 0.0, 0.0, 0.0, 0
         size = int(np.prod(sample_shape(target.inputs[0])))
-        for samples, count, feeds in self._feeds(target.inputs[0], progress):
+        for samples, count, feeds in self._feeds(target.inputs[0], progress, batches):
             block_maximum, block_sum, share = session.run(None, feeds)
             maximum = max(maximum, float(block_maximum))
             total += float(block_sum)
@@ -95,23 +99,41 @@ class SpikeTrains:
             positive_elements += float(share) * samples * count * size
         return Measurement(round(maximum), total / max(1.0, positive_elements), positive_elements / elements)
 
+    def mean_currents(self, target: gs.Node, progress: Callable[[float], None]) -> Iterator[np.ndarray]:
+        """The mean weighted input sum of every neuron of `target` over the steps, float64 `[N, ...]` for each batch.
+
+        Computed by the operator that will run the layer, with a threshold that no potential within `max_steps` reaches:
+        what it has integrated at the end is the sum of its currents, as an integer.
+        """
+        steps = sum(count for _, count in self.blocks)
+        for _, potential in self._integrate(target, progress, fires=False):
+            yield potential / np.float64(steps)
+
     def fire(self, target: gs.Node, progress: Callable[[float], None]) -> None:
         """Simulate the neurons of `target`, whose threshold is known, and keep their spikes."""
+        train = [[(words, None) for words in row] for row, _ in self._integrate(target, progress)]
+        self._trains[target.outputs[0].name] = train
+
+    def _integrate(
+        self, target: gs.Node, progress: Callable[[float], None], *, fires: bool = True
+    ) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
+        """(spike words of each block, potential at the end) of the neurons of `target`, for every batch of samples."""
         builder = Builder()
         inputs = self._declare_sources(builder, target.inputs[0])
-        state = builder.neuron(target, select(target))
+        state = builder.neuron(target, select(target), None if fires else np.array(_OUT_OF_REACH, np.int32))
         inputs.append(helper.make_tensor_value_info(state.name, TensorProto.INT32, ["N", *state.dims]))
-        spikes = target.outputs[0].name
-        session = _session(builder, inputs, {spikes: TensorProto.UINT64, state.next_name: TensorProto.INT32})
-        train: Train = []
-        v = state.start(0)
+        outputs = {target.outputs[0].name: TensorProto.UINT64, state.next_name: TensorProto.INT32}
+        session = _session(builder, inputs, outputs)
+        row: list[np.ndarray] = []
+        v = np.zeros(0, np.int32)
         for samples, _, feeds in self._feeds(target.inputs[0], progress):
-            if not train or len(train[-1]) == len(self.blocks):
-                train.append([])
-                v = state.start(samples)
+            if not row:
+                v = state.start(samples) if fires else np.zeros((samples, *state.dims), np.int32)
             words, v = session.run(None, {**feeds, state.name: v})
-            train[-1].append((words, None))
-        self._trains[spikes] = train
+            row.append(words)
+            if len(row) == len(self.blocks):
+                yield row, v
+                row = []
 
     def forget(self, name: str) -> None:
         """Free the spike train of a tensor that no later layer reads."""
@@ -130,11 +152,11 @@ class SpikeTrains:
         return inputs
 
     def _feeds(
-        self, root: gs.Tensor, progress: Callable[[float], None]
+        self, root: gs.Tensor, progress: Callable[[float], None], batches: int | None = None
     ) -> Iterator[tuple[int, int, dict[str, np.ndarray]]]:
-        """(samples, count, inputs) for every batch and block, blocks of a batch in order."""
+        """(samples, count, inputs) for every batch (or the first `batches`) and block, blocks of a batch in order."""
         sources = sorted({leaf.name for leaf in leaves(root)})
-        for batch_index in range(len(self.starts)):
+        for batch_index in range(len(self.starts))[:batches]:
             for block_index, (_, count) in enumerate(self.blocks):
                 feeds: dict[str, np.ndarray] = {"count": np.array(count, np.int64)}
                 samples = 0

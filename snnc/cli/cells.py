@@ -9,6 +9,7 @@ from snnc.cli.console import Console
 if TYPE_CHECKING:
     import onnx
 
+    from snnc.api import Estimates
     from snnc.curves import Curve
     from snnc.data import DataSet
 
@@ -24,27 +25,35 @@ class CellProgress:
         self.console.progress(f"{self.label}: {stage}", (self.index + share) / self.cells)
 
 
-def cell_label(reset: str, alpha: float) -> str:
-    """`soft α=0.6`."""
-    return f"{reset} α={alpha:g}"
+def cell_label(reset: str, alpha: float | None) -> str:
+    """`soft α=0.6`, or the reset alone where alpha is left to the rule."""
+    return reset if alpha is None else f"{reset} α={alpha:g}"
 
 
 def measure_cell(
     ann: onnx.ModelProto,
-    calibration: DataSet,
+    calibration: DataSet | str,
     dataset: DataSet,
     steps: list[int],
     progress: CellProgress,
     arguments: dict[str, Any],
     threads: int | None = None,
+    estimates: Estimates | None = None,
 ) -> Curve:
-    """Convert `ann` with the options in `arguments`, and measure it on `dataset`.
+    """Convert `ann` with the options in `arguments`, however poor it gets, and measure it on `dataset`.
 
-    The conversion counts as the first half of the work.
+    The conversion counts as the first half of the work; cells that share `estimates` share calibrations.
     """
     from snnc import api
 
-    model = api.convert(ann, calib=calibration, progress=lambda stage, share: progress(stage, 0.0), **arguments)
+    model = api.convert(
+        ann,
+        calib=calibration,
+        progress=lambda stage, share: progress(stage, 0.0),
+        estimates=estimates,
+        accept_poor=True,
+        **arguments,
+    )
     return api.evaluate(
         model,
         dataset,

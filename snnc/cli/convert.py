@@ -20,11 +20,21 @@ if TYPE_CHECKING:
 @click.argument("net", type=options.EXISTING, metavar="NET.onnx")
 @click.option("-o", "--output", type=options.OUTPUT, metavar="FILE", help="[default: NET.snn.onnx beside NET.onnx]")
 @options.neurons
-@click.option("--calib", metavar="DATA", help="Data for the thresholds: a few hundred training samples.")
+@click.option(
+    "--calib",
+    metavar="DATA",
+    help="Data for the thresholds: a few hundred training samples.  [default: synthetic, random images]",
+)
 @options.calibration
 @options.strictness
 @options.file_form
 @options.data_form
+@click.option(
+    "--accept-poor",
+    is_flag=True,
+    help="Write the network even where it agrees with the ANN on less than 80 % of the samples or, if the outputs are "
+    "no classes, has an output error above 0.5.",
+)
 @click.option("--report", type=options.OUTPUT, metavar="FILE.json", help="Write all that is known of the conversion.")
 @options.verbosity
 @click.pass_obj
@@ -44,16 +54,16 @@ def convert(
     """Convert the trained network NET.onnx into a spiking one.
 
     \b
+    snnc convert net.onnx --calib mnist.npz:train
     snnc convert net.onnx --reset soft --alpha 0.6
-    snnc convert net.onnx --reset soft --alpha 0.6 --calib mnist.npz:train
 
-    DATA is file.npz[:split], a .npy file, a folder of class folders of images, MNIST idx files, CIFAR batches, or
-    digits[:split].
+    DATA is file.npz[:split], a .npy file, a folder of class folders of images, MNIST idx files, CIFAR batches,
+    digits[:split], or synthetic[:SEED].
     """
     from snnc import api
     from snnc.ann import load_model
     from snnc.files import check_writable
-    from snnc.report import layer_table, verify_line, write_json
+    from snnc.report import layer_table, verify_lines, write_json
 
     chosen = options.conversion_options(arguments)
     api.make_options(**chosen)
@@ -66,7 +76,7 @@ def convert(
     data = None if calib is None else load_for(console, ann, calib, form, chosen)
     model = api.convert(ann, calib=data, progress=console.progress, **chosen)
     console.result(layer_table(model.report.layers))
-    console.result(verify_line(model.report.verification))
+    console.result(verify_lines(model.report.verification))
     model.save(target)
     if report:
         write_json(report, model.report.to_json())
@@ -80,11 +90,17 @@ def converted_path(net: Path) -> Path:
 
 def load_for(
     console: Console, ann: onnx.ModelProto, spec: str, form: dict[str, Any], chosen: dict[str, Any]
-) -> DataSet:
-    """Read DATA for an ANN. If that fails, the errors of the ANN are reported before those of the data."""
+) -> DataSet | str:
+    """Read DATA for an ANN. If that fails, the errors of the ANN are reported before those of the data.
+
+    `synthetic[:SEED]` is left as it is: the conversion makes these images.
+    """
     from snnc import api
+    from snnc.data.synthetic import synthetic_seed
     from snnc.diagnostics import DiagnosticError
 
+    if synthetic_seed(spec) is not None:
+        return spec
     try:
         return options.load_data(console, spec, api.input_dims(ann), form)
     except DiagnosticError as error:

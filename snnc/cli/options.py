@@ -40,6 +40,17 @@ NUMBERS = _list_of(float, "0.5,0.25")
 WORDS = _list_of(str, "a,b")
 
 
+def RANGE(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, float] | None:
+    """Reads `LOW,HIGH`."""
+    if value is None:
+        return None
+    try:
+        low, high = (float(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a range like 0,1", ctx, param) from None
+    return low, high
+
+
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """One decorator for several options, listed by `--help` in this order."""
 
@@ -97,37 +108,60 @@ neurons = together(
         help="What a spike does to the membrane potential: subtract the threshold, or set it to zero.",
     ),
     click.option(
-        "--alpha", type=float, default=1.0, show_default=True, help="Factor on every threshold, 0 < alpha <= 1."
+        "--alpha",
+        type=float,
+        help="Factor on every threshold, 0 < alpha <= 1, and with it the rule vmax.  [default: 1, and for soft reset "
+        "the rule rate]",
     ),
 )
 
 calibration = together(
     click.option(
-        "--alpha-when",
-        type=click.Choice(["after", "during"]),
-        default="after",
-        show_default=True,
-        help="Scale the thresholds when all are known (as in the paper), or layer by layer.",
+        "--threshold",
+        type=click.Choice(["rate", "vmax", "model"]),
+        help="Thresholds from mean input sums, from the largest input sum, or from the weights alone.  [default: rate "
+        "for soft reset without --alpha, else vmax]",
     ),
     click.option(
-        "--threshold",
-        type=click.Choice(["vmax", "model"]),
-        help="Largest weighted input sum on the data, or the largest the weights allow.  [default: vmax with --calib, "
-        "else model]",
+        "--rate-quantile",
+        type=float,
+        metavar="Q",
+        help="Share of neurons and samples that the rule rate keeps from saturating.  [default: 0.999]",
     ),
-    click.option("--calib-samples", type=int, default=512, show_default=True, help="Samples that calibrate."),
-    click.option("--calib-steps", type=int, default=256, show_default=True, help="Steps of the calibration."),
+    click.option(
+        "--alpha-when",
+        type=click.Choice(["during", "after"]),
+        default="during",
+        show_default=True,
+        help="Scale each threshold before the next layer is measured, or all of them at the end: that compounds, and "
+        "networks of more than a few layers lose their signal or saturate.",
+    ),
+    click.option(
+        "--calib-samples",
+        type=int,
+        metavar="N",
+        help="Samples that calibrate.  [default: 512; of synthetic images 128, fewer for large networks]",
+    ),
+    click.option(
+        "--calib-steps", type=int, metavar="T", help="Steps of the calibration.  [default: 256 or --max-steps]"
+    ),
     click.option(
         "--v-init",
         type=click.Choice(["0", "0.5"]),
-        default="0",
-        show_default=True,
-        help="Membrane potential at step 0, in thresholds.",
+        help="Membrane potential at step 0, in thresholds.  [default: 0; with the rule rate the better one on the "
+        "held-back samples]",
     ),
     click.option(
         "--input-scale",
         type=float,
-        help="Input value that fires at every step.  [default: largest |x| of the data, else 1]",
+        metavar="S",
+        help="Input value that fires at every step.  [default: largest |x| of the data or of --input-range]",
+    ),
+    click.option(
+        "--input-range",
+        callback=RANGE,
+        metavar="LOW,HIGH",
+        help="Values of the synthetic images.  [default: what the model says of its input, else -2,2]",
     ),
     click.option(
         "--max-steps", type=int, default=4096, show_default=True, help="Largest number of steps ever to be run."
@@ -135,7 +169,9 @@ calibration = together(
 )
 
 file_form = together(
-    click.option("--steps", type=int, default=256, show_default=True, help="Steps that the file runs by default."),
+    click.option(
+        "--steps", type=int, metavar="T", help="Steps that the file runs by default.  [default: 256 or --max-steps]"
+    ),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of the input spikes."),
     click.option(
         "--schedule",

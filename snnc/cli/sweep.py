@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     "--reset", "resets", callback=options.WORDS, default="soft", show_default=True, metavar="R,...", help="soft, hard."
 )
 @click.option(
-    "--alpha", "alphas", callback=options.NUMBERS, default="1", show_default=True, metavar="A,...", help="Factors."
+    "--alpha",
+    "alphas",
+    callback=options.NUMBERS,
+    metavar="A,...",
+    help="Factors on the thresholds.  [default: none, the rule rate for soft reset and vmax for hard]",
 )
 @click.option(
     "--steps",
@@ -53,7 +57,7 @@ def sweep(
     calib: str,
     data: str,
     resets: list[str],
-    alphas: list[float],
+    alphas: list[float] | None,
     cuts: list[int],
     samples: int | None,
     scale: float | None,
@@ -79,7 +83,7 @@ def sweep(
 
     chosen = {**options.conversion_options(arguments), "steps": max(cuts)}
     cells: list[dict[str, Any]] = [
-        {"reset": reset, "alpha": alpha} for reset, alpha in itertools.product(resets, alphas)
+        {"reset": reset, "alpha": alpha} for reset, alpha in itertools.product(resets, alphas or [None])
     ]
     for cell in cells:
         api.make_options(**{**chosen, **cell, "steps": min(cuts)})
@@ -94,10 +98,11 @@ def sweep(
     calibration = load_for(console, ann, calib, form, chosen)
     dataset = options.load_data(console, data, api.input_dims(ann), form, samples=samples)
     curves: dict[str, Curve] = {}
+    estimates: api.Estimates = {}
     for index, cell in enumerate(cells):
         label = cell_label(**cell)
         progress = CellProgress(console, label, index, len(cells))
-        curves[label] = measure_cell(ann, calibration, dataset, cuts, progress, {**chosen, **cell}, threads)
+        curves[label] = measure_cell(ann, calibration, dataset, cuts, progress, {**chosen, **cell}, threads, estimates)
     print_sweep(console, curves)
     if json_file:
         document = [{**cell, "curve": curve.to_json()} for cell, curve in zip(cells, curves.values(), strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,13 +36,14 @@ class DataSet:
     """Samples ready for a network: finite, in its input shape, on its scale.
 
     `images` is float32 `[S, ...]`, S >= 1; `labels` int64 `[S]`, none negative, or None. `notes` says in
-    plain words what was guessed on the way.
+    plain words what was guessed on the way. `value_range` is that of synthetic images, None for real ones.
     """
 
     images: FloatArray
     labels: LabelArray | None
     name: str
     notes: tuple[str, ...] = ()
+    value_range: tuple[float, float] | None = None
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -51,7 +52,7 @@ class DataSet:
     def select(self, samples: slice | npt.NDArray[np.int64]) -> DataSet:
         """The data set of these samples alone, in this order."""
         labels = None if self.labels is None else self.labels[samples]
-        return DataSet(self.images[samples], labels, self.name, self.notes)
+        return replace(self, images=self.images[samples], labels=labels)
 
     def content_hash(self) -> str:
         """SHA-256 of shapes, images and labels, in hexadecimal; the same on every machine."""

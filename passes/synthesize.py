@@ -1,0 +1,41 @@
+"""Make synthetic images where there are no samples.
+
+Takes and gives level SPIKING. Left alone: a conversion with data. Otherwise:
+
+1. their range is `--input-range`, else what the model says of its input (`snnc.input_range`), else -2 to 2;
+2. as many as `--calib-samples`, else 128 or, for large networks, what can be simulated in about a minute, calibrate;
+   half as many again are held back to verify on;
+3. warning SNN507 says so: nothing has been measured on data.
+"""
+
+from __future__ import annotations
+
+from snnc.conversion import Conversion, Level, Pass
+from snnc.data.synthetic import synthetic
+from snnc.fanout import count_macs
+from snnc.graph import sample_shape, targets
+from snnc.holdback import with_held_back
+from snnc.input_range import range_of_input
+
+_MOST, _LEAST = 128, 8
+_BUDGET = 4e12  # multiply-accumulates over all steps of all samples that calibrate
+
+
+def run(conversion: Conversion) -> None:
+    if conversion.data is not None:
+        return
+    options, pixels = conversion.options, conversion.graph.inputs[0]
+    limits, reason = options.input_range, "--input-range"
+    if limits is None:
+        limits, reason = range_of_input(conversion.ann)
+    macs = max(1, sum(count_macs(target.inputs[0]) for target in targets(conversion.graph)))
+    affordable = int(_BUDGET // (macs * options.calib_steps))
+    samples = options.calib_samples or max(_LEAST, min(_MOST, affordable))
+    conversion.data = synthetic(sample_shape(pixels), with_held_back(samples), limits, conversion.synthetic_seed)
+    low, high = limits
+    conversion.diagnostics.report(
+        "SNN507", f"{samples} random images with values from {low:g} to {high:g} ({reason}) calibrate"
+    )
+
+
+PASS = Pass("synthesize", Level.SPIKING, Level.SPIKING, run)

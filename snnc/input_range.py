@@ -1,0 +1,33 @@
+"""The range of values that a model expects at its input, where the model says so."""
+
+from __future__ import annotations
+
+import onnx
+
+# onnx/docs/MetadataProps.md
+_NOMINAL_RANGES = {
+    "NominalRange_0_255": (0.0, 255.0),
+    "NominalRange_16_235": (16.0, 235.0),
+    "Normalized_0_1": (0.0, 1.0),
+    "Normalized_1_1": (-1.0, 1.0),
+}
+_NOT_NEGATIVE = ("Relu", "Sqrt")
+
+
+def range_of_input(ann: onnx.ModelProto) -> tuple[tuple[float, float], str]:
+    """(lowest, highest) value of the first input, and what shows it:
+
+    1. the standard metadata `Image.NominalPixelRange`;
+    2. operators that only make sense for values that are not negative: 0 to 1;
+    3. nothing: -2 to 2. Normalised images reach from -2 to 2.6. A range that is too narrow clips them for good and lets
+       layers saturate, one that is too wide costs steps (docs/results/deep-networks.md).
+    """
+    for entry in ann.metadata_props:
+        if entry.key == "Image.NominalPixelRange" and entry.value in _NOMINAL_RANGES:
+            return _NOMINAL_RANGES[entry.value], f"the model's metadata say {entry.value}"
+    initialized = {tensor.name for tensor in ann.graph.initializer}
+    pixels = next(value.name for value in ann.graph.input if value.name not in initialized)
+    readers = [node for node in ann.graph.node if pixels in node.input]
+    if readers and all(node.op_type in _NOT_NEGATIVE for node in readers):
+        return (0.0, 1.0), f"the input goes into {readers[0].op_type}"
+    return (-2.0, 2.0), "a guess"

@@ -1,0 +1,58 @@
+"""Threshold rules: from what a layer receives to its threshold before alpha, in units of the layer's integer grid.
+
+`rate`  (from RMP-SNN, eq. 6 and 7)  the `rate_quantile` over neurons and samples of the mean weighted input sum over the
+        steps, f_in·V_in: the lower end of the paper's desired range, below which neurons saturate
+`vmax`  (RMP-SNN, section 4.1, after Sengupta et al. 2019)  the largest weighted input sum over neurons, steps, samples
+`model` (Diehl et al. 2015)  the largest sum that the weights allow: of the positive ones, of |w| for signed inputs
+
+A rule gives 0 where the samples never excited the layer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import onnx_graphsurgeon as gs
+
+from snnc.conversion import Conversion, Estimate, Options
+from snnc.grid import Rounded
+from snnc.quantile import StreamedQuantile
+from snnc.segments import SpikeTrains
+
+Progress = Callable[[float], None]
+
+
+def estimate(
+    target: gs.Node, rounded: Rounded, trains: SpikeTrains | None, options: Options, progress: Progress
+) -> Estimate:
+    """The threshold of `target` by the rule of `options`; `trains` are None for `model`, which needs no samples."""
+    unit = rounded.scale / rounded.main_scale
+    if options.threshold == "model":
+        return Estimate(float(rounded.high.max()) * unit)
+    assert trains is not None
+    if options.threshold == "vmax":
+        sums = trains.measure(target, progress)
+        threshold = float(max(0, sums.maximum))
+    else:
+        threshold = _rate(target, trains, options.rate_quantile, progress)
+        sums = trains.measure(target, lambda share: None, batches=1)
+    return Estimate(threshold * unit, sums.positive_share, sums.positive_mean * unit)
+
+
+def _rate(target: gs.Node, trains: SpikeTrains, share: float, progress: Progress) -> float:
+    means = StreamedQuantile()
+    for batch in trains.mean_currents(target, progress):
+        means.add(batch)
+    # Where fewer neurons than 1 - share were excited at all, none of those may saturate.
+    return means.at(share) or means.largest
+
+
+def dependencies(conversion: Conversion) -> Any:
+    """All that the estimates of a network depend on: α where layers are measured with it, and not what comes later."""
+    options = conversion.options
+    assert conversion.data is not None
+    measured_with = options.alpha if options.alpha_when == "during" else 1.0
+    of_the_file = {"steps": 1, "schedule": "loop", "controls": "optional", "accept_poor": False}
+    return dataclasses.replace(options, alpha=measured_with, **of_the_file), conversion.data.content_hash()
