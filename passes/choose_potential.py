@@ -2,8 +2,8 @@
 
 Takes and gives level FUSED. On the samples held back from calibration:
 
-1. the network runs from V(0) = 0 (RMP-SNN) and from V(0) = θ/2, which rounds spike counts to the nearest instead of down;
-   the two curves against steps are kept for `verify` (`Conversion.trials`);
+1. the network runs from V(0) = 0 (RMP-SNN) and from V(0) = θ/2, which rounds spike counts to the nearest instead of
+   down; the two curves against steps are kept for `verify` (`Conversion.trials`);
 2. where the option `v_init` is None, θ/2 is chosen if it does better from an eighth of the steps on: more agreement on
    average or, where the outputs are no classes, less error. Otherwise 0. Neither is better everywhere: from θ/2 neurons
    fire earlier, those too that should not fire at all.

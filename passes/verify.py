@@ -4,8 +4,8 @@ Takes and gives level EMITTED. On the samples held back from calibration:
 
 1. the file, the same blocks with the states outside, and the independent reference simulator give the same spikes (the
    reference within a budget of work); anything else is our error;
-2. agreement with the ANN with its confidence, error of the outputs, what the other initial potential would need, and the
-   number of steps that the samples support go into the report and into the file;
+2. agreement with the ANN with its confidence, error of the outputs, what the other initial potential would need, and
+   the number of steps that the samples support go into the report and into the file;
 3. for every layer the share of the ANN's mean activation that its spikes carry: in a deep network rates vanish or
    saturate layer by layer, and the first layer where they do is the one to look at;
 4. warnings: clipped input (SNN502), silent layers (SNN504), values lost to hard reset (SNN508).
@@ -38,7 +38,8 @@ VANISHED_SHARE = 0.5
 
 
 def run(conversion: Conversion) -> None:
-    assert conversion.emitted is not None and conversion.options.v_init is not None
+    assert conversion.emitted is not None
+    assert conversion.options.v_init is not None
     file = ConvertedFile(conversion.emitted, "the emitted file")
     images = held_back_images(conversion)
     conversion.progress("verifying", 0.0)
@@ -114,7 +115,7 @@ def _saturated_shares(conversion: Conversion, file: ConvertedFile, images: np.nd
 
 
 def _carried_shares(conversion: Conversion, last: Point, images: np.ndarray) -> dict[str, float]:
-    """λ·rate of each layer over the mean activation of the ANN there; layers that the ANN leaves at zero are left out."""
+    """λ·rate of each layer over the mean activation of the ANN there; without layers that the ANN leaves at zero."""
     scales = {layer.name: layer.scale for layer in conversion.report.layers if layer.kind == "neuron"}
     probe, tensors = layer_probe(conversion.ann, scales)
     sums = dict.fromkeys(scales, 0.0)

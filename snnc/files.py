@@ -86,11 +86,14 @@ class ConvertedFile:
             if self.format_version > FORMAT_VERSION:
                 fail("SNN403", f"{name} has format {self.format_version}, this snnc reads up to {FORMAT_VERSION}")
             self.version = metadata["snnc.version"]
-            self.options: dict[str, Any] = _fields(Options, json.loads(metadata["snnc.options"]))
+            self.calibration: dict[str, Any] = json.loads(metadata["snnc.calibration"])
+            options = json.loads(metadata["snnc.options"])
+            if options.get("threshold") is None:  # snnc 0.1 noted the rule that it chose in the calibration alone
+                options["threshold"] = self.calibration["threshold"]
+            self.options: dict[str, Any] = _fields(Options, options)
             self.layers: list[dict[str, Any]] = [
                 _fields(LayerReport, layer) for layer in json.loads(metadata["snnc.layers"])
             ]
-            self.calibration: dict[str, Any] = json.loads(metadata["snnc.calibration"])
             self.verification: dict[str, Any] = json.loads(metadata.get("snnc.verification", "{}"))
             #: The block of 64 steps inside the file.
             self.block: Block = read_block(model, metadata["snnc.states"])

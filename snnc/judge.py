@@ -1,8 +1,9 @@
 """What to say of a conversion that follows its ANN poorly, and when to refuse it.
 
 Below `GOOD` (snnc.quality) a conversion gets warning SNN503, below `USABLE` beyond doubt it is refused (SNN408) unless
-`accept_poor` is set. Either names the layer where the signal is lost first, and remedies that were measured to help: more
-steps and the other initial potential are known from verification; before a refusal, other thresholds are tried too.
+`accept_poor` is set. Either names the layer where the signal is lost first, and remedies that were measured to help:
+more steps and the other initial potential are known from verification; before a refusal, other thresholds are tried
+too.
 """
 
 from __future__ import annotations

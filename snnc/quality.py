@@ -1,7 +1,7 @@
 """How well a spiking network follows its ANN: bars, confidence, and how many steps the measurements support.
 
-Outputs that are classes are judged by agreement with the ANN, other outputs by ‖ŷ - y‖₂/‖y‖₂. A class that is right while
-the values behind it are lost (soft reset decodes values) is no good sign either, so there the error has a bar too.
+Outputs that are classes are judged by agreement with the ANN, other outputs by ‖ŷ - y‖₂/‖y‖₂. A class that is right
+while the values behind it are lost (soft reset decodes values) is no good sign either: there the error has a bar too.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def interval(share: float, samples: int) -> tuple[float, float]:
     z = 1.96
     centre = (share + z * z / (2 * samples)) / (1 + z * z / samples)
     half = z / (1 + z * z / samples) * math.sqrt(share * (1 - share) / samples + z * z / (4 * samples * samples))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))  # share itself, rounding or not
 
 
 def supported_steps(points: Sequence[Point], samples: int, *, values: bool) -> int | None:

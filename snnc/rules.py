@@ -208,10 +208,10 @@ RULES: dict[str, Rule] = _rules(
         "SNN408",
         "the spiking network is of no use: it does not follow the ANN",
         "see the remedies that were measured; `--accept-poor` writes it all the same",
-        "At the end of every conversion both networks run on samples that calibrated nothing. Nothing is written where\n"
-        "the spiking network certainly agrees with the ANN on less than 80 % of them (95 % confidence) or has lost the\n"
-        "values (error above 0.9); where the outputs are no classes, where their error exceeds 0.5. The message names the\n"
-        "first layer in which the signal is lost, the hint what was tried and helped.",
+        "At the end of every conversion both networks run on samples that calibrated nothing. Nothing is written\n"
+        "where the spiking network certainly (95 % confidence) agrees with the ANN on less than 80 % of them or has\n"
+        "lost the values (error above 0.9); if the outputs are no classes, where their error exceeds 0.5. The message\n"
+        "names the first layer in which the signal is lost, the hint what was tried and helped.",
     ),
     # --- warnings -------------------------------------------------------------------------------------------------
     Rule(
@@ -257,10 +257,10 @@ RULES: dict[str, Rule] = _rules(
         "SNN507",
         "calibrated and verified on synthetic images",
         "pass `--calib DATA`, or at least `--input-range LOW,HIGH` of the values that the network gets",
-        "Without data, smooth random images stand for it: their range is `--input-range`, or what the model says of its\n"
-        "input, or -2 to 2. That range matters. Values beyond it are clipped when the network runs, and layers saturate\n"
-        "(the runtime says how many are); a range that is too wide costs steps. Agreement on such images is a hint, not\n"
-        "an accuracy.",
+        "Without data, smooth random images stand for it: their range is `--input-range`, or what the model says of\n"
+        "its input, or -2 to 2. That range matters. Values beyond it are clipped when the network runs (the runtime\n"
+        "says how many) and layers saturate; a range that is too wide costs steps. Agreement on such images is a\n"
+        "hint, not an accuracy.",
         warning=True,
     ),
     Rule(

@@ -111,7 +111,7 @@ class SpikeTrains:
 
     def fire(self, target: gs.Node, progress: Callable[[float], None]) -> None:
         """Simulate the neurons of `target`, whose threshold is known, and keep their spikes."""
-        train = [[(words, None) for words in row] for row, _ in self._integrate(target, progress)]
+        train: Train = [[(words, None) for words in row] for row, _ in self._integrate(target, progress)]
         self._trains[target.outputs[0].name] = train
 
     def _integrate(

@@ -1,7 +1,7 @@
 """Threshold rules: from what a layer receives to its threshold before alpha, in units of the layer's integer grid.
 
-`rate`  (from RMP-SNN, eq. 6 and 7)  the `rate_quantile` over neurons and samples of the mean weighted input sum over the
-        steps, f_in·V_in: the lower end of the paper's desired range, below which neurons saturate
+`rate`  (from RMP-SNN, eq. 6 and 7)  the `rate_quantile` over neurons and samples of the mean weighted input sum over
+        the steps, f_in·V_in: the lower end of the paper's desired range, below which neurons saturate
 `vmax`  (RMP-SNN, section 4.1, after Sengupta et al. 2019)  the largest weighted input sum over neurons, steps, samples
 `model` (Diehl et al. 2015)  the largest sum that the weights allow: of the positive ones, of |w| for signed inputs
 
@@ -54,5 +54,7 @@ def dependencies(conversion: Conversion) -> Any:
     options = conversion.options
     assert conversion.data is not None
     measured_with = options.alpha if options.alpha_when == "during" else 1.0
-    of_the_file = {"steps": 1, "schedule": "loop", "controls": "optional", "accept_poor": False}
-    return dataclasses.replace(options, alpha=measured_with, **of_the_file), conversion.data.content_hash()
+    relevant = dataclasses.replace(
+        options, alpha=measured_with, steps=1, schedule="loop", controls="optional", accept_poor=False
+    )
+    return relevant, conversion.data.content_hash()

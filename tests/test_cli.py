@@ -69,8 +69,9 @@ def process(*arguments: str | Path, cwd: Path, **options: Any) -> subprocess.Com
 def test_convert_as_in_the_readme(invoke: Invoke, tmp_path: Path) -> None:
     result = invoke("convert", "net.onnx", "--reset", "soft", "--alpha", "0.6")
     assert "wrote net.snn.onnx" in result.stdout
-    assert "verified on 64 random inputs, 256 steps:\nagreement with the ANN " in result.stdout
-    assert result.stderr.count("warning[SNN501]") == result.stderr.count("warning[SNN507]") == 1
+    assert "verified on 64 held-back samples of synthetic:0, 256 steps:\nagreement with the ANN " in result.stdout
+    assert result.stderr.count("warning") == 1
+    assert "warning[SNN507] 128 random images with values from " in result.stderr
     model = onnx.load(tmp_path / "net.snn.onnx")
     assert model.graph.output[0].name == "logits"
 
@@ -84,19 +85,25 @@ def test_convert_with_data(invoke: Invoke, tmp_path: Path) -> None:
     assert max(map(len, lines)) <= 80
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["calibration"]["samples"] == 48
-    assert report["verification"]["agreement"] > 0.9
+    low, high = report["verification"]["agreement_interval"]
+    assert 0.9 < low < report["verification"]["agreement"] <= high <= 1
+    assert max(report["verification"]["carried"].values()) < 1.2
+    assert "V(0) = 0: " in lines[-2]
     assert sorted(os.listdir(tmp_path)) == ["net.onnx", "out.onnx", "report.json"]
 
 
 def test_convert_passes_every_option_on(invoke: Invoke, tmp_path: Path) -> None:
     chosen: dict[str, Any] = {
-        "reset": "hard", "alpha": 0.7, "alpha_when": "during", "threshold": "model", "calib_samples": 20,
-        "calib_steps": 30, "v_init": 0.5, "steps": 40, "seed": 5, "input_scale": 2.0, "max_steps": 50,
-        "bias": "current", "batchnorm": "fold", "schedule": "stream", "controls": "required",
+        "reset": "hard", "alpha": 0.7, "alpha_when": "after", "threshold": "rate", "rate_quantile": 0.99,
+        "calib_samples": 20, "calib_steps": 30, "v_init": 0.5, "steps": 40, "seed": 5, "input_scale": 2.0,
+        "input_range": [0.0, 1.5], "max_steps": 50, "bias": "current", "batchnorm": "fold", "schedule": "stream",
+        "controls": "required", "accept_poor": True,
     }  # fmt: skip
     assert set(chosen) == {field.name for field in dataclasses.fields(Options)}
-    flags = [text for name, value in chosen.items() for text in (f"--{name.replace('_', '-')}", str(value))]
-    invoke("convert", "net.onnx", "--calib", "digits:train", *flags)
+    written = {**chosen, "input_range": "0,1.5"}
+    valued = [(name, value) for name, value in written.items() if name != "accept_poor"]
+    flags = [text for name, value in valued for text in (f"--{name.replace('_', '-')}", str(value))]
+    invoke("convert", "net.onnx", "--calib", "digits:train", *flags, "--accept-poor")
     metadata = {entry.key: entry.value for entry in onnx.load(tmp_path / "net.snn.onnx").metadata_props}
     assert json.loads(metadata["snnc.options"]) == chosen
     outputs = invoke("run", "net.snn.onnx", "--input", "digits:test", "--steps", "3").stdout
@@ -291,6 +298,28 @@ def test_fixed_controls_cannot_be_chosen(invoke: Invoke, tmp_path: Path) -> None
     refuse(invoke, "SNN405", "run", "dense.snn.onnx", "--input", "x.npy", "--steps", "8", exit_code=2)
 
 
+def test_a_network_of_no_use_is_not_written(invoke: Invoke) -> None:
+    """All thresholds halved behind each other, one step: the hint tells what was measured to help."""
+    poor = ("convert", "net.onnx", "--calib", "digits:train", *FAST, "--steps", "1", "--report", "report.json")
+    result = refuse(invoke, "SNN408", *poor)
+    assert "the bar is 80% agreement" in result.stderr
+    assert "`--steps 4` gave agreement" in result.stderr
+    assert "`--accept-poor` writes it all the same" in result.stderr
+    accepted = invoke(*poor, "--accept-poor")
+    assert "warning[SNN503]" in accepted.stderr
+    assert "wrote net.snn.onnx" in accepted.stdout
+
+
+def test_synthetic_data_can_be_asked_for(invoke: Invoke, tmp_path: Path) -> None:
+    asked = ("convert", "net.onnx", "--calib", "synthetic:5", "--input-range", "0,1", *FAST, "--report", "report.json")
+    result = invoke(*asked)
+    assert "warning[SNN507] 48 random images with values from 0 to 1 (--input-range) calibrate" in result.stderr
+    calibration = json.loads((tmp_path / "report.json").read_text())["calibration"]
+    assert (calibration["data"], calibration["synthetic"], calibration["input_scale"]) == ("synthetic:5", True, 1.0)
+    os.remove("net.snn.onnx")
+    refuse(invoke, "SNN301", "convert", "net.onnx", "--calib", "synthetic:x")
+
+
 def test_a_folder_is_wrong_usage(invoke: Invoke, tmp_path: Path) -> None:
     assert "is a directory" in invoke("convert", tmp_path, exit_code=2).stderr
 
@@ -379,6 +408,8 @@ def test_wrong_usage(invoke: Invoke, converted: Path) -> None:
         ("convert", "net.onnx", "--method", "exact"),
         ("eval", converted, "--data", "digits:test", "--steps", "1,two"),
         ("eval", converted, "--data", "digits:test", "--seed", "1", "--seeds", "1,2"),
+        ("convert", "net.onnx", "--input-range", "1"),
+        ("convert", "net.onnx", "--input-range", "a,b"),
         ("nonsense",),
     ):
         assert "Usage: " in invoke(*arguments, exit_code=2).stderr
@@ -387,8 +418,12 @@ def test_wrong_usage(invoke: Invoke, converted: Path) -> None:
         ("--alpha", "nan"),
         ("--steps", "0"),
         ("--seed", str(2**63)),
-        ("--threshold", "vmax"),
+        ("--rate-quantile", "0"),
+        ("--rate-quantile", "0.9", "--alpha", "0.6"),
+        ("--rate-quantile", "0.9", "--reset", "hard"),
         ("--input-scale", "-1"),
+        ("--input-range", "1,0"),
+        ("--input-range", "0,nan"),
         ("--calib", "digits:train", "--scale", "nan"),
     ):
         refuse(invoke, "SNN405", "convert", "net.onnx", *contradiction, exit_code=2)

@@ -95,3 +95,16 @@ def test_a_graph_that_does_not_fit_its_metadata_is_refused(model: SpikingModel) 
     next(node for node in copy.graph.node if node.op_type == "Loop").name = "renamed"
     with pytest.raises(DiagnosticError, match="SNN402"):
         ConvertedFile(copy, "net.snn.onnx")
+
+
+def test_a_file_of_the_first_release_still_runs() -> None:
+    """Written before thresholds were resolved into the options: the same spikes, and it can be inspected."""
+    path = Path(__file__).parent / "data" / "format1.snn.onnx"
+    images = np.random.default_rng(7).random((3, 1, 4, 4)).astype(np.float32)
+    for native in (True, False):
+        result = SpikingSession(path, native=native).run(images, 70)
+        assert result.spike_totals.tolist() == EXPECTED
+    file = open_converted(path)
+    assert (file.format_version, file.options["threshold"], file.options["v_init"]) == (1, "vmax", 0.0)
+    streamed = list(StreamRunner(file.block).run(images, [70]))[-1]
+    assert streamed.spike_totals.tolist() == EXPECTED

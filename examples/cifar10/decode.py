@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ def decode(archive: Path) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 `[S, 32, 32, 3]` and labels int64 `[S]`, in a fixed random order."""
     stored = np.load(archive)
     data, offsets = stored["data"].tobytes(), stored["offsets"]
-    files = (data[start:end] for start, end in zip(offsets[:-1], offsets[1:], strict=True))
+    files = (data[start:end] for start, end in itertools.pairwise(offsets))
     images = np.stack([np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files])
     order = np.random.default_rng(0).permutation(len(images))
     return images[order], stored["labels"][order].astype(np.int64)

@@ -82,8 +82,9 @@ def sweep(
     from snnc.report import write_json
 
     chosen = {**options.conversion_options(arguments), "steps": max(cuts)}
+    factors: list[float] | list[None] = alphas or [None]
     cells: list[dict[str, Any]] = [
-        {"reset": reset, "alpha": alpha} for reset, alpha in itertools.product(resets, alphas or [None])
+        {"reset": reset, "alpha": alpha} for reset, alpha in itertools.product(resets, factors)
     ]
     for cell in cells:
         api.make_options(**{**chosen, **cell, "steps": min(cuts)})

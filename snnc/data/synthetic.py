@@ -3,8 +3,9 @@
     z = a coarse field of normal numbers, blown up four times along the plane, plus 0.3 of a fine one
     x = clip(middle + half the range · (z - mean z) / sd z / 2, range),  mean and sd over each image
 
-The channel axis is the first one (the last, where that one is smaller) and stays independent, as does an input without
-a plane. A network's layers get sums of the kind that images give; what the images show does not matter to thresholds.
+The channel axis is the first one (the last, where that one is smaller) and stays independent. An input without a plane
+gets normal numbers as z. A network's layers get sums of the kind that images give; what the images show does not matter
+to thresholds.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def synthetic(shape: tuple[int, ...], samples: int, limits: tuple[float, float],
 
 def _image(shape: tuple[int, ...], limits: tuple[float, float], random: np.random.RandomState) -> np.ndarray:
     field = random.normal(size=shape)
-    if len(shape) > 1:
+    if len(shape) > 1 and field.size > 1:
         channel = 0 if shape[0] <= shape[-1] else len(shape) - 1
         coarse = [size if axis == channel else -(-size // _COARSER) for axis, size in enumerate(shape)]
         blown_up = random.normal(size=coarse)
@@ -49,7 +50,7 @@ def _image(shape: tuple[int, ...], limits: tuple[float, float], random: np.rando
             if axis != channel:
                 blown_up = np.repeat(blown_up, _COARSER, axis=axis).take(range(size), axis=axis)
         field = blown_up + _FINE_SHARE * field
-    standard = (field - field.mean()) / (field.std() or 1.0)
+        field = (field - field.mean()) / field.std()
     low, high = limits
-    values = (low + high) / 2 + standard * (high - low) / 2 / _DEVIATIONS_IN_HALF_RANGE
+    values = (low + high) / 2 + field * (high - low) / 2 / _DEVIATIONS_IN_HALF_RANGE
     return np.asarray(np.clip(values, low, high), np.float32)

@@ -180,9 +180,10 @@ def with_rate(
     file = cache / f"{name}-{100 * rate:g}percent-seed{seed}.json"
     known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     before = dict(known)
-    conversion = Conversion(ann, Options(steps=steps))
+    conversion = Conversion(ann, Options(steps=steps, v_init=0.0))
+    without_samples = ("synthesize", "choose_potential", "verify")
     replaced = {"calibrate": rate_pass(rate, known, calibration_steps)}
-    passes = [replaced.get(step.name, step) for step in pipeline.PASSES if step.name != "verify"]
+    passes = [replaced.get(step.name, step) for step in pipeline.PASSES if step.name not in without_samples]
     if not known:
         print(f"setting the thresholds of {name} to {rate:.1%} spikes", flush=True)
     pipeline.run(conversion, passes)

@@ -1,0 +1,159 @@
+"""Threshold rules, and what they are estimated from."""
+
+from __future__ import annotations
+
+import networks
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import snnc
+from snnc.api import make_options
+from snnc.conversion import Conversion
+from snnc.data import DataSet
+from snnc.graph import NEURONS, constant, leaves, targets
+from snnc.holdback import calibration_split
+from snnc.quantile import StreamedQuantile
+from snnc.reference import poisson_spikes, simulate
+from snnc.segments import SpikeTrains
+from snnc.thresholds import dependencies
+
+
+@settings(max_examples=100)
+@given(
+    values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300),
+    share=st.sampled_from([0.001, 0.5, 0.9, 0.999, 1.0]),
+    parts=st.integers(1, 4),
+)
+def test_a_streamed_quantile_is_the_quantile(values: list[float], share: float, parts: int) -> None:
+    """Never below the exact one, at most 2^-11 above it, whatever the batches; values that are not positive are 0."""
+    sketch = StreamedQuantile()
+    for part in np.array_split(np.array(values), parts):
+        sketch.add(part)
+    exact = float(np.quantile(values, share, method="inverted_cdf"))
+    if exact < 1e-30:
+        assert sketch.at(share) <= 1e-29
+    else:
+        assert exact <= sketch.at(share) <= exact * (1 + 2**-11)
+    assert sketch.largest >= max(0.0, max(values)) * (1 - 1e-6)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@given(model=networks.models(), v_init=st.sampled_from([0.0, 0.5]), schedule=st.sampled_from([(3,), (70,)]))
+def test_mean_currents_obey_the_conservation_law(
+    model: onnx.ModelProto, v_init: float, schedule: tuple[int]
+) -> None:
+    """θ·n + V(T) - V(0) = Σ I(t), in every neuron: held against the reference simulator, for soft reset."""
+    (steps,) = schedule
+    conversion = networks.emit(model, reset="soft", v_init=v_init, threshold="vmax")
+    images = networks.images_for(model, 4, seed=2)
+    reference = simulate(conversion.graph, images, steps, seed=3, record=True)
+    trains = SpikeTrains(images, steps, 3, 64)
+    trains.encode(networks.source_nodes(conversion)[0])
+    for target in (target for target in targets(conversion.graph) if target.op in NEURONS):
+        found = np.concatenate(list(trains.mean_currents(target, lambda share: None)))
+        threshold = constant(target, 1)
+        assert threshold is not None
+        spikes = reference.spikes[target.name].astype(np.int64).sum(0)
+        charge = threshold * spikes + reference.membranes[target.name] - np.int64(threshold * v_init)
+        assert np.array_equal(np.rint(found * steps), charge)
+        trains.fire(target, lambda share: None)
+    assert all(leaf.name in trains._trains for target in targets(conversion.graph) for leaf in leaves(target.inputs[0]))
+
+
+def two_layers() -> networks.Network:
+    net = networks.Network((4,), np.random.default_rng(1))
+    for _ in range(2):
+        net.dense(6, False)
+        net.then("Relu")
+    net.dense(2, False)
+    net.output()
+    return net
+
+
+@pytest.mark.parametrize("share", [1.0, 0.9])
+def test_the_rule_rate_is_the_quantile_of_mean_input_sums(share: float) -> None:
+    net = two_layers()
+    conversion = networks.emit(net.model(), threshold="rate", rate_quantile=share, calib_steps=70)
+    images = calibration_split(DataSet(networks.images_for(net.model(), 6, seed=1), None, "random"), 512)[0].images
+    encoder = networks.source_nodes(conversion)[0]
+    spikes = poisson_spikes(images, encoder.attrs["scale"], 0, 0, 0, 70)
+    weight = np.frombuffer(net.weights[0].raw_data, np.float32).reshape(4, 6)
+    expected = np.quantile((spikes @ weight).mean(0), share, method="inverted_cdf")
+    layer = conversion.report.layers[1]
+    assert layer.threshold == pytest.approx(expected, rel=2e-3)
+    assert layer.f_in is not None
+    assert layer.v_in is not None
+    assert 0 < layer.f_in < 1
+
+
+def test_the_rule_rate_falls_back_to_the_largest_mean() -> None:
+    """One neuron of eight is ever excited: the median over all is not positive, and that neuron must not saturate."""
+    weight = -np.ones((2, 8), np.float32)
+    weight[:, 3] = 1.0
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+    net (float[N, 2] x) => (float[N, 8] y) { a = MatMul (x, W)  y = Relu (a) }""")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "W"))
+    images = np.full((10, 2), 0.5, np.float32)
+    report = snnc.convert(model, calib=images, rate_quantile=0.5, input_scale=1.0).report
+    assert report.layers[1].threshold == pytest.approx(1.0, abs=0.1)
+    assert not {"SNN504"} & {found.rule.code for found in report.diagnostics.found}
+
+
+def test_alpha_during_is_the_default_and_measures_at_the_rates_to_come() -> None:
+    """Halving a threshold gives more spikes, so the next layer's mean sums are measured at higher rates."""
+    assert make_options(alpha=0.5).alpha_when == "during"
+    model = two_layers().model()
+    thresholds = {}
+    for when in ("during", "after"):
+        report = networks.emit(model, alpha=0.5, threshold="rate", alpha_when=when, calib_steps=256).report
+        thresholds[when] = [layer.threshold for layer in report.layers if layer.kind == "neuron"]
+    assert thresholds["during"][0] == pytest.approx(thresholds["after"][0])
+    assert thresholds["during"][1] > 1.2 * thresholds["after"][1]
+
+
+def test_defaults_depend_on_alpha_and_reset() -> None:
+    assert make_options().threshold == "rate"
+    assert make_options().v_init is None
+    assert (make_options(alpha=1.0).threshold, make_options(alpha=1.0).v_init) == ("vmax", 0.0)
+    assert (make_options(reset="hard").threshold, make_options(reset="hard").v_init) == ("vmax", 0.0)
+    assert make_options(reset="hard", threshold="rate").threshold == "rate"
+    assert (make_options(max_steps=64).steps, make_options(max_steps=64, steps=8).calib_steps) == (64, 64)
+
+
+def test_estimates_are_shared_where_they_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = two_layers().model()
+    images = networks.images_for(model, 20, seed=1)
+    measured: list[str] = []
+    measure = SpikeTrains.measure
+
+    def counting(self: SpikeTrains, target: object, *rest: object, **more: object) -> object:
+        measured.append(str(target))
+        return measure(self, target, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SpikeTrains, "measure", counting)
+    common = {"calib": images, "calib_steps": 32, "accept_poor": True}
+    estimates: dict[object, object] = {}
+    shared = [
+        snnc.convert(model, alpha=alpha, alpha_when="after", steps=steps, estimates=estimates, **common)  # type: ignore[arg-type]
+        for alpha, steps in ((1.0, 16), (0.5, 16), (0.5, 32))
+    ]
+    assert len(measured) == 2
+    alone = snnc.convert(model, alpha=0.5, alpha_when="after", steps=32, **common)  # type: ignore[arg-type]
+    assert len(measured) == 4
+    assert [layer.threshold for layer in shared[2].report.layers] == [layer.threshold for layer in alone.report.layers]
+    snnc.convert(model, alpha=0.5, alpha_when="during", steps=32, estimates=estimates, **common)  # type: ignore[arg-type]
+    snnc.convert(model, alpha=0.25, alpha_when="during", steps=32, estimates=estimates, **common)  # type: ignore[arg-type]
+    assert len(measured) == 8
+
+
+def test_estimates_depend_on_the_data() -> None:
+    model = two_layers().model()
+    options = make_options(alpha=0.5, alpha_when="after")
+    keys = {
+        dependencies(Conversion(model, options, data=DataSet(networks.images_for(model, 5, seed), None, "random")))
+        for seed in (1, 2)
+    }
+    assert len(keys) == 2
