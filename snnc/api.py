@@ -81,6 +81,8 @@ def convert(
     if seed is not None:
         conversion.synthetic_seed = seed
     elif calib is not None:
+        if conversion.options.input_range is not None:
+            fail("SNN405", "input_range is the range of synthetic images, and there is calibration data")
         conversion.data = as_dataset(calib, input_dims(ann))
     pipeline.run(conversion)
     judge(conversion)

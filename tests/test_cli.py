@@ -101,9 +101,10 @@ def test_convert_passes_every_option_on(invoke: Invoke, tmp_path: Path) -> None:
     }  # fmt: skip
     assert set(chosen) == {field.name for field in dataclasses.fields(Options)}
     written = {**chosen, "input_range": "0,1.5"}
+    refuse(invoke, "SNN405", "convert", "net.onnx", "--calib", "digits:train", "--input-range", "0,1.5", exit_code=2)
     valued = [(name, value) for name, value in written.items() if name != "accept_poor"]
     flags = [text for name, value in valued for text in (f"--{name.replace('_', '-')}", str(value))]
-    invoke("convert", "net.onnx", "--calib", "digits:train", *flags, "--accept-poor")
+    invoke("convert", "net.onnx", "--calib", "synthetic:3", *flags, "--accept-poor")
     metadata = {entry.key: entry.value for entry in onnx.load(tmp_path / "net.snn.onnx").metadata_props}
     assert json.loads(metadata["snnc.options"]) == chosen
     outputs = invoke("run", "net.snn.onnx", "--input", "digits:test", "--steps", "3").stdout

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 @click.option(
     "--accept-poor",
     is_flag=True,
-    help="Write the network even where it agrees with the ANN on less than 80 % of the samples or, if the outputs are "
-    "no classes, has an output error above 0.5.",
+    help="Write the network even where it certainly agrees with the ANN on less than 80 % of samples or, if the "
+    "outputs are no classes, has an output error above 0.5.",
 )
 @click.option("--report", type=options.OUTPUT, metavar="FILE.json", help="Write all that is known of the conversion.")
 @options.verbosity
