@@ -156,7 +156,8 @@ def _initial_potentials(conversion: Conversion) -> dict[str, dict[str, object]]:
     if all(point.agreement is not None for point in ends):
         goal = min(point.agreement or 0.0 for point in ends) - 0.02
     else:
-        goal = 1.1 * max(float("inf") if point.error is None else point.error for point in ends)
+        errors = [point.error for point in ends if point.error is not None]
+        goal = 1.1 * max(errors) if len(errors) == len(ends) else 0.0
     return {
         f"{v_init:g}": {"curve": _rows(curve.points), "goal": goal, "steps": steps_to_reach(curve.points, goal)}
         for v_init, curve in conversion.trials.items()

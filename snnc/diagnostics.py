@@ -75,9 +75,10 @@ class InternalError(AssertionError):
 
 @dataclass
 class Diagnostics:
-    """Collects findings. Warnings are kept and logged, errors are raised together by `raise_errors`."""
+    """Collects findings. Warnings are kept and, if `logged`, logged; `raise_errors` raises the errors together."""
 
     found: list[Diagnostic] = field(default_factory=list)
+    logged: bool = True
 
     def report(
         self, rule: str, message: str, *, node: str = "", op: str = "", shape: str = "", hint: str = ""
@@ -87,7 +88,7 @@ class Diagnostics:
         if diagnostic in self.found:
             return
         self.found.append(diagnostic)
-        if diagnostic.rule.warning:
+        if diagnostic.rule.warning and self.logged:
             log.warning("%s", diagnostic)
 
     @property

@@ -12,9 +12,9 @@ import dataclasses
 from typing import Any
 
 from snnc import pipeline
-from snnc.conversion import Conversion, Level, Options
+from snnc.conversion import Conversion, Level, Options, Report
 from snnc.curves import Point
-from snnc.diagnostics import Diagnostic, DiagnosticError
+from snnc.diagnostics import Diagnostic, DiagnosticError, Diagnostics
 from snnc.quality import GOOD, USABLE, interval
 from snnc.rules import RULES
 
@@ -96,9 +96,13 @@ def _other_thresholds(conversion: Conversion, last: Point) -> list[Remedy]:
             conversion.ann,
             dataclasses.replace(conversion.options, **change),
             data=conversion.data,
+            report=Report(diagnostics=Diagnostics(logged=False)),
             progress=conversion.progress,
         )
-        pipeline.run(other, [step for step in pipeline.PASSES if step.gives < Level.EMITTED])
+        try:
+            pipeline.run(other, [step for step in pipeline.PASSES if step.gives < Level.EMITTED])
+        except DiagnosticError:
+            continue  # these options do not even convert it
         assert other.options.v_init is not None
         point = other.trials[other.options.v_init].points[-1]
         remedies.append(Remedy(what, point.agreement, point.error))

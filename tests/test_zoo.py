@@ -20,7 +20,7 @@ STEPS = 4
 def test_zoo(path: Path) -> None:
     """Relaxed, without data; the conversion ends with its own verification. `pytest -rP` shows what became of each."""
     try:
-        model = snnc.convert(path, relaxed=True, steps=STEPS)
+        model = snnc.convert(path, relaxed=True, steps=STEPS, accept_poor=True)
     except DiagnosticError as error:
         codes = sorted({found.rule.code for found in error.diagnostics})
         print(f"{path.stem}: refused, {' '.join(codes)}")
