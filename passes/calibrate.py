@@ -47,7 +47,8 @@ def run(conversion: Conversion) -> None:
     layers = _Layers(conversion, float(encoder.attrs["scale"]), encoder)
     if options.threshold == "model":
         conversion.diagnostics.report("SNN501", "the threshold of a layer is the largest sum its inputs can have")
-    key = dependencies(conversion)
+    data_hash = conversion.data.content_hash()
+    key = dependencies(conversion, data_hash)
     if key in conversion.estimates:
         layers.estimates = conversion.estimates[key]
         for target in targets(graph):
@@ -62,7 +63,7 @@ def run(conversion: Conversion) -> None:
         "samples": len(samples) if measured else 0,
         "steps": options.calib_steps if measured else 0,
         "data": PurePath(samples.name).name,
-        "sha256": conversion.data.content_hash(),
+        "sha256": data_hash,
         "synthetic": samples.value_range is not None,
         "input_scale": encoder.attrs["scale"],
     }

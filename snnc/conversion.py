@@ -112,9 +112,9 @@ class LayerReport:
     `scale` is the ANN value of one spike (λ; of one unit of potential for a readout), `threshold` the paper's V_th (in
     units of the layer's input spikes) and `threshold_integer` the same on the grid. `v_in` is the mean positive
     weighted input sum and `f_in` the share of steps that have one: RMP-SNN (equation 7) wants
-    f_in·V_in ≤ V_th ≤ V_in. `macs` are the multiply-accumulates of the ANN in front of the layer. `fused` is the
-    operator that runs the layer, or `plain`; None for the input and in files that do not tell. `rate` is in spikes per
-    neuron and step on the verification samples.
+    f_in·V_in ≤ V_th ≤ V_in; with the rule `rate` a few samples give them. `macs` are the multiply-accumulates of the
+    ANN in front of the layer. `fused` is the operator that runs the layer, or `plain`; None for the input and in files
+    that do not tell. `rate` is in spikes per neuron and step on the verification samples.
     """
 
     name: str

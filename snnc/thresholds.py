@@ -11,6 +11,7 @@ A rule gives 0 where the samples never excited the layer.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -49,12 +50,12 @@ def _rate(target: gs.Node, trains: SpikeTrains, share: float, progress: Progress
     return means.at(share) or means.largest
 
 
-def dependencies(conversion: Conversion) -> Any:
-    """All that the estimates of a network depend on: α where layers are measured with it, and not what comes later."""
+def dependencies(conversion: Conversion, data_hash: str) -> Any:
+    """All that estimates depend on: the network, the data, and the options, but α only where layers are measured with
+    it, and nothing that comes later."""
     options = conversion.options
-    assert conversion.data is not None
     measured_with = options.alpha if options.alpha_when == "during" else 1.0
     relevant = dataclasses.replace(
         options, alpha=measured_with, steps=1, schedule="loop", controls="optional", accept_poor=False
     )
-    return relevant, conversion.data.content_hash()
+    return relevant, data_hash, hashlib.sha256(conversion.ann.SerializeToString()).hexdigest()

@@ -149,11 +149,15 @@ def test_estimates_are_shared_where_they_are_the_same(monkeypatch: pytest.Monkey
     assert len(measured) == 8
 
 
-def test_estimates_depend_on_the_data() -> None:
-    model = two_layers().model()
+def test_estimates_depend_on_network_data_and_options() -> None:
+    one, other = two_layers().model(), networks.Network((4,), np.random.default_rng(1)).model()
     options = make_options(alpha=0.5, alpha_when="after")
     keys = {
-        dependencies(Conversion(model, options, data=DataSet(networks.images_for(model, 5, seed), None, "random")))
-        for seed in (1, 2)
+        dependencies(Conversion(one, options), "a"),
+        dependencies(Conversion(one, options), "b"),
+        dependencies(Conversion(other, options), "a"),
+        dependencies(Conversion(one, make_options(alpha=0.5, seed=1, alpha_when="after")), "a"),
+        dependencies(Conversion(one, make_options(alpha=0.5)), "a"),
     }
-    assert len(keys) == 2
+    assert len(keys) == 5
+    assert dependencies(Conversion(one, make_options(alpha=0.6, alpha_when="after", steps=3)), "a") in keys
