@@ -11,6 +11,8 @@ will get. `after`: when all are known; then λ_l = α^l·Π V_th compounds over 
 the ratios of λ (junctions, biases) is rounded anew. What is estimated does not depend on α then, so that conversions
 that share their `estimates` (a sweep) measure once.
 
+While thresholds are estimated, every neuron starts from V(0) = 0; in the end from the option `v_init`.
+
 λ₀, the input scale, is the option, else the largest |x| of the samples or, where they are synthetic, of their range.
 """
 
@@ -33,6 +35,7 @@ from snnc.levels import EXACT_FLOAT32, INT32
 from snnc.ops import BLOCK_STEPS
 from snnc.segments import SpikeTrains
 from snnc.thresholds import dependencies, estimate
+from snnc.trials import start_from
 
 LARGEST_ROUNDING_ERROR = 1 / 32
 HOPELESS_ROUNDING_ERROR = 1 / 2
@@ -48,15 +51,18 @@ def run(conversion: Conversion) -> None:
     if options.threshold == "model":
         conversion.diagnostics.report("SNN501", "the threshold of a layer is the largest sum its inputs can have")
     data_hash = conversion.data.content_hash()
-    key = dependencies(conversion, data_hash)
-    if key in conversion.estimates:
-        layers.estimates = conversion.estimates[key]
+    shared = {} if conversion.estimates is None else conversion.estimates
+    key = None if conversion.estimates is None else dependencies(conversion, data_hash)
+    if key in shared:
+        layers.estimates = shared[key]
         for target in targets(graph):
             layers.finish(target, options.alpha)
     else:
         _measure(conversion, layers, encoder, samples.images)
-        conversion.estimates[key] = layers.estimates
+        shared[key] = layers.estimates
+    _warn_of_unexcited(conversion, layers)
     conversion.report.layers = report_layers(graph, layers.rounded, layers.estimates)
+    start_from(conversion, options.v_init or 0.0)
     measured = options.threshold != "model"
     conversion.report.calibration = {
         "threshold": options.threshold,
@@ -146,7 +152,7 @@ def _measure(conversion: Conversion, layers: _Layers, encoder: gs.Node, images: 
         if target.op in NEURONS:
             rounded = layers.round(target)
             found = estimate(target, rounded, trains, options, part(stage, 0.0))
-            layers.estimates[target.name] = found if found.threshold > 0 else _unexcited(conversion, target, rounded)
+            layers.estimates[target.name] = found if found.threshold > 0 else _from_weights(target, rounded)
         layers.finish(target, alpha)
         if trains is None:
             continue
@@ -159,18 +165,24 @@ def _measure(conversion: Conversion, layers: _Layers, encoder: gs.Node, images: 
             layers.finish(target, options.alpha)
 
 
-def _unexcited(conversion: Conversion, target: gs.Node, rounded: Rounded) -> Estimate:
+def _from_weights(target: gs.Node, rounded: Rounded) -> Estimate:
     """The threshold of neurons that no sample ever excited: the largest sum that the weights allow."""
     largest = float(rounded.high.max())
     if largest <= 0:
         fail("SNN208", "no input can ever make it fire", node=target.name, op=target.op)
-    conversion.diagnostics.report(
-        "SNN504",
-        "no weighted input sum was ever positive on the calibration samples; the threshold comes from the weights",
-        node=target.name,
-        op=target.op,
-    )
-    return Estimate(largest * rounded.scale / rounded.main_scale)
+    return Estimate(largest * rounded.scale / rounded.main_scale, from_weights=True)
+
+
+def _warn_of_unexcited(conversion: Conversion, layers: _Layers) -> None:
+    for target in targets(conversion.graph):
+        if target.name in layers.estimates and layers.estimates[target.name].from_weights:
+            conversion.diagnostics.report(
+                "SNN504",
+                "no weighted input sum was ever positive on the calibration samples; the threshold comes from the "
+                "weights",
+                node=target.name,
+                op=target.op,
+            )
 
 
 def _input_scale(conversion: Conversion) -> float:

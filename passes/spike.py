@@ -43,7 +43,7 @@ def run(conversion: Conversion) -> None:
     for node in graph.nodes:
         if node.op == "Relu":
             node.op, node.domain = NEURON_OPS[conversion.options.reset], "ai.snnc"
-            node.attrs = {"v_init": conversion.options.v_init or 0.0}
+            node.attrs = {"v_init": 0.0}
         elif node.op == "AveragePool":
             _sum_pool(node)
     _encode_input(graph)

@@ -3,12 +3,14 @@
 Takes and gives level SPIKING. Left alone: a conversion with data. Otherwise:
 
 1. their range is `--input-range`, else what the model says of its input (`snnc.input_range`), else -2 to 2;
-2. as many as `--calib-samples`, else 128 or, for large networks, what can be simulated in about a minute, calibrate;
-   half as many again are held back to verify on;
+2. as many as `--calib-samples`, else 128 or, for large networks, what can be simulated in about a minute and within
+   half a gigabyte for the spike trains of the largest layer, calibrate; half as many again are held back to verify on;
 3. warning SNN507 says so: nothing has been measured on data.
 """
 
 from __future__ import annotations
+
+import math
 
 from snnc.conversion import Conversion, Level, Pass
 from snnc.data.synthetic import synthetic
@@ -19,6 +21,7 @@ from snnc.input_range import range_of_input
 
 _MOST, _LEAST = 128, 8
 _BUDGET = 4e12  # multiply-accumulates over all steps of all samples that calibrate
+_BYTES = 2**29  # one bit per neuron and step; two, plus and minus, of the input
 
 
 def run(conversion: Conversion) -> None:
@@ -29,8 +32,11 @@ def run(conversion: Conversion) -> None:
     if limits is None:
         limits, reason = range_of_input(conversion.ann)
     macs = max(1, sum(count_macs(target.inputs[0]) for target in targets(conversion.graph)))
-    affordable = int(_BUDGET // (macs * options.calib_steps))
-    samples = options.calib_samples or max(_LEAST, min(_MOST, affordable))
+    layers = [math.prod(sample_shape(target.outputs[0])) for target in targets(conversion.graph)]
+    neurons = max(2 * math.prod(sample_shape(pixels)), *layers)
+    in_time = int(_BUDGET // (macs * options.calib_steps))
+    in_memory = 8 * _BYTES // (neurons * options.calib_steps)
+    samples = options.calib_samples or max(_LEAST, min(_MOST, in_time, in_memory))
     conversion.data = synthetic(sample_shape(pixels), with_held_back(samples), limits, conversion.synthetic_seed)
     low, high = limits
     conversion.diagnostics.report(

@@ -25,7 +25,7 @@ from snnc.curves import Point
 from snnc.diagnostics import InternalError
 from snnc.files import ConvertedFile, set_metadata
 from snnc.graph import NEURONS, SOURCES
-from snnc.quality import GOOD, interval, steps_to_reach, supported_steps
+from snnc.quality import GOOD, Yardstick, interval, steps_to_reach, supported_steps
 from snnc.reference import simulate
 from snnc.runtime.session import SpikingSession
 from snnc.stream import StreamRunner
@@ -35,6 +35,7 @@ _REFERENCE_BUDGET = 2e8  # multiply-accumulates of the reference; about a second
 _FEW = 16
 SATURATED_SHARE = 0.01
 VANISHED_SHARE = 0.5
+AMPLIFIED_SHARE = 2.0
 
 
 def run(conversion: Conversion) -> None:
@@ -46,13 +47,13 @@ def run(conversion: Conversion) -> None:
     _check_forms(conversion, file, images[:4], max(1, sum(layer["macs"] for layer in file.layers)))
     curve = conversion.trials[conversion.options.v_init]
     last, report = curve.points[-1], conversion.report
+    yardstick = Yardstick.of(curve, conversion.options.reset)
     conversion.progress("verifying", 0.5)
     saturated = _saturated_shares(conversion, file, images[:_FEW])
     carried = _carried_shares(conversion, last, images)
     for layer in report.layers:
         layer.rate = last.layer_rates.get(layer.name)
-    values = conversion.options.reset == "soft"
-    longer = [] if GOOD.is_met(last, values=values) else _longer_runs(conversion, images)
+    longer = _longer_runs(conversion, images) if yardstick.missed(last, GOOD) else []
     report.verification = {
         "samples": len(images),
         "data": report.calibration["data"],
@@ -61,14 +62,17 @@ def run(conversion: Conversion) -> None:
         "agreement": last.agreement,
         "agreement_interval": None if last.agreement is None else interval(last.agreement, len(images)),
         "error": last.error,
+        "commonest_class": curve.commonest_class,
+        "judged_by": "classes" if yardstick.classes else "values" if yardstick.values else None,
+        "missed": yardstick.missed(last, GOOD),
         "clipped": curve.clipped,
         "saturated": saturated,
         "carried": carried,
         "first_weak_layer": _first_weak_layer(report.layers, saturated, carried),
-        "recommended_steps": supported_steps(curve.points, len(images), values=values),
+        "recommended_steps": supported_steps(curve.points, yardstick),
         "curve": _rows(curve.points),
         "longer": _rows(longer),
-        "initial_potentials": _initial_potentials(conversion),
+        "initial_potentials": _initial_potentials(conversion, yardstick),
     }
     _warn(conversion, last, curve.clipped)
     document = report.to_json()
@@ -135,31 +139,38 @@ def _first_weak_layer(
     for layer in layers:
         if saturated.get(layer.name, 0.0) > SATURATED_SHARE:
             return {"layer": layer.name, "op": layer.op, "why": "saturates", "share": saturated[layer.name]}
-        if carried.get(layer.name, 1.0) < VANISHED_SHARE:
-            return {"layer": layer.name, "op": layer.op, "why": "vanishes", "share": carried[layer.name]}
+        share = carried.get(layer.name, 1.0)
+        if not VANISHED_SHARE <= share <= AMPLIFIED_SHARE:
+            why = "vanishes" if share < VANISHED_SHARE else "amplifies"
+            return {"layer": layer.name, "op": layer.op, "why": why, "share": share}
     return None
 
 
 def _longer_runs(conversion: Conversion, images: np.ndarray) -> list[Point]:
-    """What twice and four times the steps would give, on a few samples."""
+    """What twice and four times the steps would give, on a few samples, behind what the steps give on the same."""
     options = conversion.options
     cuts = [steps for steps in (2 * options.steps, 4 * options.steps) if steps <= options.max_steps]
     if not cuts:
         return []
     few = images[: 2 * _FEW]
-    return simulate_against(conversion, few, Ann(conversion.ann).run(few), cuts).points
+    return simulate_against(conversion, few, Ann(conversion.ann).run(few), [options.steps, *cuts]).points
 
 
-def _initial_potentials(conversion: Conversion) -> dict[str, dict[str, object]]:
-    """V(0) in thresholds → its curve, and the steps it needs for what both reach in the end, to within 2 points."""
+def _initial_potentials(conversion: Conversion, yardstick: Yardstick) -> dict[str, dict[str, object]]:
+    """V(0) in thresholds → its curve, and the steps it needs for what both reach in the end: to within 2 points of
+    agreement or, judged by values, a tenth of the error. No goal where an end is of no account."""
     ends = [curve.points[-1] for curve in conversion.trials.values()]
-    if all(point.agreement is not None for point in ends):
+    if yardstick.classes:
         goal = min(point.agreement or 0.0 for point in ends) - 0.02
     else:
         errors = [point.error for point in ends if point.error is not None]
         goal = 1.1 * max(errors) if len(errors) == len(ends) else 0.0
     return {
-        f"{v_init:g}": {"curve": _rows(curve.points), "goal": goal, "steps": steps_to_reach(curve.points, goal)}
+        f"{v_init:g}": {
+            "curve": _rows(curve.points),
+            "goal": goal if goal > 0 else None,
+            "steps": steps_to_reach(curve.points, goal, yardstick) if goal > 0 else None,
+        }
         for v_init, curve in conversion.trials.items()
     }
 
@@ -176,7 +187,8 @@ def _warn(conversion: Conversion, last: Point, clipped: float) -> None:
         report("SNN508", "hard reset drops the potential above threshold")
     for layer in conversion.report.layers:
         if layer.kind == "neuron" and layer.rate == 0:
-            report("SNN504", f"no neuron fired in {last.steps} steps", node=layer.name, op=layer.op)
+            steps = f"{last.steps} step{'' if last.steps == 1 else 's'}"
+            report("SNN504", f"no neuron fired in {steps}", node=layer.name, op=layer.op)
 
 
 PASS = Pass("verify", Level.EMITTED, Level.EMITTED, run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import tempfile
 from collections.abc import Callable, Sequence
 from os import PathLike, fspath
@@ -75,19 +76,23 @@ def convert(
     conversion = Conversion(ann, make_options(**options))
     if progress is not None:
         conversion.progress = progress
-    if estimates is not None:
-        conversion.estimates = estimates
+    conversion.estimates = estimates
+    check_range_is_used(conversion.options, calib)
     seed = synthetic_seed(calib)
     if seed is not None:
         conversion.synthetic_seed = seed
     elif calib is not None:
-        if conversion.options.input_range is not None:
-            fail("SNN405", "input_range is the range of synthetic images, and there is calibration data")
         conversion.data = as_dataset(calib, input_dims(ann))
     pipeline.run(conversion)
     judge(conversion)
     assert conversion.emitted is not None
     return SpikingModel(conversion.emitted, conversion.report)
+
+
+def check_range_is_used(options: Options, calib: Any) -> None:
+    """SNN405 where a range of synthetic images is given beside data."""
+    if options.input_range is not None and calib is not None and synthetic_seed(calib) is None:
+        fail("SNN405", "the input range is that of synthetic images, and there is calibration data")
 
 
 def make_options(*, relaxed: bool = False, **options: Any) -> Options:
@@ -99,7 +104,7 @@ def make_options(*, relaxed: bool = False, **options: Any) -> Options:
     - `v_init`: with `rate` whichever of 0 and 0.5 does better on the held-back samples, else 0 as in the paper;
     - `steps` and `calib_steps` never exceed a given `max_steps`.
     """
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: _plain(name, value) for name, value in options.items() if value is not None}
     if relaxed:
         given = {"bias": "current", "batchnorm": "fold", **given}
     by_rate = "alpha" not in given and given.get("reset", Options.reset) == "soft"
@@ -111,6 +116,22 @@ def make_options(*, relaxed: bool = False, **options: Any) -> Options:
     for name in ("steps", "calib_steps"):
         given.setdefault(name, max(1, min(getattr(Options, name), given.get("max_steps", Options.max_steps))))
     return Options(**given)
+
+
+def _plain(name: str, value: Any) -> Any:
+    """An option in the type of `Options`: numpy's scalars count as numbers, a list of two as a range."""
+    try:
+        if name in ("steps", "calib_steps", "calib_samples", "max_steps", "seed") and not isinstance(value, bool):
+            return operator.index(value)
+        if name == "input_range":
+            return tuple(float(limit) for limit in value)
+        if name in ("alpha", "rate_quantile", "v_init", "input_scale"):
+            return float(value)
+    except (TypeError, ValueError):
+        fail("SNN405", f"{name} is {value!r}, of the wrong type")
+    if name == "accept_poor" and not isinstance(value, bool):
+        fail("SNN405", f"{name} is {value!r}, must be true or false")
+    return value
 
 
 def check(model: Model, **options: Any) -> list[Diagnostic]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
 
 # Beyond this many steps a layer's weights would keep fewer than five bits in 32-bit potentials.
 LARGEST_MAX_STEPS = 2**25
+# Inputs are float32, and so is everything that is computed from them.
+SMALLEST_INPUT, LARGEST_INPUT = 1e-30, 1e30
+# A quantile below this would let a tenth of a layer's neurons saturate.
+LEAST_RATE_QUANTILE = 0.9
 
 
 class Level(IntEnum):
@@ -77,10 +80,10 @@ class Options:
                 fail("SNN405", f"{name} is {getattr(self, name)!r}, must be one of {allowed}")
         if not (0 < self.alpha <= 1):
             fail("SNN405", f"alpha is {self.alpha}, must be in (0, 1]")
-        if not (0 < self.rate_quantile <= 1):
-            fail("SNN405", f"rate_quantile is {self.rate_quantile}, must be in (0, 1]")
-        if self.input_scale is not None and not (0 < self.input_scale < math.inf):
-            fail("SNN405", f"input_scale is {self.input_scale}, must be positive and finite")
+        if not (LEAST_RATE_QUANTILE <= self.rate_quantile <= 1):
+            fail("SNN405", f"rate_quantile is {self.rate_quantile}, must be from {LEAST_RATE_QUANTILE} to 1")
+        if self.input_scale is not None and not (SMALLEST_INPUT <= self.input_scale <= LARGEST_INPUT):
+            fail("SNN405", f"input_scale is {self.input_scale}, must be from {SMALLEST_INPUT} to {LARGEST_INPUT}")
         if self.input_range is not None:
             _check_range(self.input_range)
         for name in ("calib_samples", "calib_steps", "steps", "max_steps"):
@@ -101,8 +104,9 @@ class Options:
 
 
 def _check_range(limits: tuple[float, float]) -> None:
-    if len(limits) != 2 or not -math.inf < limits[0] < limits[1] < math.inf:
-        fail("SNN405", f"input_range is {limits}, must be two finite numbers, the lower one first")
+    ascending = len(limits) == 2 and -LARGEST_INPUT <= limits[0] < limits[1] <= LARGEST_INPUT
+    if not ascending or max(map(abs, limits)) < SMALLEST_INPUT:
+        fail("SNN405", f"input_range is {limits}, must be two numbers of at most {LARGEST_INPUT}, the lower one first")
 
 
 @dataclass
@@ -139,12 +143,14 @@ class LayerReport:
 class Estimate:
     """What a threshold rule found of a layer, in units of its input spikes (as the paper's V_th), before alpha.
 
-    `f_in` and `v_in` as in `LayerReport`, None where no sums were measured.
+    `f_in` and `v_in` as in `LayerReport`, None where no sums were measured. `from_weights`: no sample ever excited the
+    layer, so its threshold is the largest sum that the weights allow.
     """
 
     threshold: float
     f_in: float | None = None
     v_in: float | None = None
+    from_weights: bool = False
 
 
 @dataclass
@@ -177,8 +183,8 @@ class Conversion:
     options: Options
     data: DataSet | None = None
     synthetic_seed: int = 0
-    # Estimated thresholds by what they depend on (`snnc.thresholds.dependencies`): conversions may share it.
-    estimates: dict[Any, dict[str, Estimate]] = field(default_factory=dict)
+    # Estimates by what they depend on (`snnc.thresholds.dependencies`), where conversions share them.
+    estimates: dict[Any, dict[str, Estimate]] | None = None
     # Initial potential (in thresholds) → the network that starts there against the ANN, on the held-back samples.
     trials: dict[float, Curve] = field(default_factory=dict)
     graph: gs.Graph = field(default_factory=gs.Graph)

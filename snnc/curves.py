@@ -23,9 +23,10 @@ PICOJOULE_PER_MAC = 4.6
 class Point:
     """A network after `steps` steps, over a set of samples.
 
-    `accuracy` and `agreement` are shares; `error` is ‖ŷ - y‖₂/‖y‖₂ against the ANN's outputs; `spike_rate` is R of
-    RMP-SNN, equation 8, in percent (input and output not counted); `layer_rates` spikes per neuron and step;
-    `operations` synaptic operations per sample, and `energy_uj` what they cost in µJ by arithmetic alone.
+    `accuracy` and `agreement` are shares; `error` is ‖ŷ - y‖₂/‖y‖₂ against the ANN's outputs, None where they are class
+    numbers or not finite; `spike_rate` is R of RMP-SNN, equation 8, in percent (input and output not counted);
+    `layer_rates` spikes per neuron and step; `operations` synaptic operations per sample, and `energy_uj` what they
+    cost in µJ by arithmetic alone.
     """
 
     steps: int
@@ -40,7 +41,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """Points by increasing steps, with the ANN beside them."""
+    """Points by increasing steps, with the ANN beside them.
+
+    `commonest_class` is the share of samples that the ANN puts into one class: near 1, agreement says nothing.
+    """
 
     points: list[Point]
     samples: int
@@ -48,6 +52,7 @@ class Curve:
     ann_accuracy: float | None
     ann_macs: int
     clipped: float
+    commonest_class: float | None = None
 
     @property
     def ann_energy_uj(self) -> float:
@@ -126,14 +131,13 @@ def measure_curve(
                 )
             progress((start + (chosen.stop - start) * snapshot.step / cuts[-1]) / len(images))
     points = [_point(cut, sums[cut], sources, len(images), labels, truth) for cut in cuts]
-    ann_accuracy = None
-    if truth is not None and labels is not None:
-        classes = predictions(truth)
-        ann_accuracy = None if classes is None else float((classes == labels).mean())
+    classes = None if truth is None else predictions(truth)
+    ann_accuracy = None if classes is None or labels is None else float((classes == labels).mean())
+    commonest = None if classes is None else float(np.unique(classes, return_counts=True)[1].max() / len(classes))
     scale = np.float32(sources[0]["scale"])
     clipped = float((np.abs(images) > scale).mean())
     macs = sum(layer["macs"] for layer in layers)
-    return Curve(points, len(images), seed, ann_accuracy, macs, clipped)
+    return Curve(points, len(images), seed, ann_accuracy, macs, clipped, commonest)
 
 
 def _add(
@@ -176,7 +180,7 @@ def _point(
         steps=steps,
         accuracy=sums.correct / samples if labels is not None and sums.classified else None,
         agreement=sums.agree / samples if classified else None,
-        error=None if truth is None else _relative(sums.error, sums.norm),
+        error=None if truth is None or np.issubdtype(truth.dtype, np.integer) else _relative(sums.error, sums.norm),
         spike_rate=float(100 * totals[1:].sum() / (neurons[1:].sum() * steps * samples)),
         layer_rates={source["name"]: float(rate) for source, rate in zip(sources, rates, strict=True)},
         operations=operations,

@@ -11,14 +11,13 @@ _NOMINAL_RANGES = {
     "Normalized_0_1": (0.0, 1.0),
     "Normalized_1_1": (-1.0, 1.0),
 }
-_NOT_NEGATIVE = ("Relu", "Sqrt")
 
 
 def range_of_input(ann: onnx.ModelProto) -> tuple[tuple[float, float], str]:
     """(lowest, highest) value of the first input, and what shows it:
 
     1. the standard metadata `Image.NominalPixelRange`;
-    2. operators that only make sense for values that are not negative: 0 to 1;
+    2. negative values would be cut off by a Relu: 0 to 1;
     3. nothing: -2 to 2. Normalised images reach from -2 to 2.6. A range that is too narrow clips them for good and lets
        layers saturate, one that is too wide costs steps (docs/results/deep-networks.md).
     """
@@ -28,6 +27,6 @@ def range_of_input(ann: onnx.ModelProto) -> tuple[tuple[float, float], str]:
     initialized = {tensor.name for tensor in ann.graph.initializer}
     pixels = next(value.name for value in ann.graph.input if value.name not in initialized)
     readers = [node for node in ann.graph.node if pixels in node.input]
-    if readers and all(node.op_type in _NOT_NEGATIVE for node in readers):
-        return (0.0, 1.0), f"the input goes into {readers[0].op_type}"
+    if readers and all(node.op_type == "Relu" for node in readers):
+        return (0.0, 1.0), "a Relu would cut off negative ones"
     return (-2.0, 2.0), "a guess"

@@ -3,7 +3,7 @@
 Below `GOOD` (snnc.quality) a conversion gets warning SNN503, below `USABLE` beyond doubt it is refused (SNN408) unless
 `accept_poor` is set. Either names the layer where the signal is lost first, and remedies that were measured to help:
 more steps and the other initial potential are known from verification; before a refusal, other thresholds are tried
-too.
+too. A remedy is written so that following it gives what was measured.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from typing import Any
 
 from snnc import pipeline
 from snnc.conversion import Conversion, Level, Options, Report
-from snnc.curves import Point
 from snnc.diagnostics import Diagnostic, DiagnosticError, Diagnostics
-from snnc.quality import GOOD, USABLE, interval
+from snnc.quality import GOOD, USABLE, Yardstick
 from snnc.rules import RULES
 
 _HELPS_AGREEMENT = 0.05
@@ -23,47 +22,60 @@ _HELPS_ERROR = 0.8
 
 
 @dataclasses.dataclass(frozen=True)
-class Remedy:
-    """What to do, in options, and what it gave on the held-back samples."""
+class Result:
+    """Agreement and error on some held-back samples."""
 
-    what: str
     agreement: float | None
     error: float | None
 
     def __str__(self) -> str:
-        return f"{self.what} gave {found(self.agreement, self.error)}"
+        parts = [] if self.agreement is None else [f"agreement {100 * self.agreement:.1f} %"]
+        if self.error is not None:
+            parts.append(f"output error {self.error:.3f}")
+        return ", ".join(parts) or "no finite output"
+
+    def helps(self, before: Result) -> bool:
+        """Clearly more agreement than `before`, or clearly less error at no less agreement."""
+        gain = 0.0 if self.agreement is None or before.agreement is None else self.agreement - before.agreement
+        if gain >= _HELPS_AGREEMENT:
+            return True
+        if gain < 0 or self.error is None:
+            return False
+        return before.error is None or self.error <= _HELPS_ERROR * before.error
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """What was tried instead: in options, with what result, and the result without it on the same samples."""
+
+    what: str
+    result: Result
+    before: Result
 
 
 def judge(conversion: Conversion) -> None:
     """Warn of a poor conversion, or raise `DiagnosticError`."""
-    values = conversion.options.reset == "soft"
     assert conversion.options.v_init is not None
     curve = conversion.trials[conversion.options.v_init]
-    last = curve.points[-1]
-    if GOOD.is_met(last, values=values):
+    last, yardstick = curve.points[-1], Yardstick.of(curve, conversion.options.reset)
+    if yardstick.missed(last, GOOD) is None:
         return
-    refused = not conversion.options.accept_poor and not USABLE.is_met(_at_best(last, curve.samples), values=values)
-    remedies = _measured(conversion, last) + (_other_thresholds(conversion, last) if refused else [])
-    message = f"{found(last.agreement, last.error)} after {last.steps} steps{_reason(conversion)}"
-    advice = "; ".join(map(str, remedies)) or "neither more steps nor another V(0) helps"
-    if refused:
-        bar = f"{USABLE.agreement:.0%} agreement" if last.agreement is not None else f"an error of {USABLE.error:g}"
-        hint = f"{advice}; `--accept-poor` writes it all the same"
-        raise DiagnosticError([Diagnostic(RULES["SNN408"], f"{message}; the bar is {bar}", hint=hint)])
-    conversion.diagnostics.report("SNN503", message, hint=advice)
+    missed = None if conversion.options.accept_poor else yardstick.certainly_missed(last, USABLE)
+    before = Result(last.agreement, last.error)
+    trials = _verified(conversion, before) + ([] if missed is None else _other_thresholds(conversion, before))
+    message = f"{before} after {last.steps} step{'' if last.steps == 1 else 's'}{_reason(conversion)}"
+    if missed is None:
+        conversion.diagnostics.report("SNN503", message, hint=_advice(trials))
+        return
+    hint = f"{_advice(trials)}; `--accept-poor` writes it all the same"
+    raise DiagnosticError([Diagnostic(RULES["SNN408"], f"{message}; the bar is {missed}", hint=hint)])
 
 
-def found(agreement: float | None, error: float | None) -> str:
-    """`agreement 90.2 %, output error 0.310`."""
-    parts = [] if agreement is None else [f"agreement {agreement:.1%}".replace("%", " %")]
-    return ", ".join([*parts, "output error not finite" if error is None else f"output error {error:.3f}"])
-
-
-def _at_best(point: Point, samples: int) -> Point:
-    """The point with the upper end of its confidence interval: only what is certain is refused."""
-    if point.agreement is None:
-        return point
-    return dataclasses.replace(point, agreement=interval(point.agreement, samples)[1])
+def _advice(trials: list[Trial]) -> str:
+    helpful = [f"{trial.what} gave {trial.result}" for trial in trials if trial.result.helps(trial.before)]
+    if helpful:
+        return "; ".join(helpful)
+    return f"of no help: {', '.join(trial.what for trial in trials)}"
 
 
 def _reason(conversion: Conversion) -> str:
@@ -72,29 +84,31 @@ def _reason(conversion: Conversion) -> str:
         return ""
     neurons = [layer.name for layer in conversion.report.layers if layer.kind == "neuron"]
     place = f"layer {neurons.index(weak['layer']) + 1} of {len(neurons)}, {weak['op']} {weak['layer']!r}"
+    share = f"{100 * weak['share']:.0f} %"
     if weak["why"] == "saturates":
-        return f"; the first layer to saturate is {place}: {weak['share']:.0%} of its neurons fire at every step"
-    return f"; the first layer whose rates vanish is {place}: it carries {weak['share']:.0%} of the ANN's activation"
+        return f"; the first layer to saturate is {place}: {share} of its neurons fire at every step"
+    what = "whose rates vanish" if weak["why"] == "vanishes" else "that fires too much"
+    return f"; the first layer {what} is {place}: it carries {share} of the ANN's activation"
 
 
-def _measured(conversion: Conversion, last: Point) -> list[Remedy]:
-    """More steps, and the other V(0), where they help."""
-    verification = conversion.report.verification
-    candidates = [Remedy(f"`--steps {steps}`", agreement, error) for steps, agreement, error in verification["longer"]]
+def _verified(conversion: Conversion, before: Result) -> list[Trial]:
+    """More steps (the first row of `longer` is without), and the other V(0)."""
+    results = [(steps, Result(*rest)) for steps, *rest in conversion.report.verification["longer"]]
+    trials = [Trial(f"`--steps {steps}`", result, results[0][1]) for steps, result in results[1:]]
     for v_init, curve in conversion.trials.items():
         if v_init != conversion.options.v_init:
             point = curve.points[-1]
-            candidates.append(Remedy(f"`--v-init {v_init:g}`", point.agreement, point.error))
-    return [remedy for remedy in candidates if _helps(remedy, last)]
+            trials.append(Trial(f"`--v-init {v_init:g}`", Result(point.agreement, point.error), before))
+    return trials
 
 
-def _other_thresholds(conversion: Conversion, last: Point) -> list[Remedy]:
+def _other_thresholds(conversion: Conversion, before: Result) -> list[Trial]:
     """Convert again with options that may do better, and measure."""
-    remedies = []
+    trials = []
     for what, change in _alternatives(conversion.options):
         other = Conversion(
             conversion.ann,
-            dataclasses.replace(conversion.options, **change),
+            dataclasses.replace(conversion.options, v_init=None, **change),
             data=conversion.data,
             report=Report(diagnostics=Diagnostics(logged=False)),
             progress=conversion.progress,
@@ -103,25 +117,21 @@ def _other_thresholds(conversion: Conversion, last: Point) -> list[Remedy]:
             pipeline.run(other, [step for step in pipeline.PASSES if step.gives < Level.EMITTED])
         except DiagnosticError:
             continue  # these options do not even convert it
-        assert other.options.v_init is not None
-        point = other.trials[other.options.v_init].points[-1]
-        remedies.append(Remedy(what, point.agreement, point.error))
-    return [remedy for remedy in remedies if _helps(remedy, last)]
+        v_init = other.options.v_init
+        assert v_init is not None
+        point = other.trials[v_init].points[-1]
+        trials.append(Trial(f"`{what} --v-init {v_init:g}`", Result(point.agreement, point.error), before))
+    return trials
 
 
 def _alternatives(options: Options) -> list[tuple[str, dict[str, Any]]]:
-    """What to write on the command line, and the options it stands for."""
-    rate = {"threshold": "rate", "alpha": 1.0, "alpha_when": "during", "v_init": None}
+    """What to write on the command line, and the options it stands for.
+
+    The rule `rate` with its defaults; where it is that already, the same without any saturation.
+    """
+    rate = {"threshold": "rate", "alpha": 1.0, "alpha_when": "during", "rate_quantile": Options.rate_quantile}
     if options.reset == "hard":
-        return [("`--reset soft` without `--alpha`", {**rate, "reset": "soft"})]
-    if options.threshold == "rate":
-        return [("`--rate-quantile 1`", {"rate_quantile": 1.0, "v_init": None})]
-    return [("`--threshold rate` without `--alpha`", rate)]
-
-
-def _helps(remedy: Remedy, last: Point) -> bool:
-    if remedy.agreement is not None and last.agreement is not None and remedy.agreement != last.agreement:
-        return remedy.agreement >= last.agreement + _HELPS_AGREEMENT
-    if remedy.error is None or last.error is None:
-        return remedy.error is not None
-    return remedy.error <= _HELPS_ERROR * last.error
+        return [("--reset soft --threshold rate --alpha 1", {**rate, "reset": "soft"})]
+    if any(getattr(options, name) != value for name, value in rate.items()):
+        return [("--threshold rate --alpha 1", rate)]
+    return [("--rate-quantile 1", {"rate_quantile": 1.0})]

@@ -81,33 +81,39 @@ def layer_table(layers: Sequence[LayerReport] | Sequence[dict[str, Any]], *, fus
 def verify_lines(verification: dict[str, Any]) -> str:
     """How well the spiking network follows the ANN on samples that calibrated nothing."""
     samples, steps = verification["samples"], verification["steps"]
+    name = f"{samples:,} held-back sample{'' if samples == 1 else 's'} of {verification['data']}"
     found = []
     if verification["agreement"] is not None:
         low, high = (100 * end for end in verification["agreement_interval"])
         found.append(f"agreement with the ANN {percent(verification['agreement'])} ({low:.0f} to {high:.0f} %)")
     if verification["error"] is not None:
         found.append(f"output error {verification['error']:.3f}")
+    lines = [f"verified on {name}, {_steps(steps)}:", ", ".join(found) or "no output is finite"]
+    if verification["agreement"] is not None and verification["judged_by"] != "classes":
+        share = percent(verification["commonest_class"])
+        lines.append(f"the ANN puts {share} of them into one class, so agreement tells little")
     enough = verification["recommended_steps"]
-    if enough is None:
-        supported = f"{samples} samples do not show how many steps are enough"
-    else:
-        supported = f"{_steps(enough)} {'is' if enough == 1 else 'are'} enough"
-    lines = [f"verified on {samples} held-back samples of {verification['data']}, {_steps(steps)}:", ", ".join(found)]
-    return "\n".join([*lines, supported, _potentials_line(verification)])
+    if enough is not None:
+        lines.append(f"{_steps(enough)} {'is' if enough == 1 else 'are'} enough")
+    elif verification["missed"] is None:
+        lines.append("they do not show how many steps are enough")
+    return "\n".join([*lines, *_potentials(verification)])
 
 
-def _potentials_line(verification: dict[str, Any]) -> str:
-    """What each initial potential needs, the one of the file first."""
+def _potentials(verification: dict[str, Any]) -> list[str]:
+    """What each initial potential needs, the one of the file first, in a line; none where both get nowhere."""
     names = {"0": "0", "0.5": "θ/2"}
     chosen = f"{verification['v_init']:g}"
     trials = verification["initial_potentials"]
-    goal = next(iter(trials.values()))["goal"]
-    what = f"error {goal:.3f}" if verification["agreement"] is None else percent(goal)
+    goal = trials[chosen]["goal"]
+    if goal is None:
+        return []
+    what = percent(goal) if verification["judged_by"] == "classes" else f"error {goal:.3f}"
     needs = {
         v_init: "more steps" if trial["steps"] is None else _steps(trial["steps"]) for v_init, trial in trials.items()
     }
     (other,) = [v_init for v_init in trials if v_init != chosen]
-    return f"V(0) = {names[chosen]}: {what} with {needs[chosen]}; V(0) = {names[other]} with {needs[other]}"
+    return [f"V(0) = {names[chosen]}: {what} with {needs[chosen]}; V(0) = {names[other]} with {needs[other]}"]
 
 
 def curve_table(curves: Sequence[Curve]) -> str:

@@ -5,7 +5,7 @@
 `vmax`  (RMP-SNN, section 4.1, after Sengupta et al. 2019)  the largest weighted input sum over neurons, steps, samples
 `model` (Diehl et al. 2015)  the largest sum that the weights allow: of the positive ones, of |w| for signed inputs
 
-A rule gives 0 where the samples never excited the layer.
+Where no mean is positive, `rate` takes `vmax`. A rule gives 0 where no weighted input sum was ever positive.
 """
 
 from __future__ import annotations
@@ -33,12 +33,11 @@ def estimate(
     if options.threshold == "model":
         return Estimate(float(rounded.high.max()) * unit)
     assert trains is not None
-    if options.threshold == "vmax":
-        sums = trains.measure(target, progress)
+    threshold = _rate(target, trains, options.rate_quantile, progress) if options.threshold == "rate" else 0.0
+    # Where no neuron has a positive mean, single sums may be positive all the same, and those are for `vmax`.
+    sums = trains.measure(target, progress, batches=1 if threshold > 0 else None)
+    if threshold == 0:
         threshold = float(max(0, sums.maximum))
-    else:
-        threshold = _rate(target, trains, options.rate_quantile, progress)
-        sums = trains.measure(target, lambda share: None, batches=1)
     return Estimate(threshold * unit, sums.positive_share, sums.positive_mean * unit)
 
 
@@ -46,7 +45,7 @@ def _rate(target: gs.Node, trains: SpikeTrains, share: float, progress: Progress
     means = StreamedQuantile()
     for batch in trains.mean_currents(target, progress):
         means.add(batch)
-    # Where fewer neurons than 1 - share were excited at all, none of those may saturate.
+    # Where fewer neurons than 1 - share have a positive mean at all, none of those may saturate.
     return means.at(share) or means.largest
 
 
@@ -56,6 +55,6 @@ def dependencies(conversion: Conversion, data_hash: str) -> Any:
     options = conversion.options
     measured_with = options.alpha if options.alpha_when == "during" else 1.0
     relevant = dataclasses.replace(
-        options, alpha=measured_with, steps=1, schedule="loop", controls="optional", accept_poor=False
+        options, alpha=measured_with, v_init=None, steps=1, schedule="loop", controls="optional", accept_poor=False
     )
     return relevant, data_hash, hashlib.sha256(conversion.ann.SerializeToString()).hexdigest()

@@ -303,7 +303,7 @@ def test_a_network_of_no_use_is_not_written(invoke: Invoke) -> None:
     """All thresholds halved behind each other, one step: the hint tells what was measured to help."""
     poor = ("convert", "net.onnx", "--calib", "digits:train", *FAST, "--steps", "1", "--report", "report.json")
     result = refuse(invoke, "SNN408", *poor)
-    assert "the bar is 80% agreement" in result.stderr
+    assert "the bar is 80 % agreement" in result.stderr
     assert "`--steps 4` gave agreement" in result.stderr
     assert "`--accept-poor` writes it all the same" in result.stderr
     accepted = invoke(*poor, "--accept-poor")

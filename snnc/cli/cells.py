@@ -25,9 +25,9 @@ class CellProgress:
         self.console.progress(f"{self.label}: {stage}", (self.index + share) / self.cells)
 
 
-def cell_label(reset: str, alpha: float | None) -> str:
-    """`soft α=0.6`, or the reset alone where alpha is left to the rule."""
-    return reset if alpha is None else f"{reset} α={alpha:g}"
+def cell_label(reset: str, alpha: float | None, rule: str = "") -> str:
+    """`soft α=0.6`, or `soft rate`, the reset and the rule, where no alpha is given."""
+    return f"{reset} {rule}" if alpha is None else f"{reset} α={alpha:g}"
 
 
 def measure_cell(

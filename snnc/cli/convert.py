@@ -62,17 +62,20 @@ def convert(
     """
     from snnc import api
     from snnc.ann import load_model
+    from snnc.data.synthetic import synthetic_seed
     from snnc.files import check_writable
     from snnc.report import layer_table, verify_lines, write_json
 
     chosen = options.conversion_options(arguments)
-    api.make_options(**chosen)
+    api.check_range_is_used(api.make_options(**chosen), calib)
     target = Path(output) if output else converted_path(Path(net))
     check_writable(target, [net, calib])
     if report:
         check_writable(report, [net, calib])
-    ann = load_model(net)
     form = {"scale": scale, "mean": mean, "std": std, "layout": layout}
+    if calib is None or synthetic_seed(calib) is not None:
+        options.refuse_data_form(form)
+    ann = load_model(net)
     data = None if calib is None else load_for(console, ann, calib, form, chosen)
     model = api.convert(ann, calib=data, progress=console.progress, **chosen)
     console.result(layer_table(model.report.layers))

@@ -211,6 +211,15 @@ def conversion_options(arguments: dict[str, Any]) -> dict[str, Any]:
     return chosen
 
 
+def refuse_data_form(form: dict[str, Any]) -> None:
+    """SNN405 where options say how samples are stored, and none are given."""
+    from snnc.diagnostics import fail
+
+    for name, value in form.items():
+        if value is not None:
+            fail("SNN405", f"--{name} tells how samples are stored, and there are none: synthetic images have a range")
+
+
 def load_data(
     console: Console, spec: str, dims: tuple[int | None, ...], form: dict[str, Any], *, samples: int | None = None
 ) -> DataSet:

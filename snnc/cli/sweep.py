@@ -88,7 +88,7 @@ def sweep(
     ]
     for cell in cells:
         api.make_options(**{**chosen, **cell, "steps": min(cuts)})
-        api.make_options(**chosen, **cell)
+        api.check_range_is_used(api.make_options(**chosen, **cell), calib)
     for path in (json_file, plot):
         if path:
             check_writable(path, [net, calib, data])
@@ -101,7 +101,7 @@ def sweep(
     curves: dict[str, Curve] = {}
     estimates: api.Estimates = {}
     for index, cell in enumerate(cells):
-        label = cell_label(**cell)
+        label = cell_label(**cell, rule=api.make_options(**{**chosen, **cell}).threshold)
         progress = CellProgress(console, label, index, len(cells))
         curves[label] = measure_cell(ann, calibration, dataset, cuts, progress, {**chosen, **cell}, threads, estimates)
     print_sweep(console, curves)

@@ -29,14 +29,16 @@ def synthetic_seed(spec: object) -> int | None:
     if spec == "synthetic":
         return 0
     if not re.fullmatch(r"synthetic:\d{1,9}", spec):
-        fail("SNN301", f"the seed in {spec!r} is not a number from 0 to 999999999")
+        fail("SNN301", f"the seed in {spec!r} is not a number from 0 to 999999999 (a file of this name: ./synthetic)")
     return int(spec.partition(":")[2])
 
 
 def synthetic(shape: tuple[int, ...], samples: int, limits: tuple[float, float], seed: int) -> DataSet:
     """`samples` images of `shape` (without the batch axis) with values in `limits`. Each depends on seed and place."""
     # RandomState is frozen by numpy; the numbers of default_rng may change between versions.
-    images = np.stack([_image(shape, limits, np.random.RandomState([seed, place])) for place in range(samples)])
+    images = np.empty((samples, *shape), np.float32)
+    for place in range(samples):
+        images[place] = _image(shape, limits, np.random.RandomState([seed, place]))
     return DataSet(images, None, f"synthetic:{seed}", value_range=limits)
 
 
