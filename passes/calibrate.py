@@ -27,14 +27,15 @@ import onnx_graphsurgeon as gs
 
 from snnc.conversion import Conversion, Estimate, Level, Pass
 from snnc.diagnostics import fail
-from snnc.graph import NEURONS, leaves, sample_shape, targets, tree
-from snnc.grid import Rounded, TreeWeights, round_tree, rounding_error, write_weights
+from snnc.graph import NEURONS, sample_shape
+from snnc.grid import Rounded, round_tree, rounding_error, weights_of, write_weights
 from snnc.holdback import calibration_split
 from snnc.layer_report import report_layers
 from snnc.levels import EXACT_FLOAT32, INT32
 from snnc.ops import BLOCK_STEPS
 from snnc.segments import SpikeTrains
 from snnc.thresholds import dependencies, estimate
+from snnc.trees import leaves, targets, tree
 from snnc.trials import start_from
 
 LARGEST_ROUNDING_ERROR = 1 / 32
@@ -82,9 +83,7 @@ class _Layers:
         self.max_steps = conversion.options.max_steps
         self.diagnostics = conversion.diagnostics
         self.scales = {encoder.outputs[0].name: input_scale}
-        self.weights = {
-            target.name: TreeWeights.of(list(tree(target.inputs[0]))) for target in targets(conversion.graph)
-        }
+        self.weights = {target.name: weights_of(tree(target.inputs[0])) for target in targets(conversion.graph)}
         self.rounded: dict[str, Rounded] = {}
         self.estimates: dict[str, Estimate] = {}
 
@@ -102,7 +101,7 @@ class _Layers:
                 node=target.name,
                 op=target.op,
             )
-        lost = rounding_error(target.inputs[0], rounded, self.weights[target.name])
+        lost = rounding_error(rounded, self.weights[target.name])
         if lost > HOPELESS_ROUNDING_ERROR:
             fail(
                 "SNN406",
@@ -114,7 +113,7 @@ class _Layers:
             self.diagnostics.report(
                 "SNN509", f"its weights are rounded to within {lost:.0%} only", node=target.name, op=target.op
             )
-        write_weights(list(tree(target.inputs[0])), rounded)
+        write_weights(target.inputs[0], rounded)
         self.rounded[target.name] = rounded
         return rounded
 
@@ -167,7 +166,7 @@ def _measure(conversion: Conversion, layers: _Layers, encoder: gs.Node, images: 
 
 def _from_weights(target: gs.Node, rounded: Rounded) -> Estimate:
     """The threshold of neurons that no sample ever excited: the largest sum that the weights allow."""
-    largest = float(rounded.high.max())
+    largest = float(rounded.bounds.high.max())
     if largest <= 0:
         fail("SNN208", "no input can ever make it fire", node=target.name, op=target.op)
     return Estimate(largest * rounded.scale / rounded.main_scale, from_weights=True)

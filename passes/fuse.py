@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from snnc.conversion import Conversion, Level, Pass
 from snnc.fusion import PLAIN, select
-from snnc.graph import targets
+from snnc.trees import targets
 
 
 def run(conversion: Conversion) -> None:

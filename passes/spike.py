@@ -4,8 +4,7 @@ Takes level CANONICAL, gives SPIKING:
 
 1. the input is encoded into spikes: `x → SpikeEncode`;
 2. `Relu` → `RMP` (soft reset) or `IF` (hard reset): y = max(0, x) becomes the rate of a neuron (RMP-SNN, section 3.2);
-3. `AveragePool` → `SumPool`: Σ over the window × m / divisor. Where the number n of averaged elements differs from
-   window to window (borders), divisor = lcm of all n and m = lcm / n, an exact integer map;
+3. linear operators take their spiking form (`LinearOperator.become_spiking`): `AveragePool` → `SumPool`;
 4. each output: `SpikeReadout` on the current of the last layer, which integrates and never fires; what follows (the
    tail) works on the decoded value. The bias of the last layer is added after decoding. An output taken at a neuron
    reads that neuron through a `Scale`;
@@ -15,26 +14,22 @@ Takes level CANONICAL, gives SPIKING:
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.conversion import Conversion, Level, Pass
 from snnc.graph import (
-    LINEAR,
     TAIL,
-    WEIGHTED,
     activation_inputs,
     constant,
     producer,
     reaches,
-    sample_shape,
     sort_topologically,
     spiking_node,
-    targets,
 )
+from snnc.operators import BY_ANN_NAME, is_linear, weighted
 from snnc.ops import NEURON_OPS
+from snnc.trees import targets
 
 
 def run(conversion: Conversion) -> None:
@@ -44,8 +39,8 @@ def run(conversion: Conversion) -> None:
         if node.op == "Relu":
             node.op, node.domain = NEURON_OPS[conversion.options.reset], "ai.snnc"
             node.attrs = {"v_init": 0.0}
-        elif node.op == "AveragePool":
-            _sum_pool(node)
+        elif node.op in BY_ANN_NAME:
+            BY_ANN_NAME[node.op].become_spiking(node)
     _encode_input(graph)
     _read_outputs(graph, tail)
     sort_topologically(graph)
@@ -73,39 +68,6 @@ def _tail_nodes(graph: gs.Graph) -> set[str]:
         if node.name not in before_layers and (node.op in TAIL or behind_tail):
             tail.add(node.name)
     return tail
-
-
-def _sum_pool(node: gs.Node) -> None:
-    kernel, strides = list(node.attrs["kernel_shape"]), list(node.attrs["strides"])
-    pads = list(node.attrs["pads"])
-    sizes_in, sizes_out = sample_shape(node.inputs[0])[1:], sample_shape(node.outputs[0])[1:]
-    rank = len(kernel)
-    include_pads = bool(node.attrs.get("count_include_pad", 0))
-    inside: list[np.ndarray] = []
-    for axis in range(rank):
-        # ceil_mode lets the last window reach beyond the padded input: such elements never count
-        counts = []
-        for position in range(sizes_out[axis]):
-            first = position * strides[axis] - pads[axis]
-            last = first + kernel[axis]
-            if include_pads:
-                counts.append(min(last, sizes_in[axis] + pads[rank + axis]) - max(first, -pads[axis]))
-            else:
-                counts.append(min(last, sizes_in[axis]) - max(first, 0))
-        inside.append(np.array(counts, np.int64))
-        reach = (sizes_out[axis] - 1) * strides[axis] + kernel[axis]
-        pads[rank + axis] = max(0, reach - sizes_in[axis] - pads[axis])
-    averaged = inside[0]
-    for counts_along_axis in inside[1:]:
-        averaged = averaged[..., None] * counts_along_axis
-    divisor = math.lcm(*(int(count) for count in np.unique(averaged)))
-    inputs = [node.inputs[0]]
-    if np.unique(averaged).size > 1:
-        multiplicity = (divisor // averaged).astype(np.float32)[None, None]
-        inputs.append(gs.Constant(f"{node.name}/multiplicity", multiplicity))
-    node.op, node.domain = "SumPool", "ai.snnc"
-    node.attrs = {"kernel_shape": kernel, "strides": strides, "pads": pads, "divisor": divisor}
-    node.inputs = inputs
 
 
 def _encode_input(graph: gs.Graph) -> None:
@@ -161,7 +123,7 @@ def _read(graph: gs.Graph, current: gs.Variable, decoded: gs.Variable) -> None:
 def _own_tree(graph: gs.Graph, tensor: gs.Tensor, owner: str) -> gs.Tensor:
     """`tensor`, with every linear node above it read by one consumer only (clones where there were more)."""
     node = producer(tensor)
-    if node is None or node.op not in LINEAR:
+    if node is None or not is_linear(node):
         return tensor
     if len(tensor.outputs) > 1:
         clone_output = gs.Variable(f"{tensor.name}/{owner}", tensor.dtype, tensor.shape)
@@ -182,9 +144,9 @@ def _own_tree(graph: gs.Graph, tensor: gs.Tensor, owner: str) -> gs.Tensor:
 def _has_weight(tensor: gs.Tensor) -> bool:
     """Whether every path from a spike source to `tensor` crosses a weight."""
     node = producer(tensor)
-    if node is None or node.op not in LINEAR:
+    if node is None or not is_linear(node):
         return False
-    if node.op in WEIGHTED:
+    if weighted(node) is not None:
         return True
     return all(_has_weight(operand) for operand in activation_inputs(node))
 

@@ -15,9 +15,10 @@ import math
 from snnc.conversion import Conversion, Level, Pass
 from snnc.data.synthetic import synthetic
 from snnc.fanout import count_macs
-from snnc.graph import sample_shape, targets
+from snnc.graph import sample_shape
 from snnc.holdback import with_held_back
 from snnc.input_range import range_of_input
+from snnc.trees import targets
 
 _MOST, _LEAST = 128, 8
 _BUDGET = 4e12  # multiply-accumulates over all steps of all samples that calibrate

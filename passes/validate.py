@@ -1,13 +1,14 @@
 """Report everything that cannot be converted, all at once.
 
-Takes level SOURCE, gives CANONICAL or raises. The graph is not changed. Each rule is one small function of a node; what
-no rule objects to is convertible. Nodes behind the last layer that are functions of the decoded output (the *tail*:
-Softmax, LogSoftmax, ArgMax, Sigmoid) are accepted there and nowhere else.
+Takes level SOURCE, gives CANONICAL or raises. The graph is not changed. What keeps a linear operator from being
+converted its room knows (`snnc.operators`); what nothing objects to is convertible. Nodes behind the last layer that
+are functions of the decoded output (the *tail*: Softmax, LogSoftmax, ArgMax, Sigmoid) are accepted there and nowhere
+else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -15,13 +16,13 @@ import onnx_graphsurgeon as gs
 from snnc.ann import node_names
 from snnc.conversion import Conversion, Level, Pass
 from snnc.diagnostics import DiagnosticError, sort_by_node_order
-from snnc.graph import SHAPE_OPS, TAIL, activation_inputs, constant, describe, reaches
+from snnc.graph import TAIL, activation_inputs, describe, reaches
+from snnc.operators import BY_ANN_NAME
+from snnc.operators.contract import Finding
 
 MOST_PATHS = 64
 MOST_DEPTH = 256
-_ACCEPTED = {"Conv", "Gemm", "AveragePool", "Add", "Relu", *SHAPE_OPS}
-# (rule, message, hint or "" for the rule's own)
-Finding = tuple[str, str, str]
+_ACCEPTED = {*BY_ANN_NAME, "Relu"}
 
 
 def run(conversion: Conversion) -> None:
@@ -90,8 +91,8 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
         yield "SNN204", reason, ""
     else:
         yield from _shapes(node)
-        if node.op in _RULES:
-            yield from _RULES[node.op](conversion, node)
+        if node.op in BY_ANN_NAME:
+            yield from BY_ANN_NAME[node.op].check(node, conversion.options)
 
 
 def _shapes(node: gs.Node) -> Iterator[Finding]:
@@ -102,51 +103,10 @@ def _shapes(node: gs.Node) -> Iterator[Finding]:
             )
         elif tensor.dtype != np.float32:
             yield "SNN207", f"{tensor.name!r} is {tensor.dtype}, must be float32", "export in float32"
-    if node.op == "Transpose" and node.attrs.get("perm", [1])[0] != 0:
-        yield "SNN207", "it moves the batch axis", "keep the batch as the first axis of every activation"
-    if node.op == "Reshape" and constant(node, 1) is None:
-        yield "SNN207", "its shape is not constant", "export with static shapes behind the batch axis"
 
 
 def _has_batch(tensor: gs.Tensor) -> bool:
     return tensor.shape is not None and len(tensor.shape) >= 2 and isinstance(tensor.shape[0], str)
-
-
-def _layer(conversion: Conversion, node: gs.Node) -> Iterator[Finding]:
-    weight = constant(node, 1)
-    if weight is None or isinstance(node.inputs[0], gs.Constant):
-        yield "SNN206", "the weight is computed, not constant", ""
-        return
-    if node.op == "Gemm" and (node.attrs or weight.ndim != 2):
-        yield "SNN207", "transposed inputs or an addend per sample are not supported", ""
-        return
-    if len(node.inputs) > 2 and constant(node, 2) is None:
-        yield "SNN206", "the bias is computed, not constant", ""
-        return
-    bias = constant(node, 2)
-    finite = np.isfinite(weight).all() and (bias is None or np.isfinite(bias).all())
-    if not finite or not weight.any():
-        yield "SNN208", "its weights are all zero" if finite else "it has weights that are not finite", ""
-    if node.op == "Gemm" and bias is not None and bias.ndim != 1:
-        yield "SNN207", "an addend per sample is not supported", ""
-    if bias is not None and conversion.options.bias == "reject":
-        yield "SNN201", f"it adds a bias (largest magnitude {np.abs(bias).max():.3g})", ""
-
-
-def _junction(conversion: Conversion, node: gs.Node) -> Iterator[Finding]:
-    operands = activation_inputs(node)
-    if len(operands) != 2:
-        yield "SNN201", "it adds a constant that is not the bias of a layer", (
-            "only constants per channel directly behind a Conv or Gemm can become a bias"
-        )
-    elif list(operands[0].shape or []) != list(operands[1].shape or []):
-        shapes = " and ".join(describe(tensor) for tensor in operands)
-        yield "SNN207", f"it adds activations of different shapes, {shapes}", "make the shapes equal"
-
-
-def _average(conversion: Conversion, node: gs.Node) -> Iterator[Finding]:
-    if any(size != 1 for size in node.attrs["dilations"]):
-        yield "SNN207", "dilated average pooling is not supported", ""
 
 
 def _tail(conversion: Conversion, node: gs.Node) -> Iterator[Finding]:
@@ -159,12 +119,5 @@ def _tail(conversion: Conversion, node: gs.Node) -> Iterator[Finding]:
     if rank == 0 or node.attrs.get("axis", default_axis) % rank == 0:
         yield "SNN207", "it works across the samples of a batch", "give it the axis of the classes"
 
-
-_RULES: dict[str, Callable[[Conversion, gs.Node], Iterator[Finding]]] = {
-    "Conv": _layer,
-    "Gemm": _layer,
-    "Add": _junction,
-    "AveragePool": _average,
-}
 
 PASS = Pass("validate", Level.SOURCE, Level.CANONICAL, run)

@@ -2,7 +2,7 @@
 
 The fan-out of a neuron is counted through the trees that read it, borders included: a `Conv` or `Gemm` costs one
 accumulation per output it reaches, whatever lies behind; a pooling window passes on what its output costs; a `Scale`,
-the 1x1 synapse of an identity path, costs one.
+the 1x1 synapse of an identity path, costs one (`LinearOperator.fanout`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.graph import activation_inputs, constant, is_source, producer, sample_shape, tree
+from snnc.graph import activation_inputs, producer, sample_shape
+from snnc.operators import operator_of
+from snnc.trees import is_source, tree
 
 
 def fanouts(roots: list[gs.Tensor]) -> dict[str, np.ndarray]:
@@ -25,17 +27,12 @@ def fanouts(roots: list[gs.Tensor]) -> dict[str, np.ndarray]:
 
 
 def count_macs(root: gs.Tensor) -> int:
-    """Multiply-accumulates of one inference of the ANN in the tree under `root`: connections of its Conv and Gemm.
+    """Multiply-accumulates of one inference of the ANN in the tree under `root`: connections of its layers.
 
     Taps outside the image are not counted. Pooling in front of a layer saves the ANN multiplications, while spikes pass
     through it one by one: this is not the sum of the fan-outs.
     """
-    total = 0
-    for node in tree(root):
-        if node.op in ("Conv", "Gemm"):
-            operand = activation_inputs(node)[0]
-            total += int(_operand_cost(node, operand, np.ones(sample_shape(node.outputs[0]), np.int64)).sum())
-    return total
+    return sum(operator_of(node).macs(node) for node in tree(root))
 
 
 def _spread(tensor: gs.Tensor, cost: np.ndarray, total: dict[str, np.ndarray]) -> None:
@@ -46,49 +43,7 @@ def _spread(tensor: gs.Tensor, cost: np.ndarray, total: dict[str, np.ndarray]) -
         return
     assert node is not None
     for operand in activation_inputs(node):
-        _spread(operand, _operand_cost(node, operand, cost), total)
-
-
-def _operand_cost(node: gs.Node, operand: gs.Tensor, cost: np.ndarray) -> np.ndarray:
-    shape = sample_shape(operand)
-    if node.op == "Add":
-        return cost
-    if node.op == "Scale":
-        return np.ones(shape, np.int64)
-    if node.op == "Gemm":
-        weight = constant(node, 1)
-        assert weight is not None
-        return np.full(shape, weight.shape[1], np.int64)
-    if node.op == "Reshape":
-        return cost.reshape(shape)
-    if node.op == "Transpose":
-        back = np.argsort([axis - 1 for axis in node.attrs["perm"][1:]])
-        return np.transpose(cost, list(back))
-    if node.op == "Conv":
-        outputs = sample_shape(node.outputs[0])
-        per_channel = outputs[0] // node.attrs["group"]
-        plane = np.full(outputs[1:], per_channel, np.int64)
-        return np.broadcast_to(_windows_transposed(node, plane, shape[1:], node.attrs["dilations"]), shape)
-    assert node.op == "SumPool", node.op
-    dilations = [1] * (len(shape) - 1)
-    return np.stack([_windows_transposed(node, plane, shape[1:], dilations) for plane in cost])
-
-
-def _windows_transposed(
-    node: gs.Node, cost: np.ndarray, sizes: tuple[int, ...], dilations: list[int]
-) -> np.ndarray:
-    """Sum of the costs of all windows that an element lies in, axis by axis (windows are products of intervals)."""
-    rank = len(sizes)
-    for axis in range(rank):
-        reaches = np.zeros((sizes[axis], cost.shape[axis]), np.int64)
-        for position in range(cost.shape[axis]):
-            first = position * node.attrs["strides"][axis] - node.attrs["pads"][axis]
-            for tap in range(node.attrs["kernel_shape"][axis]):
-                element = first + tap * dilations[axis]
-                if 0 <= element < sizes[axis]:
-                    reaches[element, position] += 1
-        cost = np.moveaxis(np.tensordot(reaches, cost, axes=(1, axis)), 0, axis)
-    return cost
+        _spread(operand, operator_of(node).fanout(node, operand, cost), total)
 
 
 def _reduce_leading_axes(fanout: np.ndarray) -> np.ndarray:

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.graph import WEIGHTED, activation_inputs, constant, leaves, producer, sample_shape
+from snnc.graph import activation_inputs, constant, producer, sample_shape
+from snnc.operators import weighted
+from snnc.trees import leaves
 from snnc.words import copies_of
 
 OPERATORS = ("SpikingConv", "SpikingConvAdd", "SpikingGemm", "SpikeReadout")
@@ -119,7 +121,7 @@ def _junction(junction: gs.Node) -> Fused | None:
 
 
 def _synapses(node: gs.Node) -> Synapses | None:
-    if node.op not in WEIGHTED or copies_of(activation_inputs(node)[0]) is None:
+    if weighted(node) is None or copies_of(activation_inputs(node)[0]) is None:
         return None
     if node.op == "Conv" and not 1 <= len(node.attrs["kernel_shape"]) <= _MOST_SPATIAL_AXES:
         return None

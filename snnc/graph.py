@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import onnx_graphsurgeon as gs
 
@@ -11,9 +9,6 @@ from snnc.ops import DOMAIN
 
 NEURONS = ("RMP", "IF")
 SOURCES = ("SpikeEncode", *NEURONS)
-WEIGHTED = ("Conv", "Gemm", "Scale")
-SHAPE_OPS = ("Reshape", "Transpose")
-LINEAR = (*WEIGHTED, *SHAPE_OPS, "SumPool", "Add")
 TAIL = ("Softmax", "LogSoftmax", "ArgMax", "Sigmoid")
 
 
@@ -37,37 +32,6 @@ def constant(node: gs.Node, index: int) -> np.ndarray | None:
 def sample_shape(tensor: gs.Tensor) -> tuple[int, ...]:
     """The static shape of one sample: the tensor's shape without the batch axis."""
     return tuple(int(size) for size in tensor.shape[1:])
-
-
-def is_source(tensor: gs.Tensor) -> bool:
-    """Whether spikes come out of here (an encoder or a neuron)."""
-    node = producer(tensor)
-    return node is not None and node.op in SOURCES
-
-
-def targets(graph: gs.Graph) -> list[gs.Node]:
-    """Neurons and readouts, in order of the graph: the roots of the trees of linear ops."""
-    return [node for node in graph.nodes if node.op in NEURONS or node.op == "SpikeReadout"]
-
-
-def tree(root: gs.Tensor) -> Iterator[gs.Node]:
-    """The linear nodes between spike sources and `root`, inputs before their consumers."""
-    node = producer(root)
-    if node is None or node.op not in LINEAR:
-        return
-    for tensor in activation_inputs(node):
-        yield from tree(tensor)
-    yield node
-
-
-def leaves(root: gs.Tensor) -> Iterator[gs.Tensor]:
-    """The spike tensors that a tree starts from, left to right, each occurrence once."""
-    node = producer(root)
-    if node is None or node.op not in LINEAR:
-        yield root
-        return
-    for tensor in activation_inputs(node):
-        yield from leaves(tensor)
 
 
 def reaches(graph: gs.Graph, ops: tuple[str, ...]) -> set[str]:
@@ -109,13 +73,6 @@ def sort_topologically(graph: gs.Graph) -> None:
                     heapq.heappush(ready, index)
     assert len(ordered) == len(pending), "the graph has a cycle or an input that nothing computes"
     graph.nodes[:] = ordered
-
-
-def insert_after(graph: gs.Graph, tensor: gs.Tensor, node: gs.Node) -> None:
-    """Add `node` to the list of nodes, right behind the producer of `tensor` (first for a graph input)."""
-    before = producer(tensor)
-    position = 0 if before is None else next(i for i, other in enumerate(graph.nodes) if other is before) + 1
-    graph.nodes.insert(position, node)
 
 
 def describe(tensor: gs.Tensor) -> str:

@@ -9,8 +9,10 @@ import onnx_graphsurgeon as gs
 
 from snnc.conversion import Estimate, LayerReport
 from snnc.fanout import count_macs
-from snnc.graph import NEURONS, constant, sample_shape, tree
+from snnc.graph import NEURONS, constant, sample_shape
 from snnc.grid import Rounded
+from snnc.operators import operator_of
+from snnc.trees import tree
 
 
 def report_layers(
@@ -31,7 +33,7 @@ def report_layers(
 
 def _report_layer(node: gs.Node, rounded: Rounded, found: Estimate | None) -> LayerReport:
     shape = sample_shape(node.outputs[0])
-    largest_weight = max(float(np.abs(weight).max()) for weight, _ in rounded.weights.values())
+    largest_weight = max(float(np.abs(weights.weight).max()) for weights in rounded.weights.values())
     report = LayerReport(
         name=node.name,
         kind="readout" if node.op == "SpikeReadout" else "neuron",
@@ -39,7 +41,7 @@ def _report_layer(node: gs.Node, rounded: Rounded, found: Estimate | None) -> La
         shape=shape,
         neurons=math.prod(shape),
         scale=float(node.attrs["scale"]),
-        fan_in=_fan_in(node.inputs[0]),
+        fan_in=sum(operator_of(linear).fan_in(linear) for linear in tree(node.inputs[0])),
         macs=count_macs(node.inputs[0]),
         weight_bits=math.ceil(math.log2(largest_weight + 1)) if largest_weight else 0,
     )
@@ -52,17 +54,3 @@ def _report_layer(node: gs.Node, rounded: Rounded, found: Estimate | None) -> La
     if found is not None:
         report.f_in, report.v_in = found.f_in, found.v_in
     return report
-
-
-def _fan_in(root: gs.Tensor) -> int:
-    """Synapses of one neuron (inside, away from borders)."""
-    total = 0
-    for node in tree(root):
-        weight = constant(node, 1)
-        if node.op == "Conv" and weight is not None:
-            total += int(np.prod(weight.shape[1:]))
-        elif node.op == "Gemm" and weight is not None:
-            total += int(weight.shape[0])
-        elif node.op == "Scale":
-            total += 1
-    return total

@@ -14,8 +14,11 @@ import onnx_graphsurgeon as gs
 from snnc.conversion import Conversion, Level, Pass
 from snnc.diagnostics import InternalError
 from snnc.fusion import OPERATORS, PLAIN
-from snnc.graph import LINEAR, NEURONS, TAIL, WEIGHTED, activation_inputs, constant, leaves, targets, tree
+from snnc.graph import NEURONS, TAIL, activation_inputs, constant
+from snnc.grid import integer_bound
+from snnc.operators import BY_ANN_NAME, is_linear, weighted
 from snnc.ops import BLOCK_STEPS
+from snnc.trees import leaves, targets, tree
 
 EXACT_FLOAT32 = 2**24
 INT32 = 2**31
@@ -56,11 +59,11 @@ def _topological(conversion: Conversion) -> Iterator[str]:
 
 
 def _canonical_ops(conversion: Conversion) -> Iterator[str]:
-    allowed = {"Conv", "Gemm", "AveragePool", "Add", "Relu", "Reshape", "Transpose", *TAIL}
+    allowed = {*BY_ANN_NAME, "Relu", *TAIL}
     for node in conversion.graph.nodes:
         if node.op not in allowed:
             yield f"operator {node.op} of {node.name!r} is not canonical"
-        if node.op in ("Conv", "Gemm") and constant(node, 1) is None:
+        if weighted(node) is not None and constant(node, 1) is None:
             yield f"{node.name!r} has no constant weight"
 
 
@@ -80,7 +83,7 @@ def _trees(conversion: Conversion) -> Iterator[str]:
                 yield f"{node.name!r} belongs to two trees"
             owned.add(node.name)
     for node in conversion.graph.nodes:
-        if node.op in LINEAR and node.name not in owned and not _behind_readout(node):
+        if is_linear(node) and node.name not in owned and not _behind_readout(node):
             yield f"{node.name!r} belongs to no tree"
 
 
@@ -94,7 +97,7 @@ def _behind_readout(node: gs.Node) -> bool:
 def _integers(conversion: Conversion) -> Iterator[str]:
     for target in targets(conversion.graph):
         for node in tree(target.inputs[0]):
-            values = [constant(node, index) for index in (1, 2)] if node.op in WEIGHTED else []
+            values = [constant(node, index) for index in (1, 2)] if weighted(node) is not None else []
             for value in values:
                 if value is not None and not np.array_equal(value, np.rint(value)):
                     yield f"{node.name!r} has weights off the integer grid"
@@ -111,8 +114,6 @@ def _calibrated(conversion: Conversion) -> Iterator[str]:
 
 
 def _no_overflow(conversion: Conversion) -> Iterator[str]:
-    from snnc.grid import integer_bound
-
     for target in targets(conversion.graph):
         bound = integer_bound(target.inputs[0])
         steps_at_once = BLOCK_STEPS if target.op == "SpikeReadout" else 1

@@ -16,10 +16,11 @@ from onnx import TensorProto, helper
 
 from snnc.block import Builder
 from snnc.fusion import select
-from snnc.graph import leaves, sample_shape, tree
+from snnc.graph import sample_shape
 from snnc.ops import DOMAIN, DOMAIN_VERSION, IR_VERSION, OPSET, functions_used_by
 from snnc.runtime.session import largest_batch, make_session
 from snnc.stream import blocks
+from snnc.trees import leaves, tree
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def estimate(
     """The threshold of `target` by the rule of `options`; `trains` are None for `model`, which needs no samples."""
     unit = rounded.scale / rounded.main_scale
     if options.threshold == "model":
-        return Estimate(float(rounded.high.max()) * unit)
+        return Estimate(float(rounded.bounds.high.max()) * unit)
     assert trains is not None
     threshold = _rate(target, trains, options.rate_quantile, progress) if options.threshold == "rate" else 0.0
     # Where no neuron has a positive mean, single sums may be positive all the same, and those are for `vmax`.

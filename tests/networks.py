@@ -18,7 +18,7 @@ from snnc.data import DataSet
 from snnc.decode import add_decoding
 from snnc.diagnostics import DiagnosticError
 from snnc.fusion import PLAIN
-from snnc.graph import targets
+from snnc.trees import targets
 
 BATCH = "N"
 SAMPLES = 5

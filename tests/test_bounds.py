@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snnc.conversion import Conversion
-from snnc.graph import constant, targets
+from snnc.graph import constant
 from snnc.grid import integer_bound
 from snnc.reference import simulate
 from snnc.runtime.session import SpikingSession
 from snnc.stream import StreamRunner, blocks
+from snnc.trees import targets
 
 FEATURES, HIDDEN = 6, 3
 

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from snnc.conversion import Conversion, Level
 from snnc.fusion import OPERATORS, PLAIN
-from snnc.graph import targets
 from snnc.reference import simulate
 from snnc.report import layer_table
 from snnc.runtime.session import make_session
 from snnc.schedules import as_loop, as_stream
 from snnc.stream import Snapshot, StreamRunner, unpack_words
+from snnc.trees import targets
 
 
 def few(examples: int) -> settings:

@@ -2,57 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-
 import golden
 import networks
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from snnc.conversion import Level
 from snnc.data import DataSet
-from snnc.graph import constant, producer, targets, tree
-from snnc.grid import weighted_bounds
+from snnc.graph import constant, producer
 from snnc.holdback import calibration_split
 from snnc.reference import poisson_spikes
-
-
-@settings(max_examples=100)
-@given(
-    weights=st.lists(st.lists(st.integers(-9, 9), min_size=2, max_size=2), min_size=1, max_size=5),
-    bias=st.none() | st.lists(st.integers(-9, 9), min_size=2, max_size=2),
-    lowest=st.sampled_from([-1, 0]),
-)
-def test_gemm_bounds_are_those_of_all_inputs(weights: list[list[int]], bias: list[int] | None, lowest: int) -> None:
-    """Against every input in {lowest, ..., 1}^K; a bias alone and its absence count too, as partial sums."""
-    weight = np.array(weights, float)
-    addend = None if bias is None else np.array(bias, float)
-    inputs = np.array(list(itertools.product(range(lowest, 2), repeat=len(weights))), float)
-    low, high = weighted_bounds("Gemm", 1, weight, addend, np.full(len(weights), lowest), np.ones(len(weights)))
-    sums = inputs @ weight
-    expected_low, expected_high = sums.min(0), sums.max(0)
-    if addend is not None:
-        expected_low, expected_high = expected_low + np.minimum(addend, 0), expected_high + np.maximum(addend, 0)
-    assert np.array_equal(low, np.minimum(expected_low, 0))
-    assert np.array_equal(high, np.maximum(expected_high, 0))
-
-
-@pytest.mark.parametrize("group", [1, 2])
-def test_conv_bounds_see_groups(group: int) -> None:
-    rng = np.random.default_rng(0)
-    weight = rng.integers(-5, 6, (4, 4 // group, 2)).astype(float)
-    low, high = np.array([-1.0, 0, -2, 0]), np.array([1.0, 3, 0, 2])
-    found_low, found_high = weighted_bounds("Conv", group, weight, None, low, high)
-    for output in range(4):
-        first = (output // (4 // group)) * (4 // group)
-        lowest = highest = 0.0
-        for channel, tap in itertools.product(range(4 // group), range(2)):
-            products = weight[output, channel, tap] * np.array([low[first + channel], high[first + channel]])
-            lowest, highest = lowest + min(0, products.min()), highest + max(0, products.max())
-        assert found_low[output] == lowest
-        assert found_high[output] == highest
+from snnc.trees import targets, tree
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])

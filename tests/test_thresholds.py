@@ -13,12 +13,13 @@ import snnc
 from snnc.api import make_options
 from snnc.conversion import Conversion
 from snnc.data import DataSet
-from snnc.graph import NEURONS, constant, leaves, targets
+from snnc.graph import NEURONS, constant
 from snnc.holdback import calibration_split
 from snnc.quantile import StreamedQuantile
 from snnc.reference import poisson_spikes, simulate
 from snnc.segments import SpikeTrains
 from snnc.thresholds import dependencies
+from snnc.trees import leaves, targets
 
 
 @settings(max_examples=100)

@@ -24,11 +24,12 @@ from snnc.api import open_converted
 from snnc.conversion import Conversion, LayerReport, Level, Options, Pass
 from snnc.fanout import count_macs
 from snnc.fusion import PLAIN
-from snnc.graph import NEURONS, leaves, sample_shape, targets, tree
-from snnc.grid import Rounded, TreeWeights, round_tree, write_weights
+from snnc.graph import NEURONS, sample_shape
+from snnc.grid import Rounded, round_tree, weights_of, write_weights
 from snnc.levels import EXACT_FLOAT32, INT32
 from snnc.ops import BLOCK_STEPS
 from snnc.segments import SpikeTrains
+from snnc.trees import leaves, targets, tree
 
 from .architectures import NETWORKS, images
 
@@ -138,16 +139,15 @@ def _round(conversion: Conversion, target: gs.Node, scales: dict[str, float]) ->
     limit = min((INT32 - 1) / (conversion.options.max_steps + 2), EXACT_FLOAT32)
     if target.op == "SpikeReadout":
         limit = min(limit, EXACT_FLOAT32 / BLOCK_STEPS)
-    nodes = list(tree(target.inputs[0]))
-    rounded = round_tree(target.inputs[0], TreeWeights.of(nodes), scales, limit)
+    rounded = round_tree(target.inputs[0], weights_of(tree(target.inputs[0])), scales, limit)
     assert rounded is not None, f"no grid for {target.name}"
-    write_weights(nodes, rounded)
+    write_weights(target.inputs[0], rounded)
     return rounded
 
 
 def _report(target: gs.Node, rounded: Rounded) -> LayerReport:
     shape = sample_shape(target.outputs[0])
-    largest = max(float(np.abs(weight).max()) for weight, _ in rounded.weights.values())
+    largest = max(float(np.abs(weights.weight).max()) for weights in rounded.weights.values())
     return LayerReport(
         target.name,
         "neuron" if target.op in NEURONS else "readout",

@@ -1,0 +1,40 @@
+"""`Add` of two activations of one shape: a junction, where the currents of two branches meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import onnx_graphsurgeon as gs
+
+from snnc.graph import activation_inputs, describe
+from snnc.nodes import Nodes
+from snnc.operators.contract import Bounds, Finding, IntArray, LinearOperator, Mode, Weights
+
+if TYPE_CHECKING:
+    from snnc.conversion import Options
+
+
+class Add(LinearOperator):
+    """Both operands are on the scale of the sum."""
+
+    name = ann_name = "Add"
+
+    def check(self, node: gs.Node, options: Options) -> Iterator[Finding]:
+        operands = activation_inputs(node)
+        if len(operands) != 2:
+            yield "SNN201", "it adds a constant that is not the bias of a layer", (
+                "only constants per channel directly behind a Conv or Gemm can become a bias"
+            )
+        elif list(operands[0].shape or []) != list(operands[1].shape or []):
+            shapes = " and ".join(describe(tensor) for tensor in operands)
+            yield "SNN207", f"it adds activations of different shapes, {shapes}", "make the shapes equal"
+
+    def bounds(self, node: gs.Node, operands: Sequence[Bounds], weights: Weights | None) -> Bounds:
+        return operands[0] + operands[1]
+
+    def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
+        return cost
+
+    def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:
+        return nodes.node("Add", operands, output)

@@ -1,0 +1,65 @@
+"""`Gemm` in its plain form, x·W [+ c] with W `[K, M]`: a dense layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from snnc.graph import constant, sample_shape
+from snnc.nodes import Nodes
+from snnc.operators.contract import (
+    Bounds,
+    Finding,
+    IntArray,
+    Mode,
+    WeightedOperator,
+    Weights,
+    bias_of_block,
+    sums_of_products,
+)
+
+if TYPE_CHECKING:
+    from snnc.conversion import Options
+
+
+class Gemm(WeightedOperator):
+    """No attributes; one bias for all samples."""
+
+    name = ann_name = "Gemm"
+
+    def check(self, node: gs.Node, options: Options) -> Iterator[Finding]:
+        weight, bias = constant(node, 1), constant(node, 2)
+        if weight is not None and (node.attrs or weight.ndim != 2):
+            yield "SNN207", "transposed inputs or an addend per sample are not supported", ""
+            return
+        yield from super().check(node, options)
+        if bias is not None and bias.ndim != 1:
+            yield "SNN207", "an addend per sample is not supported", ""
+
+    def bounds(self, node: gs.Node, operands: Sequence[Bounds], weights: Weights | None) -> Bounds:
+        assert weights is not None
+        (operand,) = operands
+        rows = weights.weight.T.astype(np.float64)
+        return sums_of_products(rows, operand.low[None], operand.high[None], weights.bias)
+
+    def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
+        return np.full(sample_shape(operand), self.weights(node).weight.shape[1], np.int64)
+
+    def macs(self, node: gs.Node) -> int:
+        return int(self.weights(node).weight.size)
+
+    def fan_in(self, node: gs.Node) -> int:
+        return int(self.weights(node).weight.shape[0])
+
+    def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:
+        weights = self.weights(node)
+        inputs = [*operands, nodes.constant(f"weight/{node.name}", weights.weight)]
+        if weights.bias is None:
+            return nodes.node("Gemm", inputs, output)
+        if mode == "steps":
+            return nodes.node("Gemm", [*inputs, nodes.constant(f"bias/{node.name}", weights.bias)], output)
+        weighted = nodes.node("Gemm", inputs, f"{output}/weighted")
+        return nodes.node("Add", [weighted, bias_of_block(nodes, node, weights.bias, output)], output)

@@ -1,0 +1,46 @@
+"""`Reshape` to a constant shape `[-1, dims...]`: the sample's elements in the same order.
+
+Flatten, Squeeze and Unsqueeze become it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import onnx_graphsurgeon as gs
+
+from snnc.graph import constant, sample_shape
+from snnc.nodes import Nodes, WordNodes
+from snnc.operators.contract import Bounds, Finding, IntArray, LinearOperator, Mode, Weights
+
+if TYPE_CHECKING:
+    from snnc.conversion import Options
+
+
+class Reshape(LinearOperator):
+    """Channels are mixed, so the widest bounds hold for all."""
+
+    name = ann_name = "Reshape"
+
+    def check(self, node: gs.Node, options: Options) -> Iterator[Finding]:
+        if constant(node, 1) is None:
+            yield "SNN207", "its shape is not constant", "export with static shapes behind the batch axis"
+
+    def bounds(self, node: gs.Node, operands: Sequence[Bounds], weights: Weights | None) -> Bounds:
+        return operands[0].mixed(sample_shape(node.outputs[0])[0])
+
+    def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
+        return cost.reshape(sample_shape(operand))
+
+    def copies(self, node: gs.Node, copies: int) -> int:
+        return copies
+
+    def move(self, node: gs.Node, words: str, copies: int, output: str, nodes: WordNodes) -> str:
+        channels, *plane = sample_shape(node.outputs[0])
+        return nodes.reshaped(words, [0, copies * channels, *plane], output)
+
+    def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:
+        shape = constant(node, 1)
+        assert shape is not None
+        return nodes.node("Reshape", [*operands, nodes.constant(f"shape/{node.name}", shape)], output)

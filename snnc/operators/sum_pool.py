@@ -1,0 +1,140 @@
+"""`SumPool` of domain ai.snnc, from `AveragePool`: Σ over the window × m / divisor.
+
+Where the number n of averaged elements differs from window to window (borders), divisor = lcm of all n and m = lcm / n,
+an exact integer map. The divisor goes into the scale, so that what flows is a sum of integers.
+
+A sum over a window of spikes is a sum over shifted copies of the plane, so words are only moved: the pool makes copies.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from snnc.graph import constant, sample_shape
+from snnc.nodes import Nodes, WordNodes
+from snnc.operators.contract import Bounds, Finding, IntArray, LinearOperator, Mode, Weights, elements_reached
+from snnc.ops import DOMAIN
+
+if TYPE_CHECKING:
+    from snnc.conversion import Options
+
+# Windows that tile the plane share its words out among the copies; a global pool is one such window.
+LARGEST_COPIES = 4096
+# Windows that overlap, or leave gaps, are gathered one slice per element, and the words multiply.
+LARGEST_WINDOW = 16
+LARGEST_COPIES_OF_SLICES = 256
+
+
+class SumPool(LinearOperator):
+    """Attributes kernel_shape, strides, pads (begin..., end...), divisor; the map m as second input, `[1, 1, ...]`."""
+
+    name, domain, ann_name = "SumPool", DOMAIN, "AveragePool"
+
+    def check(self, node: gs.Node, options: Options) -> Iterator[Finding]:
+        if any(size != 1 for size in node.attrs["dilations"]):
+            yield "SNN207", "dilated average pooling is not supported", ""
+
+    def become_spiking(self, node: gs.Node) -> None:
+        averaged, pads = _averaged_elements(node)
+        divisor = math.lcm(*(int(count) for count in np.unique(averaged)))
+        inputs = [node.inputs[0]]
+        if np.unique(averaged).size > 1:
+            multiplicity = (divisor // averaged).astype(np.float32)[None, None]
+            inputs.append(gs.Constant(f"{node.name}/multiplicity", multiplicity))
+        kernel, strides = list(node.attrs["kernel_shape"]), list(node.attrs["strides"])
+        node.op, node.domain = self.name, self.domain
+        node.attrs = {"kernel_shape": kernel, "strides": strides, "pads": pads, "divisor": divisor}
+        node.inputs = inputs
+
+    def divisor(self, node: gs.Node) -> int:
+        return int(node.attrs["divisor"])
+
+    def bounds(self, node: gs.Node, operands: Sequence[Bounds], weights: Weights | None) -> Bounds:
+        return operands[0].scaled(node.attrs["divisor"])
+
+    def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
+        sizes = sample_shape(operand)[1:]
+        return np.stack([elements_reached(node, plane, sizes, [1] * len(sizes)) for plane in cost])
+
+    def copies(self, node: gs.Node, copies: int) -> int | None:
+        if constant(node, 1) is not None:
+            return None  # it multiplies its sums
+        window = math.prod(node.attrs["kernel_shape"])
+        copies *= window
+        if _tiles_the_plane(node):
+            return copies if copies <= LARGEST_COPIES else None
+        return copies if window <= LARGEST_WINDOW and copies <= LARGEST_COPIES_OF_SLICES else None
+
+    def move(self, node: gs.Node, words: str, copies: int, output: str, nodes: WordNodes) -> str:
+        channels, *plane = sample_shape(node.inputs[0])
+        sizes = sample_shape(node.outputs[0])[1:]
+        kernel, strides = list(node.attrs["kernel_shape"]), list(node.attrs["strides"])
+        begins, ends = np.reshape(node.attrs["pads"], (2, -1)).tolist()
+        if any(begins) or any(ends):
+            words = nodes.padded(words, begins, ends, f"{output}/padded")
+            plane = [sum(parts) for parts in zip(plane, begins, ends, strict=True)]
+        if not _tiles_the_plane(node):
+            slices = [
+                nodes.sliced(words, offset, strides, sizes, f"{output}/{'_'.join(map(str, offset))}")
+                for offset in itertools.product(*map(range, kernel))
+            ]
+            return nodes.once("Concat", slices, output, axis=1)
+        used = [size * width for size, width in zip(sizes, kernel, strict=True)]
+        if used != plane:
+            words = nodes.sliced(words, [0] * len(used), [1] * len(used), used, f"{output}/cropped")
+        # [N, m·C, y, ky, x, kx] → [N, ky, kx, m·C, y, x]
+        pairs = itertools.chain.from_iterable(zip(sizes, kernel, strict=True))
+        tiles = nodes.reshaped(words, [0, copies * channels, *pairs], f"{output}/tiles")
+        rank = len(kernel)
+        perm = [0, *range(3, 3 + 2 * rank, 2), 1, *range(2, 2 + 2 * rank, 2)]
+        by_element = nodes.once("Transpose", [tiles], f"{output}/by_element", perm=perm)
+        return nodes.reshaped(by_element, [0, math.prod(kernel) * copies * channels, *sizes], output)
+
+    def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:
+        channels, *sizes = sample_shape(node.inputs[0])
+        multiplicity = constant(node, 1)
+        summed = output if multiplicity is None else f"{output}/sums"
+        window: dict[str, Any] = {name: list(node.attrs[name]) for name in ("kernel_shape", "strides", "pads")}
+        if window["kernel_shape"] == sizes and not any(window["pads"]):
+            axes = nodes.constant(f"axes/{node.name}", np.arange(2, 2 + len(sizes), dtype=np.int64))
+            nodes.node("ReduceSum", [*operands, axes], summed, keepdims=1)
+        else:
+            ones = np.ones((channels, 1, *window["kernel_shape"]), np.float32)
+            weight = nodes.constant(f"window/{node.name}", ones)
+            nodes.node("Conv", [*operands, weight], summed, group=channels, **window)
+        if multiplicity is None:
+            return summed
+        return nodes.node("Mul", [summed, nodes.constant(f"multiplicity/{node.name}", multiplicity)], output)
+
+
+def _averaged_elements(node: gs.Node) -> tuple[IntArray, list[int]]:
+    """Of an `AveragePool`: how many elements each window averages over; pads that reach as far as its windows do."""
+    kernel, strides = list(node.attrs["kernel_shape"]), list(node.attrs["strides"])
+    pads, rank = list(node.attrs["pads"]), len(kernel)
+    sizes_in, sizes_out = sample_shape(node.inputs[0])[1:], sample_shape(node.outputs[0])[1:]
+    averaged = np.ones((), np.int64)
+    for axis in range(rank):
+        lowest, highest = 0, sizes_in[axis]
+        if node.attrs.get("count_include_pad", 0):
+            lowest, highest = -pads[axis], sizes_in[axis] + pads[rank + axis]
+        # ceil_mode lets the last window reach beyond the padded input: such elements never count
+        firsts = [position * strides[axis] - pads[axis] for position in range(sizes_out[axis])]
+        counts = [min(first + kernel[axis], highest) - max(first, lowest) for first in firsts]
+        averaged = averaged[..., None] * np.array(counts, np.int64)
+    for axis in range(rank):
+        reach = (sizes_out[axis] - 1) * strides[axis] + kernel[axis]
+        pads[rank + axis] = max(0, reach - sizes_in[axis] - pads[axis])
+    return averaged, pads
+
+
+def _tiles_the_plane(pool: gs.Node) -> bool:
+    """Whether windows lie side by side along every axis, or there is one."""
+    sizes = sample_shape(pool.outputs[0])[1:]
+    axes = zip(pool.attrs["kernel_shape"], pool.attrs["strides"], sizes, strict=True)
+    return all(kernel == stride or size == 1 for kernel, stride, size in axes)

@@ -1,0 +1,236 @@
+"""Every linear operator of the registry against brute force: its room says what its ONNX computes.
+
+`EXAMPLES` must name each operator; what is held for all of them:
+
+- bounds: no 0/±1 input gives a value outside, and some input reaches them where channels do not share elements;
+- fan-out: flipping one spike changes as many sums behind the next weights as the fan-out says;
+- currents: the emitted nodes compute what the reference simulator computes, steps and sums alike;
+- words: moved words unpack to the same sums as the operator on unpacked spikes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx_graphsurgeon as gs
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from snnc import reference
+from snnc.graph import sample_shape
+from snnc.nodes import Nodes, WordNodes
+from snnc.operators import BY_ANN_NAME, OPERATORS, operator_of, weighted
+from snnc.operators.contract import Bounds, Mode
+from snnc.ops import DOMAIN
+
+RANDOM = np.random.default_rng(0)
+
+
+@dataclass
+class Example:
+    """A node of an operator on samples of `shape`; two operands where it is a junction."""
+
+    op: str
+    shape: tuple[int, ...]
+    out: tuple[int, ...]
+    attrs: dict[str, Any] = field(default_factory=dict)
+    constants: tuple[Any, ...] = ()
+    operands: int = 1
+
+    def node(self) -> gs.Node:
+        inputs: list[gs.Tensor] = [gs.Variable(f"x{i}", np.float32, ["N", *self.shape]) for i in range(self.operands)]
+        inputs += [gs.Constant(f"c{i}", np.asarray(value)) for i, value in enumerate(self.constants)]
+        output = gs.Variable("y", np.float32, ["N", *self.out])
+        return gs.Node(self.op, "node", dict(self.attrs), inputs, [output], OPERATORS[self.op].domain or None)
+
+
+def integers(*shape: int, low: int = -4, high: int = 5) -> np.ndarray:
+    return RANDOM.integers(low, high, shape).astype(np.float32)
+
+
+def window(kernel: list[int], strides: list[int], pads: list[int], **more: Any) -> dict[str, Any]:
+    return {"kernel_shape": kernel, "strides": strides, "pads": pads, **more}
+
+
+def conv(kernel: list[int], strides: list[int], pads: list[int], dilations: list[int], group: int) -> dict[str, Any]:
+    return window(kernel, strides, pads, dilations=dilations, group=group)
+
+
+EXAMPLES = {
+    "conv": Example("Conv", (1, 3, 3), (2, 2, 2), conv([2, 2], [1, 1], [0] * 4, [1, 1], 1), (integers(2, 1, 2, 2),)),
+    "conv with bias, stride and pads": Example(
+        "Conv", (1, 3, 3), (2, 2, 2), conv([2, 2], [2, 2], [1] * 4, [1, 1], 1), (integers(2, 1, 2, 2), integers(2))
+    ),
+    "conv of groups, dilated": Example(
+        "Conv", (2, 5), (4, 3), conv([2], [1], [0, 0], [2], 2), (integers(4, 1, 2), integers(4))
+    ),
+    "gemm": Example("Gemm", (7,), (3,), {}, (integers(7, 3),)),
+    "gemm with bias": Example("Gemm", (7,), (3,), {}, (integers(7, 3), integers(3))),
+    "scale": Example("Scale", (2, 2, 2), (2, 2, 2), {}, (np.float32(-3.0),)),
+    "pool": Example("SumPool", (2, 2, 4), (2, 1, 2), window([2, 2], [2, 2], [0] * 4, divisor=4)),
+    "global pool": Example("SumPool", (2, 2, 2), (2, 1, 1), window([2, 2], [1, 1], [0] * 4, divisor=4)),
+    "overlapping pool": Example("SumPool", (1, 3, 3), (1, 2, 2), window([2, 2], [1, 1], [0] * 4, divisor=4)),
+    "pool with borders": Example(
+        "SumPool", (1, 3), (1, 2), window([2], [2], [1, 0], divisor=2), (np.array([[[2.0, 1.0]]], np.float32),)
+    ),
+    "padded pool": Example("SumPool", (1, 3), (1, 2), window([2], [2], [1, 0], divisor=2)),
+    "junction": Example("Add", (2, 3), (2, 3), operands=2),
+    "reshape": Example("Reshape", (2, 3), (6,), {}, (np.array([-1, 6], np.int64),)),
+    "transpose": Example("Transpose", (2, 1, 3), (3, 2, 1), {"perm": [0, 3, 1, 2]}),
+    "transpose of the plane": Example("Transpose", (2, 1, 3), (2, 3, 1), {"perm": [0, 1, 3, 2]}),
+}
+EACH = pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+
+
+def test_every_operator_has_an_example() -> None:
+    assert {example.op for example in EXAMPLES.values()} == set(OPERATORS)
+    assert all(room.name == name for name, room in OPERATORS.items())
+    assert {"Conv", "Gemm", "AveragePool", "Add", "Reshape", "Transpose"} == set(BY_ANN_NAME)
+
+
+@EACH
+def test_every_operator_is_in_the_reference(example: Example) -> None:
+    assert (OPERATORS[example.op].domain, example.op) in reference._LINEAR
+
+
+def expected(node: gs.Node, values: list[np.ndarray]) -> np.ndarray:
+    """What the reference simulator makes of integer values."""
+    given = [tensor for tensor in node.inputs if isinstance(tensor, gs.Constant)]
+    constants = [np.asarray(tensor.values).astype(np.int64) for tensor in given]
+    compute = reference._LINEAR[(node.domain or "", node.op)]
+    result: np.ndarray = compute(node.attrs, *(value.astype(np.int64) for value in values), *constants)
+    return result
+
+
+def without_bias(node: gs.Node, values: list[np.ndarray]) -> np.ndarray:
+    return expected(node, values) - expected(node, [np.zeros_like(value) for value in values])
+
+
+def all_inputs(example: Example, lowest: int) -> list[np.ndarray]:
+    """Every input in {lowest, ..., 1} where there are few, else many random ones."""
+    elements, values = int(np.prod(example.shape)), list(range(lowest, 2))
+    if len(values) ** elements <= 3000:
+        rows = np.array(list(itertools.product(values, repeat=elements)), np.int64)
+    else:
+        rows = np.random.default_rng(1).integers(lowest, 2, (3000, elements))
+    first = rows.reshape(-1, *example.shape)
+    return [first, first[::-1]][: example.operands]
+
+
+@EACH
+@pytest.mark.parametrize("lowest", [-1, 0])
+def test_no_value_leaves_the_bounds(example: Example, lowest: int) -> None:
+    node = example.node()
+    channels = example.shape[0]
+    operand = Bounds(np.full(channels, float(lowest)), np.ones(channels))
+    room = weighted(node)
+    weights = None if room is None else room.weights(node)
+    found = operator_of(node).bounds(node, [operand] * example.operands, weights)
+    values = expected(node, all_inputs(example, lowest))
+    partial = without_bias(node, all_inputs(example, lowest))  # a sum before its bias is a partial sum too
+    per_channel = (0, *range(2, values.ndim))
+    assert found.low.shape == found.high.shape == (example.out[0],)
+    for sums in (values, partial):
+        assert (found.low <= sums.min(per_channel)).all()
+        assert (found.high >= sums.max(per_channel)).all()
+    assert (found.low <= 0).all()
+    assert (found.high >= 0).all()
+    assert found.magnitude == max(-found.low.min(), found.high.max())
+
+
+@pytest.mark.parametrize("name", ["gemm", "conv", "conv of groups, dilated", "scale", "pool", "junction"])
+def test_bounds_are_reached(name: str) -> None:
+    """They are no wider than they must be: the least and the largest sum of one output, by its own weights."""
+    example = EXAMPLES[name]
+    node = example.node()
+    operand = Bounds(np.full(example.shape[0], -1.0), np.ones(example.shape[0]))
+    room = weighted(node)
+    found = operator_of(node).bounds(node, [operand] * example.operands, None if room is None else room.weights(node))
+    elements = int(np.prod(example.shape)) * example.operands
+    basis = np.eye(elements, dtype=np.int64).reshape(elements, example.operands, *example.shape)
+    responses = without_bias(node, [basis[:, index] for index in range(example.operands)])
+    offset = expected(node, [np.zeros((1, *example.shape), np.int64)] * example.operands)[0]
+    largest = np.abs(responses).sum(0)
+    if not example.attrs.get("pads") or not any(example.attrs["pads"]):
+        per_channel = tuple(range(1, largest.ndim))
+        assert np.array_equal(found.high, (largest + np.maximum(offset, 0)).max(per_channel))
+        assert np.array_equal(found.low, -(largest - np.minimum(offset, 0)).max(per_channel))
+
+
+@EACH
+def test_fanout_counts_the_sums_that_a_spike_reaches(example: Example) -> None:
+    """With weights that are never zero, the outputs that change; a pool passes on the costs of those."""
+    node = example.node()
+    for tensor in node.inputs:
+        if isinstance(tensor, gs.Constant) and weighted(node) is not None:
+            tensor.values = np.ones_like(tensor.values)
+    cost = np.arange(1, 1 + int(np.prod(example.out)), dtype=np.int64).reshape(example.out)
+    found = operator_of(node).fanout(node, node.inputs[0], cost)
+    assert found.shape == example.shape
+    for index in np.ndindex(*example.shape):
+        values = [np.zeros((1, *example.shape), np.int64) for _ in range(example.operands)]
+        values[0][(0, *index)] = 1
+        reached = without_bias(node, values)[0] != 0
+        assert found[index] == (reached.sum() if weighted(node) is not None else cost[reached].sum()), index
+
+
+@EACH
+def test_macs_are_the_connections_of_layers(example: Example) -> None:
+    node = example.node()
+    if example.op in ("Conv", "Gemm"):
+        ones = np.ones(example.out, np.int64)
+        assert operator_of(node).macs(node) == operator_of(node).fanout(node, node.inputs[0], ones).sum()
+        assert operator_of(node).fan_in(node) == np.prod(node.inputs[1].values.shape) // example.out[0]
+    else:
+        assert operator_of(node).macs(node) == 0
+
+
+def session(nodes: Nodes, inputs: dict[str, int], output: str, dtype: int) -> onnxruntime.InferenceSession:
+    infos = [helper.make_tensor_value_info(name, elem_type, None) for name, elem_type in inputs.items()]
+    result = helper.make_tensor_value_info(output, dtype, None)
+    graph = helper.make_graph(nodes.nodes, "g", infos, [result], list(nodes.constants.values()))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18), helper.make_opsetid(DOMAIN, 1)])
+    model.ir_version = 9
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+@EACH
+@pytest.mark.parametrize("mode", ["steps", "sums"])
+def test_currents_are_those_of_the_reference(example: Example, mode: Mode) -> None:
+    """Sums over a block of `count` steps have the bias `count` times."""
+    node, nodes, count = example.node(), Nodes(), 5
+    names = [tensor.name for tensor in node.inputs if isinstance(tensor, gs.Variable)]
+    output = operator_of(node).current(node, names, "y/out", mode, nodes)
+    inputs = dict.fromkeys(names, TensorProto.FLOAT)
+    runner = session(nodes, {**inputs, "count": TensorProto.INT64}, output, TensorProto.FLOAT)
+    values = [np.random.default_rng(index).integers(-9, 9, (4, *example.shape)) for index in range(len(names))]
+    feeds = {name: value.astype(np.float32) for name, value in zip(names, values, strict=True)}
+    (found,) = runner.run(None, {**feeds, "count": np.array(count, np.int64)})
+    offset = expected(node, [np.zeros_like(value) for value in values])
+    assert np.array_equal(found, expected(node, values) + (count - 1) * offset * (mode == "sums"))
+
+
+@EACH
+@pytest.mark.parametrize("copies", [1, 2])
+def test_moved_words_hold_the_same_sums(example: Example, copies: int) -> None:
+    """The sum over the copies of the moved words is the operator on the sum over the copies that went in."""
+    node = example.node()
+    moved = operator_of(node).copies(node, copies)
+    if moved is None:
+        assert example.op in ("Conv", "Gemm", "Scale", "Add") or len(node.inputs) > 1
+        return
+    nodes = Nodes()
+    output = operator_of(node).move(node, "words", copies, "y/words", WordNodes(nodes))
+    runner = session(nodes, {"words": TensorProto.UINT64}, output, TensorProto.UINT64)
+    channels, *plane = example.shape
+    words = np.random.default_rng(2).integers(0, 2, (3, copies * channels, *plane)).astype(np.uint64)
+    (found,) = runner.run(None, {"words": words})
+    assert found.shape == (3, moved * example.out[0], *example.out[1:])
+    before = words.astype(np.int64).reshape(3, copies, channels, *plane).sum(1)
+    after = found.astype(np.int64).reshape(3, moved, *example.out).sum(1)
+    assert np.array_equal(after, expected(node, [before]))
+    assert sample_shape(node.outputs[0]) == example.out
