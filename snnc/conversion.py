@@ -49,7 +49,7 @@ class Options:
     alpha: float = 1.0
     alpha_when: Literal["during", "after"] = "during"
     threshold: Literal["rate", "vmax", "model"] = "rate"
-    rate_quantile: float = 0.999
+    rate_quantile: float = 0.9997
     calib_samples: int | None = None
     calib_steps: int = 256
     v_init: float | None = None

@@ -126,7 +126,7 @@ calibration = together(
         "--rate-quantile",
         type=float,
         metavar="Q",
-        help="Share of neurons and samples that the rule rate keeps from saturating.  [default: 0.999]",
+        help="Share of neurons and samples that the rule rate keeps from saturating.  [default: 0.9997]",
     ),
     click.option(
         "--alpha-when",
