@@ -40,7 +40,7 @@ class Level(IntEnum):
 class Options:
     """How to convert. Field by field the options of `snnc convert` (docs/cli.md), every one decided.
 
-    Defaults that depend on other options are those of `snnc.api.make_options`. None leaves the choice to the
+    Defaults that depend on other options are those of `snnc.defaults.make_options`. None leaves the choice to the
     conversion: `calib_samples` (512 of data; of synthetic images as many as the network's size allows), `v_init`
     (0 or half a threshold, whichever the held-back samples prefer), `input_scale` and `input_range`.
     """

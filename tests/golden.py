@@ -28,8 +28,8 @@ import onnx_graphsurgeon as gs
 from onnx import numpy_helper
 
 from snnc import pipeline
-from snnc.api import make_options
 from snnc.conversion import Conversion, Level
+from snnc.defaults import make_options
 from snnc.diagnostics import DiagnosticError
 from snnc.files import ConvertedFile
 from snnc.levels import run_pass

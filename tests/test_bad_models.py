@@ -358,13 +358,19 @@ def test_1500_nodes_that_do_nothing() -> None:
         {"seed": 2**63}, {"v_init": 0.3}, {"reset": "none"}, {"input_scale": -1.0}, {"input_scale": float("inf")},
         {"bias": "keep"}, {"threshold": "mean"}, {"rate_quantile": 0.0}, {"alpha": 0.5, "rate_quantile": 0.9},
         {"input_range": (1.0, 0.0)}, {"input_range": (0.0, float("nan"))}, {"input_range": (1.0,)},
-        {"calib_samples": 0}, {"max_steps": 2**31}, {"max_steps": 2**40},
+        {"calib_samples": 0}, {"max_steps": 2**31}, {"max_steps": 2**40}, {"steps": 8.0}, {"steps": True}, {"seed": "1"},
+        {"alpha": "0.5"}, {"alpha": True}, {"input_range": 3}, {"input_range": "01"}, {"accept_poor": "no"},
     ],
     ids=str,
 )  # fmt: skip
 def test_options_out_of_range(options: dict[str, Any]) -> None:
     assert set(codes(GOOD, **options)) <= {"SNN404", "SNN405", "SNN406"}
     assert codes(GOOD, **options)
+
+
+def test_numpy_scalars_and_lists_are_options() -> None:
+    numbers = {"steps": np.int64(8), "seed": np.uint8(3), "alpha": np.float32(0.5), "v_init": np.float64(0.5)}
+    assert codes(GOOD, **numbers, input_range=[np.float32(0), np.float64(1)]) == []
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 63, 64, 65])

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import snnc
-from snnc.api import make_options
 from snnc.conversion import Conversion
 from snnc.data import DataSet
+from snnc.defaults import make_options
 from snnc.graph import NEURONS, constant
 from snnc.holdback import calibration_split
 from snnc.quantile import StreamedQuantile

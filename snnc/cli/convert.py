@@ -63,11 +63,12 @@ def convert(
     from snnc import api
     from snnc.ann import load_model
     from snnc.data.synthetic import synthetic_seed
+    from snnc.defaults import check_range_is_used, make_options
     from snnc.files import check_writable
     from snnc.report import layer_table, verify_lines, write_json
 
     chosen = options.conversion_options(arguments)
-    api.check_range_is_used(api.make_options(**chosen), calib)
+    check_range_is_used(make_options(**chosen), calib)
     target = Path(output) if output else converted_path(Path(net))
     check_writable(target, [net, calib])
     if report:

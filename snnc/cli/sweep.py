@@ -78,6 +78,7 @@ def sweep(
     from snnc import api
     from snnc import plot as plots
     from snnc.ann import load_model
+    from snnc.defaults import check_range_is_used, make_options
     from snnc.files import check_writable
     from snnc.report import write_json
 
@@ -87,8 +88,8 @@ def sweep(
         {"reset": reset, "alpha": alpha} for reset, alpha in itertools.product(resets, factors)
     ]
     for cell in cells:
-        api.make_options(**{**chosen, **cell, "steps": min(cuts)})
-        api.check_range_is_used(api.make_options(**chosen, **cell), calib)
+        make_options(**{**chosen, **cell, "steps": min(cuts)})
+        check_range_is_used(make_options(**chosen, **cell), calib)
     for path in (json_file, plot):
         if path:
             check_writable(path, [net, calib, data])
@@ -101,7 +102,7 @@ def sweep(
     curves: dict[str, Curve] = {}
     estimates: api.Estimates = {}
     for index, cell in enumerate(cells):
-        label = cell_label(**cell, rule=api.make_options(**{**chosen, **cell}).threshold)
+        label = cell_label(**cell, rule=make_options(**{**chosen, **cell}).threshold)
         progress = CellProgress(console, label, index, len(cells))
         curves[label] = measure_cell(ann, calibration, dataset, cuts, progress, {**chosen, **cell}, threads, estimates)
     print_sweep(console, curves)
