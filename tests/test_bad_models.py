@@ -359,7 +359,8 @@ def test_1500_nodes_that_do_nothing() -> None:
         {"bias": "keep"}, {"threshold": "mean"}, {"rate_quantile": 0.0}, {"alpha": 0.5, "rate_quantile": 0.9},
         {"input_range": (1.0, 0.0)}, {"input_range": (0.0, float("nan"))}, {"input_range": (1.0,)},
         {"calib_samples": 0}, {"max_steps": 2**31}, {"max_steps": 2**40}, {"steps": 8.0}, {"steps": True},
-        {"seed": "1"}, {"alpha": "0.5"}, {"alpha": True}, {"input_range": 3}, {"input_range": "01"}, {"accept_poor": "no"},
+        {"seed": "1"}, {"alpha": "0.5"}, {"alpha": True}, {"input_range": 3}, {"input_range": "01"},
+        {"accept_poor": "no"},
     ],
     ids=str,
 )  # fmt: skip
