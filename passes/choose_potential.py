@@ -4,9 +4,10 @@ Takes and gives level FUSED. On the samples held back from calibration:
 
 1. the network runs from V(0) = 0 (RMP-SNN) and from V(0) = θ/2, which rounds spike counts to the nearest instead of
    down; the two curves against steps are kept for `verify` (`Conversion.trials`);
-2. where the option `v_init` is None, the one that does better from an eighth of the steps on is chosen: more
-   agreement on average or, where that is the same or says nothing (`snnc.quality`), less error. Neither is better
-   everywhere: from θ/2 neurons fire earlier, those too that should not fire at all.
+2. where the option `v_init` is None, it becomes 0 unless θ/2 is clearly better at the steps of the file and at half of
+   them: in agreement by more than its standard error on these samples or, where agreement says nothing
+   (`snnc.quality`), with less than 0.8 of the error. From θ/2 neurons fire earlier, those too that should not fire at
+   all: it helps networks that get few steps.
 
 Calibration starts every neuron from V(0) = 0, so that the thresholds do not depend on the choice.
 """
@@ -14,6 +15,7 @@ Calibration starts every neuron from V(0) = 0, so that the thresholds do not dep
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 
 from snnc.ann import Ann
@@ -22,6 +24,8 @@ from snnc.curves import Curve
 from snnc.quality import Yardstick
 from snnc.stream import default_cuts
 from snnc.trials import INITIAL_POTENTIALS, held_back_images, simulate_against, start_from
+
+_CLEARLY_LESS = 0.8
 
 
 def run(conversion: Conversion) -> None:
@@ -42,15 +46,20 @@ def run(conversion: Conversion) -> None:
 
 
 def _better(trials: dict[float, Curve], options: Options) -> float:
-    yardstick = Yardstick.of(next(iter(trials.values())), options.reset)
+    zero, half = (trials[v_init] for v_init in INITIAL_POTENTIALS)
+    yardstick = Yardstick.of(zero, options.reset)
+    if yardstick.classes:
+        before, after = (_late(curve, options.steps, "agreement", 0.0) for curve in (zero, half))
+        noise = math.sqrt(max(before * (1 - before), 1 / yardstick.samples) / yardstick.samples)
+        return 0.5 if after > before + noise else 0.0
+    before, after = (_late(curve, options.steps, "error", 1.0) for curve in (zero, half))
+    return 0.5 if after < _CLEARLY_LESS * before else 0.0
 
-    def merit(v_init: float) -> tuple[float, float, float]:
-        points = [point for point in trials[v_init].points if 8 * point.steps >= options.steps]
-        agreement = statistics.fmean(point.agreement or 0.0 for point in points) if yardstick.classes else 0.0
-        error = statistics.fmean(min(1.0, 1.0 if point.error is None else point.error) for point in points)
-        return agreement, -error, -v_init
 
-    return max(INITIAL_POTENTIALS, key=merit)
+def _late(curve: Curve, steps: int, name: str, unknown: float) -> float:
+    """Mean of a field of the points from half of the steps on."""
+    values = [getattr(point, name) for point in curve.points if 2 * point.steps >= steps]
+    return statistics.fmean(unknown if value is None else value for value in values)
 
 
 PASS = Pass("choose_potential", Level.FUSED, Level.FUSED, run)

@@ -42,7 +42,7 @@ class Options:
 
     Defaults that depend on other options are those of `snnc.defaults.make_options`. None leaves the choice to the
     conversion: `calib_samples` (512 of data; of synthetic images as many as the network's size allows), `v_init`
-    (0 or half a threshold, whichever the held-back samples prefer), `input_scale` and `input_range`.
+    (0, or half a threshold where the held-back samples clearly prefer that), `input_scale` and `input_range`.
     """
 
     reset: Literal["soft", "hard"] = "soft"

@@ -25,7 +25,7 @@ def make_options(*, relaxed: bool = False, **options: Any) -> Options:
     - `relaxed` stands for `bias="current", batchnorm="fold"`;
     - `threshold`: `rate` for soft reset without `alpha`; where an alpha is given it scales the paper's `vmax`, and hard
       reset, whose rate is not linear in its input (RMP-SNN, eq. 3), keeps `vmax` too;
-    - `v_init`: with `rate` whichever of 0 and 0.5 does better on the held-back samples, else 0 as in the paper;
+    - `v_init`: 0 as in the paper; with `rate` 0.5 where that does clearly better on the held-back samples;
     - `steps` and `calib_steps` never exceed a given `max_steps`.
     """
     given = {name: _plain(name, value) for name, value in options.items() if value is not None}

@@ -148,8 +148,8 @@ calibration = together(
     click.option(
         "--v-init",
         type=click.Choice(["0", "0.5"]),
-        help="Membrane potential at step 0, in thresholds.  [default: 0; with the rule rate the better one on the "
-        "held-back samples]",
+        help="Membrane potential at step 0, in thresholds.  [default: 0; with the rule rate 0.5 where it does clearly "
+        "better on the held-back samples]",
     ),
     click.option(
         "--input-scale",
