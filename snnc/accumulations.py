@@ -14,7 +14,7 @@ import onnx
 from onnx import helper
 
 from snnc.block import Block
-from snnc.fusion import OPERATORS
+from snnc.fusion import LAYER_OPERATORS
 from snnc.ops import DOMAIN
 from snnc.stream import StreamRunner
 
@@ -32,7 +32,7 @@ class LayerSpikes:
 
 def fused_nodes(block: Block) -> list[onnx.NodeProto]:
     """The nodes of a block that stand for whole layers, in order."""
-    return [node for node in block.body if node.domain == DOMAIN and node.op_type in OPERATORS]
+    return [node for node in block.body if node.domain == DOMAIN and node.op_type in LAYER_OPERATORS]
 
 
 def count_accumulations(

@@ -20,7 +20,7 @@ from snnc.operators import weighted
 from snnc.trees import leaves
 from snnc.words import copies_of
 
-OPERATORS = ("SpikingConv", "SpikingConvAdd", "SpikingGemm", "SpikeReadout")
+LAYER_OPERATORS = ("SpikingConv", "SpikingConvAdd", "SpikingGemm", "SpikeReadout")
 PLAIN = "plain"
 _MOST_SPATIAL_AXES = 3
 

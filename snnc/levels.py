@@ -13,7 +13,7 @@ import onnx_graphsurgeon as gs
 
 from snnc.conversion import Conversion, Level, Pass
 from snnc.diagnostics import InternalError
-from snnc.fusion import OPERATORS, PLAIN
+from snnc.fusion import LAYER_OPERATORS, PLAIN
 from snnc.graph import NEURONS, TAIL, activation_inputs, constant
 from snnc.grid import integer_bound
 from snnc.operators import BY_ANN_NAME, is_linear, weighted
@@ -130,7 +130,7 @@ def _no_overflow(conversion: Conversion) -> Iterator[str]:
 
 def _fused(conversion: Conversion) -> Iterator[str]:
     for target in targets(conversion.graph):
-        if target.attrs.get("fused") not in (*OPERATORS, PLAIN):
+        if target.attrs.get("fused") not in (*LAYER_OPERATORS, PLAIN):
             yield f"nothing is noted on {target.name!r} about the operator that runs it"
 
 

@@ -16,7 +16,7 @@ from snnc.curves import Curve, Point
 COMMONEST_CLASS = 0.9
 # What the lower end of the confidence interval must reach for a number of steps to be called enough.
 _SUPPORTED_AGREEMENT = 0.9
-# With fewer samples than this, agreement refuses nothing.
+# With fewer samples than this, agreement refuses nothing, and one class for all of them means nothing.
 _FEWEST_SAMPLES = 8
 
 
@@ -47,7 +47,8 @@ class Yardstick:
         last = curve.points[-1]
         if last.agreement is None:
             return Yardstick(curve.samples, classes=False, values=True)
-        telling = curve.commonest_class is None or curve.commonest_class < COMMONEST_CLASS
+        several = curve.commonest_class is None or curve.commonest_class < COMMONEST_CLASS
+        telling = several or curve.samples < _FEWEST_SAMPLES  # so few may well be of one class
         has_values = any(point.error is not None for point in curve.points)
         return Yardstick(curve.samples, classes=telling, values=reset == "soft" and has_values)
 

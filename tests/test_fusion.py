@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from snnc.conversion import Conversion, Level
-from snnc.fusion import OPERATORS, PLAIN
+from snnc.fusion import LAYER_OPERATORS, PLAIN
 from snnc.reference import simulate
 from snnc.report import layer_table
 from snnc.runtime.session import make_session
@@ -236,7 +236,7 @@ def test_every_operator_is_chosen_and_reported() -> None:
     assert conversion.emitted is not None
     written = {node.op_type for node in networks.block_of(conversion).body}
     reported = {layer.fused for layer in conversion.report.layers}
-    assert reported == {None, "SpikingConv", "SpikingConvAdd", "SpikeReadout"} <= {None, *OPERATORS}
+    assert reported == {None, "SpikingConv", "SpikingConvAdd", "SpikeReadout"} <= {None, *LAYER_OPERATORS}
     assert written == {"SpikeEncode", "Concat", "Reshape", "SpikeTotals", "Add", "Unsqueeze"} | (reported - {None})
     shown = [line.split() for line in layer_table(conversion.report.layers, fused=True).splitlines()]
     operators = [row[1] for row in shown[2:]]

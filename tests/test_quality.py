@@ -82,6 +82,14 @@ def test_what_a_network_is_judged_by() -> None:
     assert Yardstick.of(curve(None, 0.1, None), "hard") == Yardstick(64, classes=False, values=True)
 
 
+def test_a_handful_of_samples_is_no_sign_that_there_is_one_class() -> None:
+    """One sample is always of one class; its values may be off by more than those of outputs that are no classes."""
+    single = Curve([point(1, 1.0, 0.66)], 1, 0, None, 1, 0.0, 1.0)
+    yardstick = Yardstick.of(single, "soft")
+    assert yardstick.classes
+    assert yardstick.certainly_missed(single.points[-1], USABLE) is None
+
+
 def test_steps_are_recommended_only_where_the_samples_support_it() -> None:
     def steps(found: Sequence[Point], samples: int, classes: bool = True) -> int | None:
         return supported_steps(found, Yardstick(samples, classes=classes, values=True))
