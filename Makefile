@@ -28,6 +28,7 @@ native-test: $(VENV)/.test
 # mypy must see passes/ and runtime/ as the packages that they are once installed.
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/python setup.py --quiet build_py --build-lib build/typing
 	mypy="$$(realpath $(BIN)/mypy)" && cd build/typing && "$$mypy" --config-file ../../pyproject.toml -p snnc
 

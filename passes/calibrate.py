@@ -2,8 +2,8 @@
 
 Takes level SPIKING, gives CALIBRATED. For l = 1..L, with the layers before l frozen and spiking:
 
-    weights of l → integers (snnc.grid)
-    V_th ← the rule of `--threshold` (snnc.thresholds) on the calibration samples
+    weights of l → integers (snnc.integers.grid)
+    V_th ← the rule of `--threshold` (snnc.integers.thresholds) on the calibration samples
     θ = even integer nearest to α·V_th on the grid, at least 2;  λ_l = σ·θ
 
 α scales every threshold. `during`: before the next layer is measured, so that every layer is measured at the rates it
@@ -25,18 +25,18 @@ from pathlib import PurePath
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.conversion import Conversion, Estimate, Level, Pass
 from snnc.diagnostics import fail
-from snnc.graph import NEURONS, sample_shape
-from snnc.grid import Rounded, round_tree, rounding_error, weights_of, write_weights
-from snnc.holdback import calibration_split
-from snnc.layer_report import report_layers
+from snnc.integers.calibration_split import calibration_split
+from snnc.integers.grid import Rounded, round_tree, rounding_error, weights_of, write_weights
+from snnc.integers.layer_simulation import SpikeTrains
+from snnc.integers.thresholds import dependencies, estimate
+from snnc.ir.conversion import Conversion, Estimate, Level, Pass
+from snnc.ir.domain import BLOCK_STEPS
+from snnc.ir.graph import NEURONS, sample_shape
+from snnc.ir.trees import leaves, targets, tree
 from snnc.levels import EXACT_FLOAT32, INT32
-from snnc.ops import BLOCK_STEPS
-from snnc.segments import SpikeTrains
-from snnc.thresholds import dependencies, estimate
-from snnc.trees import leaves, targets, tree
-from snnc.trials import start_from
+from snnc.measure.layer_report import report_layers
+from snnc.measure.trials import start_from
 
 LARGEST_ROUNDING_ERROR = 1 / 32
 HOPELESS_ROUNDING_ERROR = 1 / 2

@@ -6,8 +6,8 @@ Takes and gives level FUSED. On the samples held back from calibration:
    down; the two curves against steps are kept for `verify` (`Conversion.trials`);
 2. where the option `v_init` is None, it becomes 0 unless θ/2 is clearly better at the steps of the file and at half of
    them: in agreement by more than its standard error on these samples or, where agreement says nothing
-   (`snnc.quality`), with less than 0.8 of the error. From θ/2 neurons fire earlier, those too that should not fire at
-   all: it helps networks that get few steps.
+   (`snnc.measure.quality`), with less than 0.8 of the error. From θ/2 neurons fire earlier, those too that should not
+   fire at all: it helps networks that get few steps.
 
 Calibration starts every neuron from V(0) = 0, so that the thresholds do not depend on the choice.
 """
@@ -18,12 +18,13 @@ import dataclasses
 import math
 import statistics
 
-from snnc.ann import Ann
-from snnc.conversion import Conversion, Level, Options, Pass
-from snnc.curves import Curve
-from snnc.quality import Yardstick
-from snnc.stream import default_cuts
-from snnc.trials import INITIAL_POTENTIALS, held_back_images, simulate_against, start_from
+from snnc.ir.conversion import Conversion, Level, Pass
+from snnc.ir.options import Options
+from snnc.measure.evaluation import Curve
+from snnc.measure.quality import Yardstick
+from snnc.measure.trials import INITIAL_POTENTIALS, held_back_images, simulate_against, start_from
+from snnc.simulate.ann import Ann
+from snnc.simulate.block_runner import default_cuts
 
 _CLEARLY_LESS = 0.8
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.conversion import Conversion, Level, Pass
-from snnc.graph import constant, sort_topologically
+from snnc.ir.conversion import Conversion, Level, Pass
+from snnc.ir.graph import constant, sort_topologically
 
 
 def run(conversion: Conversion) -> None:

@@ -12,12 +12,12 @@ import json
 import onnx
 
 import snnc
-from snnc.block import build_block
-from snnc.conversion import Conversion, Level, Pass
-from snnc.decode import add_decoding
+from snnc.emit.block import build_block
+from snnc.emit.decode import add_decoding
+from snnc.emit.schedules import as_loop, as_stream, describe_states
 from snnc.files import set_metadata
+from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.runtime.session import FORMAT_VERSION
-from snnc.schedules import as_loop, as_stream, describe_states
 
 
 def run(conversion: Conversion) -> None:

@@ -19,8 +19,8 @@ import onnx_graphsurgeon as gs
 import onnxruntime
 from onnx_graphsurgeon.logger import G_LOGGER
 
-from snnc.conversion import Conversion, Level, Pass
-from snnc.graph import constant
+from snnc.ir.conversion import Conversion, Level, Pass
+from snnc.ir.graph import constant
 
 
 def run(conversion: Conversion) -> None:

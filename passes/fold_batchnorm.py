@@ -14,8 +14,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.conversion import Conversion, Level, Pass
-from snnc.graph import constant, producer
+from snnc.ir.conversion import Conversion, Level, Pass
+from snnc.ir.graph import constant, producer
 
 
 def run(conversion: Conversion) -> None:

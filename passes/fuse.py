@@ -1,7 +1,7 @@
 """Choose the event-driven operator of every layer, where there is one.
 
 Takes level CALIBRATED, gives FUSED. Every neuron and readout gets the attribute `fused`, and the report tells it: the
-operator that stands for it and its tree (`snnc.fusion`, docs/event-driven.md), or `plain`:
+operator that stands for it and its tree (`snnc.emit.layer_operators`, docs/event-driven.md), or `plain`:
 
 1. `Conv` on moved words → `SpikingConv`;
 2. `Add` of two such branches, of which one sees a single position (`Scale`, 1x1 `Conv`) → `SpikingConvAdd`;
@@ -14,9 +14,9 @@ integers either way, so the choice changes no spike.
 
 from __future__ import annotations
 
-from snnc.conversion import Conversion, Level, Pass
-from snnc.fusion import PLAIN, select
-from snnc.trees import targets
+from snnc.emit.layer_operators import PLAIN, select
+from snnc.ir.conversion import Conversion, Level, Pass
+from snnc.ir.trees import targets
 
 
 def run(conversion: Conversion) -> None:

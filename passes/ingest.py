@@ -18,14 +18,14 @@ import onnx
 import onnx_graphsurgeon as gs
 import onnxruntime
 
-from snnc.ann import node_names
-from snnc.conversion import Conversion, Level, Pass
 from snnc.diagnostics import fail
-from snnc.ops import DOMAIN
+from snnc.ir.conversion import Conversion, Level, Pass
+from snnc.ir.domain import DOMAIN
+from snnc.simulate.ann import node_names
 
 OLDEST_OPSET = 7
 RESERVED = ("steps", "seed", "first_sample", "spike_totals", "synaptic_operations", "count", "first_step", "elapsed")
-# Names that snnc.block, snnc.decode and snnc.schedules give to tensors of their own.
+# Names that snnc.emit.block, snnc.emit.decode and snnc.emit.schedules give to tensors of their own.
 _OWN_PREFIXES = (
     *("schedule/", "initial/", "final/", "v/", "v_next/", "decode/", "weight/", "bias/", "threshold/", "fanout/"),
     *("shape/", "axes/", "window/", "multiplicity/", "totals/", "operations/", "spike_totals/"),
@@ -135,9 +135,7 @@ def _observe_shapes(
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = onnxruntime.InferenceSession(
-            probe.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         fail("SNN103", f"onnxruntime cannot load the model: {_first_line(error)}")
     name = _real_inputs(model)[0].name

@@ -16,8 +16,8 @@ import math
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.conversion import Conversion, Level, Pass
-from snnc.graph import sample_shape
+from snnc.ir.conversion import Conversion, Level, Pass
+from snnc.ir.graph import sample_shape
 
 _SHAPING = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 
@@ -40,11 +40,7 @@ def _keeps_samples(node: gs.Node) -> bool:
     if not isinstance(source, gs.Variable) or not source.shape or not result.shape:
         return False
     batch_first = isinstance(source.shape[0], str) and isinstance(result.shape[0], str)
-    return (
-        batch_first
-        and len(result.shape) >= 2
-        and math.prod(source.shape[1:]) == math.prod(result.shape[1:])
-    )
+    return batch_first and len(result.shape) >= 2 and math.prod(source.shape[1:]) == math.prod(result.shape[1:])
 
 
 def _bypass_if_inner(graph: gs.Graph, node: gs.Node) -> None:

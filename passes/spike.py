@@ -17,8 +17,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.conversion import Conversion, Level, Pass
-from snnc.graph import (
+from snnc.ir.conversion import Conversion, Level, Pass
+from snnc.ir.graph import (
     TAIL,
     activation_inputs,
     constant,
@@ -27,9 +27,9 @@ from snnc.graph import (
     sort_topologically,
     spiking_node,
 )
+from snnc.ir.trees import targets
 from snnc.operators import BY_ANN_NAME, is_linear, weighted
-from snnc.ops import NEURON_OPS
-from snnc.trees import targets
+from snnc.operators.functions import NEURON_OPS
 
 
 def run(conversion: Conversion) -> None:

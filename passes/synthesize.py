@@ -2,7 +2,7 @@
 
 Takes and gives level SPIKING. Left alone: a conversion with data. Otherwise:
 
-1. their range is `--input-range`, else what the model says of its input (`snnc.input_range`), else -2 to 2;
+1. their range is `--input-range`, else what the model says of its input (`snnc.integers.input_range`), else -2 to 2;
 2. as many as `--calib-samples`, else 128 or, for large networks, what can be simulated in about a minute and within
    half a gigabyte for the spike trains of the largest layer, calibrate; half as many again are held back to verify on;
 3. warning SNN507 says so: nothing has been measured on data.
@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import math
 
-from snnc.conversion import Conversion, Level, Pass
 from snnc.data.synthetic import synthetic
-from snnc.fanout import count_macs
-from snnc.graph import sample_shape
-from snnc.holdback import with_held_back
-from snnc.input_range import range_of_input
-from snnc.trees import targets
+from snnc.integers.calibration_split import with_held_back
+from snnc.integers.input_range import range_of_input
+from snnc.ir.conversion import Conversion, Level, Pass
+from snnc.ir.graph import sample_shape
+from snnc.ir.trees import targets
+from snnc.measure.fanout import count_macs
 
 _MOST, _LEAST = 128, 8
 _BUDGET = 4e12  # multiply-accumulates over all steps of all samples that calibrate

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.ann import node_names
-from snnc.conversion import Conversion, Level, Pass
 from snnc.diagnostics import DiagnosticError, sort_by_node_order
-from snnc.graph import TAIL, activation_inputs, describe, reaches
+from snnc.ir.conversion import Conversion, Level, Pass
+from snnc.ir.graph import TAIL, activation_inputs, describe, reaches
 from snnc.operators import BY_ANN_NAME
 from snnc.operators.contract import Finding
+from snnc.simulate.ann import node_names
 
 MOST_PATHS = 64
 MOST_DEPTH = 256
@@ -75,8 +75,10 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
         yield from _tail(conversion, node)
     elif node.op == "BatchNormalization":
         if conversion.options.batchnorm == "fold":
-            yield "SNN202", "it cannot be folded: it does not directly follow a Conv or Gemm of its own", (
-                "move it directly behind the convolution or dense layer, or train without"
+            yield (
+                "SNN202",
+                "it cannot be folded: it does not directly follow a Conv or Gemm of its own",
+                ("move it directly behind the convolution or dense layer, or train without"),
             )
         else:
             yield "SNN202", "batch normalization has no spiking counterpart", ""
@@ -98,8 +100,10 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
 def _shapes(node: gs.Node) -> Iterator[Finding]:
     for tensor in node.outputs:
         if not _has_batch(tensor):
-            yield "SNN207", f"the first axis of {tensor.name!r} {describe(tensor)} is not the batch", (
-                "keep the batch as the first axis of every activation, with at least one axis behind it"
+            yield (
+                "SNN207",
+                f"the first axis of {tensor.name!r} {describe(tensor)} is not the batch",
+                ("keep the batch as the first axis of every activation, with at least one axis behind it"),
             )
         elif tensor.dtype != np.float32:
             yield "SNN207", f"{tensor.name!r} is {tensor.dtype}, must be float32", "export in float32"

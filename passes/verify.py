@@ -10,7 +10,7 @@ Takes and gives level EMITTED. On the samples held back from calibration:
    saturate layer by layer, and the first layer where they do is the one to look at;
 4. warnings: clipped input (SNN502), silent layers (SNN504), values lost to hard reset (SNN508).
 
-What follows from a poor result is up to `snnc.judge`.
+What follows from a poor result is up to `snnc.measure.judge`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ import json
 
 import numpy as np
 
-from snnc.ann import Ann, layer_probe
-from snnc.conversion import Conversion, LayerReport, Level, Pass
-from snnc.curves import Point
 from snnc.diagnostics import InternalError
 from snnc.files import ConvertedFile, set_metadata
-from snnc.graph import NEURONS, SOURCES
-from snnc.quality import GOOD, Yardstick, interval, steps_to_reach, supported_steps
-from snnc.reference import simulate
+from snnc.ir.conversion import Conversion, LayerReport, Level, Pass
+from snnc.ir.graph import NEURONS, SOURCES
+from snnc.measure.evaluation import Point
+from snnc.measure.quality import GOOD, Yardstick, interval, steps_to_reach, supported_steps
+from snnc.measure.trials import held_back_images, simulate_against
 from snnc.runtime.session import SpikingSession
-from snnc.stream import StreamRunner
-from snnc.trials import held_back_images, simulate_against
+from snnc.simulate.ann import Ann, layer_probe
+from snnc.simulate.block_runner import StreamRunner
+from snnc.simulate.reference import simulate
 
 _REFERENCE_BUDGET = 2e8  # multiply-accumulates of the reference; about a second
 _FEW = 16

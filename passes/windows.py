@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
-from snnc.conversion import Conversion, Level, Pass
-from snnc.graph import constant, sample_shape
+from snnc.ir.conversion import Conversion, Level, Pass
+from snnc.ir.graph import constant, sample_shape
 
 
 def run(conversion: Conversion) -> None:

@@ -112,9 +112,7 @@ class SpikingSession:
             raises where it cannot read the file goes through.
     """
 
-    def __init__(
-        self, model: str | PathLike[str] | bytes, *, native: bool = True, threads: int | None = None
-    ) -> None:
+    def __init__(self, model: str | PathLike[str] | bytes, *, native: bool = True, threads: int | None = None) -> None:
         source = model if isinstance(model, bytes) else fspath(model)
         self._native = native
         self.session = make_session(source, native=native, threads=threads)

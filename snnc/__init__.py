@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from snnc import runtime
     from snnc.api import SpikingModel, check, compare, convert, evaluate, from_torch, record
     from snnc.diagnostics import DiagnosticError
-    from snnc.plot import plot_raster
+    from snnc.measure.plot import plot_raster
 
 __version__ = "0.1.0"
 
@@ -41,7 +41,7 @@ _HOME = {
     "convert": "snnc.api",
     "evaluate": "snnc.api",
     "from_torch": "snnc.api",
-    "plot_raster": "snnc.plot",
+    "plot_raster": "snnc.measure.plot",
     "record": "snnc.api",
 }
 

@@ -12,17 +12,17 @@ import numpy as np
 import onnx
 
 from snnc import pipeline
-from snnc.ann import Ann, layer_probe, load_model
-from snnc.conversion import Conversion, Estimate, Level, Report
-from snnc.curves import Curve, measure_curve
 from snnc.data import as_dataset, check_labels
 from snnc.data.synthetic import synthetic_seed
-from snnc.defaults import check_range_is_used, make_options
 from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.files import ConvertedFile, write_atomically
-from snnc.judge import judge
+from snnc.ir.conversion import Conversion, Estimate, Level, Report
+from snnc.measure.evaluation import Curve, measure_curve
+from snnc.measure.judge import judge
+from snnc.methods.defaults import check_range_is_used, make_options
 from snnc.runtime.session import SpikingSession, largest_batch
-from snnc.stream import StreamRunner, default_cuts, unpack_words
+from snnc.simulate.ann import Ann, layer_probe, load_model
+from snnc.simulate.block_runner import StreamRunner, default_cuts, unpack_words
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,7 @@ def convert(
         progress: called as `progress(stage, share)` while the conversion runs.
         estimates: a dictionary that conversions of the same network share, so that what was measured once for several
             of them (`alpha_when="after"`, another number of steps) is not measured again.
-        **options: the fields of `snnc.conversion.Options`; `relaxed=True` stands for `bias="current",
+        **options: the fields of `snnc.ir.options.Options`; `relaxed=True` stands for `bias="current",
         batchnorm="fold"`.
 
     Raises:
@@ -100,9 +100,7 @@ def check(model: Model, **options: Any) -> list[Diagnostic]:
     return conversion.diagnostics.found
 
 
-def from_torch(
-    module: torch.nn.Module, example: torch.Tensor, *, calib: Any = None, **options: Any
-) -> SpikingModel:
+def from_torch(module: torch.nn.Module, example: torch.Tensor, *, calib: Any = None, **options: Any) -> SpikingModel:
     """Export a PyTorch module (needs torch) and convert it; `example` is one input batch."""
     import torch
 

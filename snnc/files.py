@@ -13,11 +13,12 @@ from typing import Any
 
 import onnx
 
-from snnc.block import Block
-from snnc.conversion import LayerReport, Options
 from snnc.diagnostics import fail
+from snnc.emit.block import Block
+from snnc.emit.schedules import read_block
+from snnc.ir.conversion import LayerReport
+from snnc.ir.options import Options
 from snnc.runtime.session import FORMAT_VERSION
-from snnc.schedules import read_block
 
 
 def write_atomically(path: str | PathLike[str], content: bytes) -> None:

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.conversion import Conversion, Level, Pass
 from snnc.diagnostics import InternalError
-from snnc.fusion import LAYER_OPERATORS, PLAIN
-from snnc.graph import NEURONS, TAIL, activation_inputs, constant
-from snnc.grid import integer_bound
+from snnc.emit.layer_operators import LAYER_OPERATORS, PLAIN
+from snnc.integers.grid import integer_bound
+from snnc.ir.conversion import Conversion, Level, Pass
+from snnc.ir.domain import BLOCK_STEPS
+from snnc.ir.graph import NEURONS, TAIL, activation_inputs, constant
+from snnc.ir.trees import leaves, targets, tree
 from snnc.operators import BY_ANN_NAME, is_linear, weighted
-from snnc.ops import BLOCK_STEPS
-from snnc.trees import leaves, targets, tree
 
 EXACT_FLOAT32 = 2**24
 INT32 = 2**31

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snnc.conversion import Conversion, Pass
+from snnc.ir.conversion import Conversion, Pass
 from snnc.levels import run_pass
 from snnc.passes import (
     biases,

@@ -28,11 +28,11 @@ import onnx_graphsurgeon as gs
 from onnx import numpy_helper
 
 from snnc import pipeline
-from snnc.conversion import Conversion, Level
-from snnc.defaults import make_options
 from snnc.diagnostics import DiagnosticError
 from snnc.files import ConvertedFile
+from snnc.ir.conversion import Conversion, Level
 from snnc.levels import run_pass
+from snnc.methods.defaults import make_options
 
 HEADER = '<ir_version: 8, opset_import: ["": 18]>\n'
 _SEPARATOR = "# output\n"

@@ -12,13 +12,13 @@ from hypothesis import reject
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from snnc.block import Block, build_block
-from snnc.conversion import Conversion, Level
 from snnc.data import DataSet
-from snnc.decode import add_decoding
 from snnc.diagnostics import DiagnosticError
-from snnc.fusion import PLAIN
-from snnc.trees import targets
+from snnc.emit.block import Block, build_block
+from snnc.emit.decode import add_decoding
+from snnc.emit.layer_operators import PLAIN
+from snnc.ir.conversion import Conversion, Level
+from snnc.ir.trees import targets
 
 BATCH = "N"
 SAMPLES = 5

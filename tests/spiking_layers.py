@@ -16,7 +16,8 @@ import onnxruntime
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from snnc.ops import DOMAIN, DOMAIN_VERSION, IR_VERSION, OPSET, functions_used_by
+from snnc.ir.domain import DOMAIN, DOMAIN_VERSION, IR_VERSION, OPSET
+from snnc.operators.functions import functions_used_by
 from snnc.runtime.session import make_session
 
 Array = npt.NDArray[Any]

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 import snnc
-from snnc.ann import load_model
-from snnc.conversion import Level
 from snnc.diagnostics import DiagnosticError
+from snnc.ir.conversion import Level
+from snnc.simulate.ann import load_model
 
 WEIGHTS = "# random: V [4,3] seed 2\n# random: K [4,2,3,3] seed 3\n"
 SECONDS = 20

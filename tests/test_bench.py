@@ -17,14 +17,14 @@ from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, assume, given, settings
 
 import snnc as package
-from snnc.accumulations import count_accumulations, fused_nodes
-from snnc.bench import measure
 from snnc.cli.app import snnc
 from snnc.diagnostics import InternalError
 from snnc.files import ConvertedFile
+from snnc.measure.bench import measure
+from snnc.measure.operations import count_accumulations, fused_nodes
 from snnc.runtime import SpikingSession
 from snnc.runtime import statistics as native
-from snnc.stream import StreamRunner
+from snnc.simulate.block_runner import StreamRunner
 
 DIGITS = Path(package.__file__).parent / "demo" / "digits.onnx"
 STEPS = 70

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snnc.conversion import Conversion
-from snnc.graph import constant
-from snnc.grid import integer_bound
-from snnc.reference import simulate
+from snnc.integers.grid import integer_bound
+from snnc.ir.conversion import Conversion
+from snnc.ir.graph import constant
+from snnc.ir.trees import targets
 from snnc.runtime.session import SpikingSession
-from snnc.stream import StreamRunner, blocks
-from snnc.trees import targets
+from snnc.simulate.block_runner import StreamRunner, blocks
+from snnc.simulate.reference import simulate
 
 FEATURES, HIDDEN = 6, 3
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import golden
 import pytest
 
-from snnc.rules import RULES
+from snnc.diagnostics.rules import RULES
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.txt"))
 

@@ -21,10 +21,10 @@ from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
 
 from snnc.cli.app import snnc
-from snnc.conversion import Options
 from snnc.data import load
-from snnc.report import shorten, table
-from snnc.rules import RULES
+from snnc.diagnostics.rules import RULES
+from snnc.ir.options import Options
+from snnc.measure.report import shorten, table
 
 DIGITS = Path(__file__).parent.parent / "snnc" / "demo" / "digits.onnx"
 FAST = ("--calib-samples", "48", "--calib-steps", "48", "--steps", "64")

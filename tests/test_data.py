@@ -109,9 +109,7 @@ def test_npy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.npy", "a.bin", "images-idx3-ubyte", "a.pkl", "a"])
-@pytest.mark.parametrize(
-    "content", [b"", b"\x80", b"PK\x03\x04 nonsense", b"\x93NUMPY nonsense", b"hello", bytes(64)]
-)
+@pytest.mark.parametrize("content", [b"", b"\x80", b"PK\x03\x04 nonsense", b"\x93NUMPY nonsense", b"hello", bytes(64)])
 def test_nonsense_files(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     rule = "SNN306" if name == "a.bin" and not content else "SNN301"
@@ -128,9 +126,7 @@ def test_missing_files(tmp_path: Path) -> None:
             load(spec)
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="needs a user whom permissions bind"
-)
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="needs a user whom permissions bind")
 def test_unreadable_file(tmp_path: Path) -> None:
     file = tmp_path / "a.npy"
     np.save(file, GREY)
@@ -205,9 +201,7 @@ def test_samples_are_brought_to_the_shape_of_the_network(
     np.testing.assert_array_equal(data.images.reshape(2, -1), expected.reshape(2, -1))
     if network is not None:
         assert len(data.images.shape) == len(network) + 1
-        assert all(
-            size in (None, actual) for actual, size in zip(data.images.shape[1:], network, strict=True)
-        )
+        assert all(size in (None, actual) for actual, size in zip(data.images.shape[1:], network, strict=True))
     assert data.images.flags.c_contiguous
 
 
@@ -238,9 +232,7 @@ def test_a_missing_batch_axis_is_explained() -> None:
 # --- dtypes, scale, mean and standard deviation -------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "dtype", [np.float16, np.float32, np.float64, np.int8, np.int64, np.uint16, np.bool_]
-)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int8, np.int64, np.uint16, np.bool_])
 def test_other_dtypes_than_uint8_are_left_alone(dtype: type) -> None:
     images: np.ndarray[Any, Any] = np.array([[0, 1, 1, 0]], dtype=dtype)
     np.testing.assert_array_equal(as_dataset(images, (4,)).images, [[0, 1, 1, 0]])
@@ -263,9 +255,7 @@ def test_scale_mean_and_std() -> None:
 
 def test_uint8_divides_exactly_as_training_code_does() -> None:
     every_value = np.arange(256, dtype=np.uint8)[None]
-    np.testing.assert_array_equal(
-        as_dataset(every_value).images, every_value.astype(np.float32) / np.float32(255)
-    )
+    np.testing.assert_array_equal(as_dataset(every_value).images, every_value.astype(np.float32) / np.float32(255))
 
 
 @pytest.mark.parametrize(

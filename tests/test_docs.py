@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from snnc import convert
 from snnc.cli.app import snnc
 from snnc.data import load
-from snnc.rules import RULES
+from snnc.diagnostics.rules import RULES
 from snnc.runtime import SpikingSession
 from snnc.runtime.library import library_path
 

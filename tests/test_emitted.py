@@ -15,9 +15,9 @@ import pytest
 from onnx import TensorProto
 
 import snnc
-from snnc.ann import Ann
-from snnc.reference import simulate
 from snnc.runtime.session import SpikingSession, make_session
+from snnc.simulate.ann import Ann
+from snnc.simulate.reference import simulate
 
 CONTROLS = ["steps", "seed", "first_sample"]
 COUNTS = ["spike_totals", "synaptic_operations"]

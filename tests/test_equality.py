@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snnc import runtime
-from snnc.conversion import Conversion
-from snnc.reference import Simulation, simulate
+from snnc.ir.conversion import Conversion
 from snnc.runtime.session import Result, SpikingSession, make_session
-from snnc.stream import Snapshot, StreamRunner, unpack_words
+from snnc.simulate.block_runner import Snapshot, StreamRunner, unpack_words
+from snnc.simulate.reference import Simulation, simulate
 
 STEPS = [1, 2, 63, 64, 65, 130]
 random_networks = given(model=networks.models(), choices=networks.options())

@@ -13,7 +13,7 @@ from snnc.api import SpikingModel, open_converted
 from snnc.diagnostics import DiagnosticError
 from snnc.files import ConvertedFile, set_metadata, write_atomically
 from snnc.runtime import SpikingSession
-from snnc.stream import StreamRunner
+from snnc.simulate.block_runner import StreamRunner
 
 DIGITS = Path(snnc.__file__).parent / "demo" / "digits.onnx"
 

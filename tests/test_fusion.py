@@ -16,14 +16,14 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from snnc.conversion import Conversion, Level
-from snnc.fusion import LAYER_OPERATORS, PLAIN
-from snnc.reference import simulate
-from snnc.report import layer_table
+from snnc.emit.layer_operators import LAYER_OPERATORS, PLAIN
+from snnc.emit.schedules import as_loop, as_stream
+from snnc.ir.conversion import Conversion, Level
+from snnc.ir.trees import targets
+from snnc.measure.report import layer_table
 from snnc.runtime.session import make_session
-from snnc.schedules import as_loop, as_stream
-from snnc.stream import Snapshot, StreamRunner, unpack_words
-from snnc.trees import targets
+from snnc.simulate.block_runner import Snapshot, StreamRunner, unpack_words
+from snnc.simulate.reference import simulate
 
 
 def few(examples: int) -> settings:

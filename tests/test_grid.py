@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from snnc.conversion import Level
 from snnc.data import DataSet
-from snnc.graph import constant, producer
-from snnc.holdback import calibration_split
-from snnc.reference import poisson_spikes
-from snnc.trees import targets, tree
+from snnc.integers.calibration_split import calibration_split
+from snnc.ir.conversion import Level
+from snnc.ir.graph import constant, producer
+from snnc.ir.trees import targets, tree
+from snnc.simulate.reference import poisson_spikes
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])

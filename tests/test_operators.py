@@ -20,12 +20,12 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from snnc import reference
-from snnc.graph import sample_shape
-from snnc.nodes import Nodes, WordNodes
+from snnc.emit.nodes import Nodes, WordNodes
+from snnc.ir.domain import DOMAIN
+from snnc.ir.graph import sample_shape
 from snnc.operators import BY_ANN_NAME, OPERATORS, operator_of, weighted
 from snnc.operators.contract import Bounds, Mode
-from snnc.ops import DOMAIN
+from snnc.simulate import reference
 
 RANDOM = np.random.default_rng(0)
 

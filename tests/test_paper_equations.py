@@ -19,7 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from snnc import ops, reference, runtime
+from snnc import runtime
+from snnc.operators import functions as ops
+from snnc.simulate import reference
 
 OPERATORS: dict[reference.Reset, str] = {"soft": "RMP", "hard": "IF"}
 BLOCK = 64
@@ -36,9 +38,7 @@ Neuron = Callable[..., Trains]
 @functools.cache
 def one_neuron_session(operator: str, native: bool) -> ort.InferenceSession:
     """A model that is nothing but one RMP or IF node for a row of neurons, for one sample."""
-    node = helper.make_node(
-        operator, ["current", "v", "threshold", "count"], ["spikes", "v_out"], domain="ai.snnc"
-    )
+    node = helper.make_node(operator, ["current", "v", "threshold", "count"], ["spikes", "v_out"], domain="ai.snnc")
     graph = helper.make_graph(
         [node],
         "one_neuron",
@@ -113,9 +113,7 @@ def spike_count(neuron: Neuron, currents: np.ndarray, threshold: int, reset: str
     return int(neuron(currents, threshold, reset)[0].sum())
 
 
-ETAS_BELOW_ONE = [
-    Fraction(*eta) for eta in [(1, 4), (3, 10), (1, 3), (2, 5), (1, 2), (3, 4), (1, 10), (59, 60)]
-]
+ETAS_BELOW_ONE = [Fraction(*eta) for eta in [(1, 4), (3, 10), (1, 3), (2, 5), (1, 2), (3, 4), (1, 10), (59, 60)]]
 ETAS_FROM_ONE = [Fraction(*eta) for eta in [(1, 1), (6, 5), (3, 2), (2, 1), (37, 10)]]
 THRESHOLD = 1200
 DRIVES = [(1, 1), (1, 7), (1, 120), (2, 50), (3, 41), (7, 30)]  # period, inputs
@@ -134,9 +132,7 @@ def test_the_toy_of_figures_3b_and_4b(neuron: Neuron, reset: str, expected: list
 
 @pytest.mark.parametrize(("period", "inputs"), DRIVES)
 @pytest.mark.parametrize("eta", ETAS_BELOW_ONE, ids=str)
-def test_equation_3_hard_reset_below_threshold(
-    neuron: Neuron, eta: Fraction, period: int, inputs: int
-) -> None:
+def test_equation_3_hard_reset_below_threshold(neuron: Neuron, eta: Fraction, period: int, inputs: int) -> None:
     """n = floor(K / ceil(1/η)) for K inputs."""
     currents = regular(int(eta * THRESHOLD), period, inputs)
     assert spike_count(neuron, currents, THRESHOLD, "hard") == inputs // math.ceil(1 / eta)
@@ -144,9 +140,7 @@ def test_equation_3_hard_reset_below_threshold(
 
 @pytest.mark.parametrize(("period", "inputs"), DRIVES)
 @pytest.mark.parametrize("eta", ETAS_FROM_ONE, ids=str)
-def test_equation_3_hard_reset_from_threshold_on(
-    neuron: Neuron, eta: Fraction, period: int, inputs: int
-) -> None:
+def test_equation_3_hard_reset_from_threshold_on(neuron: Neuron, eta: Fraction, period: int, inputs: int) -> None:
     """n = K: one spike per input, whatever it exceeds the threshold by."""
     currents = regular(int(eta * THRESHOLD), period, inputs)
     assert spike_count(neuron, currents, THRESHOLD, "hard") == inputs
@@ -154,9 +148,7 @@ def test_equation_3_hard_reset_from_threshold_on(
 
 @pytest.mark.parametrize(("period", "inputs"), DRIVES)
 @pytest.mark.parametrize("eta", ETAS_BELOW_ONE, ids=str)
-def test_equation_4_soft_reset_below_threshold(
-    neuron: Neuron, eta: Fraction, period: int, inputs: int
-) -> None:
+def test_equation_4_soft_reset_below_threshold(neuron: Neuron, eta: Fraction, period: int, inputs: int) -> None:
     """n = floor(η·K)."""
     currents = regular(int(eta * THRESHOLD), period, inputs)
     assert spike_count(neuron, currents, THRESHOLD, "soft") == math.floor(eta * inputs)
@@ -165,9 +157,7 @@ def test_equation_4_soft_reset_below_threshold(
 @pytest.mark.parametrize("silence", [0, 1, 5, 40, 300])
 @pytest.mark.parametrize("inputs", [1, 6, 50])
 @pytest.mark.parametrize("eta", ETAS_FROM_ONE, ids=str)
-def test_equation_4_soft_reset_from_threshold_on(
-    neuron: Neuron, eta: Fraction, inputs: int, silence: int
-) -> None:
+def test_equation_4_soft_reset_from_threshold_on(neuron: Neuron, eta: Fraction, inputs: int, silence: int) -> None:
     """n = floor(η·K), but no more than one per step: inputs from the first step on, then silence.
 
     The neuron fires at every step until the backlog is gone.
@@ -262,9 +252,7 @@ def test_equation_8_spike_rate(neuron: Neuron) -> None:
 
 def test_equation_8_counts_neither_inputs_nor_outputs() -> None:
     """From the totals of a simulation: three neurons at η = .25, .5, 1, and behind each one of η = .5."""
-    tensors = {
-        name: gs.Variable(name, np.float32) for name in ("x", "input", "I_1", "s_1", "I_2", "s_2", "I_3", "y")
-    }
+    tensors = {name: gs.Variable(name, np.float32) for name in ("x", "input", "I_1", "s_1", "I_2", "s_2", "I_3", "y")}
     x, spikes_in, current_1, spikes_1, current_2, spikes_2, current_3, y = tensors.values()
 
     def constant(name: str, values: object, dtype: type = np.float32) -> gs.Constant:
@@ -277,9 +265,7 @@ def test_equation_8_counts_neither_inputs_nor_outputs() -> None:
     graph = gs.Graph(
         nodes=[
             gs.Node("SpikeEncode", "input", {"scale": 1.0}, [x], [spikes_in], "ai.snnc"),
-            gs.Node(
-                "MatMul", "fc_1", {}, [spikes_in, constant("W_1", np.diag([300, 600, 1200]))], [current_1]
-            ),
+            gs.Node("MatMul", "fc_1", {}, [spikes_in, constant("W_1", np.diag([300, 600, 1200]))], [current_1]),
             layer(1, current_1, spikes_1),
             gs.Node("Scale", "half", {}, [spikes_1, constant("w_2", 600)], [current_2], "ai.snnc"),
             layer(2, current_2, spikes_2),

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from snnc import pipeline
-from snnc.ann import Ann
-from snnc.conversion import Level
 from snnc.diagnostics import DiagnosticError
-from snnc.reference import sum_pool
+from snnc.ir.conversion import Level
+from snnc.simulate.ann import Ann
+from snnc.simulate.reference import sum_pool
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.txt"))
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snnc.curves import Curve, Point
 from snnc.diagnostics import DiagnosticError
-from snnc.plot import plot_curves, plot_raster
+from snnc.measure.evaluation import Curve, Point
+from snnc.measure.plot import plot_curves, plot_raster
 
 STEPS = (1, 2, 4, 8, 16, 32)
 

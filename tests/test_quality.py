@@ -12,9 +12,9 @@ import onnx
 import pytest
 
 import snnc
-from snnc.curves import Curve, Point
 from snnc.diagnostics import DiagnosticError
-from snnc.quality import GOOD, USABLE, Yardstick, interval, steps_to_reach, supported_steps
+from snnc.measure.evaluation import Curve, Point
+from snnc.measure.quality import GOOD, USABLE, Yardstick, interval, steps_to_reach, supported_steps
 
 
 def point(steps: int, agreement: float | None, error: float | None = 0.1) -> Point:

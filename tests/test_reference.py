@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnc import reference
+from snnc.simulate import reference
 
 # Calibrated graphs by hand
 
@@ -30,15 +30,11 @@ class Builder:
     def node(self, op: str, name: str, *inputs: Any, domain: str | None = None, **attrs: Any) -> gs.Variable:
         """Append a node; inputs that are not tensors become float32 constants."""
         tensors = [
-            value
-            if isinstance(value, gs.Tensor)
-            else gs.Constant(f"{name}.{i}", np.asarray(value, np.float32))
+            value if isinstance(value, gs.Tensor) else gs.Constant(f"{name}.{i}", np.asarray(value, np.float32))
             for i, value in enumerate(inputs)
         ]
         output = gs.Variable(name)
-        self.graph.nodes.append(
-            gs.Node(op, name=name, attrs=attrs, inputs=tensors, outputs=[output], domain=domain)
-        )
+        self.graph.nodes.append(gs.Node(op, name=name, attrs=attrs, inputs=tensors, outputs=[output], domain=domain))
         return output
 
     def neuron(
@@ -67,13 +63,9 @@ def small_network(op: str = "RMP", v_init: float = 0.0) -> gs.Graph:
     current = net.node("Conv", "conv", net.encoded, weight, rng.integers(-9, 9, 4), pads=[1, 1, 1, 1])
     thresholds = np.array([90, 120, 150, 180]).reshape(4, 1, 1)
     spikes = net.neuron("hidden", current, thresholds, op, v_init, scale=0.5)
-    pooled = net.node(
-        "SumPool", "pool", spikes, domain="ai.snnc", kernel_shape=[2, 2], strides=[2, 2], divisor=4
-    )
+    pooled = net.node("SumPool", "pool", spikes, domain="ai.snnc", kernel_shape=[2, 2], strides=[2, 2], divisor=4)
     flat = net.node("Reshape", "flat", pooled, gs.Constant("shape", np.array([-1, 36])))
-    logits = net.readout(
-        "logits", net.node("Gemm", "fc", flat, rng.integers(-50, 50, (36, 3))), [0.5, 0.0, -1.0]
-    )
+    logits = net.readout("logits", net.node("Gemm", "fc", flat, rng.integers(-50, 50, (36, 3))), [0.5, 0.0, -1.0])
     net.node("Softmax", "probabilities", logits, axis=-1)
     return net.graph
 
@@ -208,8 +200,7 @@ def naive_convolution(
     rank = len(strides)
     padded = np.pad(x, [(0, 0), (0, 0), *zip(pads[:rank], pads[rank:], strict=True)])
     sizes = [
-        (padded.shape[2 + i] - (weight.shape[2 + i] - 1) * dilations[i] - 1) // strides[i] + 1
-        for i in range(rank)
+        (padded.shape[2 + i] - (weight.shape[2 + i] - 1) * dilations[i] - 1) // strides[i] + 1 for i in range(rank)
     ]
     out = np.zeros((len(x), len(weight), *sizes), np.int64)
     filters_per_group = len(weight) // group
@@ -256,18 +247,14 @@ def test_sum_pool_is_a_convolution_with_ones() -> None:
     x = np.random.default_rng(1).integers(0, 2, (2, 3, 5, 6))
     options: dict[str, Any] = {"strides": [2, 1], "pads": [0, 1, 1, 0]}
     ones = np.ones((3, 1, 2, 3), np.int64)
-    assert np.array_equal(
-        reference.sum_pool(x, [2, 3], **options), reference.convolve(x, ones, group=3, **options)
-    )
+    assert np.array_equal(reference.sum_pool(x, [2, 3], **options), reference.convolve(x, ones, group=3, **options))
 
 
 def test_every_linear_operator() -> None:
     """A readout after one step is the current itself: each operator against plain numpy."""
     net = Builder(2, 4, 4)
     times = np.arange(1, 5).reshape(1, 1, 2, 2)
-    pooled = net.node(
-        "SumPool", "pool", net.encoded, times, domain="ai.snnc", kernel_shape=[2, 2], strides=[2, 2]
-    )
+    pooled = net.node("SumPool", "pool", net.encoded, times, domain="ai.snnc", kernel_shape=[2, 2], strides=[2, 2])
     net.readout("pooled", net.node("Scale", "scaled", pooled, 3, domain="ai.snnc"))
     turned = net.node("Transpose", "turned", pooled, perm=[0, 2, 3, 1])
     flat = net.node("Reshape", "flat", turned, gs.Constant("shape", np.array([-1, 8])))
@@ -332,8 +319,7 @@ def test_simulation_equals_its_parts(op: str, reset: reference.Reset, v_init: fl
 
     encoded = reference.poisson_spikes(x, 2.0, 4, 10, 0, steps)
     drive = [
-        reference.convolve(s.astype(np.int64), constants["conv.1"], constants["conv.2"], pads=[1] * 4)
-        for s in encoded
+        reference.convolve(s.astype(np.int64), constants["conv.1"], constants["conv.2"], pads=[1] * 4) for s in encoded
     ]
     spikes, v = reference.neuron(np.stack(drive), constants["hidden.threshold"], reset, v_init)
     pooled = spikes.astype(np.int64).reshape(steps, 3, 4, 3, 2, 3, 2).sum(axis=(4, 6)).reshape(steps, 3, 36)

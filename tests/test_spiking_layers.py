@@ -39,7 +39,7 @@ from spiking_layers import (
     session_of,
 )
 
-from snnc.ops import DOMAIN
+from snnc.ir.domain import DOMAIN
 
 DENSE = Values(density=1.0)
 HALF = Values(density=0.5, weights="small")

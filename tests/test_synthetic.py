@@ -8,8 +8,8 @@ import pytest
 
 from snnc.data.synthetic import synthetic, synthetic_seed
 from snnc.diagnostics import DiagnosticError
-from snnc.holdback import calibration_split, with_held_back
-from snnc.input_range import range_of_input
+from snnc.integers.calibration_split import calibration_split, with_held_back
+from snnc.integers.input_range import range_of_input
 
 
 def test_images_depend_on_seed_and_place_alone() -> None:

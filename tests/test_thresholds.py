@@ -10,16 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import snnc
-from snnc.conversion import Conversion
 from snnc.data import DataSet
-from snnc.defaults import make_options
-from snnc.graph import NEURONS, constant
-from snnc.holdback import calibration_split
-from snnc.quantile import StreamedQuantile
-from snnc.reference import poisson_spikes, simulate
-from snnc.segments import SpikeTrains
-from snnc.thresholds import dependencies
-from snnc.trees import leaves, targets
+from snnc.integers.calibration_split import calibration_split
+from snnc.integers.layer_simulation import SpikeTrains
+from snnc.integers.quantile import StreamedQuantile
+from snnc.integers.thresholds import dependencies
+from snnc.ir.conversion import Conversion
+from snnc.ir.graph import NEURONS, constant
+from snnc.ir.trees import leaves, targets
+from snnc.methods.defaults import make_options
+from snnc.simulate.reference import poisson_spikes, simulate
 
 
 @settings(max_examples=100)
@@ -43,9 +43,7 @@ def test_a_streamed_quantile_is_the_quantile(values: list[float], share: float, 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(model=networks.models(), v_init=st.sampled_from([0.0, 0.5]), schedule=st.sampled_from([(3,), (70,)]))
-def test_mean_currents_obey_the_conservation_law(
-    model: onnx.ModelProto, v_init: float, schedule: tuple[int]
-) -> None:
+def test_mean_currents_obey_the_conservation_law(model: onnx.ModelProto, v_init: float, schedule: tuple[int]) -> None:
     """θ·n + V(T) - V(0) = Σ I(t), in every neuron: held against the reference simulator, for soft reset."""
     (steps,) = schedule
     conversion = networks.emit(model, reset="soft", v_init=v_init, threshold="vmax")

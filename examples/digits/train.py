@@ -76,9 +76,7 @@ def export(network: nn.Module, path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Train a convertible network on the digits and export it to ONNX."
-    )
+    parser = argparse.ArgumentParser(description="Train a convertible network on the digits and export it to ONNX.")
     parser.add_argument("--output", type=Path, default=Path("digits.onnx"))
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)

@@ -209,14 +209,10 @@ def train(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Train a convertible network on MNIST and export it to ONNX."
-    )
+    parser = argparse.ArgumentParser(description="Train a convertible network on MNIST and export it to ONNX.")
     parser.add_argument("--data", type=Path, required=True, help="npz file: x_train, y_train, x_test, y_test")
     parser.add_argument("--output", type=Path, default=Path("mnist.onnx"))
-    parser.add_argument(
-        "--checkpoint", type=Path, help="written after every epoch; resumed from where it exists"
-    )
+    parser.add_argument("--checkpoint", type=Path, help="written after every epoch; resumed from where it exists")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=0.05)

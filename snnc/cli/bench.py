@@ -12,9 +12,9 @@ from snnc.cli.console import Console
 from snnc.cli.run import choose_controls
 
 if TYPE_CHECKING:
-    from snnc.bench import LayerBench, NetworkBench, Roofline
     from snnc.data import DataSet
     from snnc.files import ConvertedFile
+    from snnc.measure.bench import LayerBench, NetworkBench, Roofline
 
 _NOTES = """\
 input %: spikes per 100 input neurons and step. µs: per image and step.
@@ -60,9 +60,9 @@ def bench(
     snnc bench net.snn.onnx --data mnist.npz:test --batch 16 --threads 2
     """
     from snnc import api
-    from snnc.bench import measure
     from snnc.files import check_writable
-    from snnc.report import write_json
+    from snnc.measure.bench import measure
+    from snnc.measure.report import write_json
 
     if json_file:
         check_writable(json_file, [net, data])
@@ -95,7 +95,7 @@ def random_images(file: ConvertedFile, count: int) -> DataSet:
 
 def layer_table(measured: NetworkBench) -> str:
     """One row for each layer; plain ones have no time of their own."""
-    from snnc.report import table
+    from snnc.measure.report import table
 
     rows = [_row(layer) for layer in measured.layers]
     rows.append(["everything else", "", "", "", f"{measured.other_microseconds:.3f}", "", ""])
@@ -134,7 +134,7 @@ def summary(measured: NetworkBench) -> str:
 
 
 def _roofline_line(roofline: Roofline, layers: list[str]) -> str:
-    from snnc.report import WIDTH
+    from snnc.measure.report import WIDTH
 
     rows = f"{roofline.width} x int{8 * roofline.weight_bytes}, {roofline.working_set / 2**10:,.1f} KiB"
     line = f"  {rows:<24}{roofline.additions_per_second / 1e9:8.1f} G/s  "

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     import onnx
 
     from snnc.api import Estimates
-    from snnc.curves import Curve
     from snnc.data import DataSet
+    from snnc.measure.evaluation import Curve
 
 
 class CellProgress:

@@ -61,11 +61,11 @@ def convert(
     digits[:split], or synthetic[:SEED].
     """
     from snnc import api
-    from snnc.ann import load_model
     from snnc.data.synthetic import synthetic_seed
-    from snnc.defaults import check_range_is_used, make_options
     from snnc.files import check_writable
-    from snnc.report import layer_table, verify_lines, write_json
+    from snnc.measure.report import layer_table, verify_lines, write_json
+    from snnc.methods.defaults import check_range_is_used, make_options
+    from snnc.simulate.ann import load_model
 
     chosen = options.conversion_options(arguments)
     check_range_is_used(make_options(**chosen), calib)

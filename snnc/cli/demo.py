@@ -27,11 +27,11 @@ def demo(console: Console, plot: str) -> None:
     neither training nor calibration has seen.
     """
     import snnc
-    from snnc import plot as plots
-    from snnc.ann import load_model
     from snnc.data import load
     from snnc.files import check_writable
-    from snnc.report import curve_notes, curve_table
+    from snnc.measure import plot as plots
+    from snnc.measure.report import curve_notes, curve_table
+    from snnc.simulate.ann import load_model
 
     check_writable(plot)
     plots.require_matplotlib()

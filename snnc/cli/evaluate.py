@@ -12,8 +12,8 @@ from snnc.cli.console import Console
 if TYPE_CHECKING:
     import onnx
 
-    from snnc.curves import Curve
     from snnc.data import DataSet
+    from snnc.measure.evaluation import Curve
 
 
 @click.command("eval", short_help="Measure accuracy, spikes and energy against steps.")
@@ -57,10 +57,10 @@ def evaluate(
     snnc eval net.snn.onnx --data mnist.npz:test --ann net.onnx --plot net.png
     """
     from snnc import api
-    from snnc import plot as plots
-    from snnc.ann import load_model
     from snnc.files import check_writable
-    from snnc.report import curve_notes, curve_table, write_json
+    from snnc.measure import plot as plots
+    from snnc.measure.report import curve_notes, curve_table, write_json
+    from snnc.simulate.ann import load_model
 
     if seed is not None and seeds is not None:
         raise click.UsageError("--seed and --seeds exclude each other")
@@ -113,8 +113,8 @@ def measure(
 
 def eval_document(net: str, ann: str | None, dataset: DataSet, curves: list[Curve]) -> dict[str, Any]:
     """What `--json` writes (docs/cli.md)."""
-    from snnc.curves import PICOJOULE_PER_ACCUMULATE, PICOJOULE_PER_MAC
-    from snnc.report import summary
+    from snnc.measure.evaluation import PICOJOULE_PER_ACCUMULATE, PICOJOULE_PER_MAC
+    from snnc.measure.report import summary
 
     return {
         "model": net,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def inspect(console: Console, net: str) -> None:
     """Show format, options, calibration, layers, inputs and outputs of NET.snn.onnx."""
     from snnc import api
-    from snnc.report import layer_table
+    from snnc.measure.report import layer_table
 
     file = api.open_converted(net)
     size = Path(net).stat().st_size

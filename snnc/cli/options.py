@@ -1,4 +1,4 @@
-"""Options that commands share. Those of a conversion are the fields of `snnc.conversion.Options`, by name."""
+"""Options that commands share. Those of a conversion are the fields of `snnc.ir.options.Options`, by name."""
 
 from __future__ import annotations
 

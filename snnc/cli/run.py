@@ -84,7 +84,7 @@ def simulate(
 ) -> dict[str, np.ndarray]:
     """Every output of the file by name, the first one first; `spike_totals` and `synaptic_operations` last."""
     from snnc.runtime.session import SpikingSession, largest_batch
-    from snnc.stream import StreamRunner
+    from snnc.simulate.block_runner import StreamRunner
 
     if file.options["schedule"] == "loop" and file.options["controls"] != "fixed":
         session = SpikingSession(file.model.SerializeToString(), threads=threads)
@@ -130,7 +130,7 @@ def _packed(outputs: dict[str, np.ndarray], *, archive: bool) -> bytes:
 
 def _as_text(output: np.ndarray) -> str:
     """One line for each sample: its class and score, or its values."""
-    from snnc.curves import predictions
+    from snnc.measure.evaluation import predictions
 
     classes = predictions(output)
     lines = []

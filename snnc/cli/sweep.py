@@ -14,7 +14,7 @@ from snnc.cli.console import Console
 from snnc.cli.convert import load_for
 
 if TYPE_CHECKING:
-    from snnc.curves import Curve
+    from snnc.measure.evaluation import Curve
 
 
 @click.command(short_help="Convert and measure for several resets and alphas.")
@@ -76,11 +76,11 @@ def sweep(
          --reset soft,hard --alpha 1,0.8,0.6 --plot sweep.png
     """
     from snnc import api
-    from snnc import plot as plots
-    from snnc.ann import load_model
-    from snnc.defaults import check_range_is_used, make_options
     from snnc.files import check_writable
-    from snnc.report import write_json
+    from snnc.measure import plot as plots
+    from snnc.measure.report import write_json
+    from snnc.methods.defaults import check_range_is_used, make_options
+    from snnc.simulate.ann import load_model
 
     chosen = {**options.conversion_options(arguments), "steps": max(cuts)}
     factors: list[float] | list[None] = alphas or [None]
@@ -117,7 +117,7 @@ def sweep(
 
 def print_sweep(console: Console, curves: dict[str, Curve]) -> None:
     """What is known of every cell (accuracy, else agreement, else the error of the outputs), and its spike rate."""
-    from snnc.report import percent, sweep_table
+    from snnc.measure.report import percent, sweep_table
 
     first = next(iter(curves.values()))
     titles = {"accuracy": "accuracy", "agreement": "agreement with the ANN", "error": "error of the outputs"}

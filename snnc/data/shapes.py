@@ -16,9 +16,7 @@ from snnc.diagnostics import fail
 Shape = tuple[int | None, ...]
 
 
-def fit_to_input(
-    images: Array, input_shape: Shape | None, layout: str | None, name: str
-) -> tuple[Array, list[str]]:
+def fit_to_input(images: Array, input_shape: Shape | None, layout: str | None, name: str) -> tuple[Array, list[str]]:
     """Bring `images` `[S, ...]` to `[S, *input_shape]`; returns them and what was done, in words.
 
     The first of these that gives the network's shape is taken (None in `input_shape` matches any size):
@@ -44,9 +42,7 @@ def fit_to_input(
     if target is None:
         message = f"{name}: samples are {_text(sample)}, the network takes {_text(input_shape)}"
         if _matches(images.shape, input_shape):
-            fail(
-                "SNN302", message, hint="the first axis of the data counts the samples: add one, images[None]"
-            )
+            fail("SNN302", message, hint="the first axis of the data counts the samples: add one, images[None]")
         fail("SNN302", message)
     return images.reshape(len(images), *target), [f"{_text(sample)} -> {_text(target)}"]
 

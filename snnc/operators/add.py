@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import onnx_graphsurgeon as gs
 
-from snnc.graph import activation_inputs, describe
-from snnc.nodes import Nodes
+from snnc.emit.nodes import Nodes
+from snnc.ir.graph import activation_inputs, describe
 from snnc.operators.contract import Bounds, Finding, IntArray, LinearOperator, Mode, Weights
 
 if TYPE_CHECKING:
-    from snnc.conversion import Options
+    from snnc.ir.options import Options
 
 
 class Add(LinearOperator):
@@ -23,8 +23,10 @@ class Add(LinearOperator):
     def check(self, node: gs.Node, options: Options) -> Iterator[Finding]:
         operands = activation_inputs(node)
         if len(operands) != 2:
-            yield "SNN201", "it adds a constant that is not the bias of a layer", (
-                "only constants per channel directly behind a Conv or Gemm can become a bias"
+            yield (
+                "SNN201",
+                "it adds a constant that is not the bias of a layer",
+                ("only constants per channel directly behind a Conv or Gemm can become a bias"),
             )
         elif list(operands[0].shape or []) != list(operands[1].shape or []):
             shapes = " and ".join(describe(tensor) for tensor in operands)

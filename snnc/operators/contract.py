@@ -2,7 +2,7 @@
 
 Linear operators stand between spike sources and the neuron or readout that sums their current. One file in this folder
 is the room of one of them; passes, grid, fan-out, currents and words ask it and know no operator by name. Only the
-reference simulator (`snnc.reference`) has its own account, because it checks this one.
+reference simulator (`snnc.simulate.reference`) has its own account, because it checks this one.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
-from snnc.graph import constant, sample_shape
+from snnc.ir.graph import constant, sample_shape
 
 if TYPE_CHECKING:
-    from snnc.conversion import Options
-    from snnc.nodes import Nodes, WordNodes
+    from snnc.emit.nodes import Nodes, WordNodes
+    from snnc.ir.options import Options
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

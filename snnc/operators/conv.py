@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.graph import sample_shape
-from snnc.nodes import Nodes
+from snnc.emit.nodes import Nodes
+from snnc.ir.graph import sample_shape
 from snnc.operators.contract import (
     Bounds,
     IntArray,

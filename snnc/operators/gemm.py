@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.graph import constant, sample_shape
-from snnc.nodes import Nodes
+from snnc.emit.nodes import Nodes
+from snnc.ir.graph import constant, sample_shape
 from snnc.operators.contract import (
     Bounds,
     Finding,
@@ -22,7 +22,7 @@ from snnc.operators.contract import (
 )
 
 if TYPE_CHECKING:
-    from snnc.conversion import Options
+    from snnc.ir.options import Options
 
 
 class Gemm(WeightedOperator):

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.graph import sample_shape
-from snnc.nodes import Nodes
+from snnc.emit.nodes import Nodes
+from snnc.ir.domain import DOMAIN
+from snnc.ir.graph import sample_shape
 from snnc.operators.contract import Bounds, IntArray, Mode, WeightedOperator, Weights
-from snnc.ops import DOMAIN
 
 
 class Scale(WeightedOperator):

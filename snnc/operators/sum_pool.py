@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.graph import constant, sample_shape
-from snnc.nodes import Nodes, WordNodes
+from snnc.emit.nodes import Nodes, WordNodes
+from snnc.ir.domain import DOMAIN
+from snnc.ir.graph import constant, sample_shape
 from snnc.operators.contract import Bounds, Finding, IntArray, LinearOperator, Mode, Weights, elements_reached
-from snnc.ops import DOMAIN
 
 if TYPE_CHECKING:
-    from snnc.conversion import Options
+    from snnc.ir.options import Options
 
 # Windows that tile the plane share its words out among the copies; a global pool is one such window.
 LARGEST_COPIES = 4096

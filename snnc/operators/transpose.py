@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.graph import sample_shape
-from snnc.nodes import Nodes, WordNodes
+from snnc.emit.nodes import Nodes, WordNodes
+from snnc.ir.graph import sample_shape
 from snnc.operators.contract import Bounds, Finding, IntArray, LinearOperator, Mode, Weights
 
 if TYPE_CHECKING:
-    from snnc.conversion import Options
+    from snnc.ir.options import Options
 
 
 class Transpose(LinearOperator):

@@ -26,7 +26,7 @@ import onnxruntime
 import snnc
 from snnc.api import open_converted
 from snnc.data import as_dataset
-from snnc.ops import DOMAIN
+from snnc.ir.domain import DOMAIN
 
 from . import networks
 from .architectures import NETWORKS, images

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from snnc.ops import BLOCK_STEPS
+from snnc.ir.domain import BLOCK_STEPS
 
 from . import networks
 from .architectures import NETWORKS

@@ -19,17 +19,18 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from snnc import pipeline
-from snnc.ann import load_model
 from snnc.api import open_converted
-from snnc.conversion import Conversion, LayerReport, Level, Options, Pass
-from snnc.fanout import count_macs
-from snnc.fusion import PLAIN
-from snnc.graph import NEURONS, sample_shape
-from snnc.grid import Rounded, round_tree, weights_of, write_weights
+from snnc.emit.layer_operators import PLAIN
+from snnc.integers.grid import Rounded, round_tree, weights_of, write_weights
+from snnc.integers.layer_simulation import SpikeTrains
+from snnc.ir.conversion import Conversion, LayerReport, Level, Pass
+from snnc.ir.domain import BLOCK_STEPS
+from snnc.ir.graph import NEURONS, sample_shape
+from snnc.ir.options import Options
+from snnc.ir.trees import leaves, targets, tree
 from snnc.levels import EXACT_FLOAT32, INT32
-from snnc.ops import BLOCK_STEPS
-from snnc.segments import SpikeTrains
-from snnc.trees import leaves, targets, tree
+from snnc.measure.fanout import count_macs
+from snnc.simulate.ann import load_model
 
 from .architectures import NETWORKS, images
 

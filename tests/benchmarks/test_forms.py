@@ -14,8 +14,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import snnc
-from snnc.ann import Ann, load_model
 from snnc.api import SpikingModel
+from snnc.simulate.ann import Ann, load_model
 
 NET = Path(snnc.__file__).parent / "demo" / "digits.onnx"
 IMAGES = np.random.default_rng(0).random((32, 1, 8, 8), np.float32)

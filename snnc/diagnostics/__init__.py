@@ -1,0 +1,116 @@
+"""Every rule of the compiler, and how a broken rule is reported.
+
+A diagnostic is for the user: rule code, the node with its operator and shape, what is wrong, and a hint that works.
+All problems of a stage are collected in `Diagnostics` and raised together. Broken invariants of our own code are
+assertions that name the pass (`InternalError`), never diagnostics.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from snnc.diagnostics.rules import RULES, Rule
+
+log = logging.getLogger("snnc")
+
+__all__ = ["RULES", "Diagnostic", "DiagnosticError", "Diagnostics", "InternalError", "Rule", "fail"]
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One finding: which rule, at which node, and what exactly was found there."""
+
+    rule: Rule
+    message: str
+    node: str = ""
+    op: str = ""
+    shape: str = ""
+    hint: str = ""
+
+    @property
+    def severity(self) -> str:
+        """`error` or `warning`."""
+        return "warning" if self.rule.warning else "error"
+
+    def __str__(self) -> str:
+        place = ""
+        if self.node or self.op:
+            place = f"{self.op or 'node'} {self.node!r}"
+            place += f" {self.shape}: " if self.shape else ": "
+        text = f"{self.severity}[{self.rule.code}] {place}{self.message}"
+        hint = self.hint or self.rule.hint
+        return f"{text}\n  hint: {hint}" if hint else text
+
+    def to_json(self) -> dict[str, str]:
+        """A stable dictionary (documented in docs/cli.md)."""
+        return {
+            "code": self.rule.code,
+            "severity": self.severity,
+            "node": self.node,
+            "op": self.op,
+            "shape": self.shape,
+            "message": self.message,
+            "hint": self.hint or self.rule.hint,
+        }
+
+
+class DiagnosticError(Exception):
+    """The model or the data is at fault. Carries every problem that was found; the command line exits with 1."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        self.diagnostics = list(diagnostics)
+        super().__init__("\n".join(str(diagnostic) for diagnostic in self.diagnostics))
+
+
+class InternalError(AssertionError):
+    """A broken invariant of snnc itself."""
+
+    def __init__(self, place: str, message: str) -> None:
+        """`place` is the pass or the command that found it."""
+        super().__init__(f"internal error in {place!r}: {message} (please report this)")
+
+
+@dataclass
+class Diagnostics:
+    """Collects findings. Warnings are kept and, if `logged`, logged; `raise_errors` raises the errors together."""
+
+    found: list[Diagnostic] = field(default_factory=list)
+    logged: bool = True
+
+    def report(self, rule: str, message: str, *, node: str = "", op: str = "", shape: str = "", hint: str = "") -> None:
+        """Add one finding of the rule with this code; the same finding is kept once."""
+        diagnostic = Diagnostic(RULES[rule], message, node, op, shape, hint)
+        if diagnostic in self.found:
+            return
+        self.found.append(diagnostic)
+        if diagnostic.rule.warning and self.logged:
+            log.warning("%s", diagnostic)
+
+    @property
+    def errors(self) -> list[Diagnostic]:
+        """The findings that forbid a conversion."""
+        return [diagnostic for diagnostic in self.found if not diagnostic.rule.warning]
+
+    @property
+    def warnings(self) -> list[Diagnostic]:
+        """The findings that a user should know of."""
+        return [diagnostic for diagnostic in self.found if diagnostic.rule.warning]
+
+    def raise_errors(self) -> None:
+        """Raise all errors found so far, if there is one."""
+        if self.errors:
+            raise DiagnosticError(self.errors)
+
+
+def fail(rule: str, message: str, *, node: str = "", op: str = "", shape: str = "", hint: str = "") -> NoReturn:
+    """Raise a single error of the rule with this code."""
+    raise DiagnosticError([Diagnostic(RULES[rule], message, node, op, shape, hint)])
+
+
+def sort_by_node_order(diagnostics: Iterable[Diagnostic], order: Sequence[str]) -> list[Diagnostic]:
+    """Sort findings by the position of their node in the graph, those without a node first."""
+    position = {name: index for index, name in enumerate(order)}
+    return sorted(diagnostics, key=lambda found: (position.get(found.node, -1), found.rule.code))

@@ -1,0 +1,75 @@
+"""From membrane potentials back to ANN units, and the tail of the ANN on the decoded values.
+
+    y = scale · V(T) / T [+ bias] + Σ (x - x)
+
+in float64, rounded to float32 at the end. The last term is zero for finite inputs and NaN otherwise, so that a sample
+with a NaN or an infinity never gives a plausible answer. `elapsed` is T as float64, defined by the schedule.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from onnx import helper
+
+from snnc.emit.block import Block
+from snnc.emit.nodes import Nodes
+from snnc.ir.graph import constant
+
+
+def add_decoding(graph: gs.Graph, block: Block) -> None:
+    """Append the decoding nodes and the outputs of the network to `block`."""
+    builder = Nodes()
+    poison = _poison(builder, block)
+    for node in graph.nodes:
+        if node.op == "SpikeReadout":
+            _decode(builder, node, poison)
+    decoded = {node.outputs[0].name for node in graph.nodes if node.op == "SpikeReadout"}
+    _tail(builder, graph, decoded)
+    block.decode = builder.nodes
+    block.decode_constants = list(builder.constants.values())
+    for output in graph.outputs:
+        elem_type = helper.np_dtype_to_tensor_dtype(np.dtype(output.dtype))
+        block.outputs.append(helper.make_tensor_value_info(output.name, elem_type, list(output.shape)))
+
+
+def _poison(builder: Nodes, block: Block) -> str:
+    """`Σ (x - x)` of every sample, `[N]`: zero, or NaN."""
+    nothing = builder.node("Sub", [block.input_name, block.input_name], "decode/zero_or_nan")
+    axes = builder.constant("decode/axes", np.arange(1, 1 + len(block.input_dims), dtype=np.int64))
+    return builder.node("ReduceSum", [nothing, axes], "decode/not_finite", keepdims=0)
+
+
+def _decode(builder: Nodes, node: gs.Node, poison: str) -> None:
+    name = node.outputs[0].name
+    rank = len(node.outputs[0].shape)
+    potential = builder.node("Cast", [f"v_next/{node.name}"], f"decode/{name}/v", to=onnx.TensorProto.DOUBLE)
+    scale = builder.constant(f"decode/{name}/scale", np.array(node.attrs["scale"], np.float64))
+    total = builder.node("Mul", [potential, scale], f"decode/{name}/total")
+    value = builder.node("Div", [total, "elapsed"], f"decode/{name}/per_step")
+    bias = constant(node, 1)
+    if bias is not None:
+        addend = builder.constant(f"decode/{name}/bias", bias.astype(np.float64))
+        value = builder.node("Add", [value, addend], f"decode/{name}/biased")
+    value = builder.node("Cast", [value], f"decode/{name}/float", to=onnx.TensorProto.FLOAT)
+    shape = builder.constant(f"decode/rank_{rank}", np.array([-1, *[1] * (rank - 1)], np.int64))
+    mark = builder.node("Reshape", [poison, shape], f"decode/{name}/not_finite")
+    builder.node("Add", [value, mark], name)
+
+
+def _tail(builder: Nodes, graph: gs.Graph, known: set[str]) -> None:
+    """The nodes behind the readouts, as they are in the ANN (the pinned opset reads them the same way)."""
+    for node in graph.nodes:
+        if node.domain == "ai.snnc" or node.inputs[0].name not in known:
+            continue
+        attrs = dict(node.attrs)
+        inputs = [node.inputs[0].name]
+        if node.op in ("Softmax", "LogSoftmax"):
+            attrs.setdefault("axis", 1 if graph.opset < 13 else -1)
+        if node.op == "Reshape":
+            shape = constant(node, 1)
+            assert shape is not None
+            inputs.append(builder.constant(f"shape/{node.name}", shape))
+        builder.node(node.op, inputs, node.outputs[0].name, **attrs)
+        known.add(node.outputs[0].name)

@@ -1,0 +1,61 @@
+"""Threshold rules: from what a layer receives to its threshold before alpha, in units of the layer's integer grid.
+
+`rate`  (from RMP-SNN, eq. 6 and 7)  the `rate_quantile` over neurons and samples of the mean weighted input sum over
+        the steps, f_in·V_in: the lower end of the paper's desired range, below which neurons saturate
+`vmax`  (RMP-SNN, section 4.1, after Sengupta et al. 2019)  the largest weighted input sum over neurons, steps, samples
+`model` (Diehl et al. 2015)  the largest sum that the weights allow: of the positive ones, of |w| for signed inputs
+
+Where no mean is positive, `rate` takes `vmax`. A rule gives 0 where no weighted input sum was ever positive.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import onnx_graphsurgeon as gs
+
+from snnc.integers.grid import Rounded
+from snnc.integers.layer_simulation import SpikeTrains
+from snnc.integers.quantile import StreamedQuantile
+from snnc.ir.conversion import Conversion, Estimate
+from snnc.ir.options import Options
+
+Progress = Callable[[float], None]
+
+
+def estimate(
+    target: gs.Node, rounded: Rounded, trains: SpikeTrains | None, options: Options, progress: Progress
+) -> Estimate:
+    """The threshold of `target` by the rule of `options`; `trains` are None for `model`, which needs no samples."""
+    unit = rounded.scale / rounded.main_scale
+    if options.threshold == "model":
+        return Estimate(float(rounded.bounds.high.max()) * unit)
+    assert trains is not None
+    threshold = _rate(target, trains, options.rate_quantile, progress) if options.threshold == "rate" else 0.0
+    # Where no neuron has a positive mean, single sums may be positive all the same, and those are for `vmax`.
+    sums = trains.measure(target, progress, batches=1 if threshold > 0 else None)
+    if threshold == 0:
+        threshold = float(max(0, sums.maximum))
+    return Estimate(threshold * unit, sums.positive_share, sums.positive_mean * unit)
+
+
+def _rate(target: gs.Node, trains: SpikeTrains, share: float, progress: Progress) -> float:
+    means = StreamedQuantile()
+    for batch in trains.mean_currents(target, progress):
+        means.add(batch)
+    # Where fewer neurons than 1 - share have a positive mean at all, none of those may saturate.
+    return means.at(share) or means.largest
+
+
+def dependencies(conversion: Conversion, data_hash: str) -> Any:
+    """All that estimates depend on: the network, the data, and the options, but α only where layers are measured with
+    it, and nothing that comes later."""
+    options = conversion.options
+    measured_with = options.alpha if options.alpha_when == "during" else 1.0
+    relevant = dataclasses.replace(
+        options, alpha=measured_with, v_init=None, steps=1, schedule="loop", controls="optional", accept_poor=False
+    )
+    return relevant, data_hash, hashlib.sha256(conversion.ann.SerializeToString()).hexdigest()

@@ -1,0 +1,139 @@
+"""The one data structure that goes through the passes, and the report it ends with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Literal
+
+import onnx
+import onnx_graphsurgeon as gs
+
+from snnc.data import DataSet
+from snnc.diagnostics import Diagnostics
+from snnc.ir.options import Options
+
+if TYPE_CHECKING:
+    from snnc.measure.evaluation import Curve
+
+
+class Level(IntEnum):
+    """Legality of the graph, from the ANN as loaded to the file as written (docs/architecture.md)."""
+
+    SOURCE = 0
+    CANONICAL = 1
+    SPIKING = 2
+    CALIBRATED = 3
+    FUSED = 4
+    EMITTED = 5
+
+
+@dataclass
+class LayerReport:
+    """What the compiler knows of one spike source or readout, in order of the graph.
+
+    `scale` is the ANN value of one spike (λ; of one unit of potential for a readout), `threshold` the paper's V_th (in
+    units of the layer's input spikes) and `threshold_integer` the same on the grid. `v_in` is the mean positive
+    weighted input sum and `f_in` the share of steps that have one: RMP-SNN (equation 7) wants
+    f_in·V_in ≤ V_th ≤ V_in; with the rule `rate` a few samples give them. `macs` are the multiply-accumulates of the
+    ANN in front of the layer. `fused` is the operator that runs the layer, or `plain`; None for the input and in files
+    that do not tell. `rate` is in spikes per neuron and step on the verification samples.
+    """
+
+    name: str
+    kind: Literal["input", "neuron", "readout"]
+    op: str
+    shape: tuple[int, ...]
+    neurons: int
+    scale: float
+    fan_in: int = 0
+    macs: int = 0
+    threshold: float | None = None
+    threshold_integer: int | None = None
+    weight_bits: int | None = None
+    v_init: int = 0
+    f_in: float | None = None
+    v_in: float | None = None
+    fused: str | None = None
+    rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a threshold rule found of a layer, in units of its input spikes (as the paper's V_th), before alpha.
+
+    `f_in` and `v_in` as in `LayerReport`, None where no sums were measured. `from_weights`: no sample ever excited the
+    layer, so its threshold is the largest sum that the weights allow.
+    """
+
+    threshold: float
+    f_in: float | None = None
+    v_in: float | None = None
+    from_weights: bool = False
+
+
+@dataclass
+class Report:
+    """Everything worth knowing of a conversion; `to_json` is stable and documented in docs/format.md."""
+
+    layers: list[LayerReport] = field(default_factory=list)
+    calibration: dict[str, Any] = field(default_factory=dict)
+    verification: dict[str, Any] = field(default_factory=dict)
+    diagnostics: Diagnostics = field(default_factory=Diagnostics)
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary of plain values."""
+        return {
+            "layers": [dataclasses.asdict(layer) for layer in self.layers],
+            "calibration": self.calibration,
+            "verification": self.verification,
+            "diagnostics": [diagnostic.to_json() for diagnostic in self.diagnostics.found],
+        }
+
+
+@dataclass
+class Conversion:
+    """The state of a conversion. `ann` stays as the user gave it; `graph` is rewritten by the passes.
+
+    `data` are the user's samples, or once the pass `synthesize` has run the synthetic ones of `synthetic_seed`.
+    """
+
+    ann: onnx.ModelProto
+    options: Options
+    data: DataSet | None = None
+    synthetic_seed: int = 0
+    # Estimates by what they depend on (`snnc.integers.thresholds.dependencies`), where conversions share them.
+    estimates: dict[Any, dict[str, Estimate]] | None = None
+    # Initial potential (in thresholds) → the network that starts there against the ANN, on the held-back samples.
+    trials: dict[float, Curve] = field(default_factory=dict)
+    graph: gs.Graph = field(default_factory=gs.Graph)
+    level: Level = Level.SOURCE
+    emitted: onnx.ModelProto | None = None
+    report: Report = field(default_factory=Report)
+    # Which node of the ANN gave a layer its bias, where that is not the layer itself: layer name → (op, name).
+    bias_origin: dict[str, tuple[str, str]] = field(default_factory=dict)
+    progress: Callable[[str, float], None] = lambda stage, share: None
+
+    @property
+    def diagnostics(self) -> Diagnostics:
+        """The findings so far."""
+        return self.report.diagnostics
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A step of the pipeline: the level it takes, the level it gives, and what it does to a `Conversion`."""
+
+    name: str
+    takes: Level
+    gives: Level
+    run: Callable[[Conversion], None]
+
+    @property
+    def summary(self) -> str:
+        """The first line of the contract in the docstring of the pass's file."""
+        import sys
+
+        return (sys.modules[self.run.__module__].__doc__ or "").strip().splitlines()[0]

@@ -1,0 +1,85 @@
+"""Small questions about a graphsurgeon graph that several passes ask. Tensors are keyed by name."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from snnc.ir.domain import DOMAIN
+
+NEURONS = ("RMP", "IF")
+SOURCES = ("SpikeEncode", *NEURONS)
+TAIL = ("Softmax", "LogSoftmax", "ArgMax", "Sigmoid")
+
+
+def producer(tensor: gs.Tensor) -> gs.Node | None:
+    """The node that computes `tensor`; None for graph inputs and constants."""
+    return tensor.inputs[0] if tensor.inputs else None
+
+
+def activation_inputs(node: gs.Node) -> list[gs.Variable]:
+    """The inputs of `node` that are not constants (and not omitted)."""
+    return [tensor for tensor in node.inputs if isinstance(tensor, gs.Variable) and not tensor.is_empty()]
+
+
+def constant(node: gs.Node, index: int) -> np.ndarray | None:
+    """Value of input `index`, or None if it is absent or not constant."""
+    if index < len(node.inputs) and isinstance(node.inputs[index], gs.Constant):
+        return np.asarray(node.inputs[index].values)
+    return None
+
+
+def sample_shape(tensor: gs.Tensor) -> tuple[int, ...]:
+    """The static shape of one sample: the tensor's shape without the batch axis."""
+    return tuple(int(size) for size in tensor.shape[1:])
+
+
+def reaches(graph: gs.Graph, ops: tuple[str, ...]) -> set[str]:
+    """Names of the nodes from which a node with one of `ops` can be reached (that node included)."""
+    reached: set[str] = set()
+    for node in reversed(graph.nodes):
+        if node.op in ops or any(consumer.name in reached for tensor in node.outputs for consumer in tensor.outputs):
+            reached.add(node.name)
+    return reached
+
+
+def sort_topologically(graph: gs.Graph) -> None:
+    """Order nodes so that inputs come first, keeping the given order where possible; no recursion."""
+    pending = list(graph.nodes)
+    known = {tensor.name for tensor in graph.inputs}
+    ordered: list[gs.Node] = []
+    waiting: dict[str, list[int]] = {}
+    missing: list[int] = []
+    ready: list[int] = []
+    for index, node in enumerate(pending):
+        names = {tensor.name for tensor in activation_inputs(node)} - known
+        missing.append(len(names))
+        for name in names:
+            waiting.setdefault(name, []).append(index)
+        if not names:
+            ready.append(index)
+    import heapq
+
+    heapq.heapify(ready)
+    while ready:
+        node = pending[heapq.heappop(ready)]
+        ordered.append(node)
+        for tensor in node.outputs:
+            for index in waiting.pop(tensor.name, ()):
+                missing[index] -= 1
+                if missing[index] == 0:
+                    heapq.heappush(ready, index)
+    assert len(ordered) == len(pending), "the graph has a cycle or an input that nothing computes"
+    graph.nodes[:] = ordered
+
+
+def describe(tensor: gs.Tensor) -> str:
+    """The shape as printed in diagnostics, such as `[N, 16, 28, 28]`."""
+    if tensor.shape is None:
+        return ""
+    return "[" + ", ".join(str(size) for size in tensor.shape) + "]"
+
+
+def spiking_node(op: str, name: str, inputs: list[gs.Tensor], outputs: list[gs.Tensor], **attrs: object) -> gs.Node:
+    """A node of domain `ai.snnc`."""
+    return gs.Node(op=op, name=name, inputs=inputs, outputs=outputs, attrs=attrs, domain=DOMAIN)

@@ -1,0 +1,261 @@
+"""How fast a converted network runs, layer by layer, and how close to what the machine could do at most.
+
+The roofline of a layer is the add stream: rows of weights, in memory of the size that its kernel reads over and over,
+added one after the other by the same vector unit, with no lists, thresholds or potentials to care for.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnc.diagnostics import InternalError
+from snnc.emit.layer_operators import PLAIN
+from snnc.files import ConvertedFile
+from snnc.measure.operations import LayerSpikes, count_accumulations, fused_nodes
+from snnc.runtime import statistics as native
+from snnc.runtime.session import SpikingSession
+from snnc.simulate.block_runner import StreamRunner
+
+_WARM_UPS = 1
+# Statistics are collected in the whole process, and a measurement takes all new nodes for its own.
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """Additions per second of an add stream, on all threads: rows of `width` weights in `working_set` bytes."""
+
+    width: int
+    weight_bytes: int
+    working_set: int
+    additions_per_second: float
+
+
+@dataclass(frozen=True)
+class LayerBench:
+    """One layer. Numbers are None where they are not known: a plain layer is several operators.
+
+    `op` is the operator that runs it. `kernels` says how many blocks each kernel computed. `input_density` is in spikes
+    per input neuron and step; `spikes` (of the input; a residual one apart) and `operations` (accumulations that all
+    input spikes cause) belong to one run. `microseconds` are per image and step.
+    """
+
+    name: str
+    op: str
+    input_density: float
+    kernels: dict[str, int]
+    spikes: int | None = None
+    operations: int | None = None
+    microseconds: float | None = None
+    operations_per_second: float | None = None
+    roofline: Roofline | None = None
+    roofline_share: float | None = None
+
+    @property
+    def kernel(self) -> str:
+        """The kernel that computed most blocks; `plain` for a plain layer."""
+        return max(self.kernels, key=self.kernels.__getitem__, default=PLAIN)
+
+
+@dataclass(frozen=True)
+class NetworkBench:
+    """The whole network: medians over `repeats` runs of all `images` for `steps` steps, after a warm-up.
+
+    `operations` of one run. `other_microseconds` is what the fused layers leave of `microseconds`, both per image and
+    step: encoder, plain layers, totals, data movement and the host.
+    """
+
+    images: int
+    steps: int
+    threads: int
+    repeats: int
+    vector_unit: str
+    layers: list[LayerBench]
+    operations: int
+    microseconds: float
+    other_microseconds: float
+    images_per_second: float
+    operations_per_second: float
+
+
+def measure(
+    file: ConvertedFile,
+    images: np.ndarray,
+    *,
+    steps: int,
+    seed: int,
+    threads: int,
+    repeats: int,
+    progress: Callable[[str, float], None] = lambda stage, share: None,
+) -> NetworkBench:
+    """Run `images` as one batch, and measure: 2 + `repeats` simulations.
+
+    Statistics are collected in the whole process meanwhile, so measurements wait for each other.
+    """
+    with _one_at_a_time:
+        return _measure(file, images, steps, seed, threads, repeats, progress)
+
+
+def _measure(
+    file: ConvertedFile,
+    images: np.ndarray,
+    steps: int,
+    seed: int,
+    threads: int,
+    repeats: int,
+    progress: Callable[[str, float], None],
+) -> NetworkBench:
+    progress("counting spikes", 0.0)
+    reached = count_accumulations(file.block, images, steps, seed=seed, threads=threads)
+    older = {node.id for node in native.read()}
+    run = _runner(file, images, steps, seed, threads)
+    for index in range(_WARM_UPS):
+        progress("warming up", index / _WARM_UPS)
+        totals, operations = run()
+    seconds: list[float] = []
+    nodes: list[list[native.NodeStatistics]] = []
+    for index in range(repeats):
+        progress("measuring", index / repeats)
+        with native.collecting():
+            start = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - start)
+        nodes.append([node for node in native.read() if node.id not in older])
+
+    progress("measuring the add stream", 0.0)
+    per_image_and_step = 1e6 / (len(images) * steps)
+    times = _median_times(nodes)
+    layers = _Layers(file, reached, nodes[-1], times, threads, totals, len(images) * steps).bench()
+    median = statistics.median(seconds)
+    return NetworkBench(
+        images=len(images),
+        steps=steps,
+        threads=threads,
+        repeats=repeats,
+        vector_unit=native.vector_unit(),
+        layers=layers,
+        operations=int(operations.sum()),
+        microseconds=median * per_image_and_step,
+        other_microseconds=(median - sum(times.values())) * per_image_and_step,
+        images_per_second=len(images) / median,
+        operations_per_second=float(operations.sum()) / median,
+    )
+
+
+Run = Callable[[], tuple[np.ndarray, np.ndarray]]
+
+
+def _runner(file: ConvertedFile, images: np.ndarray, steps: int, seed: int, threads: int) -> Run:
+    """Runs the network in its own schedule; gives `spike_totals` and `synaptic_operations`."""
+    if file.options["schedule"] == "loop":
+        session = SpikingSession(file.model.SerializeToString(), threads=threads)
+
+        def run_loop() -> tuple[np.ndarray, np.ndarray]:
+            result = session.run(images, steps, seed=seed, batch_size=len(images), warn=False)
+            return result.spike_totals, result.synaptic_operations
+
+        return run_loop
+    runner = StreamRunner(file.block, threads=threads)
+
+    def run_stream() -> tuple[np.ndarray, np.ndarray]:
+        last = runner.run_to_end(images, steps, seed=seed, batch=len(images))
+        return last.spike_totals, last.synaptic_operations
+
+    return run_stream
+
+
+def _median_times(repeats: Sequence[Sequence[native.NodeStatistics]]) -> dict[str, float]:
+    """Seconds of each fused layer."""
+    names = [node.name for node in repeats[0]]
+    runs = [{node.name: node.nanoseconds * 1e-9 for node in nodes} for nodes in repeats]
+    return {name: statistics.median(run[name] for run in runs) for name in names}
+
+
+class _Layers:
+    """Puts together what is known of each layer."""
+
+    def __init__(
+        self,
+        file: ConvertedFile,
+        reached: dict[str, LayerSpikes],
+        nodes: Sequence[native.NodeStatistics],
+        seconds: dict[str, float],
+        threads: int,
+        totals: np.ndarray,
+        sample_steps: int,
+    ) -> None:
+        self._file = file
+        self._reached = reached
+        self._nodes = {node.name: node for node in nodes}
+        self._seconds = seconds
+        self._threads = threads
+        self._sample_steps = sample_steps
+        self._rooflines: dict[tuple[int, int, int], Roofline] = {}
+        self._producers = {name: node for node in file.block.body for name in node.output}
+        sources = [layer for layer in file.layers if layer["kind"] != "readout"]
+        self._rates = {
+            layer["name"]: float(totals[:, column].sum()) / layer["neurons"] / sample_steps
+            for column, layer in enumerate(sources)
+        }
+
+    def bench(self) -> list[LayerBench]:
+        """Every layer but the input, in order."""
+        ops = {node.name: node.op_type for node in fused_nodes(self._file.block)}
+        layers = []
+        for layer in self._file.layers:
+            name = layer["name"]
+            if layer["kind"] == "input":
+                continue
+            density = self._rates[self._source_of(name)]
+            fused = self._fused(name, ops[name], density) if name in ops else LayerBench(name, PLAIN, density, {})
+            layers.append(fused)
+        return layers
+
+    def _fused(self, name: str, op: str, density: float) -> LayerBench:
+        if name not in self._nodes:
+            raise InternalError("bench", f"no operator of the session has the name of layer {name!r}")
+        node, reached, seconds = self._nodes[name], self._reached[name], self._seconds[name]
+        if node.spikes != reached.spikes:
+            raise InternalError("bench", f"layer {name!r} read {node.spikes} spikes, was fed {reached.spikes}")
+        speed = reached.operations / seconds
+        most_used = max(node.kernels.values(), key=lambda use: use.calls)
+        roofline = self._roofline(most_used) if most_used.working_set else None
+        return LayerBench(
+            name=name,
+            op=op,
+            input_density=density,
+            kernels={kernel: use.calls for kernel, use in node.kernels.items()},
+            spikes=reached.spikes,
+            operations=reached.operations,
+            microseconds=seconds * 1e6 / self._sample_steps,
+            operations_per_second=speed,
+            roofline=roofline,
+            roofline_share=speed / roofline.additions_per_second if roofline else None,
+        )
+
+    def _source_of(self, layer: str) -> str:
+        """The layer whose spikes `layer` reads; of a junction, that of its first branch."""
+        pending = list(reversed(self._producers[f"v_next/{layer}"].input))
+        while pending:
+            node = self._producers.get(pending.pop())
+            if node is None:
+                continue
+            if node.op_type == "SpikeEncode":
+                return str(self._file.layers[0]["name"])
+            if node.name in self._rates:
+                return node.name
+            pending += reversed(node.input)
+        raise InternalError("bench", f"layer {layer!r} reads no spikes")
+
+    def _roofline(self, use: native.KernelUse) -> Roofline:
+        key = (use.working_set, use.weight_bytes, use.width)
+        if key not in self._rooflines:
+            fastest = self._threads * native.add_stream(*key)
+            self._rooflines[key] = Roofline(use.width, use.weight_bytes, use.working_set, fastest)
+        return self._rooflines[key]

@@ -1,0 +1,254 @@
+"""Pictures: accuracy and spike rate against steps, and spike rasters. Needs matplotlib."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from snnc.diagnostics import fail
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from snnc.measure.evaluation import Curve
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart, the lightest colours last.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8A800")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_LINES = ("-", (0, (4, 1.5)), ":")
+_SCORES = {
+    "accuracy": "accuracy (%)",
+    "agreement": "agreement with the ANN (%)",
+    "error": "error of the outputs (%)",
+}
+_GREY = "#666666"
+_MOST_ON_TWO_AXES = 3
+_MOST_RASTER_NEURONS = 2000
+_STYLE: Any = {  # matplotlib's stubs accept the keys in literals only
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "grid.color": "#E5E5E5",
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "legend.frameon": False,
+    "savefig.dpi": 160,
+}
+
+
+def require_matplotlib() -> None:
+    """SNN407 if matplotlib is not installed."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        fail("SNN407", "plots need matplotlib", hint="pip install matplotlib")
+
+
+def plot_curves(curves: Mapping[str, Sequence[Curve]], path: str | PathLike[str], *, title: str = "") -> None:
+    """Accuracy and spike rate against steps, after figure 5 of RMP-SNN (Han et al. 2020).
+
+    Up to three networks share one picture, with accuracy on the left axis and spike rate on the right one; more are
+    drawn in two panels. Without labels agreement with the ANN takes the place of accuracy, without classes the error of
+    the outputs; several seeds of a network give the mean and a band of one standard deviation.
+
+    Args:
+        curves: label → curves of its seeds, all with the same steps.
+        path: the picture, in the format that its suffix names (png, svg, pdf).
+        title: printed above.
+    """
+    require_matplotlib()
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_STYLE):
+        shared = len(curves) <= _MOST_ON_TWO_AXES
+        if shared:
+            figure = Figure(figsize=(7, 4.6), layout="constrained")
+            left = figure.add_subplot()
+            right = left.twinx()
+            right.grid(False)
+        else:
+            figure = Figure(figsize=(7, 7), layout="constrained")
+            left, right = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+            left.spines.right.set_visible(False)
+            right.spines.right.set_visible(False)
+        for (label, seeds), look in zip(curves.items(), _looks(list(curves)), strict=True):
+            _draw(left, seeds, _score_name(seeds[0]), 100, label=label, **look)
+            rate_look = {**look, "linestyle": "--", "markerfacecolor": "white"} if shared else look
+            _draw(right, seeds, "spike_rate", 1, **rate_look)
+        _label_axes(left, right, curves, shared=shared)
+        _draw_ann(left, curves)
+        _add_legend(figure, left, shared=shared)
+        if title:
+            figure.suptitle(title, fontweight="bold")
+        _save(figure, path)
+
+
+def plot_raster(spikes: np.ndarray, path: str | PathLike[str], *, title: str = "") -> None:
+    """A dot for every spike: neurons upwards, steps to the right, and below them how many neurons fire at each step.
+
+    Args:
+        spikes: `[T, neurons]`; anything but 0 is a spike, negative ones (of signed inputs) are drawn in another colour.
+        path: the picture, in the format that its suffix names.
+        title: printed above.
+
+    Raises:
+        ValueError: `spikes` is not `[T, neurons]`.
+    """
+    require_matplotlib()
+    import matplotlib as mpl
+    import numpy as np
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    spikes = np.asarray(spikes)
+    if spikes.ndim != 2 or not spikes.size:
+        raise ValueError(f"spikes have shape {spikes.shape}, must be [T, neurons]: choose one sample, and flatten")
+    steps, neurons = spikes.shape
+    shown = np.unique(np.linspace(0, neurons - 1, min(neurons, _MOST_RASTER_NEURONS)).round().astype(int))
+    signs = np.sign(spikes[:, shown].astype(np.int64))
+    with mpl.rc_context({**_STYLE, "axes.grid": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(7, 4.6), layout="constrained")
+        raster, share = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+        size = max(1.2, min(6.0, 320 / max(len(shown), steps)))
+        for sign, label, colour in ((1, "positive", _COLOURS[0]), (-1, "negative", _COLOURS[1])):
+            step, position = np.nonzero(signs == sign)
+            raster.scatter(step + 1, shown[position], s=size**2, marker="s", linewidths=0, color=colour, label=label)
+        if signs.min() < 0:
+            handles = raster.get_legend_handles_labels()
+            figure.legend(*handles, loc="outside lower center", ncols=2, markerscale=6 / size)
+        for axis in (raster.yaxis, share.xaxis):
+            axis.set_major_locator(MaxNLocator(integer=True))
+        raster.set(ylabel="neuron", ylim=(-0.5, neurons - 0.5))
+        firing = 100 * (spikes != 0).mean(1)
+        share.bar(np.arange(1, steps + 1), firing, width=1.0, color=_GREY)
+        share.set(xlabel="step", ylabel="firing (%)", xlim=(0.5, steps + 0.5))
+        if title:
+            figure.suptitle(title, fontweight="bold")
+        _save(figure, path)
+
+
+def _looks(labels: Sequence[str]) -> list[dict[str, Any]]:
+    """Colour, marker and line of every network.
+
+    Many labels of two words, as `soft α=0.6` of a sweep, share the line of the first word and the colour of the second,
+    in an ordered palette.
+    """
+    words = [tuple(label.split(" ", 1)) for label in labels]
+    firsts, seconds = list(dict.fromkeys(word[0] for word in words)), list(dict.fromkeys(word[-1] for word in words))
+    if len(labels) <= _MOST_ON_TWO_AXES or len(firsts) > len(_LINES) or any(len(word) != 2 for word in words):
+        return [
+            {"color": _COLOURS[index % len(_COLOURS)], "marker": _MARKERS[index % len(_MARKERS)], "linestyle": "-"}
+            for index in range(len(labels))
+        ]
+    import matplotlib as mpl
+
+    shades = mpl.colormaps["viridis"]
+    return [
+        {
+            "color": shades(0.88 * seconds.index(second) / max(1, len(seconds) - 1)),
+            "marker": _MARKERS[firsts.index(first)],
+            "linestyle": _LINES[firsts.index(first)],
+        }
+        for first, second in words
+    ]
+
+
+def _score_name(curve: Curve) -> str:
+    """What the left axis shows: accuracy; without labels agreement with the ANN; without classes the error."""
+    first = curve.points[0]
+    return next((name for name in ("accuracy", "agreement", "error") if getattr(first, name) is not None), "accuracy")
+
+
+def _draw(axes: Axes, seeds: Sequence[Curve], name: str, factor: float, **look: Any) -> None:
+    import numpy as np
+
+    steps = [point.steps for point in seeds[0].points]
+    values = np.array([[getattr(point, name) for point in curve.points] for curve in seeds], float) * factor
+    mean = values.mean(0)
+    axes.plot(steps, mean, clip_on=False, **look)
+    if len(seeds) > 1:
+        spread = values.std(0, ddof=1)
+        axes.fill_between(steps, mean - spread, mean + spread, color=look["color"], alpha=0.18, linewidth=0)
+
+
+def _label_axes(left: Axes, right: Axes, curves: Mapping[str, Sequence[Curve]], *, shared: bool) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    first = next(iter(curves.values()))[0]
+    steps = [point.steps for point in first.points]
+    left.set_ylabel(_SCORES[_score_name(first)])
+    if _score_name(first) == "error":
+        left.set_ylim(bottom=0)
+    else:
+        left.set_ylim(0, 102)
+    right.set_ylabel("spike rate R (%)")
+    highest = max(point.spike_rate for seeds in curves.values() for curve in seeds for point in curve.points)
+    # On shared axes the rates stay in the lower half, out of the way of the accuracies.
+    right.set_ylim(0, max(0.1, highest * (2.2 if shared else 1.1)))
+    bottom = left if shared else right
+    bottom.set(xscale="log", xlabel="steps T", xlim=(steps[0], max(steps[-1], 2 * steps[0])))
+    bottom.xaxis.set_major_locator(FixedLocator(_ticks(steps)))
+    bottom.xaxis.set_minor_locator(NullLocator())
+    bottom.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _ticks(steps: Sequence[int]) -> list[int]:
+    """Those of `steps` that have room on a log axis."""
+    kept = [steps[0]]
+    for step in steps[1:]:
+        if step >= 1.5 * kept[-1]:
+            kept.append(step)
+    return kept
+
+
+def _draw_ann(axes: Axes, curves: Mapping[str, Sequence[Curve]]) -> None:
+    """The accuracy of the ANN as a dashed line with its value."""
+    accuracy = next(iter(curves.values()))[0].ann_accuracy
+    if accuracy is None:
+        return
+    axes.axhline(100 * accuracy, color=_GREY, linestyle=(0, (6, 3)), linewidth=1.2, zorder=1)
+    axes.annotate(
+        f"ANN {100 * accuracy:.1f} %",
+        (0, 100 * accuracy),
+        xycoords=("axes fraction", "data"),
+        xytext=(6, -4),
+        textcoords="offset points",
+        va="top",
+        color=_GREY,
+    )
+
+
+def _add_legend(figure: Figure, left: Axes, *, shared: bool) -> None:
+    """The networks, and on shared axes which line belongs to which axis."""
+    from matplotlib.lines import Line2D
+
+    handles, labels = left.get_legend_handles_labels()
+    if shared:
+        score = left.get_ylabel().partition(" (")[0]
+        handles += [
+            Line2D([], [], color=_GREY, linestyle="-", marker="o"),
+            Line2D([], [], color=_GREY, linestyle="--", marker="o", markerfacecolor="white"),
+        ]
+        labels += [f"{score} (left)", "spike rate (right)"]
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(5 if shared else 4, len(labels)))
+
+
+def _save(figure: Figure, path: str | PathLike[str]) -> None:
+    """Write the picture, whole or not at all."""
+    from snnc.files import write_atomically
+
+    buffer = io.BytesIO()
+    suffix = PurePath(path).suffix.lstrip(".").lower() or "png"
+    formats = figure.canvas.get_supported_filetypes()
+    if suffix not in formats:
+        fail("SNN401", f"{path}: no picture format is called {suffix!r}", hint=f"choose one of {', '.join(formats)}")
+    figure.savefig(buffer, format=suffix)
+    write_atomically(path, buffer.getvalue())

@@ -1,0 +1,217 @@
+"""Results as text of at most 80 columns, and as JSON files."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from snnc.ir.conversion import LayerReport
+    from snnc.measure.evaluation import Curve, Point
+
+WIDTH = 80
+_GAP = "  "
+_SHORTEST_NAME = 8
+
+ENERGY_NOTE = (
+    "Energy: arithmetic only, 32 bits at 45 nm (0.9 pJ per accumulate, 4.6 pJ per\n"
+    "multiply-accumulate), no memory traffic. An ANN quantised to ceil(log2(T+1))\n"
+    "bits is the fair opponent at T steps: {bits} bits at T = {steps}."
+)
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1, width: int = WIDTH) -> str:
+    """Rows below their headers. The first `text_columns` are flush left, numbers flush right.
+
+    If the table is wider than `width`, the first column is shortened in the middle.
+    """
+    cells = [list(headers), *(list(row) for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
+    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - width
+    if excess > 0:
+        widths[0] = max(_SHORTEST_NAME, widths[0] - excess)
+    lines = []
+    for row in cells:
+        row[0] = shorten(row[0], widths[0])
+        padded = [
+            cell.ljust(size) if column < text_columns else cell.rjust(size)
+            for column, (cell, size) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(_GAP.join(padded).rstrip())
+    lines.insert(1, _GAP.join("─" * size for size in widths))
+    return "\n".join(lines)
+
+
+def shorten(text: str, width: int) -> str:
+    """`text`, with an ellipsis in its middle if it is longer than `width`: the end of a node's name tells most."""
+    if len(text) <= width:
+        return text
+    front = (width - 1) // 3
+    return f"{text[:front]}…{text[len(text) - (width - 1 - front) :]}"
+
+
+def layer_table(layers: Sequence[LayerReport] | Sequence[dict[str, Any]], *, fused: bool = False) -> str:
+    """One row for each spike source and readout.
+
+    `V_th` is in units of the layer's input spikes, `rate` in spikes per neuron and step on the samples held back.
+    `fused` shows the operator that runs the layer (`plain`: several) in place of what the layer is.
+    """
+    headers = ["layer", "runs as" if fused else "op", "neurons", "fan-in", "V_th", "weight bits", "rate"]
+    rows = []
+    for entry in layers:
+        layer = entry if isinstance(entry, dict) else vars(entry)
+        rows.append(
+            [
+                layer["name"],
+                layer["fused"] or layer["op"] if fused else layer["op"],
+                f"{layer['neurons']:,}",
+                f"{layer['fan_in']:,}" if layer["fan_in"] else "",
+                _optional(layer["threshold"], "{:.4g}"),
+                _optional(layer["weight_bits"], "{}"),
+                _optional(layer["rate"], "{:.4f}"),
+            ]
+        )
+    return table(headers, rows, text_columns=2)
+
+
+def verify_lines(verification: dict[str, Any]) -> str:
+    """How well the spiking network follows the ANN on samples that calibrated nothing."""
+    samples, steps = verification["samples"], verification["steps"]
+    name = f"{samples:,} held-back sample{'' if samples == 1 else 's'} of {verification['data']}"
+    found = []
+    if verification["agreement"] is not None:
+        low, high = (100 * end for end in verification["agreement_interval"])
+        found.append(f"agreement with the ANN {percent(verification['agreement'])} ({low:.0f} to {high:.0f} %)")
+    if verification["error"] is not None:
+        found.append(f"output error {verification['error']:.3f}")
+    lines = [f"verified on {name}, {_steps(steps)}:", ", ".join(found) or "no output is finite"]
+    if verification["agreement"] is not None and verification["judged_by"] != "classes":
+        share = percent(verification["commonest_class"])
+        lines.append(f"the ANN puts {share} of them into one class, so agreement tells little")
+    enough = verification["recommended_steps"]
+    if enough is not None:
+        lines.append(f"{_steps(enough)} {'is' if enough == 1 else 'are'} enough")
+    elif verification["missed"] is None:
+        lines.append("they do not show how many steps are enough")
+    return "\n".join([*lines, *_potentials(verification)])
+
+
+def _potentials(verification: dict[str, Any]) -> list[str]:
+    """What each initial potential needs, the one of the file first, in a line; none where both get nowhere."""
+    names = {"0": "0", "0.5": "θ/2"}
+    chosen = f"{verification['v_init']:g}"
+    trials = verification["initial_potentials"]
+    goal = trials[chosen]["goal"]
+    if goal is None:
+        return []
+    what = percent(goal) if verification["judged_by"] == "classes" else f"error {goal:.3f}"
+    needs = {
+        v_init: "more steps" if trial["steps"] is None else _steps(trial["steps"]) for v_init, trial in trials.items()
+    }
+    (other,) = [v_init for v_init in trials if v_init != chosen]
+    return [f"V(0) = {names[chosen]}: {what} with {needs[chosen]}; V(0) = {names[other]} with {needs[other]}"]
+
+
+def curve_table(curves: Sequence[Curve]) -> str:
+    """Accuracy, agreement, spike rate, operations and energy against steps; mean ± standard deviation over seeds."""
+    points = list(zip(*(curve.points for curve in curves), strict=True))
+    first = curves[0].points[0]
+    headers, columns = ["steps"], [[f"{column[0].steps}" for column in points]]
+    shares: list[tuple[str, str]] = []
+    if first.accuracy is not None:
+        shares.append(("accuracy %", "accuracy"))
+    if first.agreement is not None:
+        shares.append(("agreement %", "agreement"))
+    for header, name in shares:
+        headers.append(header)
+        columns.append([_spread([100 * getattr(point, name) for point in column], "{:.2f}") for column in points])
+    if first.error is not None and first.agreement is None:
+        headers.append("error")
+        errors = [[math.inf if point.error is None else point.error for point in column] for column in points]
+        columns.append([_spread(column, "{:.3f}") for column in errors])
+    headers += ["rate R %", "SOPs/sample", "energy µJ"]
+    columns.append([_spread([point.spike_rate for point in column], "{:.1f}") for column in points])
+    columns.append([f"{_mean(column, 'operations'):,.0f}" for column in points])
+    columns.append([f"{_mean(column, 'energy_uj'):.3g}" for column in points])
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    return table(headers, rows, text_columns=0)
+
+
+def curve_notes(curves: Sequence[Curve]) -> str:
+    """The ANN beside the table of `curve_table`, and what its numbers assume."""
+    curve = curves[0]
+    steps = curve.points[-1].steps
+    accuracy = "" if curve.ann_accuracy is None else f"accuracy {percent(curve.ann_accuracy)}, "
+    lines = [f"ANN: {accuracy}{curve.ann_macs:,} MACs/sample, {curve.ann_energy_uj:.3g} µJ"]
+    if len(curves) > 1:
+        lines.append(f"± is the standard deviation over {len(curves)} seeds.")
+    lines.append("R (RMP-SNN, equation 8): spikes per step of 100 neurons, input and output apart.")
+    lines.append(ENERGY_NOTE.format(bits=steps.bit_length(), steps=steps))
+    if curve.clipped:
+        lines.append(f"{curve.clipped:.2%} of the input elements exceed the input scale and were clipped.")
+    return "\n".join(lines)
+
+
+def sweep_table(curves: dict[str, Curve], name: str) -> str:
+    """One row for each cell of a sweep, one column for each number of steps: `name` is a field of `Point`, in %."""
+    factor = 1 if name == "spike_rate" else 100
+    steps = [point.steps for point in next(iter(curves.values())).points]
+    label_width = max(len("T ="), *(len(label) for label in curves))
+    per_table = max(1, (WIDTH - label_width) // (len(_GAP) + 5))
+    tables = []
+    for start in range(0, len(steps), per_table):
+        chosen = slice(start, start + per_table)
+        rows = []
+        for label, curve in curves.items():
+            values = [getattr(point, name) for point in curve.points[chosen]]
+            rows.append([label, *(_optional(value, "{:.2f}", factor) for value in values)])
+        tables.append(table(["T =", *(f"{step:>5}" for step in steps[chosen])], rows))
+    return "\n\n".join(tables)
+
+
+def summary(curves: Sequence[Curve]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over seeds for every number of steps (None where there is nothing to tell)."""
+    names = ("accuracy", "agreement", "error", "spike_rate", "operations", "energy_uj")
+    rows = []
+    for column in zip(*(curve.points for curve in curves), strict=True):
+        row: dict[str, Any] = {"steps": column[0].steps}
+        for name in names:
+            values = [getattr(point, name) for point in column]
+            known = [value for value in values if value is not None]
+            row[name] = statistics.fmean(known) if known else None
+            row[f"{name}_std"] = statistics.stdev(known) if len(known) > 1 else None
+        rows.append(row)
+    return rows
+
+
+def write_json(path: str | PathLike[str], document: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    from snnc.files import write_atomically
+
+    write_atomically(path, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def percent(share: float) -> str:
+    """`0.994` as `99.4 %`."""
+    return f"{100 * share:.1f} %"
+
+
+def _steps(count: int) -> str:
+    return f"{count:,} step{'' if count == 1 else 's'}"
+
+
+def _optional(value: float | None, form: str, factor: float = 1) -> str:
+    return "" if value is None else form.format(value * factor if factor != 1 else value)
+
+
+def _mean(points: Sequence[Point], name: str) -> float:
+    return statistics.fmean(getattr(point, name) for point in points)
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    mean = form.format(statistics.fmean(values))
+    return mean if len(values) == 1 else f"{mean} ± {form.format(statistics.stdev(values))}"

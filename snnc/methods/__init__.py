@@ -1,0 +1,1 @@
+"""Conversion methods and the options they have."""

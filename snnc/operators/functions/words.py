@@ -1,0 +1,65 @@
+"""Operators that take spike words apart: `SpikeUnpack`, `SpikeCount`, `SpikeTotals`."""
+
+from __future__ import annotations
+
+from snnc.ir.domain import BLOCK_STEPS, DOMAIN
+
+# `(spikes, count) -> bits [count, N, ...]`, uint64: the shared first half of SpikeUnpack and SpikeCount.
+_SPIKE_BITS = """
+SpikeBits (spikes, count) => (bits) {
+  zero = Constant <value = int64 {0}> ()
+  one = Constant <value = int64 {1}> ()
+  list1 = Constant <value_ints = [1]> ()
+  shape = Shape (spikes)
+  size = Size (spikes)
+  size_list = Reshape (size, list1)
+  flat_shape = Concat <axis = 0> (list1, size_list)
+  flat = Reshape <allowzero = 1> (spikes, flat_shape)
+  steps = Range (zero, count, one)
+  unsigned_steps = Cast <to = 13> (steps)
+  shift = Unsqueeze (unsigned_steps, list1)
+  shifted = BitShift <direction = "RIGHT"> (flat, shift)
+  bit_mask = Constant <value = uint64 {1}> ()
+  flat_bits = BitwiseAnd (shifted, bit_mask)
+  count_list = Reshape (count, list1)
+  bits_shape = Concat <axis = 0> (count_list, shape)
+  bits = Reshape <allowzero = 1> (flat_bits, bits_shape)
+}"""
+
+_SPIKE_UNPACK = f"""
+SpikeUnpack (spikes, count) => (values) {{
+  list1 = Constant <value_ints = [1]> ()
+  bits = {DOMAIN}.SpikeBits (spikes, count)
+  batch = Shape <start = 0, end = 1> (spikes)
+  sample_dims = Shape <start = 1> (spikes)
+  count_list = Reshape (count, list1)
+  rows = Mul (count_list, batch)
+  values_shape = Concat <axis = 0> (rows, sample_dims)
+  rows_of_bits = Reshape <allowzero = 1> (bits, values_shape)
+  values = Cast <to = 1> (rows_of_bits)
+}}"""
+
+_SPIKE_COUNT = f"""
+SpikeCount (spikes) => (counts) {{
+  block = Constant <value = int64 {{{BLOCK_STEPS}}}> ()
+  first = Constant <value_ints = [0]> ()
+  bits = {DOMAIN}.SpikeBits (spikes, block)
+  signed_bits = Cast <to = 6> (bits)
+  counts = ReduceSum <keepdims = 0> (signed_bits, first)
+}}"""
+
+_SPIKE_TOTALS = f"""
+SpikeTotals (spikes, fanout) => (total, operations) {{
+  zero = Constant <value = int64 {{0}}> ()
+  one = Constant <value = int64 {{1}}> ()
+  counts32 = {DOMAIN}.SpikeCount (spikes)
+  counts = Cast <to = 7> (counts32)
+  shape = Shape (spikes)
+  rank = Size (shape)
+  sample_axes = Range (one, rank, one)
+  total = ReduceSum <keepdims = 0, noop_with_empty_axes = 1> (counts, sample_axes)
+  weighted = Mul (counts, fanout)
+  operations = ReduceSum <keepdims = 0, noop_with_empty_axes = 1> (weighted, sample_axes)
+}}"""
+
+FUNCTIONS = (_SPIKE_BITS, _SPIKE_UNPACK, _SPIKE_COUNT, _SPIKE_TOTALS)

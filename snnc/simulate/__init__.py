@@ -1,0 +1,1 @@
+"""Running networks: blocks with the states outside, the independent reference simulator, the ANN."""

@@ -1,0 +1,103 @@
+"""Running a network block by block with the states outside: calibration, verification, evaluation and recording."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from snnc.emit.block import Block
+from snnc.emit.schedules import as_stream
+from snnc.ir.domain import BLOCK_STEPS
+from snnc.runtime.session import make_session
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """State of a simulation after `step` steps.
+
+    `outputs` in ANN units by name; `spike_totals` and `synaptic_operations` int64 `[N, L]` since step 0; `words` the
+    exposed spike words of the last block, which had `count` steps.
+    """
+
+    step: int
+    count: int
+    outputs: dict[str, np.ndarray]
+    spike_totals: np.ndarray
+    synaptic_operations: np.ndarray
+    words: dict[str, np.ndarray]
+
+
+class StreamRunner:
+    """The stream form of a block in an onnxruntime session."""
+
+    def __init__(
+        self, block: Block, *, expose: Sequence[str] = (), native: bool = True, threads: int | None = None
+    ) -> None:
+        self.block = block
+        self.expose = tuple(expose)
+        self.model: onnx.ModelProto = as_stream(block, self.expose)
+        self.session = make_session(self.model.SerializeToString(), native=native, threads=threads)
+        self._names = [value.name for value in self.session.get_outputs()]
+
+    def run(
+        self, images: np.ndarray, cuts: Sequence[int], *, seed: int = 0, first_sample: int = 0
+    ) -> Iterator[Snapshot]:
+        """Simulate one batch up to the last of `cuts` (step counts), yielding after every block.
+
+        Blocks end at every cut and have at most 64 steps. The step counts that are no cut are yielded too.
+        """
+        states = {state.name: state.start(len(images)) for state in self.block.states}
+        for first_step, count in blocks(cuts):
+            controls = {"seed": seed, "first_sample": first_sample, "first_step": first_step, "count": count}
+            feeds = {name: np.array(value, np.int64) for name, value in controls.items()}
+            values = self.session.run(None, {self.block.input_name: images, **feeds, **states})
+            results: dict[str, np.ndarray] = dict(zip(self._names, values, strict=True))
+            states = {state.name: results[state.next_name] for state in self.block.states}
+            yield Snapshot(
+                step=first_step + count,
+                count=count,
+                outputs={value.name: results[value.name] for value in self.block.outputs},
+                spike_totals=results["spike_totals/after"],
+                synaptic_operations=results["synaptic_operations/after"],
+                words={name: results[name] for name in self.expose},
+            )
+
+    def run_to_end(self, images: np.ndarray, steps: int, *, batch: int, seed: int = 0) -> Snapshot:
+        """The state of all `images` after `steps` steps, simulated `batch` at a time; without spike words."""
+        parts = []
+        for start in range(0, len(images), batch):
+            chosen = images[start : start + batch]
+            parts.append(list(self.run(chosen, [steps], seed=seed, first_sample=start))[-1])
+        return Snapshot(
+            step=steps,
+            count=parts[-1].count,
+            outputs={name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs},
+            spike_totals=np.concatenate([part.spike_totals for part in parts]),
+            synaptic_operations=np.concatenate([part.synaptic_operations for part in parts]),
+            words={},
+        )
+
+
+def blocks(cuts: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """(first step, count) of the blocks that cover 0..max(cuts), ending at each cut and after at most 64 steps."""
+    first = 0
+    for cut in sorted(set(cuts)):
+        while first < cut:
+            count = min(BLOCK_STEPS, cut - first)
+            yield first, count
+            first += count
+
+
+def default_cuts(steps: int) -> list[int]:
+    """1, 2, 4, ... and `steps`."""
+    return [2**power for power in range(steps.bit_length()) if 2**power < steps] + [steps]
+
+
+def unpack_words(words: np.ndarray, count: int) -> np.ndarray:
+    """Spike words `[N, ...]` as booleans `[count, N, ...]`."""
+    steps = np.arange(count, dtype=np.uint64).reshape(-1, *[1] * words.ndim)
+    bits: np.ndarray = ((words[None] >> steps) & np.uint64(1)).astype(bool)
+    return bits

@@ -1,0 +1,401 @@
+"""An independent simulator of calibrated graphs, in numpy on int64, one step at a time.
+
+It shares no code with the rest of snnc and knows neither blocks nor packed spikes nor ONNX: what the compiler
+emits is held against it, spike by spike. It favours plain loops over speed. The graph is read through `op`,
+`domain`, `name`, `inputs`, `outputs` and `attrs` of its nodes, `name` of its tensors and `values` of its
+constants, and nothing else.
+
+Neurons and coding follow Han, Srinivasan, Roy: RMP-SNN (CVPR 2020), the generator Salmon et al.: Parallel
+random numbers: as easy as 1, 2, 3 (SC 2011).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+Ints = NDArray[np.int64]
+Reset = Literal["soft", "hard"]
+
+CURRENT_LIMIT = 2**24  # float32 holds every integer up to here
+MEMBRANE_LIMIT = 2**31  # membranes are int32 in the emitted graph
+_SNNC = "ai.snnc"
+_RESETS: dict[str, Reset] = {"RMP": "soft", "IF": "hard"}
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What a simulation of N samples leaves behind. Encoder, neurons and readouts go by their node names."""
+
+    outputs: dict[str, NDArray[np.float64]]
+    """Readout tensor name → value after the last step, in ANN units; NaN where the sample is not finite."""
+    membranes: dict[str, Ints]
+    """Neuron or readout → membrane potential after the last step."""
+    totals: dict[str, Ints]
+    """Encoder or neuron → spikes per sample, shape [N]; the encoder's spikes of either sign count as one."""
+    spikes: dict[str, NDArray[np.int8]]
+    """Encoder (signed) or neuron → spike train, shape [T, N, ...]; empty unless recorded."""
+    outputs_at: dict[int, dict[str, NDArray[np.float64]]]
+    """Requested step count → `outputs` as they would be had the simulation ended there."""
+
+
+def simulate(
+    graph: Any,
+    x: Array,
+    steps: int,
+    seed: int = 0,
+    first_sample: int = 0,
+    *,
+    at: Sequence[int] | None = None,
+    record: bool = False,
+) -> Simulation:
+    """Run a calibrated graph for `steps` steps on the float32 inputs `x`, shape [N, ...].
+
+    `first_sample` is the index of `x[0]` in the whole data set, `at` the step counts to keep outputs of,
+    `record` whether to keep spike trains. Nodes behind a readout (Softmax and the like) are not simulated.
+
+    ValueError: the graph is not calibrated, a weight is not an integer, or the arguments are out of range.
+    OverflowError: a current reaches 2^24 or a membrane potential 2^31, which a calibrated graph rules out.
+    """
+    wanted = set(at or ())
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, not {steps}")
+    if wanted and not 1 <= min(wanted) <= max(wanted) <= steps:
+        raise ValueError(f"step counts {sorted(wanted)} are not all within 1..{steps}")
+    simulator = _Simulator(graph, np.asarray(x, dtype=np.float32), seed, first_sample, record)
+    outputs_at = {}
+    for t in range(steps):
+        simulator.step(t)
+        if t + 1 in wanted:
+            outputs_at[t + 1] = simulator.outputs(t + 1)
+    spikes = {name: np.stack(train) for name, train in simulator.trains.items()}
+    return Simulation(simulator.outputs(steps), simulator.membranes, simulator.totals, spikes, outputs_at)
+
+
+class _Simulator:
+    """The state of a running simulation."""
+
+    def __init__(self, graph: Any, x: Array, seed: int, first_sample: int, record: bool) -> None:
+        self.nodes = _in_order(graph)
+        self.constants = _constants(self.nodes)
+        self.x, self.seed, self.first_sample, self.record = x, seed, first_sample, record
+        self.membranes: dict[str, Ints] = {}
+        self.totals: dict[str, Ints] = {}
+        self.trains: dict[str, list[NDArray[np.int8]]] = {}
+
+    def step(self, t: int) -> None:
+        """Step `t`, counted from 0. Every node sees the spikes of this very step: layers add no delay."""
+        values: dict[str, Ints] = dict(self.constants)
+        for node in self.nodes:
+            operands = [values[tensor.name] for tensor in node.inputs if tensor.name in values]
+            if node.op == "SpikeReadout":
+                self._integrate(node, operands[0])
+                continue
+            if node.op == "SpikeEncode":
+                value = self._count(node, self._encode(node, t))
+            elif node.op in _RESETS:
+                value = self._count(node, self._integrate_and_fire(node, *operands))
+            else:
+                value = _LINEAR[_kind(node)](node.attrs, *operands)
+            values[node.outputs[0].name] = value
+
+    def outputs(self, steps: int) -> dict[str, NDArray[np.float64]]:
+        """Every readout: scale·V/T + bias, where T is `steps`."""
+        finite = np.isfinite(_per_sample(self.x)).all(axis=1)
+        outputs = {}
+        for node in self.nodes:
+            if node.op == "SpikeReadout":
+                value = float(node.attrs["scale"]) * self.membranes[node.name] / steps
+                for bias in node.inputs[1:]:
+                    value = value + np.asarray(bias.values, dtype=np.float64)
+                value[~finite] = np.nan
+                outputs[node.outputs[0].name] = value
+        return outputs
+
+    def _encode(self, node: Any, t: int) -> Ints:
+        train = poisson_spikes(self.x, node.attrs["scale"], self.seed, self.first_sample, t, 1)
+        return np.asarray(train[0], dtype=np.int64)
+
+    def _integrate_and_fire(self, node: Any, current: Ints, threshold: Ints) -> Ints:
+        v = self.membranes.get(node.name)
+        if v is None:
+            v = _initial(threshold, node.attrs.get("v_init", 0.0), current.shape)
+        spikes, v = _fire(_charge(node.name, v, current), threshold, _RESETS[node.op])
+        self.membranes[node.name] = v
+        return spikes
+
+    def _integrate(self, node: Any, current: Ints) -> None:
+        v = self.membranes.get(node.name, np.zeros(current.shape, np.int64))
+        self.membranes[node.name] = _charge(node.name, v, current)
+
+    def _count(self, node: Any, spikes: Ints) -> Ints:
+        fired = np.abs(_per_sample(spikes)).sum(axis=1)
+        self.totals[node.name] = self.totals.get(node.name, 0) + fired
+        if self.record:
+            self.trains.setdefault(node.name, []).append(spikes.astype(np.int8))
+        return spikes
+
+
+# Neurons
+
+
+def neuron(
+    currents: ArrayLike, threshold: ArrayLike, reset: Reset = "soft", v_init: float = 0
+) -> tuple[NDArray[np.int8], Ints]:
+    """Drive one neuron (or an array of them) with integer `currents`, shape [T, ...] (RMP-SNN, equation 2).
+
+    V ← V + I; s = V ≥ θ; then V ← V - s·θ (soft reset) or V ← 0 where s (hard reset). V(0) = `v_init`·θ.
+    Returns the spikes, shape [T, ...], and the last membrane potential.
+    """
+    drive = _integers(currents, "currents")
+    theta = _integers(threshold, "threshold")
+    v = _initial(theta, v_init, drive.shape[1:])
+    spikes = np.zeros(drive.shape, np.int8)
+    for t, current in enumerate(drive):
+        spikes[t], v = _fire(v + current, theta, reset)
+    return spikes, v
+
+
+def _fire(v: Ints, threshold: Ints, reset: Reset) -> tuple[Ints, Ints]:
+    spikes = (v >= threshold).astype(np.int64)
+    return spikes, v - spikes * threshold if reset == "soft" else v * (1 - spikes)
+
+
+def _initial(threshold: Ints, fraction: float, shape: tuple[int, ...]) -> Ints:
+    """V(0) = fraction·θ for neurons of this shape, an integer because θ is even and the fraction 0 or 1/2."""
+    if np.any(threshold <= 0):
+        raise ValueError("a threshold is not positive")
+    v = np.zeros(shape, np.int64)
+    v += _integers(threshold * fraction, "initial membrane potential")
+    return v
+
+
+def _charge(name: str, v: Ints, current: Ints) -> Ints:
+    """V + I, where both must keep the bounds that the integer grid promises."""
+    charged = v + current
+    if np.any(np.abs(current) >= CURRENT_LIMIT):
+        raise OverflowError(f"{name}: a current of {np.abs(current).max()} reaches 2^24")
+    if np.any(np.abs(charged) >= MEMBRANE_LIMIT):
+        raise OverflowError(f"{name}: a membrane potential of {np.abs(charged).max()} reaches 2^31")
+    return charged
+
+
+# Input coding
+
+
+def poisson_spikes(
+    x: Array, scale: float, seed: int, first_sample: int, first_step: int, count: int
+) -> NDArray[np.int8]:
+    """Signed Poisson spike trains of `x` at rate |x|/scale (section 3.1): [N, ...] → [count, N, ...].
+
+    A function of seed, sample index, step and element alone: how samples are batched and steps are divided
+    into calls makes no difference.
+    """
+    flat = _per_sample(np.asarray(x, dtype=np.float32))
+    elements = flat.shape[1]
+    with np.errstate(over="ignore"):
+        probability = np.abs(flat) / np.float32(scale)
+    certain = ~(probability < 1)  # NaN too
+    quota = np.ceil(np.where(certain, 1, probability) * np.float32(2**24)).astype(np.uint32)
+
+    groups = np.arange(-(-elements // 4))  # four elements share a call of the generator
+    steps = first_step + np.arange(count)
+    sample_low, sample_high = _halves(first_sample + np.arange(len(flat)))
+    counter = (groups, steps[:, None, None], sample_low[:, None], sample_high[:, None])
+    words = philox4x32(counter, _halves(seed)).reshape(count, len(flat), 4 * len(groups))[..., :elements]
+
+    sign = np.where(flat < 0, -1, 1).astype(np.int8)
+    spikes: NDArray[np.int8] = sign * ((words >> np.uint32(8)) < quota)
+    return spikes.reshape(count, *np.shape(x))
+
+
+def philox4x32(counter: Sequence[ArrayLike], key: Sequence[ArrayLike], rounds: int = 10) -> NDArray[np.uint32]:
+    """Philox4x32 of four counter words and two key words, each an integer below 2^32 or an array of them.
+
+    The arrays broadcast together. Returns four words per counter, in a new last axis.
+    """
+    c0, c1, c2, c3 = (np.asarray(word, dtype=np.uint64) for word in counter)
+    k0, k1 = (np.asarray(word, dtype=np.uint64) for word in key)
+    for _ in range(rounds):
+        low0, high0 = _halves(c0 * np.uint64(0xD2511F53))
+        low1, high1 = _halves(c2 * np.uint64(0xCD9E8D57))
+        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
+        k0, _ = _halves(k0 + np.uint64(0x9E3779B9))
+        k1, _ = _halves(k1 + np.uint64(0xBB67AE85))
+    return np.stack(np.broadcast_arrays(c0, c1, c2, c3), axis=-1).astype(np.uint32)
+
+
+def _halves(value: ArrayLike) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Low and high 32 bits of 64-bit integers, negative ones in two's complement."""
+    bits = np.asarray(value).astype(np.uint64)
+    return bits & np.uint64(0xFFFFFFFF), bits >> np.uint64(32)
+
+
+# Linear operators, on integers
+
+
+def convolve(
+    x: Ints,
+    weight: Ints,
+    bias: Ints | None = None,
+    *,
+    strides: Sequence[int] | None = None,
+    pads: Sequence[int] | None = None,
+    dilations: Sequence[int] | None = None,
+    group: int = 1,
+) -> Ints:
+    """ONNX Conv over any number of spatial axes: x [N, C, ...], weight [M, C/group, ...] → [N, M, ...]."""
+    windows = _windows(x, weight.shape[2:], strides, pads, dilations)
+    kernel = tuple(range(2, weight.ndim))
+    window = tuple(range(weight.ndim, windows.ndim))
+    parts = [
+        np.tensordot(channels, filters, axes=((1, *window), (1, *kernel)))  # [N, output..., M/group]
+        for channels, filters in zip(np.split(windows, group, axis=1), np.split(weight, group), strict=True)
+    ]
+    out = np.concatenate(parts, axis=-1)
+    return np.moveaxis(out if bias is None else out + bias, -1, 1)
+
+
+def sum_pool(
+    x: Ints,
+    kernel_shape: Sequence[int],
+    strides: Sequence[int] | None = None,
+    pads: Sequence[int] | None = None,
+) -> Ints:
+    """Sums over windows: [N, C, ...] → [N, C, ...]."""
+    windows = _windows(x, kernel_shape, strides, pads, None)
+    sums: Ints = windows.sum(axis=tuple(range(x.ndim, windows.ndim)))
+    return sums
+
+
+def _windows(
+    x: Ints,
+    kernel_shape: Sequence[int],
+    strides: Sequence[int] | None,
+    pads: Sequence[int] | None,
+    dilations: Sequence[int] | None,
+) -> Ints:
+    """The window under each output element, zeros around x: [N, C, ...] → [N, C, output..., window...]."""
+    rank = len(kernel_shape)
+    strides, dilations = strides or [1] * rank, dilations or [1] * rank
+    begins, ends = (pads[:rank], pads[rank:]) if pads else ([0] * rank, [0] * rank)
+    padded = np.pad(x, [(0, 0), (0, 0), *zip(begins, ends, strict=True)])
+    extents = [(size - 1) * dilation + 1 for size, dilation in zip(kernel_shape, dilations, strict=True)]
+    windows = sliding_window_view(padded, extents, axis=tuple(range(2, 2 + rank)))
+    every = (1, 1, *strides, *dilations)
+    return windows[tuple(slice(None, None, stride) for stride in every)]
+
+
+def _conv(attrs: dict[str, Any], x: Ints, weight: Ints, bias: Ints | None = None) -> Ints:
+    if attrs.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        raise ValueError(f"auto_pad={attrs['auto_pad']}: a calibrated graph has explicit pads")
+    options = {name: attrs.get(name) for name in ("strides", "pads", "dilations")}
+    return convolve(x, weight, bias, group=attrs.get("group", 1), **options)
+
+
+def _gemm(attrs: dict[str, Any], x: Ints, weight: Ints, bias: Ints | None = None) -> Ints:
+    if any(attrs.get(name, default) != default for name, default in _GEMM_DEFAULTS.items()):
+        raise ValueError(f"Gemm with {attrs}: a calibrated graph has x·W + c without attributes")
+    return x @ weight if bias is None else x @ weight + bias
+
+
+def _sum_pool(attrs: dict[str, Any], x: Ints, multiplicity: Ints | None = None) -> Ints:
+    sums = sum_pool(x, attrs["kernel_shape"], attrs.get("strides"), attrs.get("pads"))
+    return sums if multiplicity is None else sums * multiplicity
+
+
+_GEMM_DEFAULTS = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0}
+_LINEAR: dict[tuple[str, str], Callable[..., Ints]] = {
+    ("", "Conv"): _conv,
+    ("", "Gemm"): _gemm,
+    ("", "MatMul"): lambda attrs, x, weight: x @ weight,
+    ("", "Add"): lambda attrs, a, b: a + b,
+    ("", "Reshape"): lambda attrs, x, shape: x.reshape(len(x), *shape[1:]),
+    ("", "Transpose"): lambda attrs, x: x.transpose(attrs["perm"]),
+    (_SNNC, "SumPool"): _sum_pool,
+    (_SNNC, "Scale"): lambda attrs, x, factor: x * factor,
+}
+_SPIKING = {(_SNNC, op) for op in ("SpikeEncode", "SpikeReadout", *_RESETS)}
+
+
+# Reading the graph
+
+
+def _kind(node: Any) -> tuple[str, str]:
+    domain = node.domain or ""
+    return ("" if domain == "ai.onnx" else domain, node.op)
+
+
+def _is_constant(tensor: Any) -> bool:
+    return hasattr(tensor, "values")
+
+
+def _in_order(graph: Any) -> list[Any]:
+    """The nodes to simulate, producers first: all that follows from the input without passing a readout."""
+    known = {tensor.name for tensor in graph.inputs}
+    waiting = [node for node in graph.nodes if _kind(node) in _LINEAR or _kind(node) in _SPIKING]
+    ordered: list[Any] = []
+
+    def ready(node: Any) -> bool:
+        return all(_is_constant(tensor) or not tensor.name or tensor.name in known for tensor in node.inputs)
+
+    while found := [node for node in waiting if ready(node)]:
+        ordered += found
+        known.update(tensor.name for node in found if node.op != "SpikeReadout" for tensor in node.outputs)
+        waiting = [node for node in waiting if not any(node is other for other in found)]
+
+    if stuck := [node for node in waiting if _kind(node) in _SPIKING]:
+        names = ", ".join(f"{node.op} {node.name!r}" for node in stuck)
+        raise ValueError(f"no calibrated path from the input of the graph to {names}")
+    _check(graph, [node for node in ordered if _kind(node) in _SPIKING])
+    return ordered
+
+
+def _check(graph: Any, nodes: Iterable[Any]) -> None:
+    """Spiking nodes have names of their own and what calibration gives them; encoders encode the input."""
+    names: set[str] = set()
+    for node in nodes:
+        if not node.name or node.name in names:
+            raise ValueError(f"{node.op} has no name of its own: {node.name!r}")
+        names.add(node.name)
+        if node.op in _RESETS and not (len(node.inputs) > 1 and _is_constant(node.inputs[1])):
+            raise ValueError(f"{node.op} {node.name!r} has no threshold")
+        if node.op not in _RESETS and "scale" not in node.attrs:
+            raise ValueError(f"{node.op} {node.name!r} has no scale")
+        if node.op == "SpikeEncode" and node.inputs[0].name != graph.inputs[0].name:
+            raise ValueError(f"{node.op} {node.name!r} does not encode the input of the graph")
+
+
+def _constants(nodes: Iterable[Any]) -> dict[str, Ints]:
+    """Every constant of a step's arithmetic. The bias of a readout is none: it stays in ANN units."""
+    constants = {}
+    for node in nodes:
+        if node.op == "SpikeReadout":
+            continue
+        for tensor in node.inputs:
+            if _is_constant(tensor):
+                constants[tensor.name] = _integers(tensor.values, f"{node.op} {node.name!r}: {tensor.name!r}")
+        if node.op in _RESETS and np.any(constants[node.inputs[1].name] % 2):
+            raise ValueError(f"{node.op} {node.name!r} has an odd threshold")
+    return constants
+
+
+def _integers(values: ArrayLike, what: str) -> Ints:
+    given = np.asarray(values)
+    with np.errstate(invalid="ignore"):
+        integers = given.astype(np.int64)
+    if not np.array_equal(integers, given):
+        raise ValueError(f"{what} is not made of integers")
+    return integers
+
+
+def _per_sample(x: Array) -> Array:
+    """[N, ...] → [N, elements], also for N = 0."""
+    return x.reshape(len(x), math.prod(x.shape[1:]))
