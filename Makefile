@@ -29,6 +29,7 @@ native-test: $(VENV)/.test
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	rm -rf build/typing
 	$(BIN)/python setup.py --quiet build_py --build-lib build/typing
 	mypy="$$(realpath $(BIN)/mypy)" && cd build/typing && "$$mypy" --config-file ../../pyproject.toml -p snnc
 
