@@ -29,7 +29,7 @@ from snnc.ir.graph import (
 )
 from snnc.ir.trees import targets
 from snnc.operators import BY_ANN_NAME, is_linear, weighted
-from snnc.operators.functions import NEURON_OPS
+from snnc.operators.neuron import BY_RESET
 
 
 def run(conversion: Conversion) -> None:
@@ -37,7 +37,7 @@ def run(conversion: Conversion) -> None:
     tail = _tail_nodes(graph)
     for node in graph.nodes:
         if node.op == "Relu":
-            node.op, node.domain = NEURON_OPS[conversion.options.reset], "ai.snnc"
+            node.op, node.domain = BY_RESET[conversion.options.reset], "ai.snnc"
             node.attrs = {"v_init": 0.0}
         elif node.op in BY_ANN_NAME:
             BY_ANN_NAME[node.op].become_spiking(node)

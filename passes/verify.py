@@ -22,10 +22,11 @@ import numpy as np
 from snnc.diagnostics import InternalError
 from snnc.files import ConvertedFile, set_metadata
 from snnc.ir.conversion import Conversion, LayerReport, Level, Pass
-from snnc.ir.graph import NEURONS, SOURCES
+from snnc.ir.trees import source_nodes
 from snnc.measure.evaluation import Point
 from snnc.measure.quality import GOOD, Yardstick, interval, steps_to_reach, supported_steps
 from snnc.measure.trials import held_back_images, simulate_against
+from snnc.operators import SOURCES
 from snnc.runtime.session import SpikingSession
 from snnc.simulate.ann import Ann, layer_probe
 from snnc.simulate.block_runner import StreamRunner
@@ -99,7 +100,7 @@ def _check_forms(conversion: Conversion, file: ConvertedFile, images: np.ndarray
         return
     simulated = simulate(conversion.graph, images[:1], steps, seed=options.seed)
     runtime = list(runner.run(images[:1], [steps], seed=options.seed))[-1]
-    sources = [node.name for node in conversion.graph.nodes if node.op in SOURCES]
+    sources = [node.name for node in source_nodes(conversion.graph)]
     expected = np.stack([simulated.totals[name] for name in sources], axis=1)
     if not np.array_equal(expected, runtime.spike_totals):
         raise InternalError("verify", f"spike totals {runtime.spike_totals} differ from the reference {expected}")
@@ -107,7 +108,9 @@ def _check_forms(conversion: Conversion, file: ConvertedFile, images: np.ndarray
 
 def _saturated_shares(conversion: Conversion, file: ConvertedFile, images: np.ndarray) -> dict[str, float]:
     """Share of neurons (over samples) of each layer that fired at every step."""
-    words = {node.name: node.outputs[0].name for node in conversion.graph.nodes if node.op in NEURONS}
+    words = {
+        node.name: node.outputs[0].name for node in source_nodes(conversion.graph) if SOURCES[node.op].kind == "neuron"
+    }
     runner = StreamRunner(file.block, expose=list(words.values()))
     always: dict[str, np.ndarray] = {}
     for snapshot in runner.run(images, [conversion.options.steps], seed=conversion.options.seed):
@@ -120,7 +123,7 @@ def _saturated_shares(conversion: Conversion, file: ConvertedFile, images: np.nd
 
 def _carried_shares(conversion: Conversion, last: Point, images: np.ndarray) -> dict[str, float]:
     """λ·rate of each layer over the mean activation of the ANN there; without layers that the ANN leaves at zero."""
-    scales = {layer.name: layer.scale for layer in conversion.report.layers if layer.kind == "neuron"}
+    scales = {layer.name: layer for layer in conversion.report.layers if layer.kind == "neuron"}
     probe, tensors = layer_probe(conversion.ann, scales)
     sums = dict.fromkeys(scales, 0.0)
     for start in range(0, len(images), _FEW):
@@ -129,7 +132,8 @@ def _carried_shares(conversion: Conversion, last: Point, images: np.ndarray) -> 
             value = part[tensor]
             sums[name] += float(np.maximum(value, 0, dtype=np.float64).sum()) / (value.size // len(value))
     means = {name: total / len(images) for name, total in sums.items()}
-    return {name: scales[name] * last.layer_rates[name] / mean for name, mean in means.items() if mean > 0}
+    worth = {name: float(np.mean(layer.scale)) for name, layer in scales.items()}
+    return {name: worth[name] * last.layer_rates[name] / mean for name, mean in means.items() if mean > 0}
 
 
 def _first_weak_layer(

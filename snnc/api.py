@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from snnc.data import as_dataset, check_labels
 from snnc.data.synthetic import synthetic_seed
 from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.files import ConvertedFile, write_atomically
-from snnc.ir.conversion import Conversion, Estimate, Level, Report
+from snnc.ir.conversion import Conversion, Estimate, LayerReport, Level, Report
 from snnc.measure.evaluation import Curve, measure_curve
 from snnc.measure.judge import judge
 from snnc.methods.defaults import check_range_is_used, make_options
@@ -205,22 +206,17 @@ def record(
     steps = file.options["steps"] if steps is None else steps
     file.check_steps(steps)
     words = _spike_words(file)
-    chosen = [name for name in words if words[name][1] is None] if layers is None else list(layers)
+    chosen = [name for name, found in words.items() if not found.signed] if layers is None else list(layers)
     for name in chosen:
         if name not in words:
             raise KeyError(f"no layer {name!r}; the spiking layers are {', '.join(map(repr, words))}")
-    expose = [part for name in chosen for part in words[name] if part is not None]
-    runner = StreamRunner(file.block, expose=expose)
+    runner = StreamRunner(file.block, expose=[part for name in chosen for part in words[name].tensors])
     array = as_dataset(images, file.input_dims).images
     seed = file.choose_seed(seed)
     pieces: dict[str, list[np.ndarray]] = {name: [] for name in chosen}
     for snapshot in runner.run(array, [steps], seed=seed, first_sample=first_sample):
         for name in chosen:
-            plus, minus = words[name]
-            spikes = unpack_words(snapshot.words[plus], snapshot.count)
-            if minus is not None:
-                spikes = spikes.astype(np.int8) - unpack_words(snapshot.words[minus], snapshot.count)
-            pieces[name].append(spikes)
+            pieces[name].append(words[name].unpack(snapshot.words, snapshot.count))
     return {name: np.concatenate(parts) for name, parts in pieces.items()}
 
 
@@ -236,7 +232,7 @@ def compare(
     array = as_dataset(images, file.input_dims).images
     loaded = _load(ann)
     require_same_network(file, loaded, "the given network")
-    scales = {layer["name"]: layer["scale"] for layer in file.layers if layer["kind"] == "neuron"}
+    scales = {layer["name"]: LayerReport(**layer).scales() for layer in file.layers if layer["kind"] == "neuron"}
     probe, tensors = layer_probe(loaded, scales)
     outputs = probe.run(array)
     expected = {name: outputs[tensor] for name, tensor in tensors.items()}
@@ -269,14 +265,30 @@ def _load(model: Model) -> onnx.ModelProto:
     return model if isinstance(model, onnx.ModelProto) else load_model(model)
 
 
-def _spike_words(file: ConvertedFile) -> dict[str, tuple[str, str | None]]:
-    """Layer name → names of its spike words (plus, minus) in the block."""
-    words: dict[str, tuple[str, str | None]] = {}
+@dataclass(frozen=True)
+class _SpikeWords:
+    """Where the spikes of a layer are: one tensor of words, with the negative spikes behind the positive ones if they
+    are signed, or in files of format 1 two tensors."""
+
+    tensors: tuple[str, ...]
+    signed: bool
+
+    def unpack(self, words: dict[str, np.ndarray], count: int) -> np.ndarray:
+        """bool `[count, N, ...]`, or int8 with signs."""
+        parts = [words[name] for name in self.tensors]
+        if not self.signed:
+            return unpack_words(parts[0], count)
+        plus, minus = parts if len(parts) == 2 else np.split(parts[0], 2, axis=1)
+        return unpack_words(plus, count).astype(np.int8) - unpack_words(minus, count)
+
+
+def _spike_words(file: ConvertedFile) -> dict[str, _SpikeWords]:
+    """Spikes by layer name; an encoder is known by what it reads, any other layer by its name."""
     nodes = {node.name: node for node in file.block.body}
-    encoder = next(node for node in file.block.body if node.op_type == "SpikeEncode")
+    encoder = next(node for node in file.block.body if node.input and node.input[0] == file.block.input_name)
+    words: dict[str, _SpikeWords] = {}
     for layer in file.layers:
-        if layer["kind"] == "input":
-            words[layer["name"]] = (encoder.output[0], encoder.output[1])
-        elif layer["kind"] == "neuron":
-            words[layer["name"]] = (nodes[layer["name"]].output[0], None)
+        if layer["kind"] != "readout":
+            outputs = encoder.output if layer["kind"] == "input" else nodes[layer["name"]].output[:1]
+            words[layer["name"]] = _SpikeWords(tuple(outputs), layer["signed"] or len(outputs) == 2)
     return words

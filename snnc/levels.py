@@ -13,15 +13,14 @@ import onnx_graphsurgeon as gs
 
 from snnc.diagnostics import InternalError
 from snnc.emit.layer_operators import LAYER_OPERATORS, PLAIN
-from snnc.integers.grid import integer_bound
+from snnc.integers.limits import EXACT_FLOAT32, INT32
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS
-from snnc.ir.graph import NEURONS, TAIL, activation_inputs, constant
-from snnc.ir.trees import leaves, targets, tree
-from snnc.operators import BY_ANN_NAME, is_linear, weighted
+from snnc.ir.graph import TAIL, activation_inputs, constant
+from snnc.ir.trees import is_source, layers, leaves, signal_of, targets, tree
+from snnc.operators import BY_ANN_NAME, LAYERS, SOURCES, is_linear, operator_of, weighted
 
-EXACT_FLOAT32 = 2**24
-INT32 = 2**31
+_INT64 = 2**63
 
 
 def run_pass(step: Pass, conversion: Conversion) -> None:
@@ -68,15 +67,14 @@ def _canonical_ops(conversion: Conversion) -> Iterator[str]:
 
 
 def _trees(conversion: Conversion) -> Iterator[str]:
-    encoders = [node for node in conversion.graph.nodes if node.op == "SpikeEncode"]
+    encoders = [node for node in conversion.graph.nodes if node.op in SOURCES and SOURCES[node.op].kind == "input"]
     if len(encoders) != 1:
         yield f"there are {len(encoders)} encoders"
     owned: set[str] = set()
-    for target in targets(conversion.graph):
+    for target in layers(conversion.graph):
         root = target.inputs[0]
         for leaf in leaves(root):
-            node = leaf.inputs[0] if leaf.inputs else None
-            if node is None or node.op not in ("SpikeEncode", *NEURONS):
+            if not is_source(leaf):
                 yield f"the tree of {target.name!r} starts at {leaf.name!r}, which is no spike source"
         for node in tree(root):
             if node.name in owned:
@@ -87,9 +85,12 @@ def _trees(conversion: Conversion) -> Iterator[str]:
             yield f"{node.name!r} belongs to no tree"
 
 
+_READOUTS = [name for name, room in LAYERS.items() if room.kind == "readout"]
+
+
 def _behind_readout(node: gs.Node) -> bool:
     return any(
-        tensor.inputs and (tensor.inputs[0].op in (*TAIL, "SpikeReadout") or _behind_readout(tensor.inputs[0]))
+        tensor.inputs and (tensor.inputs[0].op in (*TAIL, *_READOUTS) or _behind_readout(tensor.inputs[0]))
         for tensor in activation_inputs(node)
     )
 
@@ -105,27 +106,25 @@ def _integers(conversion: Conversion) -> Iterator[str]:
 
 def _calibrated(conversion: Conversion) -> Iterator[str]:
     for node in conversion.graph.nodes:
-        if node.op in ("SpikeEncode", *NEURONS, "SpikeReadout") and not node.attrs.get("scale", 0) > 0:
-            yield f"{node.name!r} has no scale"
-        if node.op in NEURONS:
-            threshold = constant(node, 1)
-            if threshold is None or threshold.dtype != np.int32 or (threshold < 2).any() or (threshold % 2).any():
-                yield f"{node.name!r} has no positive even integer threshold"
+        if node.op in LAYERS:
+            yield from LAYERS[node.op].problems(node)
 
 
 def _no_overflow(conversion: Conversion) -> Iterator[str]:
     for target in targets(conversion.graph):
-        bound = integer_bound(target.inputs[0])
-        steps_at_once = BLOCK_STEPS if target.op == "SpikeReadout" else 1
-        if bound * steps_at_once >= EXACT_FLOAT32:
-            yield f"sums of {target.name!r} leave the exact integers of float32"
-        start = 0
-        if target.op in NEURONS:
+        readout = target.op not in SOURCES
+        for node in tree(target.inputs[0]):
+            exact = operator_of(node).exact_sums(node) / BLOCK_STEPS if readout else EXACT_FLOAT32
+            if signal_of(node.outputs[0]).magnitude >= exact:
+                yield f"sums of {target.name!r} leave the exact integers of floats in {node.name!r}"
+        start = 0.0
+        if not readout:
             threshold = constant(target, 1)
             assert threshold is not None
-            start = int(threshold.max() * target.attrs["v_init"])
-        if start + conversion.options.max_steps * bound >= INT32:
-            yield f"the membrane potential of {target.name!r} can leave int32"
+            start = float(threshold.max()) * target.attrs["v_init"]
+        bound = signal_of(target.inputs[0]).magnitude
+        if start + conversion.options.max_steps * bound >= (_INT64 if readout else INT32):
+            yield f"the membrane potential of {target.name!r} can overflow"
 
 
 def _fused(conversion: Conversion) -> Iterator[str]:

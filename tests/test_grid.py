@@ -13,6 +13,9 @@ from snnc.integers.calibration_split import calibration_split
 from snnc.ir.conversion import Level
 from snnc.ir.graph import constant, producer
 from snnc.ir.trees import targets, tree
+from snnc.operators import weighted
+from snnc.operators.contract import Weights
+from snnc.operators.layer import scale_of
 from snnc.simulate.reference import poisson_spikes
 
 
@@ -23,14 +26,15 @@ def test_a_calibrated_graph_is_on_its_grid(model: object, choices: dict[str, obj
     spiking = golden.run_to(model, Level.SPIKING, bias="current", reset=choices["reset"])  # type: ignore[arg-type]
     floats = {node.name: constant(node, 1) for target in targets(spiking.graph) for node in tree(target.inputs[0])}
     conversion = networks.emit(model, **choices)  # type: ignore[arg-type]
-    scale_of = {node.outputs[0].name: node.attrs["scale"] for node in networks.source_nodes(conversion)}
+    worth = {node.outputs[0].name: scale_of(node) for node in networks.source_nodes(conversion)}
     for target in targets(conversion.graph):
         threshold = constant(target, 1) if target.op != "SpikeReadout" else None
         if threshold is not None:
             assert threshold.dtype == np.int32
             assert (threshold > 0).all()
             assert not (threshold % 2).any()
-        sigma = target.attrs["scale"] / (1.0 if threshold is None else float(threshold))
+        rank = len(target.inputs[0].shape) - 1
+        sigma = scale_of(target) / (1.0 if threshold is None else threshold.reshape((-1,) + (1,) * (rank - 1)))
         root = producer(target.inputs[0])
         assert root is not None
         for node in tree(target.inputs[0]):
@@ -39,10 +43,14 @@ def test_a_calibrated_graph_is_on_its_grid(model: object, choices: dict[str, obj
                 continue
             assert np.array_equal(weight, np.rint(weight))
             source = node.inputs[0].name
-            if source in scale_of and node is root:
+            if source in worth and node is root:
                 original = floats[node.name]
                 assert original is not None
-                error = np.abs(weight - original.astype(float) * scale_of[source] / sigma)
+                heavy = weighted(node)
+                assert heavy is not None
+                exact = heavy.on_grid(node, Weights(original.astype(float)), worth[source], sigma)
+                assert exact is not None
+                error = np.abs(weight - exact.weight)
                 assert error.max() <= 0.5 + 1e-6 * np.abs(weight).max()
 
 

@@ -23,8 +23,9 @@ from onnx import TensorProto, helper
 from snnc.emit.nodes import Nodes, WordNodes
 from snnc.ir.domain import DOMAIN
 from snnc.ir.graph import sample_shape
+from snnc.ir.signal import Signal
 from snnc.operators import BY_ANN_NAME, OPERATORS, operator_of, weighted
-from snnc.operators.contract import Bounds, Mode
+from snnc.operators.contract import DTYPE, Mode
 from snnc.simulate import reference
 
 RANDOM = np.random.default_rng(0)
@@ -110,6 +111,23 @@ def without_bias(node: gs.Node, values: list[np.ndarray]) -> np.ndarray:
     return expected(node, values) - expected(node, [np.zeros_like(value) for value in values])
 
 
+def signal(node: gs.Node, example: Example, lowest: int) -> Signal:
+    """Of the output, where the operands are spikes."""
+    operand = Signal.of_spikes(len(example.shape), signed=lowest < 0)
+    room = weighted(node)
+    weights = None if room is None else room.weights(node)
+    return operator_of(node).signal(node, [operand] * example.operands, weights, weights)
+
+
+def evaluate(node: gs.Node, values: np.ndarray) -> np.ndarray:
+    """The operator on real values, by its own nodes in float32."""
+    nodes = Nodes()
+    output = operator_of(node).current(node, ["x"], "y/out", "steps", nodes)
+    runner = session(nodes, {"x": TensorProto.FLOAT, "count": TensorProto.INT64}, output, TensorProto.FLOAT)
+    (found,) = runner.run(None, {"x": values.astype(np.float32), "count": np.array(1, np.int64)})
+    return np.asarray(found, np.float64)
+
+
 def all_inputs(example: Example, lowest: int) -> list[np.ndarray]:
     """Every input in {lowest, ..., 1} where there are few, else many random ones."""
     elements, values = int(np.prod(example.shape)), list(range(lowest, 2))
@@ -125,21 +143,18 @@ def all_inputs(example: Example, lowest: int) -> list[np.ndarray]:
 @pytest.mark.parametrize("lowest", [-1, 0])
 def test_no_value_leaves_the_bounds(example: Example, lowest: int) -> None:
     node = example.node()
-    channels = example.shape[0]
-    operand = Bounds(np.full(channels, float(lowest)), np.ones(channels))
-    room = weighted(node)
-    weights = None if room is None else room.weights(node)
-    found = operator_of(node).bounds(node, [operand] * example.operands, weights)
+    found = signal(node, example, lowest)
     values = expected(node, all_inputs(example, lowest))
     partial = without_bias(node, all_inputs(example, lowest))  # a sum before its bias is a partial sum too
-    per_channel = (0, *range(2, values.ndim))
-    assert found.low.shape == found.high.shape == (example.out[0],)
+    for array in (found.low, found.high, found.noise, found.power, found.peak, found.rows):
+        assert np.broadcast_shapes(array.shape, example.out) == example.out
     for sums in (values, partial):
-        assert (found.low <= sums.min(per_channel)).all()
-        assert (found.high >= sums.max(per_channel)).all()
+        assert (found.low <= sums.min(0)).all()
+        assert (found.high >= sums.max(0)).all()
     assert (found.low <= 0).all()
     assert (found.high >= 0).all()
     assert found.magnitude == max(-found.low.min(), found.high.max())
+    assert found.signed == bool((found.low < 0).any())
 
 
 @pytest.mark.parametrize("name", ["gemm", "conv", "conv of groups, dilated", "scale", "pool", "junction"])
@@ -147,18 +162,53 @@ def test_bounds_are_reached(name: str) -> None:
     """They are no wider than they must be: the least and the largest sum of one output, by its own weights."""
     example = EXAMPLES[name]
     node = example.node()
-    operand = Bounds(np.full(example.shape[0], -1.0), np.ones(example.shape[0]))
-    room = weighted(node)
-    found = operator_of(node).bounds(node, [operand] * example.operands, None if room is None else room.weights(node))
+    found = signal(node, example, -1)
     elements = int(np.prod(example.shape)) * example.operands
     basis = np.eye(elements, dtype=np.int64).reshape(elements, example.operands, *example.shape)
     responses = without_bias(node, [basis[:, index] for index in range(example.operands)])
     offset = expected(node, [np.zeros((1, *example.shape), np.int64)] * example.operands)[0]
     largest = np.abs(responses).sum(0)
     if not example.attrs.get("pads") or not any(example.attrs["pads"]):
-        per_channel = tuple(range(1, largest.ndim))
-        assert np.array_equal(found.high, (largest + np.maximum(offset, 0)).max(per_channel))
-        assert np.array_equal(found.low, -(largest - np.minimum(offset, 0)).max(per_channel))
+        assert np.array_equal(np.broadcast_to(found.high, example.out), largest + np.maximum(offset, 0))
+        assert np.array_equal(np.broadcast_to(found.low, example.out), -(largest - np.minimum(offset, 0)))
+
+
+@EACH
+def test_scales_are_carried_and_carried_back(example: Example) -> None:
+    """A value of every element comes out where the element does; windows and weights cannot tell them apart."""
+    node = example.node()
+    room, heavy = operator_of(node), weighted(node)
+    if heavy is not None or example.operands > 1:
+        return
+    values = np.arange(1.0, 1.0 + np.prod(example.shape)).reshape(example.shape)
+    carried = room.carry(node, values)
+    if carried is None:  # one value for each channel can be carried all the same
+        values = values[(slice(None), *[slice(1)] * (values.ndim - 1))]
+        carried = room.carry(node, values)
+        assert carried is not None
+    else:
+        assert np.array_equal(carried, expected(node, [values[None]])[0])
+    back = room.carry_back(node, carried)
+    assert back is not None
+    assert np.array_equal(np.broadcast_to(back, example.shape), np.broadcast_to(values, example.shape))
+
+
+@EACH
+def test_weights_on_a_grid_compute_the_same(example: Example) -> None:
+    """W·σ_in/σ of inputs worth σ_in each are outputs worth σ each, whatever the channels' σ."""
+    node, random = example.node(), np.random.default_rng(3)
+    heavy = weighted(node)
+    if heavy is None:
+        return
+    pattern = [(shape[0], *[1] * (len(shape) - 1)) for shape in (example.shape, example.out)]
+    scale_in, scale = (2.0 ** random.integers(-3, 4, shape) for shape in pattern)
+    assert heavy.takes(node, scale_in)
+    exact = heavy.on_grid(node, heavy.weights(node), scale_in, scale)
+    assert exact is not None
+    values = random.integers(-9, 9, (4, *example.shape)).astype(np.float64)
+    heavy.write_weights(node, exact)
+    found = evaluate(node, values) * scale
+    assert np.array_equal(found, evaluate(example.node(), values * scale_in))
 
 
 @EACH
@@ -205,10 +255,11 @@ def test_currents_are_those_of_the_reference(example: Example, mode: Mode) -> No
     node, nodes, count = example.node(), Nodes(), 5
     names = [tensor.name for tensor in node.inputs if isinstance(tensor, gs.Variable)]
     output = operator_of(node).current(node, names, "y/out", mode, nodes)
-    inputs = dict.fromkeys(names, TensorProto.FLOAT)
-    runner = session(nodes, {**inputs, "count": TensorProto.INT64}, output, TensorProto.FLOAT)
+    elem_type = helper.np_dtype_to_tensor_dtype(np.dtype(DTYPE[mode]))
+    inputs = dict.fromkeys(names, elem_type)
+    runner = session(nodes, {**inputs, "count": TensorProto.INT64}, output, elem_type)
     values = [np.random.default_rng(index).integers(-9, 9, (4, *example.shape)) for index in range(len(names))]
-    feeds = {name: value.astype(np.float32) for name, value in zip(names, values, strict=True)}
+    feeds = {name: value.astype(DTYPE[mode]) for name, value in zip(names, values, strict=True)}
     (found,) = runner.run(None, {**feeds, "count": np.array(count, np.int64)})
     offset = expected(node, [np.zeros_like(value) for value in values])
     assert np.array_equal(found, expected(node, values) + (count - 1) * offset * (mode == "sums"))

@@ -16,16 +16,17 @@ from onnx import helper
 from snnc.emit.block import Block
 from snnc.emit.nodes import Nodes
 from snnc.ir.graph import constant
+from snnc.operators import LAYERS
 
 
 def add_decoding(graph: gs.Graph, block: Block) -> None:
     """Append the decoding nodes and the outputs of the network to `block`."""
     builder = Nodes()
     poison = _poison(builder, block)
-    for node in graph.nodes:
-        if node.op == "SpikeReadout":
-            _decode(builder, node, poison)
-    decoded = {node.outputs[0].name for node in graph.nodes if node.op == "SpikeReadout"}
+    readouts = [node for node in graph.nodes if node.op in LAYERS and LAYERS[node.op].kind == "readout"]
+    for node in readouts:
+        _decode(builder, node, poison)
+    decoded = {node.outputs[0].name for node in readouts}
     _tail(builder, graph, decoded)
     block.decode = builder.nodes
     block.decode_constants = list(builder.constants.values())

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.emit.words import copies_of
 from snnc.ir.graph import activation_inputs, constant, producer, sample_shape
-from snnc.ir.trees import leaves
-from snnc.operators import weighted
+from snnc.ir.trees import copies_of, leaves, source_signal
+from snnc.operators import LAYERS, weighted
 
 LAYER_OPERATORS = ("SpikingConv", "SpikingConvAdd", "SpikingGemm", "SpikeReadout")
 PLAIN = "plain"
@@ -39,7 +38,7 @@ class Synapses:
     @property
     def signed(self) -> bool:
         """Whether its spikes have signs. Plus and minus are channels then, the weights `[W, -W]`."""
-        return any(node is not None and node.op == "SpikeEncode" for node in map(producer, leaves(self.words)))
+        return any(source_signal(leaf).signed for leaf in leaves(self.words))
 
     @property
     def group(self) -> int:
@@ -53,7 +52,8 @@ class Synapses:
         assert weight is not None
         if self.node.op == "Scale":
             channels, *plane = sample_shape(self.node.outputs[0])
-            weight = np.full((channels, 1, *[1] * len(plane)), weight, np.float32)
+            by_channel = np.broadcast_to(weight.reshape(-1), (channels,))
+            weight = np.array(by_channel, np.float32).reshape(channels, 1, *[1] * len(plane))
         if self.signed:
             weight = np.concatenate([weight, -weight], axis=0 if self.node.op == "Gemm" else 1)
         return weight
@@ -74,34 +74,30 @@ class Fused:
         found = [bias for bias in (constant(branch.node, 2) for branch in branches) if bias is not None]
         return sum(found[1:], found[0]) if found else None
 
-    def attributes(self, target: gs.Node) -> dict[str, Any]:
-        """Attributes of the operator where it stands for `target`."""
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of the operator that tell of the synapses."""
         attrs: dict[str, Any] = {}
         if self.main.node.op == "Conv":
             attrs = {name: list(self.main.node.attrs[name]) for name in ("strides", "dilations", "pads")}
             attrs["group"] = self.main.group
         if self.residual is not None:
             attrs["residual_group"] = self.residual.group
-        if target.op != "SpikeReadout":
-            attrs["soft_reset"] = int(target.op == "RMP")
         return attrs
 
 
 def select(target: gs.Node) -> Fused | None:
-    """The operator that stands for `target` (a neuron or readout with integer weights) and its tree, or None."""
-    root = producer(target.inputs[0])
-    if root is None:
+    """The operator that stands for `target` (a layer that integrates, with integer weights) and its tree, or None."""
+    root, room = producer(target.inputs[0]), LAYERS[target.op]
+    if root is None or not room.integrates:
         return None
-    readout = target.op == "SpikeReadout"
-    if root.op == "Gemm":
-        dense = _synapses(root)
-        return None if dense is None else Fused("SpikeReadout" if readout else "SpikingGemm", dense)
-    if readout:
+    if root.op == "Add":
+        op = room.layer_operator("ConvAdd")
+        return None if op is None else _junction(root, op)
+    if root.op not in ("Conv", "Gemm"):
         return None
-    if root.op == "Conv":
-        main = _synapses(root)
-        return None if main is None else Fused("SpikingConv", main)
-    return _junction(root) if root.op == "Add" else None
+    op = room.layer_operator("Conv" if root.op == "Conv" else "Gemm")
+    main = _synapses(root)
+    return None if op is None or main is None else Fused(op, main)
 
 
 def noted(target: gs.Node) -> Fused | None:
@@ -109,20 +105,22 @@ def noted(target: gs.Node) -> Fused | None:
     return None if target.attrs["fused"] == PLAIN else select(target)
 
 
-def _junction(junction: gs.Node) -> Fused | None:
+def _junction(junction: gs.Node, op: str) -> Fused | None:
     branches = [producer(operand) for operand in activation_inputs(junction)]
     first, second = (None if node is None else _synapses(node) for node in branches)
     if first is None or second is None:
         return None
     for main, residual in ((first, second), (second, first)):
         if main.node.op == "Conv" and _reads_one_position(residual.node):
-            return Fused("SpikingConvAdd", main, residual)
+            return Fused(op, main, residual)
     return None
 
 
 def _synapses(node: gs.Node) -> Synapses | None:
     if weighted(node) is None or copies_of(activation_inputs(node)[0]) is None:
         return None
+    if node.op == "Scale" and any(size > 1 for size in _weight_shape(node)[1:]):
+        return None  # one weight for every channel is all that the operators know
     if node.op == "Conv" and not 1 <= len(node.attrs["kernel_shape"]) <= _MOST_SPATIAL_AXES:
         return None
     synapses = Synapses(node)
@@ -135,3 +133,9 @@ def _reads_one_position(node: gs.Node) -> bool:
     if node.op == "Scale":
         return True
     return node.op == "Conv" and set(node.attrs["kernel_shape"]) == {1} and not any(node.attrs["pads"])
+
+
+def _weight_shape(node: gs.Node) -> tuple[int, ...]:
+    weight = constant(node, 1)
+    assert weight is not None
+    return weight.shape

@@ -22,6 +22,13 @@ class Nodes:
         self.nodes.append(helper.make_node(op, list(inputs), [output], name=f"node/{output}", domain=domain, **attrs))
         return output
 
+    def split(self, value: str, outputs: Sequence[str], axis: int) -> list[str]:
+        """Append a `Split` into equal parts."""
+        parts = list(outputs)
+        node = helper.make_node("Split", [value], parts, name=f"node/{parts[0]}", axis=axis, num_outputs=len(parts))
+        self.nodes.append(node)
+        return parts
+
     def constant(self, name: str, value: np.ndarray) -> str:
         """Add an initializer, once per name: another value of the same name is an error of ours."""
         tensor = numpy_helper.from_array(np.asarray(value, order="C"), name)

@@ -10,15 +10,16 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from snnc.emit.nodes import Nodes
-from snnc.emit.words import WordMover, Words, copies_of
+from snnc.emit.words import WordMover, Words
 from snnc.ir.domain import DOMAIN
 from snnc.ir.graph import activation_inputs, producer
+from snnc.ir.trees import copies_of
 from snnc.operators import operator_of
 from snnc.operators.contract import Mode
 
 
 class Currents:
-    """Writes the nodes of trees of linear operators."""
+    """Writes the nodes of trees of linear operators; values are float32 by steps, float64 by sums."""
 
     def __init__(self, nodes: Nodes, words: WordMover) -> None:
         self._nodes, self._words = nodes, words
@@ -39,14 +40,14 @@ class Currents:
         return self._known[key]
 
     def _unpacked(self, name: str, words: Words, mode: Mode) -> str:
-        results = []
-        for part, tag in ((words.plus, "plus"), (words.minus, "minus")):
-            if part is None:
-                continue
-            label = f"{name}/{tag}/{mode}"
-            if mode == "steps":
-                results.append(self._nodes.node("SpikeUnpack", [part, "count"], label, domain=DOMAIN))
-            else:
-                counts = self._nodes.node("SpikeCount", [part], f"{label}/integer", domain=DOMAIN)
-                results.append(self._nodes.node("Cast", [counts], label, to=onnx.TensorProto.FLOAT))
-        return results[0] if len(results) == 1 else self._nodes.node("Sub", results, f"{name}/{mode}")
+        label = f"{name}/{mode}"
+        values = f"{label}/planes" if words.signed else label
+        if mode == "steps":
+            self._nodes.node("SpikeUnpack", [words.name, "count"], values, domain=DOMAIN)
+        else:
+            counts = self._nodes.node("SpikeCount", [words.name], f"{label}/integer", domain=DOMAIN)
+            self._nodes.node("Cast", [counts], values, to=onnx.TensorProto.DOUBLE)
+        if not words.signed:
+            return values
+        plus, minus = self._nodes.split(values, [f"{label}/plus", f"{label}/minus"], axis=1)
+        return self._nodes.node("Sub", [plus, minus], label)

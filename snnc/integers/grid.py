@@ -1,46 +1,81 @@
-"""Rounding of a tree of synapses to integers, and the largest current these can give.
+"""Rounding of a tree of synapses to integers, every output channel on a grid of its own.
 
-Along an edge flows an integer tensor n, worth σ·n in ANN units. Rules, top down from the root's σ:
+Along an edge flows an integer tensor n, worth σ·n in ANN units, where σ varies with the channel. Rules, top down from
+the root's σ:
 
     source with value λ          σ = λ
     operator without weights     σ_in = σ·d, with its divisor d
-    operator with weights        W' = round(W·σ_in/σ),  c' = round(c/σ)
+    operator with weights        W'_mc = round(W_mc·σ_in,c/σ_m),  c'_m = round(c_m/σ_m)
+
+σ_m = σ_main·2^-k_m with the largest k_m for which no current of one step reaches the limit, and no weight the 16 bits
+that the event-driven kernels are fastest with. Where channels cannot be told apart at the root (a plane flattened in
+front of a neuron), they share one k.
 
 Where k weights stand above each other, the σ between them are free: the bits are shared evenly, the i-th product from
-the input staying below limit^(i/k); a share below 2^5, and a layer whose weights all become zero, are refused.
+the input staying below limit^(i/k).
+
+What rounding costs is judged by what it does to the output (`Rounded.noise`), not by what it does to the weights: a
+weight that is lost beside a large bias, or in a channel that hardly counts, costs nothing.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.ir.graph import activation_inputs, producer
-from snnc.ir.trees import is_source, tree
+from snnc.ir.graph import activation_inputs, producer, sample_shape
+from snnc.ir.signal import FloatArray, Signal
+from snnc.ir.trees import is_source, source_signal, tree
 from snnc.operators import operator_of, weighted
-from snnc.operators.contract import Bounds, Weights
+from snnc.operators.contract import Weights
 
 # Powers of two tried for the grid, relative to the input scale of the layer.
 _FINEST, _COARSEST = 60, -60
 _LEAST_BOUND = 2.0**5
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a grid must keep: currents of one step stay below `current`, weights that are packed into rows do not exceed
+    `rows`, and none exceeds `weight`."""
+
+    current: float
+    rows: float = 2.0**15 - 1
+    weight: float = 2.0**24 - 1
+
+    def share(self, share: float) -> Limits:
+        """The limits of inner products that have this share of the bits."""
+        return Limits(self.current**share, self.rows, self.weight)
+
+
 @dataclass
 class Rounded:
-    """A tree on its grid. `scale` is σ at the root, `weights` holds the integers (in float64) by node name.
+    """A tree on its grid. `weights` holds the integers (in float64) by node name.
 
-    `bounds` are those of the current of one step. `main_scale` is the σ that enters the first weight of the main
-    branch, so that `scale / main_scale` is the grid step of an ordinary layer's weights.
+    `scale` is σ at the root and broadcasts against a sample of it; `signal` is what one step gives there. `main_scale`
+    is the largest σ that enters the first weight of the main branch, so that `scale / main_scale` is the grid step of
+    an ordinary layer's weights.
     """
 
-    scale: float
+    scale: FloatArray
     main_scale: float
-    bounds: Bounds
+    signal: Signal
     weights: dict[str, Weights] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> FloatArray:
+        """One unit of the grid, in input spikes of the layer."""
+        return self.scale / self.main_scale
+
+    @property
+    def noise(self) -> FloatArray:
+        """Root mean square error of a step's current that rounding causes, in units of the grid: for independent
+        inputs, each as large as it can be."""
+        return np.sqrt(self.signal.noise)
 
 
 def weights_of(nodes: Iterable[gs.Node]) -> dict[str, Weights]:
@@ -49,38 +84,29 @@ def weights_of(nodes: Iterable[gs.Node]) -> dict[str, Weights]:
 
 
 def round_tree(
-    root: gs.Tensor, weights: dict[str, Weights], source_scales: dict[str, float], limit: float
+    root: gs.Tensor,
+    weights: Mapping[str, Weights],
+    source_scales: Mapping[str, FloatArray],
+    limits: Limits,
+    coarsest: FloatArray | None = None,
 ) -> Rounded | None:
-    """Round the tree under `root` to the finest power-of-two grid whose currents stay below `limit`.
+    """Round the tree under `root` to the finest power-of-two grids that keep the limits; None if there are none.
 
-    `weights` are the floats by node name; `source_scales` maps the names of spike tensors to λ. None if no grid fits.
+    `weights` are the floats by node name; `source_scales` maps the names of spike tensors to λ. `coarsest` bounds σ
+    from below (it broadcasts against a sample of the root): no grid need be finer than that.
     """
-    if limit < _LEAST_BOUND:
+    if limits.current < _LEAST_BOUND:
         return None
     inner: dict[str, Rounded] = {}
     for operand, depth in _weighted_operands(root):
-        found = round_tree(operand, weights, source_scales, limit ** (depth / (depth + 1)))
+        found = round_tree(operand, weights, source_scales, limits.share(depth / (depth + 1)))
         if found is None:
             return None
         inner[operand.name] = found
-    rounding = _Rounding(weights, source_scales, inner)
-    main_scale = _main_scale(root, source_scales)
-    finest = rounding.at(root, main_scale * 2.0**-_FINEST, main_scale)
-    if finest.bounds.magnitude == 0:
-        return rounding.at(root, main_scale, main_scale)
-    if not math.isfinite(finest.bounds.magnitude):
-        return None
-    guess = math.floor(math.log2(limit) - math.log2(finest.bounds.magnitude)) + _FINEST + 1
-    for exponent in range(min(_FINEST, guess), _COARSEST, -1):
-        rounded = rounding.at(root, main_scale * 2.0**-exponent, main_scale)
-        if rounded.bounds.magnitude < limit:
-            return None if _loses_a_layer(rounded, weights) else rounded
-    return None
-
-
-def _loses_a_layer(rounded: Rounded, weights: dict[str, Weights]) -> bool:
-    """Whether all weights of some node were rounded to zero."""
-    return any(weights[name].weight.any() and not found.weight.any() for name, found in rounded.weights.items())
+    rounding = _Rounding(weights, source_scales, inner, _main_scale(root, source_scales), root)
+    shape = sample_shape(root)
+    by_channel = rounding.finest((shape[0], *[1] * (len(shape) - 1)), limits, coarsest)
+    return by_channel if by_channel is not None else rounding.finest((1,) * len(shape), limits, coarsest)
 
 
 def _weighted_operands(tensor: gs.Tensor) -> Iterator[tuple[gs.Tensor, int]]:
@@ -106,8 +132,8 @@ def _weight_depth(tensor: gs.Tensor) -> int:
     return above if weighted(node) is None else above + 1
 
 
-def _main_scale(root: gs.Tensor, source_scales: dict[str, float]) -> float:
-    """σ that enters the first weight of the main branch: the one that starts at the deepest source.
+def _main_scale(root: gs.Tensor, source_scales: Mapping[str, FloatArray]) -> float:
+    """The largest σ that enters the first weight of the main branch: the one that starts at the deepest source.
 
     `source_scales` is in the order of the graph. Where branches start at the same source, the first one counts.
     """
@@ -115,7 +141,7 @@ def _main_scale(root: gs.Tensor, source_scales: dict[str, float]) -> float:
     best, main = -1, 0.0
     for source, divisor in _paths(root):
         if order[source] > best:
-            best, main = order[source], source_scales[source] / divisor
+            best, main = order[source], float(source_scales[source].max()) / divisor
     return main
 
 
@@ -129,68 +155,139 @@ def _paths(tensor: gs.Tensor, divisor: int = 1) -> Iterator[tuple[str, int]]:
         yield from _paths(operand, divisor * operator_of(node).divisor(node))
 
 
-def _fixed_scale(tensor: gs.Tensor, source_scales: dict[str, float]) -> float:
-    """σ of a tensor without a weight above it."""
-    node = producer(tensor)
-    if is_source(tensor):
-        return source_scales[tensor.name]
-    assert node is not None
-    return _fixed_scale(activation_inputs(node)[0], source_scales) / operator_of(node).divisor(node)
+class _UnevenError(Exception):
+    """One weight would have to work at several σ."""
 
 
 @dataclass(frozen=True)
 class _Rounding:
     """Rounds a tree at a given σ. `inner` holds the finished trees above weights, by the name of their root."""
 
-    weights: dict[str, Weights]
-    source_scales: dict[str, float]
-    inner: dict[str, Rounded]
+    weights: Mapping[str, Weights]
+    source_scales: Mapping[str, FloatArray]
+    inner: Mapping[str, Rounded]
+    main_scale: float
+    root: gs.Tensor
 
-    def at(self, root: gs.Tensor, scale: float, main_scale: float) -> Rounded:
-        """The tree under `root`, worth `scale`."""
+    def finest(self, pattern: tuple[int, ...], limits: Limits, coarsest: FloatArray | None) -> Rounded | None:
+        """The tree on the finest grids, one for each element of `pattern`; None where it cannot be had."""
+        try:
+            exponents = self._first_guess(pattern, limits, coarsest)
+            while exponents is not None and (exponents > _COARSEST).all():
+                rounded = self._at(exponents)
+                too_fine = _exceeds(rounded.signal, limits, pattern)
+                if not too_fine.any():
+                    return rounded
+                exponents = np.where(too_fine, exponents - 1, exponents)
+        except _UnevenError:
+            pass
+        return None
+
+    def _first_guess(self, pattern: tuple[int, ...], limits: Limits, coarsest: FloatArray | None) -> FloatArray | None:
+        """Exponents k of σ = σ_main·2^-k that are no coarser than they must be; None for infinite weights."""
+        signal = self._at(np.full(pattern, float(_FINEST))).signal
+        if not math.isfinite(signal.magnitude):
+            return None
+        with np.errstate(divide="ignore"):
+            pairs = (
+                (signal.largest, limits.current),
+                (signal.peak, limits.weight),
+                (signal.rows, limits.rows),
+            )
+            excess = np.max([np.log2(_largest_in(values, pattern)) - math.log2(limit) for values, limit in pairs], 0)
+        silent = np.isneginf(excess)
+        guess = np.minimum(_FINEST, np.where(silent, 0, np.floor(_FINEST + 1 - np.where(silent, 0, excess))))
+        if coarsest is not None:
+            allowed = np.floor(np.log2(self.main_scale) - np.log2(_largest_in(coarsest, pattern)))
+            guess = np.minimum(guess, np.maximum(allowed, _COARSEST + 1))
+        return guess
+
+    def _at(self, exponents: FloatArray) -> Rounded:
+        scale = self.main_scale * np.exp2(-exponents)
         found: dict[str, Weights] = {}
-        return Rounded(scale, main_scale, self._descend(root, scale, found), found)
+        return Rounded(scale, self.main_scale, self._descend(self.root, scale, found), found)
 
-    def _descend(self, tensor: gs.Tensor, scale: float, found: dict[str, Weights]) -> Bounds:
-        """Round everything above `tensor` so that it is worth `scale`; return its bounds."""
+    def _descend(self, tensor: gs.Tensor, scale: FloatArray, found: dict[str, Weights]) -> Signal:
+        """Round everything above `tensor` so that it is worth `scale`; return what flows there."""
         node = producer(tensor)
         if is_source(tensor):
-            return source_bounds(tensor)
+            return source_signal(tensor)
         assert node is not None
         room, operands = operator_of(node), activation_inputs(node)
-        if weighted(node) is None:
-            scale_in = scale * room.divisor(node)
-            return room.bounds(node, [self._descend(operand, scale_in, found) for operand in operands], None)
+        heavy = weighted(node)
+        if heavy is None:
+            scale_in = room.carry_back(node, scale)
+            if scale_in is None:
+                raise _UnevenError
+            above = scale_in * room.divisor(node)
+            return room.signal(node, [self._descend(operand, above, found) for operand in operands], None)
         finished = self.inner.get(operands[0].name)
         if finished is not None:
             found.update(finished.weights)
-            scale_in, bounds = finished.scale, finished.bounds
+            entering, signal = finished.scale, finished.signal
         else:
-            scale_in = _fixed_scale(operands[0], self.source_scales)
-            bounds = self._descend(operands[0], scale_in, found)
-        found[node.name] = self.weights[node.name].round(scale_in, scale)
-        return room.bounds(node, [bounds], found[node.name])
+            entering = fixed_scale(operands[0], self.source_scales)
+            signal = self._descend(operands[0], entering, found)
+        exact = heavy.on_grid(node, self.weights[node.name], entering, scale)
+        if exact is None:
+            raise _UnevenError
+        found[node.name] = exact.rounded()
+        return heavy.signal(node, [signal], found[node.name], exact)
 
 
-def source_bounds(tensor: gs.Tensor) -> Bounds:
-    """Of the spikes of a source: signed for the encoder."""
+def fixed_scale(tensor: gs.Tensor, source_scales: Mapping[str, FloatArray]) -> FloatArray:
+    """σ of a tensor without a weight above it."""
     node = producer(tensor)
+    if is_source(tensor):
+        return source_scales[tensor.name]
     assert node is not None
-    channels = int(tensor.shape[1])
-    lowest = -1.0 if node.op == "SpikeEncode" else 0.0
-    return Bounds(np.full(channels, lowest), np.ones(channels))
+    room = operator_of(node)
+    carried = room.carry(node, fixed_scale(activation_inputs(node)[0], source_scales))
+    assert carried is not None, f"{node.name!r} cannot carry the scale of its input"
+    return carried / room.divisor(node)
 
 
-def rounding_error(rounded: Rounded, weights: dict[str, Weights]) -> float:
-    """The largest ‖rounded - exact‖/‖exact‖ of the weights of a tree, each on its best common scale."""
-    worst = 0.0
-    for name, found in rounded.weights.items():
-        exact = weights[name].weight.astype(np.float64).ravel()
-        integer = np.asarray(found.weight, np.float64).ravel()
-        if exact.any():
-            fitted = integer * (float(exact @ integer) / max(float(integer @ integer), 1.0))
-            worst = max(worst, float(np.linalg.norm(fitted - exact) / np.linalg.norm(exact)))
-    return worst
+def _exceeds(signal: Signal, limits: Limits, pattern: tuple[int, ...]) -> np.ndarray:
+    """Where the grid is too fine."""
+    exceeds: np.ndarray = (
+        (_largest_in(signal.largest, pattern) >= limits.current)
+        | (_largest_in(signal.peak, pattern) > limits.weight)
+        | (_largest_in(signal.rows, pattern) > limits.rows)
+    )
+    return exceeds
+
+
+def _largest_in(values: FloatArray, pattern: tuple[int, ...]) -> FloatArray:
+    """The largest of `values`, which broadcast against a sample, for each element of `pattern`."""
+    axes = tuple(axis for axis, size in enumerate(pattern) if size == 1)
+    return np.broadcast_to(values.max(axes, keepdims=True, initial=0.0), pattern)
+
+
+def carries_channels(source: gs.Tensor, roots: Iterable[gs.Tensor]) -> bool:
+    """Whether the trees under `roots` can work with another λ for every channel of `source`."""
+    shape = sample_shape(source)
+    probe = np.arange(1.0, 1.0 + shape[0]).reshape(shape[0], *[1] * (len(shape) - 1))
+    return all(_carried(node, source, probe) for root in roots for node in tree(root))
+
+
+def _carried(node: gs.Node, source: gs.Tensor, probe: FloatArray) -> bool:
+    """Whether a weight can read what `source` becomes in front of it."""
+    heavy = weighted(node)
+    if heavy is None:
+        return True
+    values = _seen_from(activation_inputs(node)[0], source, probe)
+    return values is not None and heavy.takes(node, values)
+
+
+def _seen_from(tensor: gs.Tensor, source: gs.Tensor, probe: FloatArray) -> FloatArray | None:
+    """`probe` of `source` carried to `tensor`; a constant where a weight or another source stands between."""
+    node = producer(tensor)
+    if tensor is source:
+        return probe
+    if is_source(tensor) or node is None or weighted(node) is not None:
+        return np.ones((1,) * len(sample_shape(tensor)))
+    before = _seen_from(activation_inputs(node)[0], source, probe)
+    return None if before is None else operator_of(node).carry(node, before)
 
 
 def write_weights(root: gs.Tensor, rounded: Rounded) -> None:
@@ -199,18 +296,3 @@ def write_weights(root: gs.Tensor, rounded: Rounded) -> None:
         room = weighted(node)
         if room is not None:
             room.write_weights(node, rounded.weights[node.name])
-
-
-def integer_bound(root: gs.Tensor) -> float:
-    """The largest magnitude of a partial sum in a tree whose weights are integers already."""
-
-    def bounds(tensor: gs.Tensor) -> Bounds:
-        node = producer(tensor)
-        if is_source(tensor):
-            return source_bounds(tensor)
-        assert node is not None
-        room = weighted(node)
-        weights = None if room is None else room.weights(node)
-        return operator_of(node).bounds(node, [bounds(operand) for operand in activation_inputs(node)], weights)
-
-    return bounds(root).magnitude

@@ -5,6 +5,7 @@ Keeping them makes calibration cost O(layers) instead of O(layers²). A train ta
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -14,11 +15,12 @@ import onnx_graphsurgeon as gs
 import onnxruntime
 from onnx import TensorProto, helper
 
-from snnc.emit.block import Builder
+from snnc.emit.block import BlockWriter
 from snnc.emit.layer_operators import select
 from snnc.ir.domain import DOMAIN, DOMAIN_VERSION, IR_VERSION, OPSET
-from snnc.ir.graph import sample_shape
-from snnc.ir.trees import leaves, tree
+from snnc.ir.graph import producer, sample_shape
+from snnc.ir.trees import leaves
+from snnc.operators import SOURCES
 from snnc.operators.functions import functions_used_by
 from snnc.runtime.session import largest_batch, make_session
 from snnc.simulate.block_runner import blocks
@@ -26,20 +28,22 @@ from snnc.simulate.block_runner import blocks
 
 @dataclass(frozen=True)
 class Measurement:
-    """The weighted input sums of a layer over neurons, steps and samples, on the layer's integer grid.
+    """The weighted input sums of a layer over neurons, steps and samples, in input spikes of the layer.
 
-    `maximum` is the largest one, `positive_mean` the mean of the positive ones, `positive_share` how many are positive.
+    `maximum` is the largest one of every channel `[C]`, `positive_mean` the mean of the positive ones, `positive_share`
+    how many are positive.
     """
 
-    maximum: int
+    maximum: np.ndarray
     positive_mean: float
     positive_share: float
 
 
 _OUT_OF_REACH = 2**31 - 1  # a potential stays below it for max_steps steps: that is how the grid is chosen
 
-# Spike words of one source: per batch of samples, per block, (plus, minus or None).
-Train = list[list[tuple[np.ndarray, np.ndarray | None]]]
+# Spike words of one source: per batch of samples, per block.
+Train = list[list[np.ndarray]]
+_CONTROLS = ("seed", "first_sample", "first_step", "count")
 
 
 class SpikeTrains:
@@ -52,133 +56,132 @@ class SpikeTrains:
         self.starts = range(0, len(images), self.batch)
         self._trains: dict[str, Train] = {}
 
-    def encode(self, encoder: gs.Node) -> None:
-        """Encode the images."""
-        builder = Builder()
-        builder.encode(encoder)
-        pixels = encoder.inputs[0]
-        inputs = [helper.make_tensor_value_info(pixels.name, TensorProto.FLOAT, ["N", *sample_shape(pixels)])]
-        inputs += [_scalar_info(name) for name in ("seed", "first_sample", "first_step", "count")]
-        spikes = encoder.outputs[0].name
-        words = {f"{spikes}/plus": TensorProto.UINT64, f"{spikes}/minus": TensorProto.UINT64}
-        session = _session(builder, inputs, words)
-        train: Train = []
-        for start in self.starts:
-            row = []
-            for first_step, count in self.blocks:
-                feeds = {"seed": self.seed, "first_sample": start, "first_step": first_step, "count": count}
-                plus, minus = session.run(
-                    None,
-                    {pixels.name: self.images[start : start + self.batch]}
-                    | {name: np.array(value, np.int64) for name, value in feeds.items()},
-                )
-                row.append((plus, minus))
-            train.append(row)
-        self._trains[spikes] = train
+    def measure(
+        self, target: gs.Node, unit: np.ndarray, progress: Callable[[float], None], *, batches: int | None = None
+    ) -> Measurement:
+        """The weighted input sums of the neurons of `target`, on all samples or on the first `batches`.
 
-    def measure(self, target: gs.Node, progress: Callable[[float], None], *, batches: int | None = None) -> Measurement:
-        """The weighted input sums of the neurons of `target`, on all samples or on the first `batches`."""
-        builder = Builder()
-        inputs = self._declare_sources(builder, target.inputs[0])
-        current = builder.currents.of(target.inputs[0], "steps")
-        builder.node("ReduceMax", [current], "maximum", keepdims=0)
-        positive = builder.node("Relu", [current], "positive")
-        builder.node("ReduceSum", [positive], "positive_sum", keepdims=0)
-        bounds = [builder.constant(f"clip/{value}", np.array(value, np.float32)) for value in (0, 1)]
-        is_positive = builder.node("Clip", [current, *bounds], "is_positive")  # currents are integers
-        builder.node("ReduceMean", [is_positive], "positive_share", keepdims=0)
+        `unit` is one unit of the layer's grid in its input spikes; it broadcasts against a sample.
+        """
+        writer = BlockWriter()
+        inputs = self._declare_sources(writer, target.inputs[0])
+        current = writer.currents.of(target.inputs[0], "steps")
+        shape = sample_shape(target.inputs[0])
+        axes = writer.constant("axes", np.array([0, *range(2, 1 + len(shape))], np.int64))
+        writer.node("ReduceMax", [current, axes], "maximum", keepdims=0)
+        positive = writer.node("Relu", [current], "positive")
+        writer.node("ReduceSum", [positive, axes], "positive_sum", keepdims=0)
+        bounds = [writer.constant(f"clip/{value}", np.array(value, np.float32)) for value in (0, 1)]
+        is_positive = writer.node("Clip", [current, *bounds], "is_positive")  # currents are integers
+        writer.node("ReduceMean", [is_positive], "positive_share", keepdims=0)
         names = ("maximum", "positive_sum", "positive_share")
-        session = _session(builder, inputs, dict.fromkeys(names, TensorProto.FLOAT))
-        maximum, total, positive_elements, elements = 0.0, 0.0, 0.0, 0
-        size = int(np.prod(sample_shape(target.inputs[0])))
-        for samples, count, feeds in self._feeds(target.inputs[0], progress, batches):
+        session = _session(writer, inputs, dict.fromkeys(names, TensorProto.FLOAT))
+        maximum, total, positive_elements, elements = np.zeros(shape[0]), np.zeros(shape[0]), 0.0, 0
+        for samples, count, feeds in self._feeds(target, progress, batches):
             block_maximum, block_sum, share = session.run(None, feeds)
-            maximum = max(maximum, float(block_maximum))
-            total += float(block_sum)
-            elements += samples * count * size
-            positive_elements += float(share) * samples * count * size
-        return Measurement(round(maximum), total / max(1.0, positive_elements), positive_elements / elements)
+            maximum = np.maximum(maximum, block_maximum)
+            total += block_sum
+            elements += samples * count * math.prod(shape)
+            positive_elements += float(share) * samples * count * math.prod(shape)
+        by_channel = np.broadcast_to(unit.max(tuple(range(1, unit.ndim))), (shape[0],))
+        mean = float((total * by_channel).sum()) / max(1.0, positive_elements)
+        return Measurement(maximum * by_channel, mean, positive_elements / elements)
 
-    def mean_currents(self, target: gs.Node, progress: Callable[[float], None]) -> Iterator[np.ndarray]:
-        """The mean weighted input sum of every neuron of `target` over the steps, float64 `[N, ...]` for each batch.
+    def mean_currents(
+        self, target: gs.Node, unit: np.ndarray, progress: Callable[[float], None]
+    ) -> Iterator[np.ndarray]:
+        """The mean weighted input sum of every neuron of `target` over the steps, in its input spikes, float64
+        `[N, ...]` for each batch.
 
         Computed by the operator that will run the layer, with a threshold that no potential within `max_steps` reaches:
         what it has integrated at the end is the sum of its currents, as an integer.
         """
         steps = sum(count for _, count in self.blocks)
-        for _, potential in self._integrate(target, progress, fires=False):
-            yield potential / np.float64(steps)
+        out_of_reach = gs.Constant(f"{target.name}/threshold", np.array(_OUT_OF_REACH, np.int32))
+        target.inputs = [target.inputs[0], out_of_reach]
+        for _, states in self._simulate(target, progress):
+            yield next(iter(states.values())) * (unit / steps)
 
-    def fire(self, target: gs.Node, progress: Callable[[float], None]) -> None:
-        """Simulate the neurons of `target`, whose threshold is known, and keep their spikes."""
-        train: Train = [[(words, None) for words in row] for row, _ in self._integrate(target, progress)]
-        self._trains[target.outputs[0].name] = train
+    def fire(self, node: gs.Node, progress: Callable[[float], None] = lambda share: None) -> None:
+        """Simulate a spike source, all of whose parameters are known, and keep its spikes."""
+        self._trains[node.outputs[0].name] = [row for row, _ in self._simulate(node, progress)]
 
-    def _integrate(
-        self, target: gs.Node, progress: Callable[[float], None], *, fires: bool = True
-    ) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
-        """(spike words of each block, potential at the end) of the neurons of `target`, for every batch of samples."""
-        builder = Builder()
-        inputs = self._declare_sources(builder, target.inputs[0])
-        state = builder.neuron(target, select(target), None if fires else np.array(_OUT_OF_REACH, np.int32))
-        inputs.append(helper.make_tensor_value_info(state.name, TensorProto.INT32, ["N", *state.dims]))
-        outputs = {target.outputs[0].name: TensorProto.UINT64, state.next_name: TensorProto.INT32}
-        session = _session(builder, inputs, outputs)
+    def _simulate(
+        self, node: gs.Node, progress: Callable[[float], None]
+    ) -> Iterator[tuple[list[np.ndarray], dict[str, np.ndarray]]]:
+        """(spike words of each block, states at the end) of a spike source, for every batch of samples."""
+        room = SOURCES[node.op]
+        states = room.states(node)
+        writer = BlockWriter({node.name: select(node)})
+        inputs = self._declare_sources(writer, node.inputs[0])
+        inputs += [_info(state.name, _TYPES[state.dtype], ["N", *state.dims]) for state in states]
+        room.emit(node, writer)
+        spikes = writer.words.of(node.outputs[0]).name
+        outputs = {spikes: TensorProto.UINT64, **{state.next_name: _TYPES[state.dtype] for state in states}}
+        session = _session(writer, inputs, outputs)
         row: list[np.ndarray] = []
-        v = np.zeros(0, np.int32)
-        for samples, _, feeds in self._feeds(target.inputs[0], progress):
+        values: list[np.ndarray] = []
+        for samples, _, feeds in self._feeds(node, progress):
             if not row:
-                v = state.start(samples) if fires else np.zeros((samples, *state.dims), np.int32)
-            words, v = session.run(None, {**feeds, state.name: v})
+                values = [state.start(samples) for state in states]
+            carried = {state.name: value for state, value in zip(states, values, strict=True)}
+            words, *values = session.run(None, {**feeds, **carried})
             row.append(words)
             if len(row) == len(self.blocks):
-                yield row, v
+                yield row, {state.name: value for state, value in zip(states, values, strict=True)}
                 row = []
 
     def forget(self, name: str) -> None:
         """Free the spike train of a tensor that no later layer reads."""
         self._trains.pop(name, None)
 
-    def _declare_sources(self, builder: Builder, root: gs.Tensor) -> list[onnx.ValueInfoProto]:
-        inputs = [_scalar_info("count")] if any(True for _ in tree(root)) else []
+    def _declare_sources(self, writer: BlockWriter, root: gs.Tensor) -> list[onnx.ValueInfoProto]:
+        """Inputs for what a layer reads: words of the sources of its tree, or the images."""
+        if producer(root) is None:
+            return [
+                _info(root.name, TensorProto.FLOAT, ["N", *sample_shape(root)]),
+                *(_info(name, TensorProto.INT64, []) for name in _CONTROLS),
+            ]
+        inputs = [_info("count", TensorProto.INT64, [])]
         for leaf in {leaf.name: leaf for leaf in leaves(root)}.values():
-            signed = self._trains[leaf.name][0][0][1] is not None
-            names = (f"{leaf.name}/plus", f"{leaf.name}/minus" if signed else None)
-            builder.words.declare(leaf, *names)
-            for name in names:
-                if name is not None:
-                    dims: list[str | int | None] = ["N", *sample_shape(leaf)]
-                    inputs.append(helper.make_tensor_value_info(name, TensorProto.UINT64, dims))
+            writer.words.declare(leaf, leaf.name)
+            channels, *plane = sample_shape(leaf)
+            planes = writer.words.of(leaf).planes
+            inputs.append(_info(leaf.name, TensorProto.UINT64, ["N", planes * channels, *plane]))
         return inputs
 
     def _feeds(
-        self, root: gs.Tensor, progress: Callable[[float], None], batches: int | None = None
+        self, node: gs.Node, progress: Callable[[float], None], batches: int | None = None
     ) -> Iterator[tuple[int, int, dict[str, np.ndarray]]]:
         """(samples, count, inputs) for every batch (or the first `batches`) and block, blocks of a batch in order."""
-        sources = sorted({leaf.name for leaf in leaves(root)})
-        for batch_index in range(len(self.starts))[:batches]:
-            for block_index, (_, count) in enumerate(self.blocks):
-                feeds: dict[str, np.ndarray] = {"count": np.array(count, np.int64)}
-                samples = 0
-                for name in sources:
-                    plus, minus = self._trains[name][batch_index][block_index]
-                    feeds[f"{name}/plus"] = plus
-                    if minus is not None:
-                        feeds[f"{name}/minus"] = minus
-                    samples = len(plus)
-                yield samples, count, feeds
+        root = node.inputs[0]
+        sources = None if producer(root) is None else sorted({leaf.name for leaf in leaves(root)})
+        for batch_index, start in enumerate(self.starts[:batches]):
+            samples = len(self.images[start : start + self.batch])
+            for block_index, (first_step, count) in enumerate(self.blocks):
+                controls = {"count": count}
+                feeds: dict[str, np.ndarray] = {}
+                if sources is None:
+                    controls |= {"seed": self.seed, "first_sample": start, "first_step": first_step}
+                    feeds[root.name] = self.images[start : start + self.batch]
+                else:
+                    feeds = {name: self._trains[name][batch_index][block_index] for name in sources}
+                yield samples, count, feeds | {name: np.array(value, np.int64) for name, value in controls.items()}
             progress((batch_index + 1) / len(self.starts))
 
 
-def _scalar_info(name: str) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.INT64, [])
+_TYPES = {"int32": TensorProto.INT32, "int64": TensorProto.INT64}
+
+
+def _info(name: str, elem_type: int, dims: list[str | int]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, elem_type, dims)
 
 
 def _session(
-    builder: Builder, inputs: list[onnx.ValueInfoProto], outputs: Mapping[str, int]
+    writer: BlockWriter, inputs: list[onnx.ValueInfoProto], outputs: Mapping[str, int]
 ) -> onnxruntime.InferenceSession:
     infos = [helper.make_tensor_value_info(name, elem_type, None) for name, elem_type in outputs.items()]
-    graph = helper.make_graph(builder.nodes, "segment", inputs, infos, list(builder.constants.values()))
+    graph = helper.make_graph(writer.nodes, "segment", inputs, infos, list(writer.constants.values()))
     model = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, DOMAIN_VERSION)],

@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.integers.grid import Rounded
 from snnc.integers.layer_simulation import SpikeTrains
-from snnc.integers.quantile import StreamedQuantile
+from snnc.integers.quantile import LargestValues
 from snnc.ir.conversion import Conversion, Estimate
+from snnc.ir.graph import sample_shape
 from snnc.ir.options import Options
 
 Progress = Callable[[float], None]
@@ -30,24 +33,33 @@ def estimate(
     target: gs.Node, rounded: Rounded, trains: SpikeTrains | None, options: Options, progress: Progress
 ) -> Estimate:
     """The threshold of `target` by the rule of `options`; `trains` are None for `model`, which needs no samples."""
-    unit = rounded.scale / rounded.main_scale
     if options.threshold == "model":
-        return Estimate(float(rounded.bounds.high.max()) * unit)
+        return Estimate(_of_channels(rounded.signal.high * rounded.unit, options))
     assert trains is not None
-    threshold = _rate(target, trains, options.rate_quantile, progress) if options.threshold == "rate" else 0.0
+    threshold: np.ndarray = np.zeros(())
+    if options.threshold == "rate":
+        threshold = _rate(target, rounded, trains, options, progress)
     # Where no neuron has a positive mean, single sums may be positive all the same, and those are for `vmax`.
-    sums = trains.measure(target, progress, batches=1 if threshold > 0 else None)
-    if threshold == 0:
-        threshold = float(max(0, sums.maximum))
-    return Estimate(threshold * unit, sums.positive_share, sums.positive_mean * unit)
+    sums = trains.measure(target, rounded.unit, progress, batches=1 if threshold.any() else None)
+    if not threshold.any():
+        threshold = _of_channels(sums.maximum, options)
+    return Estimate(threshold, sums.positive_share, sums.positive_mean)
 
 
-def _rate(target: gs.Node, trains: SpikeTrains, share: float, progress: Progress) -> float:
-    means = StreamedQuantile()
-    for batch in trains.mean_currents(target, progress):
-        means.add(batch)
+def _of_channels(values: np.ndarray, options: Options) -> np.ndarray:
+    """The largest of each channel, or of all."""
+    return values.max(tuple(range(1, values.ndim))) if options.per_channel else np.asarray(values.max())
+
+
+def _rate(target: gs.Node, rounded: Rounded, trains: SpikeTrains, options: Options, progress: Progress) -> np.ndarray:
+    shape = sample_shape(target.outputs[0])
+    rows = shape[0] if options.per_channel else 1
+    means = LargestValues(options.rate_quantile, rows, len(trains.images) * math.prod(shape) // rows)
+    for batch in trains.mean_currents(target, rounded.unit, progress):
+        means.add(np.moveaxis(batch, 1, 0).reshape(rows, -1))
     # Where fewer neurons than 1 - share have a positive mean at all, none of those may saturate.
-    return means.at(share) or means.largest
+    found = means.at_share() if means.at_share().any() else means.largest
+    return np.maximum(found if options.per_channel else found[0], 0)
 
 
 def dependencies(conversion: Conversion, data_hash: str) -> Any:

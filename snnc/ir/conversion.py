@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
@@ -39,25 +40,34 @@ class LayerReport:
     weighted input sum and `f_in` the share of steps that have one: RMP-SNN (equation 7) wants
     f_in·V_in ≤ V_th ≤ V_in; with the rule `rate` a few samples give them. `macs` are the multiply-accumulates of the
     ANN in front of the layer. `fused` is the operator that runs the layer, or `plain`; None for the input and in files
-    that do not tell. `rate` is in spikes per neuron and step on the verification samples.
+    that do not tell. `signed` spikes have two words each. `rate` is in spikes per neuron and step on the verification
+    samples.
+
+    `scale`, `threshold`, `threshold_integer` and `v_init` are one number where all channels have the same, else one for
+    each channel; for a flat layer every neuron is a channel.
     """
 
     name: str
-    kind: Literal["input", "neuron", "readout"]
+    kind: Literal["input", "neuron", "pool", "readout"]
     op: str
     shape: tuple[int, ...]
     neurons: int
-    scale: float
+    scale: float | list[float]
     fan_in: int = 0
     macs: int = 0
-    threshold: float | None = None
-    threshold_integer: int | None = None
+    threshold: float | list[float] | None = None
+    threshold_integer: int | list[int] | None = None
     weight_bits: int | None = None
-    v_init: int = 0
+    v_init: int | list[int] = 0
     f_in: float | None = None
     v_in: float | None = None
     fused: str | None = None
+    signed: bool = False
     rate: float | None = None
+
+    def scales(self) -> np.ndarray:
+        """`scale` as an array that broadcasts against samples of `shape`."""
+        return np.asarray(self.scale, np.float64).reshape(-1, *[1] * (len(self.shape) - 1))
 
 
 @dataclass(frozen=True)
@@ -65,10 +75,11 @@ class Estimate:
     """What a threshold rule found of a layer, in units of its input spikes (as the paper's V_th), before alpha.
 
     `f_in` and `v_in` as in `LayerReport`, None where no sums were measured. `from_weights`: no sample ever excited the
-    layer, so its threshold is the largest sum that the weights allow.
+    layer, so its threshold is the largest sum that the weights allow. `threshold` is one number, or one for each
+    channel (0 where it was never excited).
     """
 
-    threshold: float
+    threshold: float | np.ndarray
     f_in: float | None = None
     v_in: float | None = None
     from_weights: bool = False

@@ -7,8 +7,6 @@ import onnx_graphsurgeon as gs
 
 from snnc.ir.domain import DOMAIN
 
-NEURONS = ("RMP", "IF")
-SOURCES = ("SpikeEncode", *NEURONS)
 TAIL = ("Softmax", "LogSoftmax", "ArgMax", "Sigmoid")
 
 

@@ -30,6 +30,7 @@ class Options:
     alpha_when: Literal["during", "after"] = "during"
     threshold: Literal["rate", "vmax", "model"] = "rate"
     rate_quantile: float = 0.9997
+    per_channel: bool = False
     calib_samples: int | None = None
     calib_steps: int = 256
     v_init: float | None = None

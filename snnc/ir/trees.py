@@ -1,4 +1,4 @@
-"""Trees of a spiking graph: the linear operators between spike sources and the neuron or readout that they feed."""
+"""Trees of a spiking graph: the linear operators between spike sources and the layer that reads their current."""
 
 from __future__ import annotations
 
@@ -6,19 +6,30 @@ from collections.abc import Iterator
 
 import onnx_graphsurgeon as gs
 
-from snnc.ir.graph import NEURONS, SOURCES, activation_inputs, producer
-from snnc.operators import is_linear
+from snnc.ir.graph import activation_inputs, producer
+from snnc.ir.signal import Signal
+from snnc.operators import LAYERS, SOURCES, is_linear, operator_of, weighted
 
 
 def is_source(tensor: gs.Tensor) -> bool:
-    """Whether spikes come out of here (an encoder or a neuron)."""
+    """Whether spikes come out of here (an encoder, a neuron, whatever fires)."""
     node = producer(tensor)
     return node is not None and node.op in SOURCES
 
 
+def source_nodes(graph: gs.Graph) -> list[gs.Node]:
+    """Everything that fires, in order of the graph."""
+    return [node for node in graph.nodes if node.op in SOURCES]
+
+
+def layers(graph: gs.Graph) -> list[gs.Node]:
+    """Everything that reads spikes and keeps a state, in order of the graph: neurons, pools, readouts."""
+    return [node for node in graph.nodes if node.op in LAYERS and LAYERS[node.op].kind != "input"]
+
+
 def targets(graph: gs.Graph) -> list[gs.Node]:
-    """Neurons and readouts, in order of the graph: the roots of the trees of linear ops."""
-    return [node for node in graph.nodes if node.op in NEURONS or node.op == "SpikeReadout"]
+    """The layers that integrate the current of a tree of linear operators: neurons and readouts."""
+    return [node for node in layers(graph) if LAYERS[node.op].integrates]
 
 
 def tree(root: gs.Tensor) -> Iterator[gs.Node]:
@@ -39,3 +50,32 @@ def leaves(root: gs.Tensor) -> Iterator[gs.Tensor]:
         return
     for tensor in activation_inputs(node):
         yield from leaves(tensor)
+
+
+def source_signal(tensor: gs.Tensor) -> Signal:
+    """The signal of a spike source."""
+    node = producer(tensor)
+    assert node is not None
+    return SOURCES[node.op].signal(node)
+
+
+def signal_of(tensor: gs.Tensor) -> Signal:
+    """What flows along an edge of a tree whose weights are integers already."""
+    if is_source(tensor):
+        return source_signal(tensor)
+    node = producer(tensor)
+    assert node is not None
+    heavy, room = weighted(node), operator_of(node)
+    operands = [signal_of(operand) for operand in activation_inputs(node)]
+    return room.signal(node, operands, None if heavy is None else heavy.weights(node))
+
+
+def copies_of(tensor: gs.Tensor) -> int | None:
+    """In how many copies the spikes of one source reach `tensor` when they are only moved; None if they do not."""
+    if is_source(tensor):
+        return 1
+    node = producer(tensor)
+    if node is None or not is_linear(node):
+        return None
+    operands = [copies_of(operand) for operand in activation_inputs(node)]
+    return operator_of(node).copies(node, operands[0]) if len(operands) == 1 and operands[0] is not None else None

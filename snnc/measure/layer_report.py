@@ -3,52 +3,64 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.integers.grid import Rounded
 from snnc.ir.conversion import Estimate, LayerReport
-from snnc.ir.graph import NEURONS, constant, sample_shape
+from snnc.ir.graph import constant, sample_shape
+from snnc.ir.signal import collapsed
 from snnc.ir.trees import tree
 from snnc.measure.fanout import count_macs
-from snnc.operators import operator_of
+from snnc.operators import LAYERS, SOURCES, operator_of
+from snnc.operators.layer import scale_of
 
 
 def report_layers(graph: gs.Graph, rounded: dict[str, Rounded], estimates: dict[str, Estimate]) -> list[LayerReport]:
-    """A report of the encoder and of every neuron and readout, in order of the graph."""
+    """A report of every layer, in order of the graph."""
     reports = []
     for node in graph.nodes:
-        if node.op == "SpikeEncode":
-            shape = sample_shape(node.outputs[0])
-            reports.append(
-                LayerReport(node.inputs[0].name, "input", node.op, shape, math.prod(shape), node.attrs["scale"])
-            )
-        elif node.op in NEURONS or node.op == "SpikeReadout":
-            reports.append(_report_layer(node, rounded[node.name], estimates.get(node.name)))
+        if node.op in LAYERS:
+            report = _report_of(node)
+            if node.name in rounded:
+                _add_synapses(report, node, rounded[node.name])
+            if node.name in estimates:
+                report.f_in, report.v_in = estimates[node.name].f_in, estimates[node.name].v_in
+            reports.append(report)
     return reports
 
 
-def _report_layer(node: gs.Node, rounded: Rounded, found: Estimate | None) -> LayerReport:
-    shape = sample_shape(node.outputs[0])
-    largest_weight = max(float(np.abs(weights.weight).max()) for weights in rounded.weights.values())
-    report = LayerReport(
-        name=node.name,
-        kind="readout" if node.op == "SpikeReadout" else "neuron",
-        op=node.op,
-        shape=shape,
-        neurons=math.prod(shape),
-        scale=float(node.attrs["scale"]),
-        fan_in=sum(operator_of(linear).fan_in(linear) for linear in tree(node.inputs[0])),
-        macs=count_macs(node.inputs[0]),
-        weight_bits=math.ceil(math.log2(largest_weight + 1)) if largest_weight else 0,
-    )
-    if node.op in NEURONS:
-        threshold = constant(node, 1)
-        assert threshold is not None
-        report.threshold_integer = int(threshold.max())
-        report.threshold = float(threshold.max()) * rounded.scale / rounded.main_scale
-        report.v_init = int(report.threshold_integer * node.attrs["v_init"])
-    if found is not None:
-        report.f_in, report.v_in = found.f_in, found.v_in
+def _report_of(node: gs.Node) -> LayerReport:
+    shape, room = sample_shape(node.outputs[0]), LAYERS[node.op]
+    name = node.inputs[0].name if room.kind == "input" else node.name
+    report = LayerReport(name, room.kind, node.op, shape, math.prod(shape), _plain(scale_of(node)))
+    report.signed = node.op in SOURCES and SOURCES[node.op].signal(node).signed
     return report
+
+
+def _add_synapses(report: LayerReport, node: gs.Node, rounded: Rounded) -> None:
+    largest_weight = max(float(np.abs(weights.weight).max()) for weights in rounded.weights.values())
+    report.fan_in = sum(operator_of(linear).fan_in(linear) for linear in tree(node.inputs[0]))
+    report.macs = count_macs(node.inputs[0])
+    report.weight_bits = math.ceil(math.log2(largest_weight + 1)) if largest_weight else 0
+    threshold = constant(node, 1) if node.op in SOURCES else None
+    if threshold is not None:
+        report.threshold_integer = _plain(threshold)
+        report.threshold = _plain(threshold * rounded.unit)
+        report.v_init = potentials(node)
+
+
+def potentials(node: gs.Node) -> int | list[int]:
+    """V(0) of a neuron in units of the grid."""
+    threshold = constant(node, 1)
+    assert threshold is not None
+    found: int | list[int] = _plain((threshold * node.attrs["v_init"]).astype(np.int64))
+    return found
+
+
+def _plain(values: np.ndarray) -> Any:
+    """One number where all are equal, else a list."""
+    numbers = collapsed(values).reshape(-1).tolist()
+    return numbers[0] if len(numbers) == 1 else numbers

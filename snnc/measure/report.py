@@ -70,7 +70,7 @@ def layer_table(layers: Sequence[LayerReport] | Sequence[dict[str, Any]], *, fus
                 layer["fused"] or layer["op"] if fused else layer["op"],
                 f"{layer['neurons']:,}",
                 f"{layer['fan_in']:,}" if layer["fan_in"] else "",
-                _optional(layer["threshold"], "{:.4g}"),
+                _optional(_largest(layer["threshold"]), "{:.4g}"),
                 _optional(layer["weight_bits"], "{}"),
                 _optional(layer["rate"], "{:.4f}"),
             ]
@@ -202,6 +202,11 @@ def percent(share: float) -> str:
 
 def _steps(count: int) -> str:
     return f"{count:,} step{'' if count == 1 else 's'}"
+
+
+def _largest(value: float | list[float] | None) -> float | None:
+    """The largest of the channels."""
+    return max(value) if isinstance(value, list) else value
 
 
 def _optional(value: float | None, form: str, factor: float = 1) -> str:

@@ -11,8 +11,9 @@ from snnc.emit.block import build_block
 from snnc.emit.decode import add_decoding
 from snnc.integers.calibration_split import calibration_split
 from snnc.ir.conversion import Conversion
-from snnc.ir.graph import NEURONS
+from snnc.ir.trees import source_nodes
 from snnc.measure.evaluation import Curve, measure_curve
+from snnc.measure.layer_report import potentials
 
 INITIAL_POTENTIALS = (0.0, 0.5)
 _LEAST_SAMPLES = 8
@@ -30,10 +31,10 @@ def held_back_images(conversion: Conversion) -> np.ndarray:
 def start_from(conversion: Conversion, v_init: float) -> None:
     """Let every neuron start at `v_init` thresholds."""
     layers = {layer.name: layer for layer in conversion.report.layers}
-    for node in conversion.graph.nodes:
-        if node.op in NEURONS:
+    for node in source_nodes(conversion.graph):
+        if "v_init" in node.attrs:
             node.attrs["v_init"] = v_init
-            layers[node.name].v_init = int((layers[node.name].threshold_integer or 0) * v_init)
+            layers[node.name].v_init = potentials(node)
 
 
 def simulate_against(

@@ -44,7 +44,7 @@ def make_options(*, relaxed: bool = False, **options: Any) -> Options:
 
 def _plain(name: str, value: Any) -> Any:
     """An option in the type of `Options`: numpy's scalars count as numbers, a list of two as a range."""
-    if (name == "accept_poor") != isinstance(value, bool):
+    if (name in ("accept_poor", "per_channel")) != isinstance(value, bool):
         fail("SNN405", f"{name} is {value!r}, of the wrong type")
     try:
         if name in _INTEGERS:

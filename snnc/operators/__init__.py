@@ -1,4 +1,6 @@
-"""The linear operators, each in a room of its own, and the registry that finds them by name.
+"""The operators of spiking graphs, each in a room of its own, and the registry that finds them by name.
+
+Linear operators (`contract`) stand between layers (`layer`): what keeps a state, and fires or is read out.
 
 To add one: a file here with a class that fulfils `contract.LinearOperator`, its name in `_ROOMS`, and its entry in the
 reference simulator (docs/contributing.md). `tests/test_operators.py` then holds it against brute force.
@@ -11,13 +13,29 @@ import onnx_graphsurgeon as gs
 from snnc.operators.add import Add
 from snnc.operators.contract import LinearOperator, WeightedOperator
 from snnc.operators.conv import Conv
+from snnc.operators.encoder import PoissonEncoder
 from snnc.operators.gemm import Gemm
+from snnc.operators.layer import Layer, SpikeSource
+from snnc.operators.neuron import IF, RMP
+from snnc.operators.readout import Readout
 from snnc.operators.reshape import Reshape
 from snnc.operators.scale import Scale
 from snnc.operators.sum_pool import SumPool
 from snnc.operators.transpose import Transpose
 
-__all__ = ["BY_ANN_NAME", "OPERATORS", "LinearOperator", "WeightedOperator", "is_linear", "operator_of", "weighted"]
+__all__ = [
+    "BY_ANN_NAME",
+    "LAYERS",
+    "OPERATORS",
+    "SOURCES",
+    "Layer",
+    "LinearOperator",
+    "SpikeSource",
+    "WeightedOperator",
+    "is_linear",
+    "operator_of",
+    "weighted",
+]
 
 _ROOMS: tuple[LinearOperator, ...] = (Conv(), Gemm(), Scale(), SumPool(), Add(), Reshape(), Transpose())
 
@@ -25,6 +43,13 @@ _ROOMS: tuple[LinearOperator, ...] = (Conv(), Gemm(), Scale(), SumPool(), Add(),
 OPERATORS: dict[str, LinearOperator] = {room.name: room for room in _ROOMS}
 #: Name in the canonical ANN → operator.
 BY_ANN_NAME: dict[str, LinearOperator] = {room.ann_name: room for room in _ROOMS if room.ann_name}
+
+_LAYERS: tuple[Layer, ...] = (PoissonEncoder(), RMP(), IF(), Readout())
+
+#: Name in the spiking graph → layer.
+LAYERS: dict[str, Layer] = {room.name: room for room in _LAYERS}
+#: Those of them that fire.
+SOURCES: dict[str, SpikeSource] = {name: room for name, room in LAYERS.items() if isinstance(room, SpikeSource)}
 
 
 def is_linear(node: gs.Node | None) -> bool:

@@ -9,7 +9,8 @@ import onnx_graphsurgeon as gs
 
 from snnc.emit.nodes import Nodes
 from snnc.ir.graph import activation_inputs, describe
-from snnc.operators.contract import Bounds, Finding, IntArray, LinearOperator, Mode, Weights
+from snnc.ir.signal import Signal
+from snnc.operators.contract import Finding, IntArray, LinearOperator, Mode, Weights
 
 if TYPE_CHECKING:
     from snnc.ir.options import Options
@@ -32,8 +33,10 @@ class Add(LinearOperator):
             shapes = " and ".join(describe(tensor) for tensor in operands)
             yield "SNN207", f"it adds activations of different shapes, {shapes}", "make the shapes equal"
 
-    def bounds(self, node: gs.Node, operands: Sequence[Bounds], weights: Weights | None) -> Bounds:
-        return operands[0] + operands[1]
+    def signal(
+        self, node: gs.Node, operands: Sequence[Signal], weights: Weights | None, exact: Weights | None = None
+    ) -> Signal:
+        return operands[0].plus(operands[1])
 
     def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
         return cost

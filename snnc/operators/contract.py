@@ -10,63 +10,42 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import onnx_graphsurgeon as gs
+from onnx import TensorProto
 
 from snnc.ir.graph import constant, sample_shape
+from snnc.ir.signal import Channels, FloatArray, Signal
 
 if TYPE_CHECKING:
     from snnc.emit.nodes import Nodes, WordNodes
     from snnc.ir.options import Options
 
-FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 # Values of every step, time folded into the batch, `[count·N, ...]`; or their sums over a block, `[N, ...]`.
 Mode = Literal["steps", "sums"]
+
+#: The arithmetic of a mode.
+DTYPE: dict[Mode, type[np.floating]] = {"steps": np.float32, "sums": np.float64}
 
 # What keeps a node from being converted: rule, message, hint ("" for that of the rule).
 Finding = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """The smallest and the largest value of a tensor in one step, per channel; 0 lies between them."""
-
-    low: FloatArray
-    high: FloatArray
-
-    @property
-    def magnitude(self) -> float:
-        """The largest magnitude that a value can have."""
-        return float(max(self.high.max(initial=0.0), -self.low.min(initial=0.0)))
-
-    def __add__(self, other: Bounds) -> Bounds:
-        return Bounds(self.low + other.low, self.high + other.high)
-
-    def scaled(self, factor: float) -> Bounds:
-        """Of the tensor times `factor` > 0."""
-        return Bounds(self.low * factor, self.high * factor)
-
-    def mixed(self, channels: int) -> Bounds:
-        """Of a tensor of `channels` channels that has the same values in an unknown order."""
-        return Bounds(np.full(channels, self.low.min()), np.full(channels, self.high.max()))
-
-
-@dataclass(frozen=True)
 class Weights:
-    """Weight and bias (or None) of a node: floats of the ANN, or integers of the grid."""
+    """Weight and bias (or None) of a node: floats of the ANN, or numbers of the grid."""
 
     weight: npt.NDArray[np.floating]
     bias: npt.NDArray[np.floating] | None = None
 
-    def round(self, scale_in: float, scale: float) -> Weights:
-        """W' = round(W·σ_in/σ), c' = round(c/σ), in float64."""
-        weight = np.rint(self.weight.astype(np.float64) * (scale_in / scale))
-        return Weights(weight, None if self.bias is None else np.rint(self.bias.astype(np.float64) / scale))
+    def rounded(self) -> Weights:
+        """The nearest integers."""
+        return Weights(np.rint(self.weight), None if self.bias is None else np.rint(self.bias))
 
 
 class LinearOperator(ABC):
@@ -75,7 +54,6 @@ class LinearOperator(ABC):
     name: ClassVar[str]
     domain: ClassVar[str] = ""
     ann_name: ClassVar[str] = ""
-
     # Legality
 
     def check(self, node: gs.Node, options: Options) -> Iterator[Finding]:
@@ -86,15 +64,27 @@ class LinearOperator(ABC):
         """Turn a canonical node of the ANN into this operator, where it is not it already."""
         assert node.op == self.name, f"{node.op} does not become {self.name}"
 
-    # Values on the grid: an edge carries an integer n, worth σ·n in ANN units
+    # Values on the grid: an edge carries integers, each worth σ in ANN units (snnc.ir.signal). σ is an array that
+    # broadcasts against a sample.
 
     def divisor(self, node: gs.Node) -> int:
         """d in σ_in = σ·d, where there are no weights."""
         return 1
 
+    def carry(self, node: gs.Node, values: FloatArray) -> FloatArray | None:
+        """Values of the operand's elements as values of the output's elements that they become; None where elements
+        of different values meet in one."""
+        return values
+
+    def carry_back(self, node: gs.Node, values: FloatArray) -> FloatArray | None:
+        """The inverse of `carry`; None where one element becomes several of different values."""
+        return values
+
     @abstractmethod
-    def bounds(self, node: gs.Node, operands: Sequence[Bounds], weights: Weights | None) -> Bounds:
-        """Bounds of the output from those of the operands, partial sums included."""
+    def signal(
+        self, node: gs.Node, operands: Sequence[Signal], weights: Weights | None, exact: Weights | None = None
+    ) -> Signal:
+        """Of the output, from those of the operands; `exact` are the weights before they were rounded."""
 
     # Cost
 
@@ -120,7 +110,11 @@ class LinearOperator(ABC):
         """Write the nodes that move `words`; only where `copies` gives a number."""
         raise NotImplementedError(f"{self.name} does not move words")
 
-    # Currents of layers that stay plain
+    # Currents of layers that stay plain: in float32 by steps, in float64 by sums
+
+    def exact_sums(self, node: gs.Node) -> int:
+        """Sums of a block below this are exact."""
+        return 2**53
 
     @abstractmethod
     def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:
@@ -138,6 +132,14 @@ class WeightedOperator(LinearOperator):
         weight = constant(node, 1)
         assert weight is not None
         return Weights(weight, constant(node, 2))
+
+    @abstractmethod
+    def takes(self, node: gs.Node, scale: FloatArray) -> bool:
+        """Whether operands of this σ can be had: those of one weight must be worth the same."""
+
+    @abstractmethod
+    def on_grid(self, node: gs.Node, weights: Weights, scale_in: FloatArray, scale: FloatArray) -> Weights | None:
+        """W·σ_in/σ and c/σ, not rounded yet; None where one weight meets operands, or outputs, of several σ."""
 
     def write_weights(self, node: gs.Node, weights: Weights) -> None:
         """Replace weight and bias in the graph."""
@@ -162,16 +164,31 @@ class WeightedOperator(LinearOperator):
 
 
 def sums_of_products(
-    rows: FloatArray, low: FloatArray, high: FloatArray, bias: npt.NDArray[np.floating] | None
-) -> Bounds:
-    """Bounds of Σ w·x + c for `rows` `[outputs, ...]` of weights, x in [low, high] (broadcast against the rows)."""
+    rows: FloatArray,
+    operand: Channels,
+    bias: npt.NDArray[np.floating] | None,
+    exact: FloatArray | None,
+    rank: int,
+) -> Signal:
+    """The signal of Σ w·x + c per output channel, of samples with `rank` axes.
+
+    `rows` `[outputs, ...]` are the weights, `exact` the same before they were rounded; the arrays of `operand`
+    broadcast against the rows.
+    """
     axes = tuple(range(1, rows.ndim))
     positive, negative = np.maximum(rows, 0), np.minimum(rows, 0)
-    smallest = (positive * low + negative * high).sum(axes)
-    largest = (positive * high + negative * low).sum(axes)
+    low = (positive * operand.low + negative * operand.high).sum(axes)
+    high = (positive * operand.high + negative * operand.low).sum(axes)
     if bias is not None:
-        smallest, largest = smallest + np.minimum(bias, 0), largest + np.maximum(bias, 0)
-    return Bounds(np.minimum(smallest, 0), np.maximum(largest, 0))
+        low, high = low + np.minimum(bias, 0), high + np.maximum(bias, 0)
+    noise = power = np.zeros(len(rows))
+    if exact is not None:
+        amplitude = np.square(np.maximum(operand.high, -operand.low))
+        noise = (np.square(rows - exact) * amplitude + np.square(rows) * operand.noise).sum(axes)
+        power = (np.square(rows) * operand.power).sum(axes) + (0 if bias is None else np.square(bias))
+    peak = np.maximum(positive.max(axes, initial=0), -negative.min(axes, initial=0))
+    arrays = (np.minimum(low, 0), np.maximum(high, 0), noise, power, peak, peak)
+    return Signal(*(array.reshape(-1, *[1] * (rank - 1)) for array in arrays))
 
 
 def elements_reached(node: gs.Node, cost: IntArray, sizes: Sequence[int], dilations: Sequence[int]) -> IntArray:
@@ -192,7 +209,16 @@ def elements_reached(node: gs.Node, cost: IntArray, sizes: Sequence[int], dilati
 
 
 def bias_of_block(nodes: Nodes, node: gs.Node, bias: npt.NDArray[np.floating], output: str) -> str:
-    """count·b, the bias of all steps of a block, per channel."""
-    steps = nodes.node("Cast", ["count"], f"{output}/count", to=1)
-    per_channel = bias.reshape((1, -1, *[1] * (len(sample_shape(node.outputs[0])) - 1)))
-    return nodes.node("Mul", [nodes.constant(f"bias/{node.name}", per_channel), steps], f"{output}/bias")
+    """count·b, the bias of all steps of a block, per channel, in float64."""
+    steps = nodes.node("Cast", ["count"], f"{output}/count", to=TensorProto.DOUBLE)
+    per_channel = bias.reshape((1, -1, *[1] * (len(sample_shape(node.outputs[0])) - 1))).astype(np.float64)
+    return nodes.node("Mul", [nodes.constant(f"bias/{node.name}/sums", per_channel), steps], f"{output}/bias")
+
+
+def convolved(nodes: Nodes, inputs: list[str], output: str, mode: Mode, **attrs: Any) -> str:
+    """A `Conv`, which onnxruntime has in float32 only: sums are cast to it and back."""
+    if mode == "steps":
+        return nodes.node("Conv", inputs, output, **attrs)
+    single = nodes.node("Cast", [inputs[0]], f"{output}/float", to=TensorProto.FLOAT)
+    weighted = nodes.node("Conv", [single, *inputs[1:]], f"{output}/float_sums", **attrs)
+    return nodes.node("Cast", [weighted], output, to=TensorProto.DOUBLE)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.emit.nodes import Nodes
 from snnc.ir.graph import sample_shape
+from snnc.ir.signal import FloatArray, Signal, per_channel
 from snnc.operators.contract import (
-    Bounds,
     IntArray,
     Mode,
     WeightedOperator,
     Weights,
     bias_of_block,
+    convolved,
     elements_reached,
     sums_of_products,
 )
@@ -26,14 +28,41 @@ class Conv(WeightedOperator):
 
     name = ann_name = "Conv"
 
-    def bounds(self, node: gs.Node, operands: Sequence[Bounds], weights: Weights | None) -> Bounds:
+    def signal(
+        self, node: gs.Node, operands: Sequence[Signal], weights: Weights | None, exact: Weights | None = None
+    ) -> Signal:
         assert weights is not None
+        channels = self._input_channels(node, weights)
+        by_weight = operands[0].of_channels(sample_shape(node.inputs[0])[0]).arranged(lambda values: values[channels])
+
+        def rows(chosen: Weights) -> FloatArray:
+            return chosen.weight.reshape(*channels.shape[:2], -1).astype(np.float64)
+
+        rank = len(sample_shape(node.outputs[0]))
+        before = None if exact is None else rows(exact)
+        sums = sums_of_products(rows(weights), by_weight, weights.bias, before, rank)
+        depthwise = weights.weight.shape[1] == 1 and weights.weight.shape[0] == node.attrs.get("group", 1)
+        return replace(sums, rows=np.zeros_like(sums.rows)) if depthwise else sums
+
+    def takes(self, node: gs.Node, scale: FloatArray) -> bool:
+        return per_channel(scale, sample_shape(node.inputs[0])[0]) is not None
+
+    def on_grid(self, node: gs.Node, weights: Weights, scale_in: FloatArray, scale: FloatArray) -> Weights | None:
+        outputs = weights.weight.shape[0]
+        before, behind = per_channel(scale_in, sample_shape(node.inputs[0])[0]), per_channel(scale, outputs)
+        if before is None or behind is None:
+            return None
+        ratio = before[self._input_channels(node, weights)[..., 0]] / behind[:, None]
+        by_tap = ratio.reshape(*ratio.shape, *[1] * (weights.weight.ndim - 2))
+        return Weights(weights.weight * by_tap, None if weights.bias is None else weights.bias / behind)
+
+    @staticmethod
+    def _input_channels(node: gs.Node, weights: Weights) -> IntArray:
+        """The input channel that every weight reads, `[outputs, inputs of the group, 1]`."""
         outputs, per_group = weights.weight.shape[:2]
         group_of = np.arange(outputs) // (outputs // node.attrs.get("group", 1))
-        channel = group_of[:, None] * per_group + np.arange(per_group)[None]
-        (operand,) = operands
-        rows = weights.weight.reshape(outputs, per_group, -1).astype(np.float64)
-        return sums_of_products(rows, operand.low[channel][..., None], operand.high[channel][..., None], weights.bias)
+        channels: IntArray = (group_of[:, None] * per_group + np.arange(per_group)[None])[..., None]
+        return channels
 
     def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
         outputs, shape = sample_shape(node.outputs[0]), sample_shape(operand)
@@ -47,13 +76,17 @@ class Conv(WeightedOperator):
     def fan_in(self, node: gs.Node) -> int:
         return int(np.prod(self.weights(node).weight.shape[1:]))
 
+    def exact_sums(self, node: gs.Node) -> int:
+        return 2**24  # onnxruntime has no convolution in float64
+
     def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:
         weights = self.weights(node)
         inputs = [*operands, nodes.constant(f"weight/{node.name}", weights.weight)]
         if weights.bias is None:
-            return nodes.node("Conv", inputs, output, **node.attrs)
+            return convolved(nodes, inputs, output, mode, **node.attrs)
         if mode == "steps":
-            bias = nodes.constant(f"bias/{node.name}", weights.bias)
-            return nodes.node("Conv", [*inputs, bias], output, **node.attrs)
-        weighted = nodes.node("Conv", inputs, f"{output}/weighted", **node.attrs)
-        return nodes.node("Add", [weighted, bias_of_block(nodes, node, weights.bias, output)], output)
+            return nodes.node(
+                "Conv", [*inputs, nodes.constant(f"bias/{node.name}", weights.bias)], output, **node.attrs
+            )
+        sums = convolved(nodes, inputs, f"{output}/weighted", mode, **node.attrs)
+        return nodes.node("Add", [sums, bias_of_block(nodes, node, weights.bias, output)], output)

@@ -10,8 +10,9 @@ import onnx_graphsurgeon as gs
 
 from snnc.emit.nodes import Nodes
 from snnc.ir.graph import constant, sample_shape
+from snnc.ir.signal import FloatArray, Signal
 from snnc.operators.contract import (
-    Bounds,
+    DTYPE,
     Finding,
     IntArray,
     Mode,
@@ -39,11 +40,20 @@ class Gemm(WeightedOperator):
         if bias is not None and bias.ndim != 1:
             yield "SNN207", "an addend per sample is not supported", ""
 
-    def bounds(self, node: gs.Node, operands: Sequence[Bounds], weights: Weights | None) -> Bounds:
+    def signal(
+        self, node: gs.Node, operands: Sequence[Signal], weights: Weights | None, exact: Weights | None = None
+    ) -> Signal:
         assert weights is not None
-        (operand,) = operands
-        rows = weights.weight.T.astype(np.float64)
-        return sums_of_products(rows, operand.low[None], operand.high[None], weights.bias)
+        by_weight = operands[0].of_channels(weights.weight.shape[0]).arranged(lambda values: values[None])
+        before = None if exact is None else exact.weight.T.astype(np.float64)
+        return sums_of_products(weights.weight.T.astype(np.float64), by_weight, weights.bias, before, 1)
+
+    def takes(self, node: gs.Node, scale: FloatArray) -> bool:
+        return True
+
+    def on_grid(self, node: gs.Node, weights: Weights, scale_in: FloatArray, scale: FloatArray) -> Weights | None:
+        weight = weights.weight * (scale_in[:, None] / scale[None])
+        return Weights(weight, None if weights.bias is None else weights.bias / scale)
 
     def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
         return np.full(sample_shape(operand), self.weights(node).weight.shape[1], np.int64)
@@ -56,10 +66,10 @@ class Gemm(WeightedOperator):
 
     def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:
         weights = self.weights(node)
-        inputs = [*operands, nodes.constant(f"weight/{node.name}", weights.weight)]
+        weight = nodes.constant(f"weight/{node.name}/{mode}", weights.weight.astype(DTYPE[mode]))
         if weights.bias is None:
-            return nodes.node("Gemm", inputs, output)
+            return nodes.node("Gemm", [*operands, weight], output)
         if mode == "steps":
-            return nodes.node("Gemm", [*inputs, nodes.constant(f"bias/{node.name}", weights.bias)], output)
-        weighted = nodes.node("Gemm", inputs, f"{output}/weighted")
-        return nodes.node("Add", [weighted, bias_of_block(nodes, node, weights.bias, output)], output)
+            return nodes.node("Gemm", [*operands, weight, nodes.constant(f"bias/{node.name}", weights.bias)], output)
+        sums = nodes.node("Gemm", [*operands, weight], f"{output}/weighted")
+        return nodes.node("Add", [sums, bias_of_block(nodes, node, weights.bias, output)], output)

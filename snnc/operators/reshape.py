@@ -12,14 +12,15 @@ import onnx_graphsurgeon as gs
 
 from snnc.emit.nodes import Nodes, WordNodes
 from snnc.ir.graph import constant, sample_shape
-from snnc.operators.contract import Bounds, Finding, IntArray, LinearOperator, Mode, Weights
+from snnc.ir.signal import FloatArray, Signal, rearranged
+from snnc.operators.contract import Finding, IntArray, LinearOperator, Mode, Weights
 
 if TYPE_CHECKING:
     from snnc.ir.options import Options
 
 
 class Reshape(LinearOperator):
-    """Channels are mixed, so the widest bounds hold for all."""
+    """Nothing is computed: every element keeps what is known of it."""
 
     name = ann_name = "Reshape"
 
@@ -27,8 +28,16 @@ class Reshape(LinearOperator):
         if constant(node, 1) is None:
             yield "SNN207", "its shape is not constant", "export with static shapes behind the batch axis"
 
-    def bounds(self, node: gs.Node, operands: Sequence[Bounds], weights: Weights | None) -> Bounds:
-        return operands[0].mixed(sample_shape(node.outputs[0])[0])
+    def carry(self, node: gs.Node, values: FloatArray) -> FloatArray:
+        return rearranged(values, sample_shape(node.inputs[0]), sample_shape(node.outputs[0]))
+
+    def carry_back(self, node: gs.Node, values: FloatArray) -> FloatArray:
+        return rearranged(values, sample_shape(node.outputs[0]), sample_shape(node.inputs[0]))
+
+    def signal(
+        self, node: gs.Node, operands: Sequence[Signal], weights: Weights | None, exact: Weights | None = None
+    ) -> Signal:
+        return operands[0].moved(lambda values: self.carry(node, values))
 
     def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
         return cost.reshape(sample_shape(operand))

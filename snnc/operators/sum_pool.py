@@ -19,7 +19,8 @@ import onnx_graphsurgeon as gs
 from snnc.emit.nodes import Nodes, WordNodes
 from snnc.ir.domain import DOMAIN
 from snnc.ir.graph import constant, sample_shape
-from snnc.operators.contract import Bounds, Finding, IntArray, LinearOperator, Mode, Weights, elements_reached
+from snnc.ir.signal import FloatArray, Signal
+from snnc.operators.contract import DTYPE, Finding, IntArray, LinearOperator, Mode, Weights, convolved, elements_reached
 
 if TYPE_CHECKING:
     from snnc.ir.options import Options
@@ -55,8 +56,17 @@ class SumPool(LinearOperator):
     def divisor(self, node: gs.Node) -> int:
         return int(node.attrs["divisor"])
 
-    def bounds(self, node: gs.Node, operands: Sequence[Bounds], weights: Weights | None) -> Bounds:
-        return operands[0].scaled(node.attrs["divisor"])
+    def carry(self, node: gs.Node, values: FloatArray) -> FloatArray | None:
+        return None if any(size > 1 for size in values.shape[1:]) else values
+
+    carry_back = carry
+
+    def signal(
+        self, node: gs.Node, operands: Sequence[Signal], weights: Weights | None, exact: Weights | None = None
+    ) -> Signal:
+        plane = sample_shape(node.inputs[0])[1:]
+        worst = operands[0].moved(lambda values: _worst_of_plane(values, len(plane)))
+        return worst.times(node.attrs["divisor"])
 
     def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
         sizes = sample_shape(operand)[1:]
@@ -96,21 +106,25 @@ class SumPool(LinearOperator):
         by_element = nodes.once("Transpose", [tiles], f"{output}/by_element", perm=perm)
         return nodes.reshaped(by_element, [0, math.prod(kernel) * copies * channels, *sizes], output)
 
+    def exact_sums(self, node: gs.Node) -> int:
+        return 2**53 if _is_global(node) else 2**24  # onnxruntime has no convolution in float64
+
     def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:
         channels, *sizes = sample_shape(node.inputs[0])
         multiplicity = constant(node, 1)
         summed = output if multiplicity is None else f"{output}/sums"
-        window: dict[str, Any] = {name: list(node.attrs[name]) for name in ("kernel_shape", "strides", "pads")}
-        if window["kernel_shape"] == sizes and not any(window["pads"]):
+        if _is_global(node):
             axes = nodes.constant(f"axes/{node.name}", np.arange(2, 2 + len(sizes), dtype=np.int64))
-            nodes.node("ReduceSum", [*operands, axes], summed, keepdims=1)
+            summed = nodes.node("ReduceSum", [*operands, axes], summed, keepdims=1)
         else:
+            window: dict[str, Any] = {name: list(node.attrs[name]) for name in ("kernel_shape", "strides", "pads")}
             ones = np.ones((channels, 1, *window["kernel_shape"]), np.float32)
             weight = nodes.constant(f"window/{node.name}", ones)
-            nodes.node("Conv", [*operands, weight], summed, group=channels, **window)
+            summed = convolved(nodes, [*operands, weight], summed, mode, group=channels, **window)
         if multiplicity is None:
             return summed
-        return nodes.node("Mul", [summed, nodes.constant(f"multiplicity/{node.name}", multiplicity)], output)
+        factor = nodes.constant(f"multiplicity/{node.name}/{mode}", multiplicity.astype(DTYPE[mode]))
+        return nodes.node("Mul", [summed, factor], output)
 
 
 def _averaged_elements(node: gs.Node) -> tuple[IntArray, list[int]]:
@@ -133,8 +147,21 @@ def _averaged_elements(node: gs.Node) -> tuple[IntArray, list[int]]:
     return averaged, pads
 
 
+def _is_global(pool: gs.Node) -> bool:
+    """Whether there is one window, of the whole plane."""
+    plane = list(sample_shape(pool.inputs[0])[1:])
+    return list(pool.attrs["kernel_shape"]) == plane and not any(pool.attrs["pads"])
+
+
 def _tiles_the_plane(pool: gs.Node) -> bool:
     """Whether windows lie side by side along every axis, or there is one."""
     sizes = sample_shape(pool.outputs[0])[1:]
     axes = zip(pool.attrs["kernel_shape"], pool.attrs["strides"], sizes, strict=True)
     return all(kernel == stride or size == 1 for kernel, stride, size in axes)
+
+
+def _worst_of_plane(values: FloatArray, axes: int) -> FloatArray:
+    """The value of largest magnitude of every channel."""
+    plane = tuple(range(1, 1 + axes))
+    low, high = values.min(plane, keepdims=True), values.max(plane, keepdims=True)
+    return np.where(-low > high, low, high)

@@ -10,14 +10,15 @@ import onnx_graphsurgeon as gs
 
 from snnc.emit.nodes import Nodes, WordNodes
 from snnc.ir.graph import sample_shape
-from snnc.operators.contract import Bounds, Finding, IntArray, LinearOperator, Mode, Weights
+from snnc.ir.signal import FloatArray, Signal
+from snnc.operators.contract import Finding, IntArray, LinearOperator, Mode, Weights
 
 if TYPE_CHECKING:
     from snnc.ir.options import Options
 
 
 class Transpose(LinearOperator):
-    """Where the channel axis moves, the widest bounds hold for all channels."""
+    """Nothing is computed: every element keeps what is known of it."""
 
     name = ann_name = "Transpose"
 
@@ -25,12 +26,19 @@ class Transpose(LinearOperator):
         if node.attrs.get("perm", [1])[0] != 0:
             yield "SNN207", "it moves the batch axis", "keep the batch as the first axis of every activation"
 
-    def bounds(self, node: gs.Node, operands: Sequence[Bounds], weights: Weights | None) -> Bounds:
-        return operands[0] if self._perm(node)[1] == 1 else operands[0].mixed(sample_shape(node.outputs[0])[0])
+    def carry(self, node: gs.Node, values: FloatArray) -> FloatArray:
+        return np.transpose(values, [axis - 1 for axis in self._perm(node)[1:]])
+
+    def carry_back(self, node: gs.Node, values: FloatArray) -> FloatArray:
+        return np.transpose(values, list(self._back(node)))
+
+    def signal(
+        self, node: gs.Node, operands: Sequence[Signal], weights: Weights | None, exact: Weights | None = None
+    ) -> Signal:
+        return operands[0].moved(lambda values: self.carry(node, values))
 
     def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
-        back = np.argsort([axis - 1 for axis in self._perm(node)[1:]])
-        return np.transpose(cost, list(back))
+        return np.transpose(cost, list(self._back(node)))
 
     def copies(self, node: gs.Node, copies: int) -> int:
         return copies
@@ -47,6 +55,10 @@ class Transpose(LinearOperator):
 
     def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:
         return nodes.node("Transpose", operands, output, perm=self._perm(node))
+
+    def _back(self, node: gs.Node) -> IntArray:
+        """The permutation of a sample's axes that undoes this one."""
+        return np.argsort([axis - 1 for axis in self._perm(node)[1:]])
 
     def _perm(self, node: gs.Node) -> list[int]:
         return [int(axis) for axis in node.attrs["perm"]]

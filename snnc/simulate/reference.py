@@ -26,6 +26,7 @@ Reset = Literal["soft", "hard"]
 
 CURRENT_LIMIT = 2**24  # float32 holds every integer up to here
 MEMBRANE_LIMIT = 2**31  # membranes are int32 in the emitted graph
+READOUT_LIMIT = 2**53  # float64 holds every integer up to here; readouts are int64
 _SNNC = "ai.snnc"
 _RESETS: dict[str, Reset] = {"RMP": "soft", "IF": "hard"}
 
@@ -112,7 +113,7 @@ class _Simulator:
         outputs = {}
         for node in self.nodes:
             if node.op == "SpikeReadout":
-                value = float(node.attrs["scale"]) * self.membranes[node.name] / steps
+                value = np.asarray(node.attrs["scale"], dtype=np.float64) * self.membranes[node.name] / steps
                 for bias in node.inputs[1:]:
                     value = value + np.asarray(bias.values, dtype=np.float64)
                 value[~finite] = np.nan
@@ -133,7 +134,7 @@ class _Simulator:
 
     def _integrate(self, node: Any, current: Ints) -> None:
         v = self.membranes.get(node.name, np.zeros(current.shape, np.int64))
-        self.membranes[node.name] = _charge(node.name, v, current)
+        self.membranes[node.name] = _charge(node.name, v, current, READOUT_LIMIT, READOUT_LIMIT)
 
     def _count(self, node: Any, spikes: Ints) -> Ints:
         fired = np.abs(_per_sample(spikes)).sum(axis=1)
@@ -177,13 +178,13 @@ def _initial(threshold: Ints, fraction: float, shape: tuple[int, ...]) -> Ints:
     return v
 
 
-def _charge(name: str, v: Ints, current: Ints) -> Ints:
+def _charge(name: str, v: Ints, current: Ints, current_limit: int = CURRENT_LIMIT, limit: int = MEMBRANE_LIMIT) -> Ints:
     """V + I, where both must keep the bounds that the integer grid promises."""
     charged = v + current
-    if np.any(np.abs(current) >= CURRENT_LIMIT):
-        raise OverflowError(f"{name}: a current of {np.abs(current).max()} reaches 2^24")
-    if np.any(np.abs(charged) >= MEMBRANE_LIMIT):
-        raise OverflowError(f"{name}: a membrane potential of {np.abs(charged).max()} reaches 2^31")
+    if np.any(np.abs(current) >= current_limit):
+        raise OverflowError(f"{name}: a current of {np.abs(current).max()} reaches {current_limit}")
+    if np.any(np.abs(charged) >= limit):
+        raise OverflowError(f"{name}: a membrane potential of {np.abs(charged).max()} reaches {limit}")
     return charged
 
 

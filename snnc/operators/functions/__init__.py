@@ -18,9 +18,8 @@ import onnx
 
 from snnc.ir.domain import DOMAIN, DOMAIN_VERSION, OPSET
 from snnc.operators.functions import encoding, layers, words
-from snnc.operators.functions.layers import NEURON_OPS
 
-__all__ = ["NEURON_OPS", "functions", "functions_used_by"]
+__all__ = ["functions", "functions_used_by"]
 
 _HEADER = f'<domain: "{DOMAIN}", opset_import: ["": {OPSET}, "{DOMAIN}": {DOMAIN_VERSION}]>\n'
 

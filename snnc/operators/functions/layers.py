@@ -5,9 +5,6 @@ from __future__ import annotations
 
 from snnc.ir.domain import DOMAIN
 
-# The neurons' operators by the reset of `snnc.ir.options.Options`.
-NEURON_OPS = {"soft": "RMP", "hard": "IF"}
-
 # For each step: v ← v + current; fired = v ≥ threshold; v ← (v - threshold)·soft_reset where fired.
 _INTEGRATE_AND_FIRE = """
 IntegrateAndFire <soft_reset> (current, v, threshold, count) => (spikes, v_out) {

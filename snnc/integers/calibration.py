@@ -1,0 +1,159 @@
+"""From the weights and samples of a spiking graph to its integers: grids, thresholds, and what a spike is worth.
+
+The rooms of the layers ask for what they need, in order of the graph (`Layer.calibrate`):
+
+    round           the tree of synapses of a layer goes on its grid (snnc.integers.grid)
+    estimate        V_th ← the threshold rule on the calibration samples
+    set_threshold   θ_c = even integer nearest to α·V_th/σ_c, at least 2;  λ_c = σ_c·θ_c
+
+Where all channels have one V_th, one λ is kept for all of them if that costs less than a thousandth: then σ_c·θ_c is
+the same for every c, as the σ_c are powers of two apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from snnc.diagnostics import fail
+from snnc.integers.grid import Rounded, carries_channels, round_tree, weights_of, write_weights
+from snnc.integers.layer_simulation import SpikeTrains
+from snnc.integers.limits import sum_limit, tree_limit
+from snnc.integers.thresholds import estimate
+from snnc.ir.conversion import Conversion, Estimate
+from snnc.ir.graph import sample_shape
+from snnc.ir.signal import FloatArray, collapsed
+from snnc.ir.trees import leaves, targets, tree
+from snnc.operators import SOURCES
+from snnc.operators.layer import scale_of, write_scale
+
+# Of the output, for inputs as large as they can be: in thresholds or in what the layer gives where that is more; for
+# readouts in what the strongest channel gives.
+NOTABLE_ROUNDING_ERROR = 1 / 32
+HOPELESS_ROUNDING_ERROR = 1 / 2
+# A threshold of this many units is within a thousandth of any wanted one.
+_FINE_THRESHOLD = 1024
+
+
+class Calibration:
+    """The calibration of one conversion; knows λ of the spikes so far.
+
+    `trains` are the spikes of the layers so far on the samples; None for rules that need none. `alpha` multiplies the
+    thresholds that are set from now on.
+    """
+
+    def __init__(self, conversion: Conversion, input_scale: float, trains: SpikeTrains | None) -> None:
+        self.options, self.diagnostics = conversion.options, conversion.diagnostics
+        self.input_scale, self.trains = input_scale, trains
+        self.alpha = 1.0
+        self.progress: Callable[[float], None] = lambda share: None
+        self.scales: dict[str, FloatArray] = {}
+        self.rounded: dict[str, Rounded] = {}
+        self.estimates: dict[str, Estimate] = {}
+        self.lost: dict[str, float] = {}
+        self._roots = [target.inputs[0] for target in targets(conversion.graph)]
+        self._weights = {root.name: weights_of(tree(root)) for root in self._roots}
+
+    def settle(self, node: gs.Node, scale: FloatArray) -> None:
+        """What a spike (of a readout: one unit of potential) of `node` is worth."""
+        write_scale(node, scale)
+        if node.op in SOURCES:
+            self.scales[node.outputs[0].name] = scale_of(node)
+        elif node.name in self.rounded:
+            rounded = self.rounded[node.name]
+            values = np.sqrt(rounded.signal.power) * rounded.scale
+            self._judge_rounding(node, rounded.noise * rounded.scale / max(float(values.max()), np.finfo(float).tiny))
+
+    def round(self, node: gs.Node, coarsest: FloatArray | None = None) -> Rounded:
+        """Put the tree of `node` on its grid."""
+        root = node.inputs[0]
+        limits = tree_limit(root, self.options.max_steps, readout=node.op not in SOURCES)
+        rounded = round_tree(root, self._weights[root.name], self.scales, limits, coarsest)
+        if rounded is None:
+            fail(
+                "SNN406",
+                f"no integer grid keeps its sums below {limits.current:.0f}: its weights are too large, or too many "
+                "layers follow each other without a Relu",
+                node=node.name,
+                op=node.op,
+            )
+        write_weights(root, rounded)
+        self.rounded[node.name] = rounded
+        return rounded
+
+    def estimate(self, node: gs.Node) -> None:
+        """Estimate V_th of `node`, where that is not known yet."""
+        if node.name in self.estimates:
+            return
+        rounded = self.round(node)
+        found = estimate(node, rounded, self.trains, self.options, self.progress)
+        if not (np.asarray(found.threshold) > 0).any():
+            found = _from_weights(node, rounded)
+        self.estimates[node.name] = found
+
+    def set_threshold(self, node: gs.Node) -> None:
+        """Round `node` for good and set its threshold to α·V_th."""
+        spikes = node.outputs[0]
+        shape = sample_shape(spikes)
+        channels = carries_channels(spikes, [root for root in self._roots if _reads(root, spikes)])
+        estimated = np.asarray(self.estimates[node.name].threshold, np.float64)
+        if not channels:
+            estimated = estimated.max()
+        elif estimated.ndim:
+            estimated = np.where(estimated > 0, estimated, estimated.max())
+        main_scale = self.rounded[node.name].main_scale if node.name in self.rounded else self.round(node).main_scale
+        value = (self.alpha * estimated * main_scale).reshape((-1,) + (1,) * (len(shape) - 1))
+        # A threshold beyond what currents can reach would be one that potentials cannot start from.
+        rounded = self.round(node, coarsest=value / (2 * sum_limit(self.options.max_steps)))
+        value = value * (rounded.main_scale / main_scale)
+        coarsest = rounded.scale.max()
+        common = _even(value / coarsest)
+        if value.size == 1 and (not channels or (common >= _FINE_THRESHOLD).all()):
+            threshold = np.rint(common * (coarsest / rounded.scale)).astype(np.int64)
+            scale = np.asarray(common * coarsest)
+        else:
+            threshold = _even(value / rounded.scale)
+            scale = threshold * rounded.scale
+        integers = collapsed(threshold).astype(np.int32)
+        if integers.size == 1:
+            integers = integers.reshape(())
+        node.inputs = [node.inputs[0], gs.Constant(f"{node.name}/threshold", integers)]
+        self.settle_threshold(node, scale, rounded, integers)
+
+    def settle_threshold(self, node: gs.Node, scale: FloatArray, rounded: Rounded, threshold: np.ndarray) -> None:
+        """λ of a neuron, and what the rounding of its weights does to its rate."""
+        write_scale(node, scale)
+        self.scales[node.outputs[0].name] = scale_of(node)
+        self._judge_rounding(node, rounded.noise / np.maximum(np.sqrt(rounded.signal.power), threshold))
+
+    def report_rounding(self) -> None:
+        """Warn of the layers that lose much to rounding."""
+        for node_name, lost in self.lost.items():
+            if lost > NOTABLE_ROUNDING_ERROR:
+                self.diagnostics.report("SNN509", f"rounding changes its output by up to {lost:.0%}", node=node_name)
+
+    def _judge_rounding(self, node: gs.Node, effect: FloatArray) -> None:
+        lost = float(effect.max())
+        if lost > HOPELESS_ROUNDING_ERROR:
+            message = f"rounding its weights would change its output by up to {lost:.0%}"
+            fail("SNN406", message, node=node.name, op=node.op)
+        self.lost[node.name] = lost
+
+
+def _even(values: FloatArray) -> FloatArray:
+    """The nearest even integers, at least 2."""
+    return np.maximum(2.0, 2.0 * np.rint(values / 2))
+
+
+def _reads(root: gs.Tensor, spikes: gs.Tensor) -> bool:
+    return any(leaf is spikes for leaf in leaves(root))
+
+
+def _from_weights(node: gs.Node, rounded: Rounded) -> Estimate:
+    """The threshold of neurons that no sample ever excited: the largest sum that the weights allow."""
+    largest = float((rounded.signal.high * rounded.unit).max())
+    if largest <= 0:
+        fail("SNN208", "no input can ever make it fire", node=node.name, op=node.op)
+    return Estimate(largest, from_weights=True)

@@ -1,0 +1,24 @@
+"""What a layer carries from block to block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class State:
+    """A tensor carried from block to block: `[N, *dims]` of `dtype`, starting at `initial` (broadcast)."""
+
+    name: str
+    next_name: str
+    dtype: str
+    dims: tuple[int, ...]
+    initial: Any = 0
+
+    def start(self, batch: int) -> np.ndarray:
+        """The state before the first step."""
+        full = np.broadcast_to(np.asarray(self.initial, self.dtype), (batch, *self.dims))
+        return np.ascontiguousarray(full)

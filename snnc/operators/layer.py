@@ -1,0 +1,86 @@
+"""The contract of a layer of a spiking graph: what keeps a state, and fires or is read out.
+
+Encoders, neurons, pools and readouts are layers; one file in this folder is the room of one of them. Between them stand
+linear operators (`contract.LinearOperator`). Everything but the reference simulator asks the room.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from snnc.ir.domain import DOMAIN
+from snnc.ir.graph import sample_shape
+from snnc.ir.signal import FloatArray, Signal, collapsed
+from snnc.ir.state import State
+
+if TYPE_CHECKING:
+    from snnc.emit.block import BlockWriter
+    from snnc.integers.calibration import Calibration
+
+Kind = Literal["input", "neuron", "pool", "readout"]
+# The shapes of synapses for which there are operators of whole layers (docs/event-driven.md).
+Synapses = Literal["Conv", "ConvAdd", "Gemm"]
+
+
+class Layer(ABC):
+    """Anything with a state. `integrates`: its input is the current of a tree of linear operators."""
+
+    name: ClassVar[str]
+    domain: ClassVar[str] = DOMAIN
+    kind: ClassVar[Kind]
+    integrates: ClassVar[bool] = False
+
+    @abstractmethod
+    def states(self, node: gs.Node) -> list[State]:
+        """What is carried from block to block."""
+
+    @abstractmethod
+    def calibrate(self, node: gs.Node, calibration: Calibration) -> None:
+        """Put what feeds the layer on its grid, and settle what its output is worth (`write_scale`)."""
+
+    @abstractmethod
+    def emit(self, node: gs.Node, block: BlockWriter) -> None:
+        """Write the nodes of one block of steps."""
+
+    def layer_operator(self, synapses: Synapses) -> str | None:
+        """The operator that computes this layer together with such synapses; None if there is none."""
+        return None
+
+    def problems(self, node: gs.Node) -> Iterator[str]:
+        """In what a calibrated node falls short."""
+        if not (scale_of(node) > 0).all():
+            yield f"{node.name!r} has no scale"
+
+
+class SpikeSource(Layer):
+    """A layer whose output are spikes. `ann_name` is the operator of the ANN that it stands for, or ""."""
+
+    ann_name: ClassVar[str] = ""
+
+    def signal(self, node: gs.Node) -> Signal:
+        """Of its spikes: unsigned ones unless it says otherwise."""
+        return Signal.of_spikes(len(sample_shape(node.outputs[0])), signed=False)
+
+
+def write_scale(node: gs.Node, scale: FloatArray) -> None:
+    """Note what a spike (of a readout: a unit of potential) is worth in ANN units; `scale` broadcasts against a
+    sample. The attribute is one number where it is the same everywhere."""
+    scale = collapsed(np.asarray(scale, np.float64))
+    node.attrs["scale"] = float(scale.reshape(-1)[0]) if scale.size == 1 else scale
+
+
+def scale_of(node: gs.Node) -> FloatArray:
+    """λ of a layer, of the rank of a sample; 0 where it is not known yet."""
+    scale = np.asarray(node.attrs.get("scale", 0.0), np.float64)
+    return scale.reshape((1,) * (len(sample_shape(node.outputs[0])) - scale.ndim) + scale.shape)
+
+
+def initial_potential(node: gs.Node, threshold: np.ndarray) -> list[int] | int:
+    """V(0) of a neuron in units of the grid: its `v_init` thresholds."""
+    initial: list[int] | int = (threshold * node.attrs["v_init"]).astype(np.int32).tolist()
+    return initial

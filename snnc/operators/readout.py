@@ -1,0 +1,44 @@
+"""`SpikeReadout`: an output layer that integrates its current and never fires; V(0) = 0.
+
+Its value is decoded as scale·V(T)/T + bias (`snnc.emit.decode`). V has 64 bits, so that sums over large planes and long
+runs keep the bits of their weights.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx_graphsurgeon as gs
+from onnx import TensorProto
+
+from snnc.ir.graph import sample_shape
+from snnc.ir.state import State
+from snnc.operators.layer import Layer, Synapses
+
+if TYPE_CHECKING:
+    from snnc.emit.block import BlockWriter
+    from snnc.integers.calibration import Calibration
+
+
+class Readout(Layer):
+    """The bias of the last layer, input 1, is in ANN units: it is added after decoding."""
+
+    name, kind, integrates = "SpikeReadout", "readout", True
+
+    def states(self, node: gs.Node) -> list[State]:
+        return [State(f"v/{node.name}", f"v_next/{node.name}", "int64", sample_shape(node.outputs[0]))]
+
+    def calibrate(self, node: gs.Node, calibration: Calibration) -> None:
+        calibration.settle(node, calibration.round(node).scale)
+
+    def emit(self, node: gs.Node, block: BlockWriter) -> None:
+        (state,) = self.states(node)
+        if block.fused(node) is not None:
+            block.layer(node, [state.name, "count"], [state.next_name])
+            return
+        block_sum = block.currents.of(node.inputs[0], "sums")
+        integer = block.node("Cast", [block_sum], f"{node.name}/integer", to=TensorProto.INT64)
+        block.node("Add", [state.name, integer], state.next_name)
+
+    def layer_operator(self, synapses: Synapses) -> str | None:
+        return None
