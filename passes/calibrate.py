@@ -3,7 +3,7 @@
 Takes level SPIKING, gives CALIBRATED. For l = 1..L, with the layers before l frozen and spiking:
 
     weights of l → integers (snnc.integers.grid)
-    V_th ← the rule of `--threshold` (snnc.integers.thresholds) on the calibration samples
+    V_th ← the rule of `--threshold` (snnc.thresholds) on the calibration samples
     θ = even integer nearest to α·V_th on the grid, at least 2;  λ_l = σ·θ
 
 α scales every threshold. `during`: before the next layer is measured, so that every layer is measured at the rates it
@@ -29,14 +29,15 @@ from snnc.diagnostics import fail
 from snnc.integers.calibration_split import calibration_split
 from snnc.integers.grid import Rounded, round_tree, rounding_error, weights_of, write_weights
 from snnc.integers.layer_simulation import SpikeTrains
-from snnc.integers.thresholds import dependencies, estimate
-from snnc.ir.conversion import Conversion, Estimate, Level, Pass
+from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.graph import NEURONS, sample_shape
 from snnc.ir.trees import leaves, targets, tree
 from snnc.levels import EXACT_FLOAT32, INT32
 from snnc.measure.layer_report import report_layers
 from snnc.measure.trials import start_from
+from snnc.thresholds import RULES, Estimate, Layer
+from snnc.thresholds.sharing import dependencies
 
 LARGEST_ROUNDING_ERROR = 1 / 32
 HOPELESS_ROUNDING_ERROR = 1 / 2
@@ -49,8 +50,9 @@ def run(conversion: Conversion) -> None:
     encoder = next(node for node in graph.nodes if node.op == "SpikeEncode")
     encoder.attrs["scale"] = _input_scale(conversion)
     layers = _Layers(conversion, float(encoder.attrs["scale"]), encoder)
-    if options.threshold == "model":
-        conversion.diagnostics.report("SNN501", "the threshold of a layer is the largest sum its inputs can have")
+    rule = RULES[options.threshold]
+    if rule.caution is not None:
+        conversion.diagnostics.report(*rule.caution)
     data_hash = conversion.data.content_hash()
     shared = {} if conversion.estimates is None else conversion.estimates
     key = None if conversion.estimates is None else dependencies(conversion, data_hash)
@@ -64,11 +66,10 @@ def run(conversion: Conversion) -> None:
     _warn_of_unexcited(conversion, layers)
     conversion.report.layers = report_layers(graph, layers.rounded, layers.estimates)
     start_from(conversion, options.v_init or 0.0)
-    measured = options.threshold != "model"
     conversion.report.calibration = {
         "threshold": options.threshold,
-        "samples": len(samples) if measured else 0,
-        "steps": options.calib_steps if measured else 0,
+        "samples": len(samples) if rule.needs_samples else 0,
+        "steps": options.calib_steps if rule.needs_samples else 0,
         "data": PurePath(samples.name).name,
         "sha256": data_hash,
         "synthetic": samples.value_range is not None,
@@ -134,8 +135,8 @@ class _Layers:
 def _measure(conversion: Conversion, layers: _Layers, encoder: gs.Node, images: np.ndarray) -> None:
     """Estimate and set the thresholds, in order of the graph."""
     options, order = conversion.options, targets(conversion.graph)
-    trains = None
-    if options.threshold != "model":
+    rule, trains = RULES[options.threshold], None
+    if rule.needs_samples:
         trains = SpikeTrains(images, options.calib_steps, options.seed, _largest_layer(conversion.graph))
         trains.encode(encoder)
     alpha = options.alpha if options.alpha_when == "during" else 1.0
@@ -150,7 +151,7 @@ def _measure(conversion: Conversion, layers: _Layers, encoder: gs.Node, images: 
         conversion.progress(stage, 0.0)
         if target.op in NEURONS:
             rounded = layers.round(target)
-            found = estimate(target, rounded, trains, options, part(stage, 0.0))
+            found = rule.estimate(Layer(target, rounded, trains, options, part(stage, 0.0)))
             layers.estimates[target.name] = found if found.threshold > 0 else _from_weights(target, rounded)
         layers.finish(target, alpha)
         if trains is None:

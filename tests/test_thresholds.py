@@ -14,12 +14,12 @@ from snnc.data import DataSet
 from snnc.integers.calibration_split import calibration_split
 from snnc.integers.layer_simulation import SpikeTrains
 from snnc.integers.quantile import StreamedQuantile
-from snnc.integers.thresholds import dependencies
 from snnc.ir.conversion import Conversion
 from snnc.ir.graph import NEURONS, constant
 from snnc.ir.trees import leaves, targets
 from snnc.methods.defaults import make_options
 from snnc.simulate.reference import poisson_spikes, simulate
+from snnc.thresholds.sharing import dependencies
 
 
 @settings(max_examples=100)

@@ -8,11 +8,12 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.integers.grid import Rounded
-from snnc.ir.conversion import Estimate, LayerReport
+from snnc.ir.conversion import LayerReport
 from snnc.ir.graph import NEURONS, constant, sample_shape
 from snnc.ir.trees import tree
 from snnc.measure.fanout import count_macs
 from snnc.operators import operator_of
+from snnc.thresholds import Estimate
 
 
 def report_layers(graph: gs.Graph, rounded: dict[str, Rounded], estimates: dict[str, Estimate]) -> list[LayerReport]:
