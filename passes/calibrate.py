@@ -3,7 +3,7 @@
 Takes level SPIKING, gives CALIBRATED. For l = 1..L, with the layers before l frozen and spiking:
 
     weights of l → integers, every channel on its grid (snnc.integers.grid)
-    V_th ← the rule of `--threshold` (snnc.integers.thresholds) on the calibration samples
+    V_th ← the rule of `--threshold` (snnc.thresholds) on the calibration samples
     θ = even integer nearest to α·V_th on the grid, at least 2;  λ_l = σ·θ (snnc.integers.calibration)
 
 α scales every threshold. `during`: before the next layer is measured, so that every layer is measured at the rates it
@@ -29,13 +29,14 @@ from snnc.diagnostics import fail
 from snnc.integers.calibration import Calibration
 from snnc.integers.calibration_split import calibration_split
 from snnc.integers.layer_simulation import SpikeTrains
-from snnc.integers.thresholds import dependencies
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import sample_shape
 from snnc.ir.trees import layers, leaves
 from snnc.measure.layer_report import report_layers
 from snnc.measure.trials import start_from
 from snnc.operators import LAYERS, SOURCES
+from snnc.thresholds import RULES
+from snnc.thresholds.sharing import dependencies
 
 
 def run(conversion: Conversion) -> None:
@@ -43,13 +44,14 @@ def run(conversion: Conversion) -> None:
     assert conversion.data is not None
     samples = calibration_split(conversion.data, options.calib_samples)[0]
     input_scale = _input_scale(conversion)
-    if options.threshold == "model":
-        conversion.diagnostics.report("SNN501", "the threshold of a layer is the largest sum its inputs can have")
+    rule = RULES[options.threshold]
+    if rule.caution is not None:
+        conversion.diagnostics.report(*rule.caution)
     data_hash = conversion.data.content_hash()
     shared = {} if conversion.estimates is None else conversion.estimates
     key = None if conversion.estimates is None else dependencies(conversion, data_hash)
     trains = None
-    if options.threshold != "model" and key not in shared:
+    if rule.needs_samples and key not in shared:
         trains = SpikeTrains(samples.images, options.calib_steps, options.seed, _largest_layer(graph))
     calibration = Calibration(conversion, input_scale, trains)
     calibration.estimates = shared.setdefault(key, calibration.estimates)
@@ -58,11 +60,10 @@ def run(conversion: Conversion) -> None:
     _warn_of_unexcited(conversion, calibration)
     conversion.report.layers = report_layers(graph, calibration.rounded, calibration.estimates)
     start_from(conversion, options.v_init or 0.0)
-    measured = options.threshold != "model"
     conversion.report.calibration = {
         "threshold": options.threshold,
-        "samples": len(samples) if measured else 0,
-        "steps": options.calib_steps if measured else 0,
+        "samples": len(samples) if rule.needs_samples else 0,
+        "steps": options.calib_steps if rule.needs_samples else 0,
         "data": PurePath(samples.name).name,
         "sha256": data_hash,
         "synthetic": samples.value_range is not None,

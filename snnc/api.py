@@ -17,13 +17,14 @@ from snnc.data import as_dataset, check_labels
 from snnc.data.synthetic import synthetic_seed
 from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.files import ConvertedFile, write_atomically
-from snnc.ir.conversion import Conversion, Estimate, LayerReport, Level, Report
+from snnc.ir.conversion import Conversion, LayerReport, Level, Report
 from snnc.measure.evaluation import Curve, measure_curve
 from snnc.measure.judge import judge
 from snnc.methods.defaults import check_range_is_used, make_options
 from snnc.runtime.session import SpikingSession, largest_batch
 from snnc.simulate.ann import Ann, layer_probe, load_model
 from snnc.simulate.block_runner import StreamRunner, default_cuts, unpack_words
+from snnc.thresholds import Estimate
 
 if TYPE_CHECKING:
     import torch
@@ -67,7 +68,7 @@ def convert(
         estimates: a dictionary that conversions of the same network share, so that what was measured once for several
             of them (`alpha_when="after"`, another number of steps) is not measured again.
         **options: the fields of `snnc.ir.options.Options`; `relaxed=True` stands for `bias="current",
-        batchnorm="fold"`.
+            batchnorm="fold"`. Other names are options of the plug-in that brought the method or the threshold rule.
 
     Raises:
         DiagnosticError: the model or the data is at fault, or the spiking network follows the ANN so poorly that it is
@@ -94,7 +95,7 @@ def check(model: Model, **options: Any) -> list[Diagnostic]:
     """Everything that keeps `model` from being converted, and what a user should know; empty if all is well."""
     try:
         conversion = Conversion(_load(model), make_options(**options))
-        before = [step for step in pipeline.PASSES if step.takes == Level.SOURCE]
+        before = [step for step in pipeline.passes_of(conversion) if step.takes == Level.SOURCE]
         pipeline.run(conversion, before)
     except DiagnosticError as error:
         return error.diagnostics

@@ -65,10 +65,10 @@ def set_metadata(model: onnx.ModelProto, key: str, value: str) -> None:
     model.metadata_props.add(key=key, value=value)
 
 
-def _fields(kind: type[Options] | type[LayerReport], values: dict[str, Any]) -> dict[str, Any]:
-    """The values that `kind` knows, checked by it; files of a later version of the same format may have more."""
+def _known(kind: type[Options] | type[LayerReport], values: dict[str, Any]) -> dict[str, Any]:
+    """The values that `kind` has fields for; files of a later version of the same format may have more."""
     names = {field.name for field in dataclasses.fields(kind)}
-    return dataclasses.asdict(kind(**{name: value for name, value in values.items() if name in names}))
+    return {name: value for name, value in values.items() if name in names}
 
 
 class ConvertedFile:
@@ -91,9 +91,10 @@ class ConvertedFile:
             options = json.loads(metadata["snnc.options"])
             if options.get("threshold") is None:  # snnc 0.1 noted the rule that it chose in the calibration alone
                 options["threshold"] = self.calibration["threshold"]
-            self.options: dict[str, Any] = _fields(Options, options)
+            self.options: dict[str, Any] = Options(**_known(Options, options)).to_json()
             self.layers: list[dict[str, Any]] = [
-                _fields(LayerReport, layer) for layer in json.loads(metadata["snnc.layers"])
+                dataclasses.asdict(LayerReport(**_known(LayerReport, layer)))
+                for layer in json.loads(metadata["snnc.layers"])
             ]
             self.verification: dict[str, Any] = json.loads(metadata.get("snnc.verification", "{}"))
             #: The block of 64 steps inside the file.

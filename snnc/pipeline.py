@@ -1,9 +1,10 @@
-"""The passes, in order."""
+"""The passes of every method, in order."""
 
 from __future__ import annotations
 
 from snnc.ir.conversion import Conversion, Pass
 from snnc.levels import run_pass
+from snnc.methods import METHODS
 from snnc.passes import (
     biases,
     calibrate,
@@ -22,7 +23,8 @@ from snnc.passes import (
     windows,
 )
 
-PASSES: list[Pass] = [
+#: Method `rmp` (snnc.methods.rmp).
+RMP: list[Pass] = [
     ingest.PASS,
     fold.PASS,
     reshapes.PASS,
@@ -41,7 +43,12 @@ PASSES: list[Pass] = [
 ]
 
 
-def run(conversion: Conversion, passes: list[Pass] = PASSES) -> None:
-    """Take a conversion through the passes, checking the level after each."""
-    for step in passes:
+def passes_of(conversion: Conversion) -> list[Pass]:
+    """What the method of a conversion runs."""
+    return METHODS[conversion.options.method].passes
+
+
+def run(conversion: Conversion, passes: list[Pass] | None = None) -> None:
+    """Take a conversion through the passes (None: those of its method), checking the level after each."""
+    for step in passes_of(conversion) if passes is None else passes:
         run_pass(step, conversion)

@@ -93,7 +93,7 @@ def run_case(case: Case) -> str:
 def run_to(ann: onnx.ModelProto, level: Level, data: Any = None, **options: Any) -> Conversion:
     """The conversion of `ann`, stopped as soon as it has reached `level`, without the passes that only measure."""
     conversion = Conversion(ann, make_options(**options), data=data)
-    for step in pipeline.PASSES:
+    for step in pipeline.passes_of(conversion):
         if step.takes >= level:
             break
         if step.name in _MEASURING:

@@ -91,14 +91,14 @@ def test_pooling_is_a_sum_over_windows_times_an_integer_map(attrs: dict[str, Any
 
 def test_every_pass_says_what_it_does() -> None:
     """`snnc` prints the first line of each pass's contract."""
-    for step in pipeline.PASSES:
+    for step in pipeline.RMP:
         assert step.summary.endswith(".")
         assert len(step.summary) < 110
 
 
 def test_levels_follow_each_other() -> None:
     level = Level.SOURCE
-    for step in pipeline.PASSES:
+    for step in pipeline.RMP:
         assert step.takes == level
         assert step.gives in (level, level + 1)
         level = step.gives

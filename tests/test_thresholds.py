@@ -13,13 +13,13 @@ import snnc
 from snnc.data import DataSet
 from snnc.integers.calibration_split import calibration_split
 from snnc.integers.layer_simulation import SpikeTrains
-from snnc.integers.quantile import StreamedQuantile
-from snnc.integers.thresholds import dependencies
+from snnc.integers.quantile import LargestValues
 from snnc.ir.conversion import Conversion
-from snnc.ir.graph import NEURONS, constant
+from snnc.ir.graph import constant
 from snnc.ir.trees import leaves, targets
 from snnc.methods.defaults import make_options
 from snnc.simulate.reference import poisson_spikes, simulate
+from snnc.thresholds.sharing import dependencies
 
 
 @settings(max_examples=100)
@@ -28,17 +28,14 @@ from snnc.simulate.reference import poisson_spikes, simulate
     share=st.sampled_from([0.001, 0.5, 0.9, 0.999, 1.0]),
     parts=st.integers(1, 4),
 )
-def test_a_streamed_quantile_is_the_quantile(values: list[float], share: float, parts: int) -> None:
-    """Never below the exact one, at most 2^-11 above it, whatever the batches; values that are not positive are 0."""
-    sketch = StreamedQuantile()
-    for part in np.array_split(np.array(values), parts):
-        sketch.add(part)
-    exact = float(np.quantile(values, share, method="inverted_cdf"))
-    if exact < 1e-30:
-        assert sketch.at(share) <= 1e-29
-    else:
-        assert exact <= sketch.at(share) <= exact * (1 + 2**-11)
-    assert sketch.largest >= max(0.0, max(values)) * (1 - 1e-6)
+def test_the_largest_values_give_the_quantile(values: list[float], share: float, parts: int) -> None:
+    """Of every row, whatever the batches."""
+    rows = np.array([values, [-value for value in values]])
+    kept = LargestValues(share, 2, len(values))
+    for part in np.array_split(rows, parts, axis=1):
+        kept.add(part)
+    assert np.array_equal(kept.at_share(), np.quantile(rows, share, axis=1, method="inverted_cdf"))
+    assert np.array_equal(kept.largest, rows.max(1))
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
@@ -50,15 +47,16 @@ def test_mean_currents_obey_the_conservation_law(model: onnx.ModelProto, v_init:
     images = networks.images_for(model, 4, seed=2)
     reference = simulate(conversion.graph, images, steps, seed=3, record=True)
     trains = SpikeTrains(images, steps, 3, 64)
-    trains.encode(networks.source_nodes(conversion)[0])
-    for target in (target for target in targets(conversion.graph) if target.op in NEURONS):
-        found = np.concatenate(list(trains.mean_currents(target, lambda share: None)))
+    trains.fire(networks.source_nodes(conversion)[0])
+    for target in networks.source_nodes(conversion)[1:]:
+        one = np.ones((1,) * (len(target.outputs[0].shape) - 1))
+        found = np.concatenate(list(trains.mean_currents(target, one, lambda share: None)))
         threshold = constant(target, 1)
         assert threshold is not None
         spikes = reference.spikes[target.name].astype(np.int64).sum(0)
         charge = threshold * spikes + reference.membranes[target.name] - np.int64(threshold * v_init)
         assert np.array_equal(np.rint(found * steps), charge)
-        trains.fire(target, lambda share: None)
+        trains.fire(target)
     assert all(leaf.name in trains._trains for target in targets(conversion.graph) for leaf in leaves(target.inputs[0]))
 
 

@@ -13,6 +13,7 @@ from snnc.cli.console import Console
 
 @click.command(short_help="Report every problem of a network at once.")
 @click.argument("net", type=options.EXISTING, metavar="NET.onnx")
+@options.method
 @options.strictness
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON on stdout.")
 @options.verbosity

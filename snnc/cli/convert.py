@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Convert a trained network into a spiking one.")
 @click.argument("net", type=options.EXISTING, metavar="NET.onnx")
 @click.option("-o", "--output", type=options.OUTPUT, metavar="FILE", help="[default: NET.snn.onnx beside NET.onnx]")
+@options.method
 @options.neurons
 @click.option(
     "--calib",
@@ -29,12 +30,7 @@ if TYPE_CHECKING:
 @options.strictness
 @options.file_form
 @options.data_form
-@click.option(
-    "--accept-poor",
-    is_flag=True,
-    help="Write the network even where it certainly agrees with the ANN on less than 80 % of samples or, if the "
-    "outputs are no classes, has an output error above 0.5.",
-)
+@options.accept_poor
 @click.option("--report", type=options.OUTPUT, metavar="FILE.json", help="Write all that is known of the conversion.")
 @options.verbosity
 @click.pass_obj

@@ -1,16 +1,23 @@
-"""Options that commands share. Those of a conversion are the fields of `snnc.ir.options.Options`, by name."""
+"""Options that commands share. Those of a conversion are declared in `snnc.ir.options.OPTIONS`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from snnc.cli.console import Console
+from snnc.ir.option import Option
+from snnc.ir.options import OPTIONS
 
 if TYPE_CHECKING:
     from snnc.data import DataSet
+    from snnc.plugins import Registry
+
+    NameType = click.ParamType[str]
+else:
+    NameType = click.ParamType  # not generic before click 8.2
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -51,6 +58,14 @@ def RANGE(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
     return low, high
 
 
+def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Reads `NAME=VALUE`, any number of times."""
+    for value in values:
+        if "=" not in value:
+            raise click.BadParameter(f"{value!r} is not of the form NAME=VALUE", ctx, param)
+    return {name.strip().replace("-", "_"): value for name, _, value in (pair.partition("=") for pair in values)}
+
+
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """One decorator for several options, listed by `--help` in this order."""
 
@@ -84,110 +99,76 @@ verbosity = together(
     ),
 )
 
-# --bias and --batchnorm have no default here, so that --relaxed knows whether the user chose them.
+
+class RegisteredName(NameType):
+    """A name that a registry knows. Registries are asked when a command runs, so that `snnc --help` is quick."""
+
+    name = "name"
+
+    def __init__(self, group: str) -> None:
+        self.group = group
+
+    @property
+    def registry(self) -> Registry[Any]:
+        """The registry itself."""
+        from snnc.methods import METHODS
+        from snnc.thresholds import RULES
+
+        registries: tuple[Registry[Any], ...] = (METHODS, RULES)
+        return next(registry for registry in registries if registry.group == self.group)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return f"[{'|'.join(self.registry)}]"  # names of plug-ins last; nothing of theirs is imported
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in self.registry:
+            self.fail(f"{value!r} is not one of {', '.join(map(repr, self.registry))}.", param, ctx)
+        return str(value)
+
+
+def declared(option: Option) -> Callable[[Command], Command]:
+    """The option of a command from its declaration. What is not given is None, so that defaults can depend on others
+    and what was given can be told from what was not."""
+    flag = f"--{option.name.replace('_', '-')}"
+    if option.kind is bool:
+        return click.option(flag, is_flag=True, default=None, help=option.help)
+    more: dict[str, Any] = {"help": option.help_text}
+    if option.metavar:
+        more["metavar"] = option.metavar
+    if option.registry:
+        more["type"] = RegisteredName(option.registry)
+    elif option.choices:
+        more["type"] = click.Choice([f"{choice:g}" if option.kind is float else choice for choice in option.choices])
+    elif option.kind is tuple:
+        more["callback"] = RANGE
+    else:
+        more["type"] = option.kind
+    return click.option(flag, **more)
+
+
+def _group(name: str) -> Iterable[Callable[[Command], Command]]:
+    return (declared(option) for option in OPTIONS.values() if option.group == name)
+
+
+method = together(
+    *_group("method"),
+    click.option(
+        "--set",
+        "plugged",
+        multiple=True,
+        callback=_pairs,
+        metavar="NAME=VALUE",
+        help="An option of the plug-in that brings the method or the threshold rule.",
+    ),
+)
+neurons = together(*_group("neurons"))
+calibration = together(*_group("calibration"))
 strictness = together(
-    click.option(
-        "--bias",
-        type=click.Choice(["reject", "current"]),
-        help="Layers with a bias: refuse them, or add the bias as a constant current.  [default: reject]",
-    ),
-    click.option(
-        "--batchnorm",
-        type=click.Choice(["reject", "fold"]),
-        help="Batch normalization: refuse it, or fold it into the layer in front.  [default: reject]",
-    ),
-    click.option("--relaxed", is_flag=True, help="The same as --bias current --batchnorm fold."),
+    *_group("strictness"), click.option("--relaxed", is_flag=True, help="The same as --bias current --batchnorm fold.")
 )
-
-neurons = together(
-    click.option(
-        "--reset",
-        type=click.Choice(["soft", "hard"]),
-        default="soft",
-        show_default=True,
-        help="What a spike does to the membrane potential: subtract the threshold, or set it to zero.",
-    ),
-    click.option(
-        "--alpha",
-        type=float,
-        help="Factor on every threshold, 0 < alpha <= 1, and with it the rule vmax.  [default: 1, and for soft reset "
-        "the rule rate]",
-    ),
-)
-
-calibration = together(
-    click.option(
-        "--threshold",
-        type=click.Choice(["rate", "vmax", "model"]),
-        help="Thresholds from mean input sums, from the largest input sum, or from the weights alone.  [default: rate "
-        "for soft reset without --alpha, else vmax]",
-    ),
-    click.option(
-        "--rate-quantile",
-        type=float,
-        metavar="Q",
-        help="Share of neurons and samples that the rule rate keeps from saturating.  [default: 0.9997]",
-    ),
-    click.option(
-        "--alpha-when",
-        type=click.Choice(["during", "after"]),
-        default="during",
-        show_default=True,
-        help="Scale each threshold before the next layer is measured, or all of them at the end: that compounds, and "
-        "networks of more than a few layers lose their signal or saturate.",
-    ),
-    click.option(
-        "--calib-samples",
-        type=int,
-        metavar="N",
-        help="Samples that calibrate.  [default: 512; of synthetic images 128, fewer for large networks]",
-    ),
-    click.option(
-        "--calib-steps", type=int, metavar="T", help="Steps of the calibration.  [default: 256 or --max-steps]"
-    ),
-    click.option(
-        "--v-init",
-        type=click.Choice(["0", "0.5"]),
-        help="Membrane potential at step 0, in thresholds.  [default: 0; with the rule rate 0.5 where it does clearly "
-        "better on the held-back samples]",
-    ),
-    click.option(
-        "--input-scale",
-        type=float,
-        metavar="S",
-        help="Input value that fires at every step.  [default: largest |x| of the data or of --input-range]",
-    ),
-    click.option(
-        "--input-range",
-        callback=RANGE,
-        metavar="LOW,HIGH",
-        help="Values of the synthetic images.  [default: what the model says of its input, else -2,2]",
-    ),
-    click.option(
-        "--max-steps", type=int, default=4096, show_default=True, help="Largest number of steps ever to be run."
-    ),
-)
-
-file_form = together(
-    click.option(
-        "--steps", type=int, metavar="T", help="Steps that the file runs by default.  [default: 256 or --max-steps]"
-    ),
-    click.option("--seed", type=int, default=0, show_default=True, help="Seed of the input spikes."),
-    click.option(
-        "--schedule",
-        type=click.Choice(["loop", "stream"]),
-        default="loop",
-        show_default=True,
-        help="One call for all steps, or one for each block of steps with the states outside.",
-    ),
-    click.option(
-        "--controls",
-        type=click.Choice(["optional", "required", "fixed"]),
-        default="optional",
-        show_default=True,
-        help="How the file takes steps and seed: optional or required inputs, or constants.",
-    ),
-)
+file_form = together(*_group("file"))
+accept_poor = together(*_group("poor"))
+seed = declared(OPTIONS["seed"])
 
 data_form = together(
     click.option("--scale", type=float, metavar="S", help="Factor on the stored values.  [default: guessed]"),
@@ -200,12 +181,16 @@ data_form = together(
     ),
 )
 
-threads = click.option("--threads", type=click.IntRange(min=1), help="Threads.  [default: all cores]")
+threads = click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: all cores]")
 
 
 def conversion_options(arguments: dict[str, Any]) -> dict[str, Any]:
     """Arguments of a command as arguments of `snnc.convert`: what is None keeps its default."""
     chosen = {name: value for name, value in arguments.items() if value is not None}
+    for name, text in chosen.pop("plugged", {}).items():
+        if name in OPTIONS:
+            raise click.BadParameter(f"--set is for options of plug-ins, --{name.replace('_', '-')} is one of snnc")
+        chosen[name] = text
     if "v_init" in chosen:
         chosen["v_init"] = float(chosen["v_init"])
     return chosen

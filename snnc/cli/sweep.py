@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 @click.argument("net", type=options.EXISTING, metavar="NET.onnx")
 @click.option("--calib", required=True, metavar="DATA", help="Data for the thresholds.")
 @click.option("--data", "data", required=True, metavar="DATA", help="Samples with labels.")
+@options.method
 @click.option(
-    "--reset", "resets", callback=options.WORDS, default="soft", show_default=True, metavar="R,...", help="soft, hard."
+    "--reset", "resets", callback=options.WORDS, metavar="R,...", help="soft, hard.  [default: that of the method]"
 )
 @click.option(
     "--alpha",
     "alphas",
     callback=options.NUMBERS,
     metavar="A,...",
-    help="Factors on the thresholds.  [default: none, the rule rate for soft reset and vmax for hard]",
+    help="Factors on the thresholds.  [default: none; the rule is rate for soft reset and vmax for hard]",
 )
 @click.option(
     "--steps",
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 )
 @options.calibration
 @options.strictness
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the input spikes.")
+@options.seed
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
 @options.data_form
 @click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
@@ -56,7 +57,7 @@ def sweep(
     net: str,
     calib: str,
     data: str,
-    resets: list[str],
+    resets: list[str] | None,
     alphas: list[float] | None,
     cuts: list[int],
     samples: int | None,
@@ -83,9 +84,10 @@ def sweep(
     from snnc.simulate.ann import load_model
 
     chosen = {**options.conversion_options(arguments), "steps": max(cuts)}
+    chosen_resets: list[str] | list[None] = resets or [None]
     factors: list[float] | list[None] = alphas or [None]
     cells: list[dict[str, Any]] = [
-        {"reset": reset, "alpha": alpha} for reset, alpha in itertools.product(resets, factors)
+        {"reset": reset, "alpha": alpha} for reset, alpha in itertools.product(chosen_resets, factors)
     ]
     for cell in cells:
         make_options(**{**chosen, **cell, "steps": min(cuts)})
@@ -99,15 +101,19 @@ def sweep(
     form = {"scale": scale, "mean": mean, "std": std, "layout": layout}
     calibration = load_for(console, ann, calib, form, chosen)
     dataset = options.load_data(console, data, api.input_dims(ann), form, samples=samples)
+    decided = [make_options(**{**chosen, **cell}) for cell in cells]
     curves: dict[str, Curve] = {}
     estimates: api.Estimates = {}
     for index, cell in enumerate(cells):
-        label = cell_label(**cell, rule=make_options(**{**chosen, **cell}).threshold)
+        label = cell_label(decided[index].reset, cell["alpha"], decided[index].threshold)
         progress = CellProgress(console, label, index, len(cells))
         curves[label] = measure_cell(ann, calibration, dataset, cuts, progress, {**chosen, **cell}, threads, estimates)
     print_sweep(console, curves)
     if json_file:
-        document = [{**cell, "curve": curve.to_json()} for cell, curve in zip(cells, curves.values(), strict=True)]
+        document = [
+            {"reset": taken.reset, "alpha": cell["alpha"], "curve": curve.to_json()}
+            for taken, cell, curve in zip(decided, cells, curves.values(), strict=True)
+        ]
         write_json(json_file, {"model": net, "calib": calib, "data": data, "options": chosen, "cells": document})
         console.result(f"wrote {json_file}")
     if plot:

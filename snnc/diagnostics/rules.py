@@ -187,9 +187,10 @@ RULES: dict[str, Rule] = _rules(
     ),
     Rule(
         "SNN405",
-        "these options contradict each other",
+        "an option does not fit: its value, or the other options",
         "see `snnc convert --help`",
-        "Some options only make sense together, for instance `--rate-quantile` belongs to `--threshold rate`.",
+        "A value is of the wrong type or out of its range, or options contradict each other. Some belong to one\n"
+        "method or one threshold rule: `--rate-quantile` to `--threshold rate`. Others are refused, not ignored.",
     ),
     Rule(
         "SNN406",
@@ -212,6 +213,14 @@ RULES: dict[str, Rule] = _rules(
         "where the spiking network certainly (95 % confidence) agrees with the ANN on less than 80 % of them or has\n"
         "lost the values (error above 0.9); if the outputs are no classes, where their error exceeds 0.5. The message\n"
         "names the first layer in which the signal is lost, the hint what was tried and helped.",
+    ),
+    Rule(
+        "SNN409",
+        "a plug-in cannot be used",
+        "update or uninstall the plug-in that the message names",
+        "Operators, threshold rules and methods can come from other distributions (entry points, docs/plugins.md).\n"
+        "The one that was asked for cannot be imported, is not what it says it is, or two distributions claim the\n"
+        "same name. Nothing else is affected: a plug-in is imported only where one of its names is used.",
     ),
     # --- warnings -------------------------------------------------------------------------------------------------
     Rule(
@@ -277,6 +286,23 @@ RULES: dict[str, Rule] = _rules(
         "Every sum of a layer has to stay exact, and its potential in 32 bits, for max_steps steps. Pooling over\n"
         "a large window, a large fan-in, or linear layers behind each other leave few bits for a weight, and what\n"
         "the layer computes is no longer what the ANN computes: no number of steps makes up for it.",
+        warning=True,
+    ),
+    Rule(
+        "SNN510",
+        "a plug-in is not used: its name is taken",
+        "use snnc's own, or ask the plug-in's authors to choose another name",
+        "A plug-in cannot replace an operator, a threshold rule or a method of snnc: what a name means must not\n"
+        "depend on what else is installed.",
+        warning=True,
+    ),
+    Rule(
+        "SNN511",
+        "the spikes were not checked against the reference simulator",
+        "ask the plug-in's authors for an entry point of the group `snnc.reference`",
+        "Every conversion is simulated by an independent program that shares no code with the compiler. It knows the\n"
+        "operators of snnc. A plug-in has to bring its own account of its operators (docs/plugins.md). The file and\n"
+        "its stream form were compared all the same.",
         warning=True,
     ),
 )

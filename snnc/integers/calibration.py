@@ -21,13 +21,13 @@ from snnc.diagnostics import fail
 from snnc.integers.grid import Rounded, carries_channels, round_tree, weights_of, write_weights
 from snnc.integers.layer_simulation import SpikeTrains
 from snnc.integers.limits import sum_limit, tree_limit
-from snnc.integers.thresholds import estimate
-from snnc.ir.conversion import Conversion, Estimate
+from snnc.ir.conversion import Conversion
 from snnc.ir.graph import sample_shape
 from snnc.ir.signal import FloatArray, collapsed
 from snnc.ir.trees import leaves, targets, tree
 from snnc.operators import SOURCES
 from snnc.operators.layer import scale_of, write_scale
+from snnc.thresholds import RULES, Estimate, Layer
 
 # Of the output, for inputs as large as they can be: in thresholds or in what the layer gives where that is more; for
 # readouts in what the strongest channel gives.
@@ -88,7 +88,8 @@ class Calibration:
         if node.name in self.estimates:
             return
         rounded = self.round(node)
-        found = estimate(node, rounded, self.trains, self.options, self.progress)
+        rule = RULES[self.options.threshold]
+        found = rule.estimate(Layer(node, rounded, self.trains, self.options, self.progress))
         if not (np.asarray(found.threshold) > 0).any():
             found = _from_weights(node, rounded)
         self.estimates[node.name] = found

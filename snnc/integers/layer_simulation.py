@@ -97,10 +97,14 @@ class SpikeTrains:
         what it has integrated at the end is the sum of its currents, as an integer.
         """
         steps = sum(count for _, count in self.blocks)
-        out_of_reach = gs.Constant(f"{target.name}/threshold", np.array(_OUT_OF_REACH, np.int32))
-        target.inputs = [target.inputs[0], out_of_reach]
-        for _, states in self._simulate(target, progress):
-            yield next(iter(states.values())) * (unit / steps)
+        inputs, attrs = list(target.inputs), dict(target.attrs)
+        out_of_reach = gs.Constant(f"{target.name}/out_of_reach", np.array(_OUT_OF_REACH, np.int32))
+        target.inputs, target.attrs = [inputs[0], out_of_reach], {**attrs, "v_init": 0.0}
+        try:
+            for _, states in self._simulate(target, progress):
+                yield next(iter(states.values())) * (unit / steps)
+        finally:
+            target.inputs, target.attrs = inputs, attrs
 
     def fire(self, node: gs.Node, progress: Callable[[float], None] = lambda share: None) -> None:
         """Simulate a spike source, all of whose parameters are known, and keep its spikes."""

@@ -15,6 +15,7 @@ import onnx_graphsurgeon as gs
 from snnc.data import DataSet
 from snnc.diagnostics import Diagnostics
 from snnc.ir.options import Options
+from snnc.thresholds.contract import Estimate
 
 if TYPE_CHECKING:
     from snnc.measure.evaluation import Curve
@@ -70,21 +71,6 @@ class LayerReport:
         return np.asarray(self.scale, np.float64).reshape(-1, *[1] * (len(self.shape) - 1))
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What a threshold rule found of a layer, in units of its input spikes (as the paper's V_th), before alpha.
-
-    `f_in` and `v_in` as in `LayerReport`, None where no sums were measured. `from_weights`: no sample ever excited the
-    layer, so its threshold is the largest sum that the weights allow. `threshold` is one number, or one for each
-    channel (0 where it was never excited).
-    """
-
-    threshold: float | np.ndarray
-    f_in: float | None = None
-    v_in: float | None = None
-    from_weights: bool = False
-
-
 @dataclass
 class Report:
     """Everything worth knowing of a conversion; `to_json` is stable and documented in docs/format.md."""
@@ -115,7 +101,7 @@ class Conversion:
     options: Options
     data: DataSet | None = None
     synthetic_seed: int = 0
-    # Estimates by what they depend on (`snnc.integers.thresholds.dependencies`), where conversions share them.
+    # Estimates by what they depend on (`snnc.thresholds.sharing.dependencies`), where conversions share them.
     estimates: dict[Any, dict[str, Estimate]] | None = None
     # Initial potential (in thresholds) → the network that starts there against the ANN, on the held-back samples.
     trials: dict[float, Curve] = field(default_factory=dict)

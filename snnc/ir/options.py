@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from snnc.diagnostics import fail
+from snnc.ir.option import Option
 
 # Beyond this many steps a layer's weights would keep fewer than five bits in 32-bit potentials.
 LARGEST_MAX_STEPS = 2**25
@@ -16,75 +18,186 @@ SMALLEST_INPUT, LARGEST_INPUT = 1e-30, 1e30
 LEAST_RATE_QUANTILE = 0.9
 
 
+def _option(default: Any, help: str, **declared: Any) -> Any:
+    """A field of `Options` with what its declaration (`snnc.ir.option.Option`) says beyond name, type and default."""
+    return dataclasses.field(default=default, metadata={"help": help, **declared})
+
+
 @dataclass(frozen=True)
 class Options:
-    """How to convert. Field by field the options of `snnc convert` (docs/cli.md), every one decided.
+    """How to convert, every option decided. What a field means is said once, here: `OPTIONS` has the declarations.
 
     Defaults that depend on other options are those of `snnc.methods.defaults.make_options`. None leaves the choice to
-    the conversion: `calib_samples` (512 of data; of synthetic images as many as the network's size allows), `v_init`
-    (0, or half a threshold where the held-back samples clearly prefer that), `input_scale` and `input_range`.
+    the conversion. Method and rule are names that need not be known here: a file may come from a plug-in that is not
+    installed.
     """
 
-    reset: Literal["soft", "hard"] = "soft"
-    alpha: float = 1.0
-    alpha_when: Literal["during", "after"] = "during"
-    threshold: Literal["rate", "vmax", "model"] = "rate"
-    rate_quantile: float = 0.9997
-    per_channel: bool = False
-    calib_samples: int | None = None
-    calib_steps: int = 256
-    v_init: float | None = None
-    steps: int = 256
-    seed: int = 0
-    input_scale: float | None = None
-    input_range: tuple[float, float] | None = None
-    max_steps: int = 4096
-    bias: Literal["reject", "current"] = "reject"
-    batchnorm: Literal["reject", "fold"] = "reject"
-    schedule: Literal["loop", "stream"] = "loop"
-    controls: Literal["optional", "required", "fixed"] = "optional"
-    accept_poor: bool = False
+    method: str = _option(
+        "rmp",
+        "How to convert, a name for all that follows: coding, thresholds, neurons and defaults.",
+        registry="snnc.methods",
+        group="method",
+    )
+    reset: Literal["soft", "hard"] = _option(
+        "soft",
+        "What a spike does to the membrane potential: subtract the threshold, or set it to zero.",
+        group="neurons",
+    )
+    alpha: float = _option(
+        1.0,
+        "Factor on every threshold, and with it the rule vmax.",
+        default_text="1, and for soft reset the rule rate",
+        metavar="A",
+        group="neurons",
+        low=0,
+        high=1,
+        above=True,
+    )
+    threshold: str = _option(
+        "rate",
+        "Thresholds from mean input sums, from the largest input sum, or from the weights alone.",
+        default_text="rate for soft reset without --alpha, else vmax",
+        registry="snnc.thresholds",
+        group="calibration",
+    )
+    rate_quantile: float = _option(
+        0.9997,
+        "Share of neurons and samples that the rule rate keeps from saturating.",
+        metavar="Q",
+        group="calibration",
+        low=LEAST_RATE_QUANTILE,
+        high=1,
+    )
+    per_channel: bool = _option(
+        False,
+        "A threshold of its own for every channel (for flat layers: for every neuron), instead of one for each layer.",
+        group="calibration",
+    )
+    alpha_when: Literal["during", "after"] = _option(
+        "during",
+        "Scale each threshold before the next layer is measured, or all of them at the end: that compounds, and "
+        "networks of more than a few layers lose their signal or saturate.",
+        group="calibration",
+    )
+    calib_samples: int | None = _option(
+        None,
+        "Samples that calibrate.",
+        default_text="512; of synthetic images 128, fewer for large networks",
+        metavar="N",
+        group="calibration",
+        low=1,
+    )
+    calib_steps: int = _option(
+        256, "Steps of the calibration.", default_text="256 or --max-steps", metavar="T", group="calibration", low=1
+    )
+    v_init: float | None = _option(
+        None,
+        "Membrane potential at step 0, in thresholds.",
+        default_text="0; with the rule rate 0.5 where it does clearly better on the held-back samples",
+        group="calibration",
+        choices=(0.0, 0.5),
+    )
+    input_scale: float | None = _option(
+        None,
+        "Input value that fires at every step.",
+        default_text="largest |x| of the data or of --input-range",
+        metavar="S",
+        group="calibration",
+        low=SMALLEST_INPUT,
+        high=LARGEST_INPUT,
+    )
+    input_range: tuple[float, float] | None = _option(
+        None,
+        "Values of the synthetic images.",
+        default_text="what the model says of its input, else -2,2",
+        metavar="LOW,HIGH",
+        group="calibration",
+        low=-LARGEST_INPUT,
+        high=LARGEST_INPUT,
+    )
+    max_steps: int = _option(
+        4096,
+        "Largest number of steps ever to be run.",
+        metavar="T",
+        group="calibration",
+        low=1,
+        high=LARGEST_MAX_STEPS,
+    )
+    bias: Literal["reject", "current"] = _option(
+        "reject", "Layers with a bias: refuse them, or add the bias as a constant current.", group="strictness"
+    )
+    batchnorm: Literal["reject", "fold"] = _option(
+        "reject", "Batch normalization: refuse it, or fold it into the layer in front.", group="strictness"
+    )
+    steps: int = _option(
+        256,
+        "Steps that the file runs by default.",
+        default_text="256 or --max-steps",
+        metavar="T",
+        group="file",
+        low=1,
+    )
+    seed: int = _option(0, "Seed of the input spikes.", metavar="S", group="file", low=-(2**63), high=2**63 - 1)
+    schedule: Literal["loop", "stream"] = _option(
+        "loop",
+        "One call for all steps, or one for each block of steps with the states outside.",
+        group="file",
+    )
+    controls: Literal["optional", "required", "fixed"] = _option(
+        "optional",
+        "How the file takes steps and seed: optional or required inputs, or constants.",
+        group="file",
+    )
+    accept_poor: bool = _option(
+        False,
+        "Write the network even where it certainly agrees with the ANN on less than 80 % of samples or, if the "
+        "outputs are no classes, has an output error above 0.5.",
+        group="poor",
+    )
+    #: Options that a plug-in's rule or method has of its own: (name, value), in order of the names.
+    plugin_options: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        choices = {
-            "reset": ("soft", "hard"),
-            "alpha_when": ("during", "after"),
-            "threshold": ("rate", "vmax", "model"),
-            "v_init": (0.0, 0.5, None),
-            "bias": ("reject", "current"),
-            "batchnorm": ("reject", "fold"),
-            "schedule": ("loop", "stream"),
-            "controls": ("optional", "required", "fixed"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                fail("SNN405", f"{name} is {getattr(self, name)!r}, must be one of {allowed}")
-        if not (0 < self.alpha <= 1):
-            fail("SNN405", f"alpha is {self.alpha}, must be in (0, 1]")
-        if not (LEAST_RATE_QUANTILE <= self.rate_quantile <= 1):
-            fail("SNN405", f"rate_quantile is {self.rate_quantile}, must be from {LEAST_RATE_QUANTILE} to 1")
-        if self.input_scale is not None and not (SMALLEST_INPUT <= self.input_scale <= LARGEST_INPUT):
-            fail("SNN405", f"input_scale is {self.input_scale}, must be from {SMALLEST_INPUT} to {LARGEST_INPUT}")
-        if self.input_range is not None:
-            _check_range(self.input_range)
-        for name in ("calib_samples", "calib_steps", "steps", "max_steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                fail("SNN405", f"{name} is {value}, must be at least 1")
-        if self.max_steps > LARGEST_MAX_STEPS:
-            fail("SNN405", f"max_steps is {self.max_steps}, must be at most {LARGEST_MAX_STEPS}")
+        object.__setattr__(self, "plugin_options", tuple(sorted(dict(self.plugin_options).items())))
+        for name, option in OPTIONS.items():
+            option.check(getattr(self, name))
+        if self.input_range is not None and max(map(abs, self.input_range)) < SMALLEST_INPUT:
+            fail("SNN405", f"input_range is {self.input_range}, must reach {SMALLEST_INPUT}")
         for name in ("steps", "calib_steps"):
             if getattr(self, name) > self.max_steps:
                 fail("SNN404", f"{name} is {getattr(self, name)}, larger than max_steps {self.max_steps}")
-        if not -(2**63) <= self.seed < 2**63:
-            fail("SNN405", f"seed is {self.seed}, must fit into a signed 64-bit integer")
+
+    def own(self, option: Option) -> Any:
+        """The value of an option that a plug-in has declared."""
+        return dict(self.plugin_options).get(option.name, option.default)
 
     def to_json(self) -> dict[str, Any]:
         """The options by name."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "plugin_options": dict(self.plugin_options)}
 
 
-def _check_range(limits: tuple[float, float]) -> None:
-    ascending = len(limits) == 2 and -LARGEST_INPUT <= limits[0] < limits[1] <= LARGEST_INPUT
-    if not ascending or max(map(abs, limits)) < SMALLEST_INPUT:
-        fail("SNN405", f"input_range is {limits}, must be two numbers of at most {LARGEST_INPUT}, the lower one first")
+def _declared() -> dict[str, Option]:
+    hints = get_type_hints(Options)
+    declared = {}
+    for field in dataclasses.fields(Options):
+        if "help" in field.metadata:
+            kind, choices = _kind_of(hints[field.name])
+            more = {"choices": choices, **field.metadata}
+            declared[field.name] = Option(name=field.name, kind=kind, default=field.default, **more)
+    return declared
+
+
+def _kind_of(hint: Any) -> tuple[type, tuple[Any, ...]]:
+    """The type, and all values of a Literal; `X | None` is like X."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return type(arguments[0]), arguments
+    if origin is tuple:
+        return tuple, ()
+    if type(None) in arguments:
+        return _kind_of(next(argument for argument in arguments if argument is not type(None)))
+    return hint, ()
+
+
+#: Name → declaration, in the order of `--help`.
+OPTIONS: Mapping[str, Option] = _declared()

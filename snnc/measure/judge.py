@@ -9,14 +9,13 @@ thresholds are tried too. A remedy is written so that following it gives what wa
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from snnc import pipeline
 from snnc.diagnostics import Diagnostic, DiagnosticError, Diagnostics
 from snnc.diagnostics.rules import RULES
 from snnc.ir.conversion import Conversion, Level, Report
-from snnc.ir.options import Options
 from snnc.measure.quality import GOOD, USABLE, Yardstick
+from snnc.methods import METHODS
 
 _HELPS_AGREEMENT = 0.05
 _HELPS_ERROR = 0.8
@@ -106,7 +105,7 @@ def _verified(conversion: Conversion, before: Result) -> list[Trial]:
 def _other_thresholds(conversion: Conversion, before: Result) -> list[Trial]:
     """Convert again with options that may do better, and measure."""
     trials = []
-    for what, change in _alternatives(conversion.options):
+    for what, change in METHODS[conversion.options.method].remedies(conversion.options):
         other = Conversion(
             conversion.ann,
             dataclasses.replace(conversion.options, v_init=None, **change),
@@ -115,7 +114,7 @@ def _other_thresholds(conversion: Conversion, before: Result) -> list[Trial]:
             progress=conversion.progress,
         )
         try:
-            pipeline.run(other, [step for step in pipeline.PASSES if step.gives < Level.EMITTED])
+            pipeline.run(other, [step for step in pipeline.passes_of(other) if step.gives < Level.EMITTED])
         except DiagnosticError:
             continue  # these options do not even convert it
         v_init = other.options.v_init
@@ -123,16 +122,3 @@ def _other_thresholds(conversion: Conversion, before: Result) -> list[Trial]:
         point = other.trials[v_init].points[-1]
         trials.append(Trial(f"`{what} --v-init {v_init:g}`", Result(point.agreement, point.error), before))
     return trials
-
-
-def _alternatives(options: Options) -> list[tuple[str, dict[str, Any]]]:
-    """What to write on the command line, and the options it stands for.
-
-    The rule `rate` with its defaults; where it is that already, the same without any saturation.
-    """
-    rate = {"threshold": "rate", "alpha": 1.0, "alpha_when": "during", "rate_quantile": Options.rate_quantile}
-    if options.reset == "hard":
-        return [("--reset soft --threshold rate --alpha 1", {**rate, "reset": "soft"})]
-    if any(getattr(options, name) != value for name, value in rate.items()):
-        return [("--threshold rate --alpha 1", rate)]
-    return [("--rate-quantile 1", {"rate_quantile": 1.0})]

@@ -9,13 +9,14 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.integers.grid import Rounded
-from snnc.ir.conversion import Estimate, LayerReport
+from snnc.ir.conversion import LayerReport
 from snnc.ir.graph import constant, sample_shape
 from snnc.ir.signal import collapsed
 from snnc.ir.trees import tree
 from snnc.measure.fanout import count_macs
 from snnc.operators import LAYERS, SOURCES, operator_of
 from snnc.operators.layer import scale_of
+from snnc.thresholds import Estimate
 
 
 def report_layers(graph: gs.Graph, rounded: dict[str, Rounded], estimates: dict[str, Estimate]) -> list[LayerReport]:

@@ -1,16 +1,21 @@
-"""The options of a conversion from those that a user gave: types, and defaults that depend on other options."""
+"""The options of a conversion from those that a user gave: what there is, of which type, with which defaults."""
 
 from __future__ import annotations
 
-import operator
+import difflib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from snnc.data.synthetic import synthetic_seed
 from snnc.diagnostics import fail
-from snnc.ir.options import Options
+from snnc.ir.option import Option
+from snnc.ir.options import OPTIONS, Options
+from snnc.methods import METHODS
+from snnc.methods.contract import Method
+from snnc.thresholds import RULES
+from snnc.thresholds.contract import ThresholdRule
 
-_INTEGERS = ("steps", "calib_steps", "calib_samples", "max_steps", "seed")
-_NUMBERS = ("alpha", "rate_quantile", "v_init", "input_scale")
+_NEVER_LONGER_THAN_MAX_STEPS = ("steps", "calib_steps")
 
 
 def check_range_is_used(options: Options, calib: Any) -> None:
@@ -23,42 +28,67 @@ def make_options(*, relaxed: bool = False, **options: Any) -> Options:
     """`Options` from those that a user gave (None: not given), with the defaults that depend on others:
 
     - `relaxed` stands for `bias="current", batchnorm="fold"`;
-    - `threshold`: `rate` for soft reset without `alpha`; where an alpha is given it scales the paper's `vmax`, and hard
-      reset, whose rate is not linear in its input (RMP-SNN, eq. 3), keeps `vmax` too;
-    - `v_init`: 0 as in the paper; with `rate` 0.5 where that does clearly better on the held-back samples;
+    - the method has defaults of its own (`Method.defaults`), among them the threshold rule;
+    - `v_init`: that of the rule (`ThresholdRule.v_init`);
     - `steps` and `calib_steps` never exceed a given `max_steps`.
+
+    Names that are no fields of `Options` are options that a plug-in's method or rule has declared; their values are
+    given as they are, or as text.
+
+    Raises:
+        DiagnosticError: SNN405, where there is no such option, method or rule, the chosen method or rule does not have
+            it, or a value has another type or lies out of range. SNN409, where a plug-in is chosen that is broken.
     """
-    given = {name: _plain(name, value) for name, value in options.items() if value is not None}
+    given = {name: value for name, value in options.items() if value is not None}
     if relaxed:
         given = {"bias": "current", "batchnorm": "fold", **given}
-    by_rate = "alpha" not in given and given.get("reset", Options.reset) == "soft"
-    given.setdefault("threshold", "rate" if by_rate else "vmax")
-    if "rate_quantile" in given and given["threshold"] != "rate":
-        fail("SNN405", f"rate_quantile belongs to the threshold rule rate, the rule here is {given['threshold']}")
-    if given["threshold"] != "rate":
-        given.setdefault("v_init", 0.0)
-    for name in ("steps", "calib_steps"):
-        given.setdefault(name, max(1, min(getattr(Options, name), given.get("max_steps", Options.max_steps))))
-    return Options(**given)
+    given = {name: OPTIONS[name].plain(value) if name in OPTIONS else value for name, value in given.items()}
+    method = _chosen("method", given.get("method", Options.method), METHODS, METHODS)
+    _refuse_options_without_meaning(method, given)
+    fields = {**method.defaults(given), **given}
+    rule = _chosen("threshold", fields.setdefault("threshold", Options.threshold), RULES, method.rules())
+    _refuse_options_of_other_rules(rule, given)
+    fields.setdefault("v_init", rule.v_init)
+    longest = fields.get("max_steps", Options.max_steps)
+    for name in _NEVER_LONGER_THAN_MAX_STEPS:
+        if name not in given:
+            fields[name] = max(1, min(fields.get(name, getattr(Options, name)), longest))
+    declared = {option.name: option for option in (*rule.options, *method.options)}
+    own = {name: _own(name, fields.pop(name), declared) for name in list(fields) if name not in OPTIONS}
+    return Options(**fields, plugin_options=tuple(own.items()))
 
 
-def _plain(name: str, value: Any) -> Any:
-    """An option in the type of `Options`: numpy's scalars count as numbers, a list of two as a range."""
-    if (name in ("accept_poor", "per_channel")) != isinstance(value, bool):
-        fail("SNN405", f"{name} is {value!r}, of the wrong type")
-    try:
-        if name in _INTEGERS:
-            return operator.index(value)
-        if name in _NUMBERS:
-            return _number(value)
-        if name == "input_range":
-            return tuple(map(_number, value))
-    except (TypeError, ValueError):
-        fail("SNN405", f"{name} is {value!r}, of the wrong type")
-    return value
+def _chosen(option: str, name: str, registry: Mapping[str, Any], allowed: Iterable[str]) -> Any:
+    """What `registry` has by this name; SNN405 where it is not `allowed`."""
+    names = list(allowed)
+    if name not in names:
+        fail("SNN405", f"{option} is {name!r}, must be one of {', '.join(names)}")
+    return registry[name]
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, str):  # float() would read it
-        raise TypeError
-    return float(value)
+def _refuse_options_without_meaning(method: Method, given: Mapping[str, Any]) -> None:
+    for name in given:
+        if name in method.without:
+            fail("SNN405", f"{name} is no option of the method {method.name}: {method.without[name]}")
+
+
+def _refuse_options_of_other_rules(rule: ThresholdRule, given: Mapping[str, Any]) -> None:
+    """SNN405 where an option is given that only other rules have."""
+    own = {option.name for option in rule.options}
+    for other in (*RULES.own.values(), *RULES.plugged):
+        for option in other.options:
+            if option.name in given and option.name not in own:
+                message = f"{option.name} belongs to the threshold rule {other.name}, the rule here is {rule.name}"
+                fail("SNN405", message)
+
+
+def _own(name: str, value: Any, declared: Mapping[str, Option]) -> Any:
+    """The checked value of an option that a plug-in has declared."""
+    if name not in declared:
+        near = difflib.get_close_matches(name, [*OPTIONS, *declared], n=1)
+        hint = f"there is {near[0]!r}" if near else ""
+        fail("SNN405", f"neither the method nor the threshold rule has an option {name!r}", hint=hint)
+    option = declared[name]
+    plain = option.parse(value) if isinstance(value, str) and option.kind is not str else option.plain(value)
+    option.check(plain)
+    return plain

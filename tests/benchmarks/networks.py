@@ -184,7 +184,7 @@ def with_rate(
     conversion = Conversion(ann, Options(steps=steps, v_init=0.0))
     without_samples = ("synthesize", "choose_potential", "verify")
     replaced = {"calibrate": rate_pass(rate, known, calibration_steps)}
-    passes = [replaced.get(step.name, step) for step in pipeline.PASSES if step.name not in without_samples]
+    passes = [replaced.get(step.name, step) for step in pipeline.RMP if step.name not in without_samples]
     if not known:
         print(f"setting the thresholds of {name} to {rate:.1%} spikes", flush=True)
     pipeline.run(conversion, passes)
@@ -196,7 +196,7 @@ def with_rate(
     for node in conversion.graph.nodes:
         if node.op in (*NEURONS, "SpikeReadout"):
             node.attrs["fused"] = PLAIN
-    emit = next(step for step in pipeline.PASSES if step.name == "emit")
+    emit = next(step for step in pipeline.RMP if step.name == "emit")
     emit.run(conversion)
     return Converted(ann, fused, conversion.emitted, conversion.report.layers)
 
