@@ -45,7 +45,10 @@ class State:
 
 @dataclass
 class Block:
-    """The nodes of a block, its states, and the nodes that decode the outputs from the states (`snnc.emit.decode`)."""
+    """The nodes of a block, its states, and the nodes that decode the outputs from the states (`snnc.emit.decode`).
+
+    `functions` are those of plug-ins that the file brought that the block was read from.
+    """
 
     input_name: str
     input_dims: tuple[int, ...]
@@ -56,6 +59,7 @@ class Block:
     decode: list[onnx.NodeProto] = field(default_factory=list)
     decode_constants: list[onnx.TensorProto] = field(default_factory=list)
     outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
+    functions: list[onnx.FunctionProto] = field(default_factory=list)
 
 
 class Builder(Nodes):

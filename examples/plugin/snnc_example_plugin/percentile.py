@@ -1,0 +1,26 @@
+"""`percentile`: V_th = the percentile over neurons and samples of the mean weighted input sum over the steps."""
+
+from __future__ import annotations
+
+from snnc.integers.quantile import StreamedQuantile
+from snnc.ir.option import Option
+from snnc.thresholds import Estimate, Layer, ThresholdRule
+
+PERCENTILE = Option("percentile", float, 99.9, "Percent of neurons and samples that do not saturate.", low=50, high=100)
+
+
+class Percentile(ThresholdRule):
+    """Like `rate`, with an option of its own and V(0) = θ/2."""
+
+    name = "percentile"
+    summary = "the percentile over neurons and samples of the mean weighted input sum over the steps"
+    source = "RMP-SNN, eq. 6, 7"
+    options = (PERCENTILE,)
+    v_init = 0.5
+
+    def estimate(self, layer: Layer) -> Estimate:
+        means = StreamedQuantile()
+        for batch in layer.trains.mean_currents(layer.target, layer.progress):
+            means.add(batch)
+        percentile: float = layer.options.own(PERCENTILE)
+        return Estimate((means.at(percentile / 100) or means.largest) * layer.unit)
