@@ -22,7 +22,6 @@ from snnc.simulate.ann import node_names
 
 MOST_PATHS = 64
 MOST_DEPTH = 256
-_ACCEPTED = {*BY_ANN_NAME, "Relu"}
 
 
 def run(conversion: Conversion) -> None:
@@ -84,17 +83,21 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
             yield "SNN202", "batch normalization has no spiking counterpart", ""
     elif node.op == "MaxPool":
         yield "SNN203", "a maximum of spikes is not the maximum of what they stand for", ""
-    elif node.op in {*_ACCEPTED, "MatMul"} and not all(map(_has_batch, activation_inputs(node))):
+    elif (_accepted(node) or node.op == "MatMul") and not all(map(_has_batch, activation_inputs(node))):
         return  # reported where the batch axis was lost
     elif node.op == "MatMul" and len(activation_inputs(node)) == 2:
         yield "SNN206", "it multiplies two activations", ""
-    elif node.op not in _ACCEPTED:
+    elif not _accepted(node):
         reason = "it is only accepted at the end of the network" if node.op in TAIL else "it is not supported"
         yield "SNN204", reason, ""
     else:
         yield from _shapes(node)
         if node.op in BY_ANN_NAME:
             yield from BY_ANN_NAME[node.op].check(node, conversion.options)
+
+
+def _accepted(node: gs.Node) -> bool:
+    return node.op == "Relu" or node.op in BY_ANN_NAME
 
 
 def _shapes(node: gs.Node) -> Iterator[Finding]:

@@ -3,7 +3,8 @@
 Takes and gives level EMITTED. On the samples held back from calibration:
 
 1. the file, the same blocks with the states outside, and the independent reference simulator give the same spikes (the
-   reference within a budget of work); anything else is our error;
+   reference within a budget of work, and not where a plug-in's operator is unknown to it: SNN511); anything else is our
+   error;
 2. agreement with the ANN with its confidence, error of the outputs, what the other initial potential would need, and
    the number of steps that the samples support go into the report and into the file;
 3. for every layer the share of the ANN's mean activation that its spikes carry: in a deep network rates vanish or
@@ -30,6 +31,7 @@ from snnc.operators import SOURCES
 from snnc.runtime.session import SpikingSession
 from snnc.simulate.ann import Ann, layer_probe
 from snnc.simulate.block_runner import StreamRunner
+from snnc.simulate.plugged_reference import teach_reference
 from snnc.simulate.reference import simulate
 
 _REFERENCE_BUDGET = 2e8  # multiply-accumulates of the reference; about a second
@@ -97,6 +99,9 @@ def _check_forms(conversion: Conversion, file: ConvertedFile, images: np.ndarray
             raise InternalError("verify", "the file and its stream form differ")
     steps = int(min(options.steps, 32, _REFERENCE_BUDGET // macs))
     if steps < 1:
+        return
+    if unknown := teach_reference(conversion.graph):
+        conversion.diagnostics.report("SNN511", f"it does not know {', '.join(unknown)}")
         return
     simulated = simulate(conversion.graph, images[:1], steps, seed=options.seed)
     runtime = list(runner.run(images[:1], [steps], seed=options.seed))[-1]

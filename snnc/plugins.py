@@ -9,7 +9,7 @@ who use it. A name that snnc or another plug-in has already is refused.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 from importlib import metadata
 from typing import Any, Generic, TypeVar
@@ -25,7 +25,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     """Name → entry. `own` are those of snnc; any other name is that of an entry point of `group`.
 
     Names are listed without importing anything. `load` makes an entry of what an entry point refers to (TypeError or
-    ValueError: it is none), and `loaded` is called with each that a plug-in brought.
+    ValueError: it is none), and `loaded` is called with each that a plug-in brought. `taken` are names that mean
+    something else in snnc.
 
     Raises:
         DiagnosticError: SNN409, where a name of a plug-in is looked up that cannot be used.
@@ -37,8 +38,9 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         own: Mapping[str, Entry],
         load: Callable[[Any, str], Entry],
         loaded: Callable[[Entry], None] = lambda entry: None,
+        taken: Collection[str] = (),
     ) -> None:
-        self.group, self.own = group, dict(own)
+        self.group, self.own, self._taken = group, dict(own), frozenset(taken)
         self._load, self._on_load = load, loaded
         self._plugged: dict[str, Entry] = {}
 
@@ -76,7 +78,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         """The entry points by name; those that want a name of snnc are refused with a warning."""
         points: dict[str, list[metadata.EntryPoint]] = {}
         for point in metadata.entry_points(group=self.group):
-            if point.name in self.own:
+            if point.name in self.own or point.name in self._taken:
                 message = f"{point.name!r} of {_origin(point)} in {self.group}: snnc has one of this name"
                 log.warning("%s", Diagnostic(RULES["SNN510"], message))
             else:

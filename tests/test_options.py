@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 import numpy as np
@@ -109,7 +110,7 @@ class Narrow(Rmp):
     """A method without alpha, of one rule, with defaults of its own."""
 
     name = "narrow"
-    without = {"alpha": "its thresholds are never scaled"}  # noqa: RUF012
+    without: ClassVar[Mapping[str, str]] = {"alpha": "its thresholds are never scaled"}
     options = (Option("sharpness", float, 0.5, "How sharp.", low=0, high=1),)
 
     def rules(self) -> list[str]:
@@ -204,6 +205,8 @@ def test_a_stale_document_is_found_and_mended(tmp_path: Path) -> None:
 
 def test_documents_list_what_snnc_has() -> None:
     text = (DOCS / "methods.md").read_text(encoding="utf-8")
-    for entry in (*RULES.own.values(), *METHODS.own.values()):
-        assert f"| `{entry.name}` | {entry.summary} |" in text
+    for rule in RULES.own.values():
+        assert f"| `{rule.name}` | {rule.summary} | {rule.source} |" in text
+    for method in METHODS.own.values():
+        assert f"| `{method.name}` | {method.summary} |" in text
     assert generated("<!-- generated: threshold rules -->\n<!-- end -->").count("\n") == len(RULES.own) + 3

@@ -33,7 +33,10 @@ from snnc.operators import LAYERS
 
 @dataclass
 class Block:
-    """The nodes of a block, its states, and the nodes that decode the outputs from the states (`snnc.emit.decode`)."""
+    """The nodes of a block, its states, and the nodes that decode the outputs from the states (`snnc.emit.decode`).
+
+    `functions` are those of plug-ins that the file brought that the block was read from.
+    """
 
     input_name: str
     input_dims: tuple[int, ...]
@@ -44,6 +47,7 @@ class Block:
     decode: list[onnx.NodeProto] = field(default_factory=list)
     decode_constants: list[onnx.TensorProto] = field(default_factory=list)
     outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
+    functions: list[onnx.FunctionProto] = field(default_factory=list)
 
 
 class BlockWriter(Nodes):

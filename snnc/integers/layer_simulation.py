@@ -17,11 +17,11 @@ from onnx import TensorProto, helper
 
 from snnc.emit.block import BlockWriter
 from snnc.emit.layer_operators import select
-from snnc.ir.domain import DOMAIN, DOMAIN_VERSION, IR_VERSION, OPSET
+from snnc.ir.domain import IR_VERSION
 from snnc.ir.graph import producer, sample_shape
 from snnc.ir.trees import leaves
 from snnc.operators import SOURCES
-from snnc.operators.functions import functions_used_by
+from snnc.operators.functions import functions_used_by, opsets_for
 from snnc.runtime.session import largest_batch, make_session
 from snnc.simulate.block_runner import blocks
 
@@ -186,10 +186,11 @@ def _session(
 ) -> onnxruntime.InferenceSession:
     infos = [helper.make_tensor_value_info(name, elem_type, None) for name, elem_type in outputs.items()]
     graph = helper.make_graph(writer.nodes, "segment", inputs, infos, list(writer.constants.values()))
+    functions = functions_used_by(graph)
     model = helper.make_model(
         graph,
-        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, DOMAIN_VERSION)],
-        functions=functions_used_by(graph),
+        opset_imports=opsets_for(functions),
+        functions=functions,
         ir_version=IR_VERSION,
     )
     return make_session(model.SerializeToString())

@@ -3,17 +3,23 @@
 Linear operators (`contract`) stand between layers (`layer`): what keeps a state, and fires or is read out.
 
 To add one: a file here with a class that fulfils `contract.LinearOperator`, its name in `_ROOMS`, and its entry in the
-reference simulator (docs/contributing.md). `tests/test_operators.py` then holds it against brute force.
+reference simulator (docs/contributing.md). `tests/test_operators.py` then holds it against brute force. Plug-ins bring
+theirs as entry points of the group `snnc.operators`, named as the operator is in the ANN.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx_graphsurgeon as gs
 
+from snnc.ir.domain import DOMAIN
+from snnc.ir.graph import TAIL
 from snnc.operators.add import Add
 from snnc.operators.contract import LinearOperator, WeightedOperator
 from snnc.operators.conv import Conv
 from snnc.operators.encoder import PoissonEncoder
+from snnc.operators.functions import parse_functions
 from snnc.operators.gemm import Gemm
 from snnc.operators.layer import Layer, SpikeSource
 from snnc.operators.neuron import IF, RMP
@@ -22,6 +28,7 @@ from snnc.operators.reshape import Reshape
 from snnc.operators.scale import Scale
 from snnc.operators.sum_pool import SumPool
 from snnc.operators.transpose import Transpose
+from snnc.plugins import Registry, instance_of
 
 __all__ = [
     "BY_ANN_NAME",
@@ -38,18 +45,40 @@ __all__ = [
 ]
 
 _ROOMS: tuple[LinearOperator, ...] = (Conv(), Gemm(), Scale(), SumPool(), Add(), Reshape(), Transpose())
-
-#: Name in the spiking graph → operator.
-OPERATORS: dict[str, LinearOperator] = {room.name: room for room in _ROOMS}
-#: Name in the canonical ANN → operator.
-BY_ANN_NAME: dict[str, LinearOperator] = {room.ann_name: room for room in _ROOMS if room.ann_name}
-
 _LAYERS: tuple[Layer, ...] = (PoissonEncoder(), RMP(), IF(), Readout())
 
 #: Name in the spiking graph → layer.
 LAYERS: dict[str, Layer] = {room.name: room for room in _LAYERS}
 #: Those of them that fire.
 SOURCES: dict[str, SpikeSource] = {name: room for name, room in LAYERS.items() if isinstance(room, SpikeSource)}
+
+_TAKEN = (*LAYERS, "Relu", *TAIL)
+
+
+def _load(found: Any, name: str) -> LinearOperator:
+    room: LinearOperator = instance_of(LinearOperator, lambda room: room.ann_name or room.name)(found, name)
+    if room.name in OPERATORS.own or room.name in _TAKEN:
+        raise ValueError(f"its name in the spiking graph, {room.name!r}, is taken")
+    if room.domain == DOMAIN:
+        raise ValueError(f"the domain {DOMAIN} is that of snnc")
+    parse_functions(room.functions, room.domain)
+    return room
+
+
+def _know(room: LinearOperator) -> None:
+    OPERATORS.add(room.name, room)
+    if room.ann_name:
+        BY_ANN_NAME.add(room.ann_name, room)
+
+
+#: Name in the spiking graph → operator.
+OPERATORS: Registry[LinearOperator] = Registry(
+    "snnc.operators", {room.name: room for room in _ROOMS}, _load, _know, _TAKEN
+)
+#: Name in the canonical ANN → operator.
+BY_ANN_NAME: Registry[LinearOperator] = Registry(
+    "snnc.operators", {room.ann_name: room for room in _ROOMS if room.ann_name}, _load, _know, _TAKEN
+)
 
 
 def is_linear(node: gs.Node | None) -> bool:

@@ -49,11 +49,17 @@ class Weights:
 
 
 class LinearOperator(ABC):
-    """A linear operator. `ann_name` is the operator of the ANN that becomes it in the pass `spike`, or ""."""
+    """A linear operator. `ann_name` is the operator of the ANN that becomes it in the pass `spike`, or "".
+
+    `functions` is ONNX text, without headers, of the functions of a plug-in's own `domain` that `current` calls, called
+    ones before their callers.
+    """
 
     name: ClassVar[str]
     domain: ClassVar[str] = ""
     ann_name: ClassVar[str] = ""
+    functions: ClassVar[tuple[str, ...]] = ()
+
     # Legality
 
     def check(self, node: gs.Node, options: Options) -> Iterator[Finding]:

@@ -326,6 +326,21 @@ _LINEAR: dict[tuple[str, str], Callable[..., Ints]] = {
 _SPIKING = {(_SNNC, op) for op in ("SpikeEncode", "SpikeReadout", *_RESETS)}
 
 
+def knows(node: Any) -> bool:
+    """Whether this simulator can run `node`."""
+    return _kind(node) in _LINEAR or _kind(node) in _SPIKING
+
+
+def register(domain: str, op: str, function: Callable[..., Ints]) -> None:
+    """Add a linear operator: `function(attrs, *operands)` on int64 arrays, `[N, ...]` where they are no constants.
+
+    ValueError: this simulator has its own account of the operator.
+    """
+    if (domain, op) in _LINEAR or (domain, op) in _SPIKING:
+        raise ValueError(f"{op} of domain {domain!r} is known")
+    _LINEAR[domain, op] = function
+
+
 # Reading the graph
 
 

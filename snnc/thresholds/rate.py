@@ -13,6 +13,7 @@ import numpy as np
 from snnc.integers.quantile import LargestValues
 from snnc.ir.graph import sample_shape
 from snnc.ir.options import OPTIONS
+from snnc.ir.signal import FloatArray
 from snnc.thresholds.contract import Estimate, Layer, ThresholdRule
 from snnc.thresholds.vmax import largest_sum
 
@@ -30,14 +31,20 @@ class Rate(ThresholdRule):
     v_init = None
 
     def estimate(self, layer: Layer) -> Estimate:
-        shape, rows = sample_shape(layer.target.outputs[0]), layer.rows
-        values = len(layer.trains.images) * math.prod(shape) // rows
-        means = LargestValues(layer.options.rate_quantile, rows, values)
-        for batch in layer.trains.mean_currents(layer.target, layer.unit, layer.progress):
-            means.add(np.moveaxis(batch, 1, 0).reshape(rows, -1))
-        # Where fewer neurons than 1 - q have a positive mean at all, none of those may saturate.
-        threshold = np.where(means.at_share() > 0, means.at_share(), np.maximum(means.largest, 0))
+        threshold = quantile_of_means(layer, layer.options.rate_quantile)
         if not threshold.any():
             return largest_sum(layer)
         sums = layer.trains.measure(layer.target, layer.unit, layer.progress, batches=1)
         return Estimate(threshold, sums.positive_share, sums.positive_mean)
+
+
+def quantile_of_means(layer: Layer, share: float) -> FloatArray:
+    """The quantile over neurons and samples of the mean weighted input sum over the steps, `[layer.rows]`.
+
+    Where fewer neurons than 1 - share have a positive mean at all, none of those may saturate: the largest mean, or 0.
+    """
+    shape, rows = sample_shape(layer.target.outputs[0]), layer.rows
+    means = LargestValues(share, rows, len(layer.trains.images) * math.prod(shape) // rows)
+    for batch in layer.trains.mean_currents(layer.target, layer.unit, layer.progress):
+        means.add(np.moveaxis(batch, 1, 0).reshape(rows, -1))
+    return np.where(means.at_share() > 0, means.at_share(), np.maximum(means.largest, 0))

@@ -12,6 +12,7 @@ omits may only be handed on to an optional input of a standard operator.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 
 import onnx
@@ -19,15 +20,33 @@ import onnx
 from snnc.ir.domain import DOMAIN, DOMAIN_VERSION, OPSET
 from snnc.operators.functions import encoding, layers, words
 
-__all__ = ["functions", "functions_used_by"]
+__all__ = ["functions", "functions_used_by", "opsets_for", "parse_functions"]
 
-_HEADER = f'<domain: "{DOMAIN}", opset_import: ["": {OPSET}, "{DOMAIN}": {DOMAIN_VERSION}]>\n'
+# Every domain of a plug-in has this version: its functions travel with the file.
+PLUGIN_VERSION = 1
+
+
+def parse_functions(texts: Iterable[str], domain: str = DOMAIN) -> list[onnx.FunctionProto]:
+    """Functions of `domain` from ONNX text without a header; they may call each other and those of `ai.snnc`.
+
+    Raises:
+        ValueError: a plug-in brings functions for a domain that is not its own, or a text cannot be parsed.
+    """
+    texts = tuple(texts)
+    if texts and domain == "":
+        raise ValueError("its functions need a domain of their own")
+    versions = {"": OPSET, DOMAIN: DOMAIN_VERSION, domain: DOMAIN_VERSION if domain == DOMAIN else PLUGIN_VERSION}
+    imports = ", ".join(f'"{name}": {version}' for name, version in versions.items())
+    header = f'<domain: "{domain}", opset_import: [{imports}]>\n'
+    try:
+        return [onnx.parser.parse_function(header + text.strip()) for text in texts]
+    except onnx.parser.ParseError as error:
+        raise ValueError(f"a function of domain {domain}: {error}") from error
 
 
 @cache
 def _all_functions() -> tuple[onnx.FunctionProto, ...]:
-    texts = (*encoding.FUNCTIONS, *words.FUNCTIONS, *layers.FUNCTIONS)
-    return tuple(onnx.parser.parse_function(_HEADER + text.strip()) for text in texts)
+    return tuple(parse_functions((*encoding.FUNCTIONS, *words.FUNCTIONS, *layers.FUNCTIONS)))
 
 
 def functions() -> list[onnx.FunctionProto]:
@@ -40,19 +59,39 @@ def functions() -> list[onnx.FunctionProto]:
     return copies
 
 
-def functions_used_by(graph: onnx.GraphProto) -> list[onnx.FunctionProto]:
-    """The functions that `graph` and its subgraphs need, with the functions these call."""
-    by_name = {function.name: function for function in functions()}
-    needed: set[str] = set()
+def functions_used_by(graph: onnx.GraphProto, carried: Iterable[onnx.FunctionProto] = ()) -> list[onnx.FunctionProto]:
+    """The functions that `graph` and its subgraphs need, with the functions these call.
+
+    Those of other domains are the `carried` ones (of the file that the graph comes from), else those of plug-ins.
+    """
+    known = {(function.domain, function.name): function for function in (*functions(), *_of_plugins(), *carried)}
+    needed: set[tuple[str, str]] = set()
 
     def visit(nodes: list[onnx.NodeProto]) -> None:
         for node in nodes:
             for attribute in node.attribute:
                 if attribute.type == onnx.AttributeProto.GRAPH:
                     visit(list(attribute.g.node))
-            if node.domain == DOMAIN and node.op_type not in needed:
-                needed.add(node.op_type)
-                visit(list(by_name[node.op_type].node))
+            key = (node.domain, node.op_type)
+            assert key in known or node.domain != DOMAIN, f"{node.op_type} has no function"
+            if key in known and key not in needed:
+                needed.add(key)
+                visit(list(known[key].node))
 
     visit(list(graph.node))
-    return [function for name, function in by_name.items() if name in needed]
+    return [function for key, function in known.items() if key in needed]
+
+
+def opsets_for(functions: Iterable[onnx.FunctionProto]) -> list[onnx.OperatorSetIdProto]:
+    """What a model that carries these functions imports."""
+    versions = {"": OPSET, DOMAIN: DOMAIN_VERSION}
+    for function in functions:
+        versions.setdefault(function.domain, PLUGIN_VERSION)
+    return [onnx.helper.make_opsetid(domain, version) for domain, version in versions.items()]
+
+
+def _of_plugins() -> list[onnx.FunctionProto]:
+    """The functions of the operators that plug-ins have brought so far."""
+    from snnc.operators import OPERATORS
+
+    return [function for room in OPERATORS.plugged for function in parse_functions(room.functions, room.domain)]

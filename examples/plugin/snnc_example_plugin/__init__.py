@@ -1,0 +1,1 @@
+"""What another distribution can add to snnc (docs/plugins.md): one file for each thing."""

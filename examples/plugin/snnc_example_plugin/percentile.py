@@ -1,0 +1,23 @@
+"""`percentile`: V_th = the percentile over neurons and samples of the mean weighted input sum over the steps."""
+
+from __future__ import annotations
+
+from snnc.ir.option import Option
+from snnc.thresholds import Estimate, Layer, ThresholdRule
+from snnc.thresholds.rate import quantile_of_means
+
+PERCENTILE = Option("percentile", float, 99.9, "Percent of neurons and samples that do not saturate.", low=50, high=100)
+
+
+class Percentile(ThresholdRule):
+    """Like `rate`, with an option of its own and V(0) = θ/2."""
+
+    name = "percentile"
+    summary = "the percentile over neurons and samples of the mean weighted input sum over the steps"
+    source = "RMP-SNN, eq. 6, 7"
+    options = (PERCENTILE,)
+    v_init = 0.5
+
+    def estimate(self, layer: Layer) -> Estimate:
+        percentile: float = layer.options.own(PERCENTILE)
+        return Estimate(quantile_of_means(layer, percentile / 100))
