@@ -17,7 +17,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.ir.graph import constant, producer, sort_topologically
+from snnc.ir.graph import constant, merge_into_producer, producer, sort_topologically
 
 
 def run(conversion: Conversion) -> None:
@@ -73,10 +73,7 @@ def _merge_constant(conversion: Conversion, node: gs.Node) -> None:
         layer.inputs = layer.inputs[:2]
         layer.inputs.append(gs.Constant(f"{layer.name}/bias", bias.astype(np.float32)))
         conversion.bias_origin[layer.name] = ("Add", node.name)
-        result, last = node.outputs[0], tensor.inputs[0]
-        node.outputs.clear()
-        node.inputs.clear()
-        last.outputs[0] = result
+        merge_into_producer(node, tensor)
         return
 
 

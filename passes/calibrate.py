@@ -29,12 +29,11 @@ from snnc.diagnostics import fail
 from snnc.integers.calibration_split import calibration_split
 from snnc.integers.grid import Rounded, round_tree, rounding_error, weights_of, write_weights
 from snnc.integers.layer_simulation import SpikeTrains
+from snnc.integers.limits import largest_sum
 from snnc.integers.thresholds import dependencies, estimate
 from snnc.ir.conversion import Conversion, Estimate, Level, Pass
-from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.graph import NEURONS, sample_shape
 from snnc.ir.trees import leaves, targets, tree
-from snnc.levels import EXACT_FLOAT32, INT32
 from snnc.measure.layer_report import report_layers
 from snnc.measure.trials import start_from
 
@@ -89,9 +88,7 @@ class _Layers:
 
     def round(self, target: gs.Node) -> Rounded:
         """Put the tree of `target` on its grid."""
-        limit = min((INT32 - 1) / (self.max_steps + 2), EXACT_FLOAT32)
-        if target.op == "SpikeReadout":
-            limit = min(limit, EXACT_FLOAT32 / BLOCK_STEPS)
+        limit = largest_sum(self.max_steps, readout=target.op == "SpikeReadout")
         rounded = round_tree(target.inputs[0], self.weights[target.name], self.scales, limit)
         if rounded is None:
             fail(

@@ -15,7 +15,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.ir.graph import constant, producer
+from snnc.ir.graph import constant, merge_into_producer, producer
 
 
 def run(conversion: Conversion) -> None:
@@ -51,10 +51,7 @@ def _fold(conversion: Conversion, node: gs.Node) -> None:
     if new_bias.any():
         layer.inputs.append(gs.Constant(f"{layer.name}/bias", new_bias.astype(np.float32)))
         conversion.bias_origin[layer.name] = ("BatchNormalization", node.name)
-    result = node.outputs[0]
-    node.inputs.clear()
-    node.outputs.clear()
-    layer.outputs[0] = result
+    merge_into_producer(node, node.inputs[0])
 
 
 PASS = Pass("fold_batchnorm", Level.SOURCE, Level.SOURCE, run)

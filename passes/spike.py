@@ -24,6 +24,7 @@ from snnc.ir.graph import (
     constant,
     producer,
     reaches,
+    replace_uses,
     sort_topologically,
     spiking_node,
 )
@@ -73,8 +74,7 @@ def _tail_nodes(graph: gs.Graph) -> set[str]:
 def _encode_input(graph: gs.Graph) -> None:
     pixels = graph.inputs[0]
     spikes = gs.Variable(f"{pixels.name}/spikes", np.float32, pixels.shape)
-    for consumer in list(pixels.outputs):
-        _redirect(consumer, pixels, spikes)
+    replace_uses(pixels, spikes)
     graph.nodes.insert(0, spiking_node("SpikeEncode", f"{pixels.name}/encode", [pixels], [spikes]))
 
 
@@ -86,9 +86,7 @@ def _read_outputs(graph: gs.Graph, tail: set[str]) -> None:
             continue
         current = gs.Variable(f"{output.name}/current", output.dtype, output.shape)
         before.outputs[next(i for i, tensor in enumerate(before.outputs) if tensor is output)] = current
-        for consumer in list(output.outputs):
-            if consumer.name not in tail:
-                _redirect(consumer, output, current)
+        replace_uses(output, current, readers={consumer.name for consumer in output.outputs} - tail)
         _read(graph, current, output)
     for node in [node for node in graph.nodes if node.name in tail]:
         tensor = node.inputs[0]
@@ -96,16 +94,8 @@ def _read_outputs(graph: gs.Graph, tail: set[str]) -> None:
         if before is None or before.name in tail or before.op == "SpikeReadout":
             continue
         decoded = gs.Variable(f"{tensor.name}/decoded", tensor.dtype, tensor.shape)
-        for consumer in list(tensor.outputs):
-            if consumer.name in tail:
-                _redirect(consumer, tensor, decoded)
+        replace_uses(tensor, decoded, readers=tail)
         _read(graph, tensor, decoded)
-
-
-def _redirect(consumer: gs.Node, old: gs.Tensor, new: gs.Tensor) -> None:
-    for index, tensor in enumerate(consumer.inputs):
-        if tensor is old:
-            consumer.inputs[index] = new
 
 
 def _read(graph: gs.Graph, current: gs.Variable, decoded: gs.Variable) -> None:

@@ -14,14 +14,12 @@ import onnx_graphsurgeon as gs
 from snnc.diagnostics import InternalError
 from snnc.emit.layer_operators import LAYER_OPERATORS, PLAIN
 from snnc.integers.grid import integer_bound
+from snnc.integers.limits import EXACT_FLOAT32, INT32
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.graph import NEURONS, TAIL, activation_inputs, constant
 from snnc.ir.trees import leaves, targets, tree
 from snnc.operators import BY_ANN_NAME, is_linear, weighted
-
-EXACT_FLOAT32 = 2**24
-INT32 = 2**31
 
 
 def run_pass(step: Pass, conversion: Conversion) -> None:

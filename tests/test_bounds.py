@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snnc.integers.grid import integer_bound
+from snnc.integers.limits import largest_sum
 from snnc.ir.conversion import Conversion
 from snnc.ir.graph import constant
 from snnc.ir.trees import targets
@@ -118,8 +119,7 @@ def test_the_grid_is_the_finest(seed: int, exponent: int, max_steps: int) -> Non
         assert np.array_equal(written, np.rint(original * 2.0 ** round(k)))
         finer = np.rint(original * 2.0 ** (round(k) + 1))
         high = np.abs(finer).sum(0) if signed else np.maximum(np.maximum(finer, 0).sum(0), -np.minimum(finer, 0).sum(0))
-        limit = min((2**31 - 1) / (max_steps + 2), 2**24 / (64 if target.op == "SpikeReadout" else 1))
-        assert high.max() >= limit
+        assert high.max() >= largest_sum(max_steps, readout=target.op == "SpikeReadout")
         source, signed = target, False
 
 

@@ -15,8 +15,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from snnc.emit.block import Block, State
-from snnc.ir.domain import BLOCK_STEPS, DOMAIN, DOMAIN_VERSION, IR_VERSION, OPSET
-from snnc.operators.functions import functions_used_by
+from snnc.emit.model import make_model
+from snnc.ir.domain import BLOCK_STEPS
 
 Controls = Literal["optional", "required", "fixed"]
 _LOOP = "schedule/loop"
@@ -68,7 +68,7 @@ def as_loop(block: Block, *, steps: int, seed: int, max_steps: int, controls: Co
     nodes += [_with_inputs(node, renamed) for node in block.decode]
     outputs = list(block.outputs) + [_state_info(block, state, _final(state)) for state in _counts(block)]
     graph = helper.make_graph(nodes, "snn", inputs, outputs, constants + block.decode_constants)
-    return _model(graph)
+    return make_model(graph)
 
 
 def as_stream(block: Block, expose: tuple[str, ...] = ()) -> onnx.ModelProto:
@@ -89,7 +89,7 @@ def as_stream(block: Block, expose: tuple[str, ...] = ()) -> onnx.ModelProto:
     outputs = [*block.outputs, *(_state_info(block, state, state.next_name) for state in block.states)]
     outputs += [helper.make_tensor_value_info(name, TensorProto.UINT64, None) for name in expose]
     graph = helper.make_graph(nodes, "snn", inputs, outputs, block.body_constants + block.decode_constants)
-    return _model(graph)
+    return make_model(graph)
 
 
 def describe_states(block: Block) -> str:
@@ -207,14 +207,3 @@ def _state_info(block: Block, state: State, name: str) -> onnx.ValueInfoProto:
 
 def _scalar(name: str, value: np.generic) -> TensorProto:
     return numpy_helper.from_array(np.array(value), name)
-
-
-def _model(graph: onnx.GraphProto) -> onnx.ModelProto:
-    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, DOMAIN_VERSION)]
-    return helper.make_model(
-        graph,
-        opset_imports=opsets,
-        functions=functions_used_by(graph),
-        ir_version=IR_VERSION,
-        producer_name="snnc",
-    )

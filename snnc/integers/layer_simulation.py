@@ -16,10 +16,9 @@ from onnx import TensorProto, helper
 
 from snnc.emit.block import Builder
 from snnc.emit.layer_operators import select
-from snnc.ir.domain import DOMAIN, DOMAIN_VERSION, IR_VERSION, OPSET
+from snnc.emit.model import make_model
 from snnc.ir.graph import sample_shape
 from snnc.ir.trees import leaves, tree
-from snnc.operators.functions import functions_used_by
 from snnc.runtime.session import largest_batch, make_session
 from snnc.simulate.block_runner import blocks
 
@@ -179,10 +178,4 @@ def _session(
 ) -> onnxruntime.InferenceSession:
     infos = [helper.make_tensor_value_info(name, elem_type, None) for name, elem_type in outputs.items()]
     graph = helper.make_graph(builder.nodes, "segment", inputs, infos, list(builder.constants.values()))
-    model = helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, DOMAIN_VERSION)],
-        functions=functions_used_by(graph),
-        ir_version=IR_VERSION,
-    )
-    return make_session(model.SerializeToString())
+    return make_session(make_model(graph).SerializeToString())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -134,6 +135,4 @@ class Pass:
     @property
     def summary(self) -> str:
         """The first line of the contract in the docstring of the pass's file."""
-        import sys
-
         return (sys.modules[self.run.__module__].__doc__ or "").strip().splitlines()[0]
