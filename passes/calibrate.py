@@ -33,6 +33,7 @@ from snnc.integers.limits import largest_sum
 from snnc.integers.thresholds import dependencies, estimate
 from snnc.ir.conversion import Conversion, Estimate, Level, Pass
 from snnc.ir.graph import NEURONS, sample_shape
+from snnc.ir.names import own
 from snnc.ir.trees import leaves, targets, tree
 from snnc.measure.layer_report import report_layers
 from snnc.measure.trials import start_from
@@ -123,7 +124,7 @@ class _Layers:
         exact = alpha * self.estimates[target.name].threshold * rounded.main_scale / rounded.scale
         threshold = np.array(max(2, 2 * round(exact / 2)), np.int32)
         target.inputs = target.inputs[:1]
-        target.inputs.append(gs.Constant(f"{target.name}/threshold", threshold))
+        target.inputs.append(gs.Constant(own(f"{target.name}/threshold"), threshold))
         target.attrs["scale"] = rounded.scale * float(threshold)
         self.scales[target.outputs[0].name] = target.attrs["scale"]
 

@@ -18,6 +18,7 @@ import onnx_graphsurgeon as gs
 
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import bypass, sample_shape
+from snnc.ir.names import own
 
 _SHAPING = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 
@@ -27,7 +28,7 @@ def run(conversion: Conversion) -> None:
     for node in graph.nodes:
         if node.op in _SHAPING and _keeps_samples(node):
             dims = sample_shape(node.outputs[0])
-            shape = gs.Constant(f"{node.name}/shape", np.array([-1, *dims], np.int64))
+            shape = gs.Constant(own(f"{node.name}/shape"), np.array([-1, *dims], np.int64))
             node.op, node.domain, node.attrs = "Reshape", "", {}
             node.inputs = [node.inputs[0], shape]
             if dims == sample_shape(node.inputs[0]):

@@ -16,7 +16,7 @@ from snnc.runtime.library import library_path
 
 log = logging.getLogger("snnc.runtime")
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # What the tensors of the largest layer may take for one block: batches that stay near the caches run fastest.
 _BATCH_BYTES = 16 * 2**20
 _PLAIN_BYTES = 64 * 4  # per neuron: a float32 current at every step of a block
@@ -103,7 +103,7 @@ class SpikingSession:
     """A converted network, ready to run. Thread-safe as onnxruntime sessions are.
 
     Args:
-        model: path of a `.snn.onnx` file, or its bytes. Loop schedule only (`snnc convert --schedule loop`).
+        model: path of a `.snn.onnx` file, or its bytes, of the schedules `loop` and `unrolled`.
         native: use the native operators (default) or the functions inside the file.
         threads: intra-op threads; None leaves it to onnxruntime.
 
@@ -124,8 +124,8 @@ class SpikingSession:
                 f"the file has format {metadata['snnc.format_version']}, this snnc reads up to {FORMAT_VERSION}"
             )
         self.options: dict[str, Any] = json.loads(metadata["snnc.options"])
-        if self.options["schedule"] != "loop":
-            raise ValueError(f"SpikingSession runs the loop schedule, the file has {self.options['schedule']!r}")
+        if self.options["schedule"] == "stream":
+            raise ValueError("SpikingSession runs the schedules loop and unrolled, the file has 'stream'")
         self.layers: list[dict[str, Any]] = [
             layer for layer in json.loads(metadata["snnc.layers"]) if layer["kind"] != "readout"
         ]

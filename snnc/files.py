@@ -14,8 +14,9 @@ from typing import Any
 import onnx
 
 from snnc.diagnostics import fail
+from snnc.emit import format1
 from snnc.emit.block import Block
-from snnc.emit.schedules import read_block
+from snnc.emit.written import read_block
 from snnc.ir.conversion import LayerReport
 from snnc.ir.options import Options
 from snnc.runtime.session import FORMAT_VERSION
@@ -97,7 +98,11 @@ class ConvertedFile:
             ]
             self.verification: dict[str, Any] = json.loads(metadata.get("snnc.verification", "{}"))
             #: The block of 64 steps inside the file.
-            self.block: Block = read_block(model, metadata["snnc.states"])
+            self.block: Block = (
+                format1.read_block(model, metadata["snnc.states"])
+                if self.format_version == 1
+                else read_block(model, metadata["snnc.states"], metadata["snnc.block"])
+            )
         except (KeyError, ValueError, TypeError, AttributeError, StopIteration) as error:
             fail("SNN402", f"the metadata of {name} is damaged ({type(error).__name__}: {error})")
 

@@ -175,10 +175,10 @@ file_form = together(
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of the input spikes."),
     click.option(
         "--schedule",
-        type=click.Choice(["loop", "stream"]),
+        type=click.Choice(["loop", "unrolled", "stream"]),
         default="loop",
         show_default=True,
-        help="One call for all steps, or one for each block of steps with the states outside.",
+        help="One call for all steps, in a Loop or unrolled; or one for each block of steps with the states outside.",
     ),
     click.option(
         "--controls",

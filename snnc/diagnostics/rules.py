@@ -63,8 +63,9 @@ RULES: dict[str, Rule] = _rules(
         "SNN106",
         "a name is reserved",
         "rename this input or output of the model",
-        "The converted file adds the inputs `steps`, `seed` and `first_sample`, and the outputs `spike_totals` and\n"
-        "`synaptic_operations`. An input or output of the ANN must not have one of these names.",
+        "The converted file adds the inputs `steps`, `seed` and `first_sample` (in the schedule stream `first_step`\n"
+        "and `count` too), the outputs `spike_totals` and `synaptic_operations`, and names of its own that begin with\n"
+        "`snnc/`. An input or output of the ANN must not have such a name; inner tensors and nodes may.",
     ),
     # --- what cannot be converted ---------------------------------------------------------------------------------
     Rule(
@@ -277,6 +278,14 @@ RULES: dict[str, Rule] = _rules(
         "Every sum of a layer has to stay exact, and its potential in 32 bits, for max_steps steps. Pooling over\n"
         "a large window, a large fan-in, or linear layers behind each other leave few bits for a weight, and what\n"
         "the layer computes is no longer what the ANN computes: no number of steps makes up for it.",
+        warning=True,
+    ),
+    Rule(
+        "SNN510",
+        "an unrolled file has no input `steps`",
+        "feed `seed` and `first_sample` only, or convert with `--schedule loop` to choose the steps at every run",
+        "With `--schedule unrolled` the blocks of `--steps` steps stand one after the other in the file. Their number\n"
+        "is fixed therefore, whatever `--controls` says of the seed and the first sample.",
         warning=True,
     ),
 )

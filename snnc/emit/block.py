@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
-from onnx import helper
 
 from snnc.emit.layer_operators import Fused, Synapses, noted
 from snnc.emit.nodes import Nodes
@@ -24,18 +23,33 @@ from snnc.emit.plain_layers import Currents
 from snnc.emit.words import WordMover
 from snnc.ir.domain import DOMAIN
 from snnc.ir.graph import NEURONS, constant, sample_shape
+from snnc.ir.names import (
+    COUNT,
+    FIRST_SAMPLE,
+    FIRST_STEP,
+    SEED,
+    SPIKE_TOTALS,
+    SYNAPTIC_OPERATIONS,
+    Names,
+    names_in,
+)
 from snnc.measure.fanout import fanouts
 
 
 @dataclass(frozen=True)
 class State:
-    """A tensor carried from block to block: `[N, *dims]` of `dtype`, starting at `initial` (broadcast)."""
+    """A tensor carried from block to block: `[N, *dims]` of `dtype`, starting at `initial` (broadcast).
+
+    `layer` is the node whose potential it is; `output` the output of the network that its last value is, or "".
+    """
 
     name: str
     next_name: str
     dtype: str
     dims: tuple[int, ...]
     initial: Any = 0
+    layer: str = ""
+    output: str = ""
 
     def start(self, batch: int) -> np.ndarray:
         """The state before the first step."""
@@ -57,20 +71,26 @@ class Block:
     decode_constants: list[onnx.TensorProto] = field(default_factory=list)
     outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
 
+    def names(self) -> Names:
+        """To find names that no tensor or node of the block has."""
+        nodes = [*self.body, *self.decode]
+        known = {name for node in nodes for name in (node.name, *node.input, *node.output)}
+        return Names(known | {value.name for value in self.outputs} | {self.input_name})
+
 
 class Builder(Nodes):
     """Writes the encoder, neurons and readouts of a block."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, names: Names | None = None) -> None:
+        super().__init__(names)
         self.words = WordMover(self)
         self.currents = Currents(self, self.words)
 
     def encode(self, node: gs.Node) -> None:
         """The Poisson encoder."""
         name = node.outputs[0].name
-        plus, minus = f"{name}/plus", f"{name}/minus"
-        inputs = [node.inputs[0].name, "seed", "first_sample", "first_step", "count"]
+        plus, minus = self.names.unique(f"{name}/plus"), self.names.unique(f"{name}/minus")
+        inputs = [node.inputs[0].name, SEED, FIRST_SAMPLE, FIRST_STEP, COUNT]
         self._operator("SpikeEncode", inputs, [plus, minus], node.name, scale=float(node.attrs["scale"]))
         self.words.declare(node.outputs[0], plus, minus)
 
@@ -82,14 +102,15 @@ class Builder(Nodes):
         threshold = constant(node, 1) if threshold is None else threshold
         assert threshold is not None
         state = State(
-            f"v/{node.name}",
-            f"v_next/{node.name}",
+            self.names.unique(f"v/{node.name}"),
+            self.names.unique(f"v_next/{node.name}"),
             "int32",
             sample_shape(node.outputs[0]),
             (threshold * node.attrs["v_init"]).astype(np.int32).tolist(),
+            layer=node.name,
         )
         spikes = node.outputs[0].name
-        names = [state.name, self.constant(f"threshold/{node.name}", threshold), "count"]
+        names = [state.name, self.constant(f"threshold/{node.name}", threshold), COUNT]
         outputs = [spikes, state.next_name]
         if fused is None:
             current = self.currents.of(node.inputs[0], "steps")
@@ -101,13 +122,14 @@ class Builder(Nodes):
 
     def readout(self, node: gs.Node, fused: Fused | None) -> State:
         """The potential of an output layer that integrates and never fires."""
-        state = State(f"v/{node.name}", f"v_next/{node.name}", "int32", sample_shape(node.outputs[0]))
+        names = [self.names.unique(f"{what}/{node.name}") for what in ("v", "v_next")]
+        state = State(*names, "int32", sample_shape(node.outputs[0]), layer=node.name)
         if fused is None:
             block_sum = self.currents.of(node.inputs[0], "sums")
             integer = self.node("Cast", [block_sum], f"{node.name}/integer", to=onnx.TensorProto.INT32)
-            self.node("Add", [state.name, integer], state.next_name)
+            self.write("Add", [state.name, integer], [state.next_name], self.names.unique(f"node/v_next/{node.name}"))
         else:
-            self._fused(fused, node, [state.name, "count"], [state.next_name])
+            self._fused(fused, node, [state.name, COUNT], [state.next_name])
         return state
 
     def _fused(self, fused: Fused, target: gs.Node, names: list[str], outputs: list[str]) -> None:
@@ -131,7 +153,7 @@ class Builder(Nodes):
         return self.words.every(residual.node.attrs["strides"], sample_shape(residual.node.outputs[0])[1:], words)
 
     def _operator(self, op: str, inputs: list[str], outputs: list[str], name: str, **attrs: Any) -> None:
-        self.nodes.append(helper.make_node(op, inputs, outputs, name=name, domain=DOMAIN, **attrs))
+        self.write(op, inputs, outputs, name, DOMAIN, **attrs)
 
     def totals(self, source: gs.Node, fanout: np.ndarray) -> tuple[str, str]:
         """Spikes and synaptic operations per sample, `[N, 1]` each, of a spike source in this block."""
@@ -142,8 +164,9 @@ class Builder(Nodes):
         for part, tag in ((words.plus, "plus"), (words.minus, "minus")):
             if part is None:
                 continue
-            names = [f"totals/{source.name}/{tag}", f"operations/{source.name}/{tag}"]
-            self._operator("SpikeTotals", [part, fanout_name], names, f"node/{names[0]}")
+            names = [self.names.unique(f"{what}/{source.name}/{tag}") for what in ("totals", "operations")]
+            node_name = self.names.unique(f"node/totals/{source.name}/{tag}")
+            self._operator("SpikeTotals", [part, fanout_name], names, node_name)
             columns.append(names)
         results = []
         for index, what in enumerate(("totals", "operations")):
@@ -157,7 +180,7 @@ class Builder(Nodes):
 def build_block(graph: gs.Graph) -> Block:
     """The block of a whole fused network, without the nodes that decode (see `snnc.emit.decode`)."""
     pixels = graph.inputs[0]
-    builder = Builder()
+    builder = Builder(Names(names_in(graph.nodes)))
     block = Block(pixels.name, sample_shape(pixels), str(pixels.shape[0]))
     sources = []
     for node in graph.nodes:
@@ -172,11 +195,11 @@ def build_block(graph: gs.Graph) -> Block:
     roots = [node.inputs[0] for node in graph.nodes if node.op in (*NEURONS, "SpikeReadout")]
     by_source = fanouts(roots)
     columns = [builder.totals(source, _fanout_of(source, by_source)) for source in sources]
-    for index, what in enumerate(("spike_totals", "synaptic_operations")):
-        state = State(f"{what}/before", f"{what}/after", "int64", (len(sources),))
+    for index, what in enumerate((SPIKE_TOTALS, SYNAPTIC_OPERATIONS)):
+        before = builder.names.unique(f"{what}/before")
         row = builder.node("Concat", [column[index] for column in columns], f"{what}/block", axis=1)
-        builder.node("Add", [state.name, row], state.next_name)
-        block.states.append(state)
+        after = builder.node("Add", [before, row], f"{what}/after")
+        block.states.append(State(before, after, "int64", (len(sources),), output=what))
     block.body = builder.nodes
     block.body_constants = list(builder.constants.values())
     return block

@@ -13,6 +13,7 @@ from snnc.emit.nodes import Nodes
 from snnc.emit.words import WordMover, Words, copies_of
 from snnc.ir.domain import DOMAIN
 from snnc.ir.graph import activation_inputs, producer
+from snnc.ir.names import COUNT
 from snnc.operators import operator_of
 from snnc.operators.contract import Mode
 
@@ -45,7 +46,7 @@ class Currents:
                 continue
             label = f"{name}/{tag}/{mode}"
             if mode == "steps":
-                results.append(self._nodes.node("SpikeUnpack", [part, "count"], label, domain=DOMAIN))
+                results.append(self._nodes.node("SpikeUnpack", [part, COUNT], label, domain=DOMAIN))
             else:
                 counts = self._nodes.node("SpikeCount", [part], f"{label}/integer", domain=DOMAIN)
                 results.append(self._nodes.node("Cast", [counts], label, to=onnx.TensorProto.FLOAT))

@@ -6,7 +6,7 @@ Keeping them makes calibration cost O(layers) instead of O(layers²). A train ta
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
@@ -18,6 +18,7 @@ from snnc.emit.block import Builder
 from snnc.emit.layer_operators import select
 from snnc.emit.model import make_model
 from snnc.ir.graph import sample_shape
+from snnc.ir.names import COUNT, FIRST_SAMPLE, FIRST_STEP, SEED, Names, names_in
 from snnc.ir.trees import leaves, tree
 from snnc.runtime.session import largest_batch, make_session
 from snnc.simulate.block_runner import blocks
@@ -41,6 +42,14 @@ _OUT_OF_REACH = 2**31 - 1  # a potential stays below it for max_steps steps: tha
 Train = list[list[tuple[np.ndarray, np.ndarray | None]]]
 
 
+@dataclass(frozen=True)
+class _Sources:
+    """The inputs of the session of a layer; for each tensor of spikes the names of its words (plus, minus or None)."""
+
+    infos: list[onnx.ValueInfoProto]
+    words: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+
+
 class SpikeTrains:
     """The spikes of a growing part of the network on the calibration images."""
 
@@ -57,15 +66,15 @@ class SpikeTrains:
         builder.encode(encoder)
         pixels = encoder.inputs[0]
         inputs = [helper.make_tensor_value_info(pixels.name, TensorProto.FLOAT, ["N", *sample_shape(pixels)])]
-        inputs += [_scalar_info(name) for name in ("seed", "first_sample", "first_step", "count")]
-        spikes = encoder.outputs[0].name
-        words = {f"{spikes}/plus": TensorProto.UINT64, f"{spikes}/minus": TensorProto.UINT64}
-        session = _session(builder, inputs, words)
+        inputs += [_scalar_info(name) for name in (SEED, FIRST_SAMPLE, FIRST_STEP, COUNT)]
+        words = builder.words.of(encoder.outputs[0])
+        assert words.minus is not None
+        session = _session(builder, inputs, dict.fromkeys((words.plus, words.minus), TensorProto.UINT64))
         train: Train = []
         for start in self.starts:
             row = []
             for first_step, count in self.blocks:
-                feeds = {"seed": self.seed, "first_sample": start, "first_step": first_step, "count": count}
+                feeds = {SEED: self.seed, FIRST_SAMPLE: start, FIRST_STEP: first_step, COUNT: count}
                 plus, minus = session.run(
                     None,
                     {pixels.name: self.images[start : start + self.batch]}
@@ -73,24 +82,24 @@ class SpikeTrains:
                 )
                 row.append((plus, minus))
             train.append(row)
-        self._trains[spikes] = train
+        self._trains[encoder.outputs[0].name] = train
 
     def measure(self, target: gs.Node, progress: Callable[[float], None], *, batches: int | None = None) -> Measurement:
         """The weighted input sums of the neurons of `target`, on all samples or on the first `batches`."""
-        builder = Builder()
-        inputs = self._declare_sources(builder, target.inputs[0])
+        builder = _builder(target)
+        sources = self._declare_sources(builder, target.inputs[0])
         current = builder.currents.of(target.inputs[0], "steps")
-        builder.node("ReduceMax", [current], "maximum", keepdims=0)
+        maximum_name = builder.node("ReduceMax", [current], "maximum", keepdims=0)
         positive = builder.node("Relu", [current], "positive")
-        builder.node("ReduceSum", [positive], "positive_sum", keepdims=0)
+        sum_name = builder.node("ReduceSum", [positive], "positive_sum", keepdims=0)
         bounds = [builder.constant(f"clip/{value}", np.array(value, np.float32)) for value in (0, 1)]
         is_positive = builder.node("Clip", [current, *bounds], "is_positive")  # currents are integers
-        builder.node("ReduceMean", [is_positive], "positive_share", keepdims=0)
-        names = ("maximum", "positive_sum", "positive_share")
-        session = _session(builder, inputs, dict.fromkeys(names, TensorProto.FLOAT))
+        share_name = builder.node("ReduceMean", [is_positive], "positive_share", keepdims=0)
+        names = (maximum_name, sum_name, share_name)
+        session = _session(builder, sources.infos, dict.fromkeys(names, TensorProto.FLOAT))
         maximum, total, positive_elements, elements = 0.0, 0.0, 0.0, 0
         size = int(np.prod(sample_shape(target.inputs[0])))
-        for samples, count, feeds in self._feeds(target.inputs[0], progress, batches):
+        for samples, count, feeds in self._feeds(sources, progress, batches):
             block_maximum, block_sum, share = session.run(None, feeds)
             maximum = max(maximum, float(block_maximum))
             total += float(block_sum)
@@ -117,15 +126,15 @@ class SpikeTrains:
         self, target: gs.Node, progress: Callable[[float], None], *, fires: bool = True
     ) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
         """(spike words of each block, potential at the end) of the neurons of `target`, for every batch of samples."""
-        builder = Builder()
-        inputs = self._declare_sources(builder, target.inputs[0])
+        builder = _builder(target)
+        sources = self._declare_sources(builder, target.inputs[0])
         state = builder.neuron(target, select(target), None if fires else np.array(_OUT_OF_REACH, np.int32))
-        inputs.append(helper.make_tensor_value_info(state.name, TensorProto.INT32, ["N", *state.dims]))
+        potential = helper.make_tensor_value_info(state.name, TensorProto.INT32, ["N", *state.dims])
         outputs = {target.outputs[0].name: TensorProto.UINT64, state.next_name: TensorProto.INT32}
-        session = _session(builder, inputs, outputs)
+        session = _session(builder, [*sources.infos, potential], outputs)
         row: list[np.ndarray] = []
         v = np.zeros(0, np.int32)
-        for samples, _, feeds in self._feeds(target.inputs[0], progress):
+        for samples, _, feeds in self._feeds(sources, progress):
             if not row:
                 v = state.start(samples) if fires else np.zeros((samples, *state.dims), np.int32)
             words, v = session.run(None, {**feeds, state.name: v})
@@ -138,35 +147,42 @@ class SpikeTrains:
         """Free the spike train of a tensor that no later layer reads."""
         self._trains.pop(name, None)
 
-    def _declare_sources(self, builder: Builder, root: gs.Tensor) -> list[onnx.ValueInfoProto]:
-        inputs = [_scalar_info("count")] if any(True for _ in tree(root)) else []
+    def _declare_sources(self, builder: Builder, root: gs.Tensor) -> _Sources:
+        """Tell `builder` the names under which it gets the spikes that the tree under `root` starts from."""
+        sources = _Sources([_scalar_info(COUNT)] if any(True for _ in tree(root)) else [])
         for leaf in {leaf.name: leaf for leaf in leaves(root)}.values():
             signed = self._trains[leaf.name][0][0][1] is not None
-            names = (f"{leaf.name}/plus", f"{leaf.name}/minus" if signed else None)
-            builder.words.declare(leaf, *names)
-            for name in names:
+            plus = builder.names.unique(f"{leaf.name}/plus")
+            minus = builder.names.unique(f"{leaf.name}/minus") if signed else None
+            builder.words.declare(leaf, plus, minus)
+            sources.words[leaf.name] = (plus, minus)
+            for name in (plus, minus):
                 if name is not None:
                     dims: list[str | int | None] = ["N", *sample_shape(leaf)]
-                    inputs.append(helper.make_tensor_value_info(name, TensorProto.UINT64, dims))
-        return inputs
+                    sources.infos.append(helper.make_tensor_value_info(name, TensorProto.UINT64, dims))
+        return sources
 
     def _feeds(
-        self, root: gs.Tensor, progress: Callable[[float], None], batches: int | None = None
+        self, sources: _Sources, progress: Callable[[float], None], batches: int | None = None
     ) -> Iterator[tuple[int, int, dict[str, np.ndarray]]]:
         """(samples, count, inputs) for every batch (or the first `batches`) and block, blocks of a batch in order."""
-        sources = sorted({leaf.name for leaf in leaves(root)})
         for batch_index in range(len(self.starts))[:batches]:
             for block_index, (_, count) in enumerate(self.blocks):
-                feeds: dict[str, np.ndarray] = {"count": np.array(count, np.int64)}
+                feeds: dict[str, np.ndarray] = {COUNT: np.array(count, np.int64)}
                 samples = 0
-                for name in sources:
-                    plus, minus = self._trains[name][batch_index][block_index]
-                    feeds[f"{name}/plus"] = plus
-                    if minus is not None:
-                        feeds[f"{name}/minus"] = minus
+                for leaf, (plus_name, minus_name) in sources.words.items():
+                    plus, minus = self._trains[leaf][batch_index][block_index]
+                    feeds[plus_name] = plus
+                    if minus_name is not None and minus is not None:
+                        feeds[minus_name] = minus
                     samples = len(plus)
                 yield samples, count, feeds
             progress((batch_index + 1) / len(self.starts))
+
+
+def _builder(target: gs.Node) -> Builder:
+    """For the tree of `target`."""
+    return Builder(Names(names_in([*tree(target.inputs[0]), target])))
 
 
 def _scalar_info(name: str) -> onnx.ValueInfoProto:

@@ -40,7 +40,7 @@ class Options:
     max_steps: int = 4096
     bias: Literal["reject", "current"] = "reject"
     batchnorm: Literal["reject", "fold"] = "reject"
-    schedule: Literal["loop", "stream"] = "loop"
+    schedule: Literal["loop", "unrolled", "stream"] = "loop"
     controls: Literal["optional", "required", "fixed"] = "optional"
     accept_poor: bool = False
 
@@ -52,7 +52,7 @@ class Options:
             "v_init": (0.0, 0.5, None),
             "bias": ("reject", "current"),
             "batchnorm": ("reject", "fold"),
-            "schedule": ("loop", "stream"),
+            "schedule": ("loop", "unrolled", "stream"),
             "controls": ("optional", "required", "fixed"),
         }
         for name, allowed in choices.items():

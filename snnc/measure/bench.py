@@ -198,6 +198,7 @@ class _Layers:
         self._sample_steps = sample_steps
         self._rooflines: dict[tuple[int, int, int], Roofline] = {}
         self._producers = {name: node for node in file.block.body for name in node.output}
+        self._potentials = {state.layer: state.next_name for state in file.block.states}
         sources = [layer for layer in file.layers if layer["kind"] != "readout"]
         self._rates = {
             layer["name"]: float(totals[:, column].sum()) / layer["neurons"] / sample_steps
@@ -241,7 +242,7 @@ class _Layers:
 
     def _source_of(self, layer: str) -> str:
         """The layer whose spikes `layer` reads; of a junction, that of its first branch."""
-        pending = list(reversed(self._producers[f"v_next/{layer}"].input))
+        pending = list(reversed(self._producers[self._potentials[layer]].input))
         while pending:
             node = self._producers.get(pending.pop())
             if node is None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
 from snnc.ir.graph import constant, sample_shape
+from snnc.ir.names import own
 
 if TYPE_CHECKING:
     from snnc.emit.nodes import Nodes, WordNodes
@@ -141,9 +142,9 @@ class WeightedOperator(LinearOperator):
 
     def write_weights(self, node: gs.Node, weights: Weights) -> None:
         """Replace weight and bias in the graph."""
-        node.inputs[1] = gs.Constant(f"{node.name}/weight", np.asarray(weights.weight, np.float32))
+        node.inputs[1] = gs.Constant(own(f"{node.name}/weight"), np.asarray(weights.weight, np.float32))
         if weights.bias is not None:
-            node.inputs[2] = gs.Constant(f"{node.name}/bias", weights.bias.astype(np.float32))
+            node.inputs[2] = gs.Constant(own(f"{node.name}/bias"), weights.bias.astype(np.float32))
 
     def check(self, node: gs.Node, options: Options) -> Iterator[Finding]:
         weight = constant(node, 1)

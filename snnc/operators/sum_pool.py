@@ -19,6 +19,7 @@ import onnx_graphsurgeon as gs
 from snnc.emit.nodes import Nodes, WordNodes
 from snnc.ir.domain import DOMAIN
 from snnc.ir.graph import constant, sample_shape
+from snnc.ir.names import own
 from snnc.operators.contract import Bounds, Finding, IntArray, LinearOperator, Mode, Weights, elements_reached
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class SumPool(LinearOperator):
         inputs = [node.inputs[0]]
         if np.unique(averaged).size > 1:
             multiplicity = (divisor // averaged).astype(np.float32)[None, None]
-            inputs.append(gs.Constant(f"{node.name}/multiplicity", multiplicity))
+            inputs.append(gs.Constant(own(f"{node.name}/multiplicity"), multiplicity))
         kernel, strides = list(node.attrs["kernel_shape"]), list(node.attrs["strides"])
         node.op, node.domain = self.name, self.domain
         node.attrs = {"kernel_shape": kernel, "strides": strides, "pads": pads, "divisor": divisor}
@@ -99,15 +100,15 @@ class SumPool(LinearOperator):
     def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:
         channels, *sizes = sample_shape(node.inputs[0])
         multiplicity = constant(node, 1)
-        summed = output if multiplicity is None else f"{output}/sums"
+        label = output if multiplicity is None else f"{output}/sums"
         window: dict[str, Any] = {name: list(node.attrs[name]) for name in ("kernel_shape", "strides", "pads")}
         if window["kernel_shape"] == sizes and not any(window["pads"]):
             axes = nodes.constant(f"axes/{node.name}", np.arange(2, 2 + len(sizes), dtype=np.int64))
-            nodes.node("ReduceSum", [*operands, axes], summed, keepdims=1)
+            summed = nodes.node("ReduceSum", [*operands, axes], label, keepdims=1)
         else:
             ones = np.ones((channels, 1, *window["kernel_shape"]), np.float32)
             weight = nodes.constant(f"window/{node.name}", ones)
-            nodes.node("Conv", [*operands, weight], summed, group=channels, **window)
+            summed = nodes.node("Conv", [*operands, weight], label, group=channels, **window)
         if multiplicity is None:
             return summed
         return nodes.node("Mul", [summed, nodes.constant(f"multiplicity/{node.name}", multiplicity)], output)
