@@ -34,6 +34,7 @@ from snnc.integers.thresholds import dependencies, estimate
 from snnc.ir.conversion import Conversion, Estimate, Level, Pass
 from snnc.ir.graph import NEURONS, sample_shape
 from snnc.ir.names import own
+from snnc.ir.report import Calibration
 from snnc.ir.trees import leaves, targets, tree
 from snnc.measure.layer_report import report_layers
 from snnc.measure.trials import start_from
@@ -65,15 +66,15 @@ def run(conversion: Conversion) -> None:
     conversion.report.layers = report_layers(graph, layers.rounded, layers.estimates)
     start_from(conversion, options.v_init or 0.0)
     measured = options.threshold != "model"
-    conversion.report.calibration = {
-        "threshold": options.threshold,
-        "samples": len(samples) if measured else 0,
-        "steps": options.calib_steps if measured else 0,
-        "data": PurePath(samples.name).name,
-        "sha256": data_hash,
-        "synthetic": samples.value_range is not None,
-        "input_scale": encoder.attrs["scale"],
-    }
+    conversion.report.calibration = Calibration(
+        threshold=options.threshold,
+        samples=len(samples) if measured else 0,
+        steps=options.calib_steps if measured else 0,
+        data=PurePath(samples.name).name,
+        sha256=data_hash,
+        synthetic=samples.value_range is not None,
+        input_scale=encoder.attrs["scale"],
+    )
 
 
 class _Layers:

@@ -21,7 +21,7 @@ from snnc.runtime.session import FORMAT_VERSION
 
 
 def run(conversion: Conversion) -> None:
-    options = conversion.options
+    options, report = conversion.options, conversion.report.to_json()
     block = build_block(conversion.graph)
     add_decoding(conversion.graph, block)
     if options.schedule == "stream":
@@ -38,8 +38,8 @@ def run(conversion: Conversion) -> None:
         "snnc.format_version": str(FORMAT_VERSION),
         "snnc.version": snnc.__version__,
         "snnc.options": json.dumps(options.to_json()),
-        "snnc.layers": json.dumps(conversion.report.to_json()["layers"]),
-        "snnc.calibration": json.dumps(conversion.report.calibration),
+        "snnc.layers": json.dumps(report["layers"]),
+        "snnc.calibration": json.dumps(report["calibration"]),
     }
     for key, value in metadata.items():
         set_metadata(model, key, value)

@@ -144,7 +144,7 @@ def evaluate(
     """
     file = open_converted(model)
     dataset = as_dataset(data, file.input_dims)
-    cuts = default_cuts(file.options["steps"]) if steps is None else list(steps)
+    cuts = default_cuts(file.options.steps) if steps is None else list(steps)
     if not cuts:
         fail("SNN404", "no numbers of steps are given")
     for cut in cuts:
@@ -202,7 +202,7 @@ def record(
     by 255); image n draws the random numbers of sample `first_sample + n`.
     """
     file = open_converted(model)
-    steps = file.options["steps"] if steps is None else steps
+    steps = file.options.steps if steps is None else steps
     file.check_steps(steps)
     words = _spike_words(file)
     chosen = [name for name in words if words[name][1] is None] if layers is None else list(layers)
@@ -232,11 +232,11 @@ def compare(
     Layers are the neurons; their names are those of the ANN's `Relu` nodes.
     """
     file = open_converted(model)
-    steps = file.options["steps"] if steps is None else steps
+    steps = file.options.steps if steps is None else steps
     array = as_dataset(images, file.input_dims).images
     loaded = _load(ann)
     require_same_network(file, loaded, "the given network")
-    scales = {layer["name"]: layer["scale"] for layer in file.layers if layer["kind"] == "neuron"}
+    scales = {layer.name: layer.scale for layer in file.layers if layer.kind == "neuron"}
     probe, tensors = layer_probe(loaded, scales)
     outputs = probe.run(array)
     expected = {name: outputs[tensor] for name, tensor in tensors.items()}
@@ -275,8 +275,8 @@ def _spike_words(file: ConvertedFile) -> dict[str, tuple[str, str | None]]:
     nodes = {node.name: node for node in file.block.body}
     encoder = next(node for node in file.block.body if node.op_type == "SpikeEncode")
     for layer in file.layers:
-        if layer["kind"] == "input":
-            words[layer["name"]] = (encoder.output[0], encoder.output[1])
-        elif layer["kind"] == "neuron":
-            words[layer["name"]] = (nodes[layer["name"]].output[0], None)
+        if layer.kind == "input":
+            words[layer.name] = (encoder.output[0], encoder.output[1])
+        elif layer.kind == "neuron":
+            words[layer.name] = (nodes[layer.name].output[0], None)
     return words

@@ -122,8 +122,8 @@ class Builder(Nodes):
 
     def readout(self, node: gs.Node, fused: Fused | None) -> State:
         """The potential of an output layer that integrates and never fires."""
-        names = [self.names.unique(f"{what}/{node.name}") for what in ("v", "v_next")]
-        state = State(*names, "int32", sample_shape(node.outputs[0]), layer=node.name)
+        before, after = self.names.unique(f"v/{node.name}"), self.names.unique(f"v_next/{node.name}")
+        state = State(before, after, "int32", sample_shape(node.outputs[0]), layer=node.name)
         if fused is None:
             block_sum = self.currents.of(node.inputs[0], "sums")
             integer = self.node("Cast", [block_sum], f"{node.name}/integer", to=onnx.TensorProto.INT32)

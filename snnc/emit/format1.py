@@ -47,6 +47,12 @@ def read_block(model: onnx.ModelProto, states_json: str) -> Block:
     return block
 
 
+def complete_options(options: dict[str, Any], calibration: dict[str, Any]) -> None:
+    """The first release noted the threshold rule that it chose in the calibration alone."""
+    if options.get("threshold") is None:
+        options["threshold"] = calibration["threshold"]
+
+
 def _state(entry: dict[str, Any]) -> State:
     name = str(entry["name"])
     output = name.removesuffix("/before")

@@ -20,7 +20,7 @@ from snnc.emit.model import make_model
 from snnc.ir.graph import sample_shape
 from snnc.ir.names import COUNT, FIRST_SAMPLE, FIRST_STEP, SEED, Names, names_in
 from snnc.ir.trees import leaves, tree
-from snnc.runtime.session import largest_batch, make_session
+from snnc.runtime.session import SpikingLayer, largest_batch, make_session
 from snnc.simulate.block_runner import blocks
 
 
@@ -56,7 +56,7 @@ class SpikeTrains:
     def __init__(self, images: np.ndarray, steps: int, seed: int, largest_layer: int) -> None:
         self.images, self.seed = images, seed
         self.blocks = list(blocks([steps]))
-        self.batch = largest_batch([{"neurons": largest_layer}])  # its currents are measured
+        self.batch = largest_batch([SpikingLayer("", "neuron", largest_layer)])  # its currents are measured
         self.starts = range(0, len(images), self.batch)
         self._trains: dict[str, Train] = {}
 

@@ -15,6 +15,7 @@ import onnx_graphsurgeon as gs
 from snnc.data import DataSet
 from snnc.diagnostics import Diagnostics
 from snnc.ir.options import Options
+from snnc.ir.report import Calibration, Verification
 
 if TYPE_CHECKING:
     from snnc.measure.evaluation import Curve
@@ -77,19 +78,22 @@ class Estimate:
 
 @dataclass
 class Report:
-    """Everything worth knowing of a conversion; `to_json` is stable and documented in docs/format.md."""
+    """Everything worth knowing of a conversion; `to_json` is stable and documented in docs/format.md.
+
+    `calibration` and `verification` are None before the passes of these names have run.
+    """
 
     layers: list[LayerReport] = field(default_factory=list)
-    calibration: dict[str, Any] = field(default_factory=dict)
-    verification: dict[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    verification: Verification | None = None
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary of plain values."""
         return {
             "layers": [dataclasses.asdict(layer) for layer in self.layers],
-            "calibration": self.calibration,
-            "verification": self.verification,
+            "calibration": {} if self.calibration is None else dataclasses.asdict(self.calibration),
+            "verification": {} if self.verification is None else dataclasses.asdict(self.verification),
             "diagnostics": [diagnostic.to_json() for diagnostic in self.diagnostics.found],
         }
 

@@ -201,8 +201,7 @@ def with_rate(
 def from_files(converted: Path, ann: Path) -> Converted:
     """A network that was converted before, with the ANN it comes from."""
     file = open_converted(converted)
-    layers = [LayerReport(**layer) for layer in file.layers]
-    return Converted(load_model(str(ann)), file.model, None, layers)
+    return Converted(load_model(str(ann)), file.model, None, file.layers)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
