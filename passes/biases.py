@@ -17,14 +17,16 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.ir.graph import constant, producer, sort_topologically
+from snnc.ir.graph import constant, merge_into_producer, producer, sort_topologically
+from snnc.ir.names import Names, names_in, own
 
 
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
+    names = Names(names_in(graph.nodes))
     for node in list(graph.nodes):
         if node.op == "Sum":
-            _as_additions(graph, node)
+            _as_additions(graph, node, names)
     for node in list(graph.nodes):
         if node.op == "Add":
             _merge_constant(conversion, node)
@@ -36,7 +38,7 @@ def run(conversion: Conversion) -> None:
     sort_topologically(graph)
 
 
-def _as_additions(graph: gs.Graph, node: gs.Node) -> None:
+def _as_additions(graph: gs.Graph, node: gs.Node, names: Names) -> None:
     terms, result = list(node.inputs), node.outputs[0]
     if len(terms) < 2:
         return
@@ -45,8 +47,8 @@ def _as_additions(graph: gs.Graph, node: gs.Node) -> None:
     node.outputs.clear()
     for index, term in enumerate(terms[1:], start=1):
         last = index == len(terms) - 1
-        partial = result if last else gs.Variable(f"{node.name}/sum_{index}", result.dtype, result.shape)
-        name = node.name if last else f"{node.name}/add_{index}"
+        partial = result if last else gs.Variable(names.unique(f"{node.name}/sum_{index}"), result.dtype, result.shape)
+        name = node.name if last else names.unique(f"{node.name}/add_{index}")
         graph.nodes.append(gs.Node("Add", name, {}, [total, term], [partial]))
         total = partial
 
@@ -71,12 +73,9 @@ def _merge_constant(conversion: Conversion, node: gs.Node) -> None:
         old = constant(layer, 2)
         bias = per_channel if old is None else old + per_channel
         layer.inputs = layer.inputs[:2]
-        layer.inputs.append(gs.Constant(f"{layer.name}/bias", bias.astype(np.float32)))
+        layer.inputs.append(gs.Constant(own(f"{layer.name}/bias"), bias.astype(np.float32)))
         conversion.bias_origin[layer.name] = ("Add", node.name)
-        result, last = node.outputs[0], tensor.inputs[0]
-        node.outputs.clear()
-        node.inputs.clear()
-        last.outputs[0] = result
+        merge_into_producer(node, tensor)
         return
 
 

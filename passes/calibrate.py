@@ -26,11 +26,12 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.diagnostics import fail
-from snnc.integers.calibration import Calibration
+from snnc.integers.calibration import Calibrator
 from snnc.integers.calibration_split import calibration_split
 from snnc.integers.layer_simulation import SpikeTrains
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import sample_shape
+from snnc.ir.report import Calibration
 from snnc.ir.trees import layers, leaves
 from snnc.measure.layer_report import report_layers
 from snnc.measure.trials import start_from
@@ -53,33 +54,33 @@ def run(conversion: Conversion) -> None:
     trains = None
     if rule.needs_samples and key not in shared:
         trains = SpikeTrains(samples.images, options.calib_steps, options.seed, _largest_layer(graph))
-    calibration = Calibration(conversion, input_scale, trains)
-    calibration.estimates = shared.setdefault(key, calibration.estimates)
-    _calibrate(conversion, calibration)
-    calibration.report_rounding()
-    _warn_of_unexcited(conversion, calibration)
-    conversion.report.layers = report_layers(graph, calibration.rounded, calibration.estimates)
+    calibrator = Calibrator(conversion, input_scale, trains)
+    calibrator.estimates = shared.setdefault(key, calibrator.estimates)
+    _calibrate(conversion, calibrator)
+    calibrator.report_rounding()
+    _warn_of_unexcited(conversion, calibrator)
+    conversion.report.layers = report_layers(graph, calibrator.rounded, calibrator.estimates)
     start_from(conversion, options.v_init or 0.0)
-    conversion.report.calibration = {
-        "threshold": options.threshold,
-        "samples": len(samples) if rule.needs_samples else 0,
-        "steps": options.calib_steps if rule.needs_samples else 0,
-        "data": PurePath(samples.name).name,
-        "sha256": data_hash,
-        "synthetic": samples.value_range is not None,
-        "input_scale": input_scale,
-    }
+    conversion.report.calibration = Calibration(
+        threshold=options.threshold,
+        samples=len(samples) if rule.needs_samples else 0,
+        steps=options.calib_steps if rule.needs_samples else 0,
+        data=PurePath(samples.name).name,
+        sha256=data_hash,
+        synthetic=samples.value_range is not None,
+        input_scale=input_scale,
+    )
 
 
-def _calibrate(conversion: Conversion, calibration: Calibration) -> None:
+def _calibrate(conversion: Conversion, calibrator: Calibrator) -> None:
     """Estimate and set the thresholds, in order of the graph; with `after` set them once more when all are known."""
     options = conversion.options
-    calibration.alpha = options.alpha if options.alpha_when == "during" else 1.0
+    calibrator.alpha = options.alpha if options.alpha_when == "during" else 1.0
     for node in conversion.graph.nodes:
         if node.op in LAYERS and LAYERS[node.op].kind == "input":
-            LAYERS[node.op].calibrate(node, calibration)
-            if calibration.trains is not None:
-                calibration.trains.fire(node)
+            LAYERS[node.op].calibrate(node, calibrator)
+            if calibrator.trains is not None:
+                calibrator.trains.fire(node)
     order = layers(conversion.graph)
     last_use = {leaf.name: index for index, node in enumerate(order) for leaf in leaves(node.inputs[0])}
     measured = {leaf.name for node in order if node.op in SOURCES for leaf in leaves(node.inputs[0])}
@@ -90,23 +91,23 @@ def _calibrate(conversion: Conversion, calibration: Calibration) -> None:
     for index, node in enumerate(order):
         stage = f"calibrating layer {index + 1} of {len(order)}"
         conversion.progress(stage, 0.0)
-        calibration.progress = part(stage, 0.0)
-        LAYERS[node.op].calibrate(node, calibration)
-        if calibration.trains is None:
+        calibrator.progress = part(stage, 0.0)
+        LAYERS[node.op].calibrate(node, calibrator)
+        if calibrator.trains is None:
             continue
         if node.op in SOURCES and node.outputs[0].name in measured:
-            calibration.trains.fire(node, part(stage, 0.5))
+            calibrator.trains.fire(node, part(stage, 0.5))
         for name in [name for name, last in last_use.items() if last == index]:
-            calibration.trains.forget(name)
-    if calibration.alpha != options.alpha:
-        calibration.alpha = options.alpha
+            calibrator.trains.forget(name)
+    if calibrator.alpha != options.alpha:
+        calibrator.alpha = options.alpha
         for node in order:
-            LAYERS[node.op].calibrate(node, calibration)
+            LAYERS[node.op].calibrate(node, calibrator)
 
 
-def _warn_of_unexcited(conversion: Conversion, calibration: Calibration) -> None:
+def _warn_of_unexcited(conversion: Conversion, calibrator: Calibrator) -> None:
     for node in layers(conversion.graph):
-        if node.name in calibration.estimates and calibration.estimates[node.name].from_weights:
+        if node.name in calibrator.estimates and calibrator.estimates[node.name].from_weights:
             conversion.diagnostics.report(
                 "SNN504",
                 "no weighted input sum was ever positive on the calibration samples; the threshold comes from the "

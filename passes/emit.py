@@ -14,31 +14,32 @@ import onnx
 import snnc
 from snnc.emit.block import build_block
 from snnc.emit.decode import add_decoding
-from snnc.emit.schedules import as_loop, as_stream, describe_states
+from snnc.emit.schedules import as_loop, as_stream, as_unrolled
 from snnc.files import set_metadata
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.runtime.session import FORMAT_VERSION
 
 
 def run(conversion: Conversion) -> None:
-    options = conversion.options
+    options, report = conversion.options, conversion.report.to_json()
     block = build_block(conversion.graph)
     add_decoding(conversion.graph, block)
-    if options.schedule == "loop":
+    if options.schedule == "stream":
+        model = as_stream(block)
+    elif options.schedule == "unrolled":
+        model = as_unrolled(block, steps=options.steps, seed=options.seed, controls=options.controls)
+    else:
         model = as_loop(
             block, steps=options.steps, seed=options.seed, max_steps=options.max_steps, controls=options.controls
         )
-    else:
-        model = as_stream(block)
     model.producer_version = snnc.__version__
     model.doc_string = "Spiking network converted by snnc; what it is and was made from stands in metadata_props"
     metadata = {
         "snnc.format_version": str(FORMAT_VERSION),
         "snnc.version": snnc.__version__,
         "snnc.options": json.dumps(options.to_json()),
-        "snnc.layers": json.dumps(conversion.report.to_json()["layers"]),
-        "snnc.calibration": json.dumps(conversion.report.calibration),
-        "snnc.states": describe_states(block),
+        "snnc.layers": json.dumps(report["layers"]),
+        "snnc.calibration": json.dumps(report["calibration"]),
     }
     for key, value in metadata.items():
         set_metadata(model, key, value)

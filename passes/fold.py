@@ -20,7 +20,7 @@ import onnxruntime
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.ir.graph import constant
+from snnc.ir.graph import bypass, constant
 
 
 def run(conversion: Conversion) -> None:
@@ -31,7 +31,7 @@ def run(conversion: Conversion) -> None:
     onnxruntime.set_default_logger_severity(2)
     for node in list(graph.nodes):
         if node.outputs and _does_nothing(node):  # no outputs: folded into a constant
-            _bypass(graph, node)
+            bypass(graph, node)
     graph.cleanup()
 
 
@@ -44,28 +44,6 @@ def _does_nothing(node: gs.Node) -> bool:
     if node.op == "Cast":
         return bool(node.attrs.get("to") == onnx.TensorProto.FLOAT and node.inputs[0].dtype == np.float32)
     return False
-
-
-def _bypass(graph: gs.Graph, node: gs.Node) -> None:
-    """Let the consumers of the node's output read its input; an output of the graph keeps its name."""
-    source, result = node.inputs[0], node.outputs[0]
-    if any(result is output for output in graph.outputs):
-        if not isinstance(source, gs.Variable) or not source.inputs or source in graph.outputs:
-            return  # the graph's input or another output: the node is needed to give the value this name
-        before = source.inputs[0]
-        for consumer in list(source.outputs):
-            for index, tensor in enumerate(consumer.inputs):
-                if tensor is source and consumer is not node:
-                    consumer.inputs[index] = result
-        node.outputs.clear()
-        before.outputs[[output is source for output in before.outputs].index(True)] = result
-        node.inputs.clear()
-        return
-    for consumer in list(result.outputs):
-        for index, tensor in enumerate(consumer.inputs):
-            if tensor is result:
-                consumer.inputs[index] = source
-    node.outputs.clear()
 
 
 PASS = Pass("fold", Level.SOURCE, Level.SOURCE, run)

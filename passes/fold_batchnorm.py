@@ -15,7 +15,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.ir.graph import constant, producer
+from snnc.ir.graph import constant, merge_into_producer, producer
+from snnc.ir.names import own
 
 
 def run(conversion: Conversion) -> None:
@@ -46,15 +47,12 @@ def _fold(conversion: Conversion, node: gs.Node) -> None:
     old_bias = np.zeros_like(mean) if bias is None else bias.astype(np.float64)
     new_bias = beta + (old_bias - mean) * factor
     by_channel = factor.reshape((-1, *[1] * (weight.ndim - 1))) if layer.op == "Conv" else factor[None, :]
-    layer.inputs[1] = gs.Constant(f"{layer.name}/weight", (weight * by_channel).astype(np.float32))
+    layer.inputs[1] = gs.Constant(own(f"{layer.name}/weight"), (weight * by_channel).astype(np.float32))
     layer.inputs = layer.inputs[:2]
     if new_bias.any():
-        layer.inputs.append(gs.Constant(f"{layer.name}/bias", new_bias.astype(np.float32)))
+        layer.inputs.append(gs.Constant(own(f"{layer.name}/bias"), new_bias.astype(np.float32)))
         conversion.bias_origin[layer.name] = ("BatchNormalization", node.name)
-    result = node.outputs[0]
-    node.inputs.clear()
-    node.outputs.clear()
-    layer.outputs[0] = result
+    merge_into_producer(node, node.inputs[0])
 
 
 PASS = Pass("fold_batchnorm", Level.SOURCE, Level.SOURCE, run)

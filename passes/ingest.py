@@ -19,24 +19,19 @@ import onnx_graphsurgeon as gs
 import onnxruntime
 
 from snnc.diagnostics import fail
+from snnc.emit.schedules import MOST_UNROLLED_BLOCKS
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.ir.domain import DOMAIN
+from snnc.ir.domain import BLOCK_STEPS, DOMAIN
+from snnc.ir.names import is_reserved
 from snnc.simulate.ann import node_names
 
 OLDEST_OPSET = 7
-RESERVED = ("steps", "seed", "first_sample", "spike_totals", "synaptic_operations", "count", "first_step", "elapsed")
-# Names that snnc.emit.block, snnc.emit.decode and snnc.emit.schedules give to tensors of their own.
-_OWN_PREFIXES = (
-    *("schedule/", "initial/", "final/", "v/", "v_next/", "decode/", "weight/", "bias/", "threshold/", "fanout/"),
-    *("shape/", "axes/", "window/", "multiplicity/", "totals/", "operations/", "spike_totals/"),
-    "synaptic_operations/",
-)
-_OWN_SUFFIXES = ("/plus", "/minus", "/steps", "/sums", "/integer", "/column", "/spikes", "/current", "/decoded")
 _PROBE_BATCH = 3
 
 
 def run(conversion: Conversion) -> None:
     model = conversion.ann
+    _check_schedule(conversion)
     _check_opset(conversion, model)
     conversion.diagnostics.raise_errors()
     try:
@@ -57,6 +52,18 @@ def run(conversion: Conversion) -> None:
             "SNN506", f"the input was exported for batches of {fixed_batch}; the converted network takes any"
         )
     conversion.graph = _import(model, shapes, batch_symbol)
+
+
+def _check_schedule(conversion: Conversion) -> None:
+    """Before hours of work: what an unrolled file cannot do."""
+    options, most = conversion.options, MOST_UNROLLED_BLOCKS * BLOCK_STEPS
+    if options.schedule != "unrolled":
+        return
+    if options.steps > most:
+        message = f"{options.steps} steps; an unrolled file has at most {MOST_UNROLLED_BLOCKS} blocks, {most} steps"
+        conversion.diagnostics.report("SNN404", message, hint=f"choose up to `--steps {most}`, or `--schedule loop`")
+    if options.controls == "required":
+        conversion.diagnostics.report("SNN512", f"it will always run {options.steps} steps")
 
 
 def _check_opset(conversion: Conversion, model: onnx.ModelProto) -> None:
@@ -115,7 +122,7 @@ def _check_interface(conversion: Conversion, model: onnx.ModelProto) -> None:
     if len(dims) < 2 or any(dim.dim_value < 1 for dim in dims[1:]):
         conversion.diagnostics.report("SNN105", "sizes after the batch axis must be static", **place)
     for value in [*inputs, *model.graph.output]:
-        if _is_ours(value.name):
+        if is_reserved(value.name):
             conversion.diagnostics.report("SNN106", f"the name {value.name!r} is reserved")
 
 
@@ -176,23 +183,21 @@ def _import(
             free = bool(shape) and shape[0] == batch
             tensor.shape = [batch_symbol, *shape[1:]] if free else list(shape)
             tensor.dtype = dtype
-    _rename_inner_tensors(graph)
+    _rename_reserved(graph)
     return graph
 
 
-def _is_ours(name: str) -> bool:
-    return name in RESERVED or name.startswith(_OWN_PREFIXES) or name.endswith(_OWN_SUFFIXES)
-
-
-def _rename_inner_tensors(graph: gs.Graph) -> None:
-    """Get the names out of the way that the emitted file uses itself."""
+def _rename_reserved(graph: gs.Graph) -> None:
+    """Give inner tensors another name where theirs is public or begins as snnc's own do."""
     interface = {tensor.name for tensor in (*graph.inputs, *graph.outputs)}
     tensors = graph.tensors()
+    taken = set(tensors)
     for name, tensor in tensors.items():
-        if _is_ours(name) and name not in interface:
-            renamed = "ann_" + name.replace("/", "_")
-            while renamed in tensors:
+        if is_reserved(name) and name not in interface:
+            renamed = f"ann/{name}"
+            while renamed in taken:
                 renamed += "_"
+            taken.add(renamed)
             tensor.name = renamed
 
 

@@ -17,7 +17,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.ir.graph import sample_shape
+from snnc.ir.graph import bypass, sample_shape
+from snnc.ir.names import own
 
 _SHAPING = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 
@@ -27,11 +28,11 @@ def run(conversion: Conversion) -> None:
     for node in graph.nodes:
         if node.op in _SHAPING and _keeps_samples(node):
             dims = sample_shape(node.outputs[0])
-            shape = gs.Constant(f"{node.name}/shape", np.array([-1, *dims], np.int64))
+            shape = gs.Constant(own(f"{node.name}/shape"), np.array([-1, *dims], np.int64))
             node.op, node.domain, node.attrs = "Reshape", "", {}
             node.inputs = [node.inputs[0], shape]
             if dims == sample_shape(node.inputs[0]):
-                _bypass_if_inner(graph, node)
+                bypass(graph, node)
     graph.cleanup()
 
 
@@ -41,17 +42,6 @@ def _keeps_samples(node: gs.Node) -> bool:
         return False
     batch_first = isinstance(source.shape[0], str) and isinstance(result.shape[0], str)
     return batch_first and len(result.shape) >= 2 and math.prod(source.shape[1:]) == math.prod(result.shape[1:])
-
-
-def _bypass_if_inner(graph: gs.Graph, node: gs.Node) -> None:
-    result = node.outputs[0]
-    if any(result is output for output in graph.outputs):
-        return
-    for consumer in list(result.outputs):
-        for index, tensor in enumerate(consumer.inputs):
-            if tensor is result:
-                consumer.inputs[index] = node.inputs[0]
-    node.outputs.clear()
 
 
 PASS = Pass("reshapes", Level.SOURCE, Level.SOURCE, run)

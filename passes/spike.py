@@ -24,9 +24,11 @@ from snnc.ir.graph import (
     constant,
     producer,
     reaches,
+    replace_uses,
     sort_topologically,
     spiking_node,
 )
+from snnc.ir.names import Names, names_in, own
 from snnc.ir.trees import targets
 from snnc.operators import BY_ANN_NAME, is_linear, weighted
 from snnc.operators.neuron import BY_RESET
@@ -34,25 +36,25 @@ from snnc.operators.neuron import BY_RESET
 
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
-    tail = _tail_nodes(graph)
+    tail, names = _tail_nodes(graph), Names(names_in(graph.nodes))
     for node in graph.nodes:
         if node.op == "Relu":
             node.op, node.domain = BY_RESET[conversion.options.reset], "ai.snnc"
             node.attrs = {"v_init": 0.0}
         elif node.op in BY_ANN_NAME:
             BY_ANN_NAME[node.op].become_spiking(node)
-    _encode_input(graph)
-    _read_outputs(graph, tail)
+    _encode_input(graph, names)
+    _read_outputs(graph, tail, names)
     sort_topologically(graph)
     for node in targets(graph):
-        node.inputs[0] = _own_tree(graph, node.inputs[0], node.name)
+        node.inputs[0] = _own_tree(graph, node.inputs[0], node.name, names)
     for junction in [node for node in graph.nodes if node.op == "Add"]:
         for index, operand in enumerate(junction.inputs):
             if not _has_weight(operand):
-                junction.inputs[index] = _scaled(graph, operand, f"{junction.name}/{index}")
+                junction.inputs[index] = _scaled(graph, operand, f"{junction.name}/{index}", names)
     for node in targets(graph):
         if not _has_weight(node.inputs[0]):
-            node.inputs[0] = _scaled(graph, node.inputs[0], node.name)
+            node.inputs[0] = _scaled(graph, node.inputs[0], node.name, names)
     graph.cleanup()
     sort_topologically(graph)
 
@@ -70,45 +72,34 @@ def _tail_nodes(graph: gs.Graph) -> set[str]:
     return tail
 
 
-def _encode_input(graph: gs.Graph) -> None:
+def _encode_input(graph: gs.Graph, names: Names) -> None:
     pixels = graph.inputs[0]
-    spikes = gs.Variable(f"{pixels.name}/spikes", np.float32, pixels.shape)
-    for consumer in list(pixels.outputs):
-        _redirect(consumer, pixels, spikes)
-    graph.nodes.insert(0, spiking_node("SpikeEncode", f"{pixels.name}/encode", [pixels], [spikes]))
+    spikes = gs.Variable(names.unique(f"{pixels.name}/spikes"), np.float32, pixels.shape)
+    replace_uses(pixels, spikes)
+    graph.nodes.insert(0, spiking_node("SpikeEncode", names.unique(f"{pixels.name}/encode"), [pixels], [spikes]))
 
 
-def _read_outputs(graph: gs.Graph, tail: set[str]) -> None:
+def _read_outputs(graph: gs.Graph, tail: set[str], names: Names) -> None:
     """Put a readout on every tensor that the outside or the tail reads."""
     for output in graph.outputs:
         before = producer(output)
         if before is None or before.name in tail:
             continue
-        current = gs.Variable(f"{output.name}/current", output.dtype, output.shape)
+        current = gs.Variable(names.unique(f"{output.name}/current"), output.dtype, output.shape)
         before.outputs[next(i for i, tensor in enumerate(before.outputs) if tensor is output)] = current
-        for consumer in list(output.outputs):
-            if consumer.name not in tail:
-                _redirect(consumer, output, current)
-        _read(graph, current, output)
+        replace_uses(output, current, readers={consumer.name for consumer in output.outputs} - tail)
+        _read(graph, current, output, names)
     for node in [node for node in graph.nodes if node.name in tail]:
         tensor = node.inputs[0]
         before = producer(tensor)
         if before is None or before.name in tail or before.op == "SpikeReadout":
             continue
-        decoded = gs.Variable(f"{tensor.name}/decoded", tensor.dtype, tensor.shape)
-        for consumer in list(tensor.outputs):
-            if consumer.name in tail:
-                _redirect(consumer, tensor, decoded)
-        _read(graph, tensor, decoded)
+        decoded = gs.Variable(names.unique(f"{tensor.name}/decoded"), tensor.dtype, tensor.shape)
+        replace_uses(tensor, decoded, readers=tail)
+        _read(graph, tensor, decoded, names)
 
 
-def _redirect(consumer: gs.Node, old: gs.Tensor, new: gs.Tensor) -> None:
-    for index, tensor in enumerate(consumer.inputs):
-        if tensor is old:
-            consumer.inputs[index] = new
-
-
-def _read(graph: gs.Graph, current: gs.Variable, decoded: gs.Variable) -> None:
+def _read(graph: gs.Graph, current: gs.Variable, decoded: gs.Variable, names: Names) -> None:
     inputs: list[gs.Tensor] = [current]
     layer = producer(current)
     if layer is not None and layer.op in ("Conv", "Gemm") and len(current.outputs) == 0:
@@ -116,28 +107,24 @@ def _read(graph: gs.Graph, current: gs.Variable, decoded: gs.Variable) -> None:
         if bias is not None:
             per_element = bias.reshape((-1, *[1] * (len(current.shape) - 2)))
             layer.inputs = layer.inputs[:2]
-            inputs.append(gs.Constant(f"{decoded.name}/bias", np.ascontiguousarray(per_element)))
-    graph.nodes.append(spiking_node("SpikeReadout", f"{decoded.name}/readout", inputs, [decoded]))
+            inputs.append(gs.Constant(own(f"{decoded.name}/bias"), np.ascontiguousarray(per_element)))
+    graph.nodes.append(spiking_node("SpikeReadout", names.unique(f"{decoded.name}/readout"), inputs, [decoded]))
 
 
-def _own_tree(graph: gs.Graph, tensor: gs.Tensor, owner: str) -> gs.Tensor:
+def _own_tree(graph: gs.Graph, tensor: gs.Tensor, owner: str, names: Names) -> gs.Tensor:
     """`tensor`, with every linear node above it read by one consumer only (clones where there were more)."""
     node = producer(tensor)
     if node is None or not is_linear(node):
         return tensor
     if len(tensor.outputs) > 1:
-        clone_output = gs.Variable(f"{tensor.name}/{owner}", tensor.dtype, tensor.shape)
-        name = f"{node.name}/{owner}"
-        taken = {other.name for other in graph.nodes}
-        while name in taken:
-            name += "'"
-            clone_output.name += "'"
+        clone_output = gs.Variable(names.unique(f"{tensor.name}/{owner}"), tensor.dtype, tensor.shape)
+        name = names.unique(f"{node.name}/{owner}")
         node = gs.Node(node.op, name, dict(node.attrs), list(node.inputs), [clone_output], node.domain)
         graph.nodes.append(node)
         tensor = clone_output
     for index, operand in enumerate(node.inputs):
         if isinstance(operand, gs.Variable):
-            node.inputs[index] = _own_tree(graph, operand, owner)
+            node.inputs[index] = _own_tree(graph, operand, owner, names)
     return tensor
 
 
@@ -151,10 +138,10 @@ def _has_weight(tensor: gs.Tensor) -> bool:
     return all(_has_weight(operand) for operand in activation_inputs(node))
 
 
-def _scaled(graph: gs.Graph, tensor: gs.Tensor, owner: str) -> gs.Variable:
-    result = gs.Variable(f"{owner}/identity_current", np.float32, tensor.shape)
-    weight = gs.Constant(f"{owner}/identity_weight", np.ones((), np.float32))
-    graph.nodes.append(spiking_node("Scale", f"{owner}/identity", [tensor, weight], [result]))
+def _scaled(graph: gs.Graph, tensor: gs.Tensor, owner: str, names: Names) -> gs.Variable:
+    result = gs.Variable(names.unique(f"{owner}/identity_current"), np.float32, tensor.shape)
+    weight = gs.Constant(own(f"{owner}/identity_weight"), np.ones((), np.float32))
+    graph.nodes.append(spiking_node("Scale", names.unique(f"{owner}/identity"), [tensor, weight], [result]))
     return result
 
 

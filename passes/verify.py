@@ -23,6 +23,7 @@ import numpy as np
 from snnc.diagnostics import InternalError
 from snnc.files import ConvertedFile, set_metadata
 from snnc.ir.conversion import Conversion, LayerReport, Level, Pass
+from snnc.ir.report import InitialPotential, Row, Verification, WeakLayer
 from snnc.ir.trees import source_nodes
 from snnc.measure.evaluation import Point
 from snnc.measure.quality import GOOD, Yardstick, interval, steps_to_reach, supported_steps
@@ -47,7 +48,7 @@ def run(conversion: Conversion) -> None:
     file = ConvertedFile(conversion.emitted, "the emitted file")
     images = held_back_images(conversion)
     conversion.progress("verifying", 0.0)
-    _check_forms(conversion, file, images[:4], max(1, sum(layer["macs"] for layer in file.layers)))
+    _check_forms(conversion, file, images[:4], max(1, sum(layer.macs for layer in file.layers)))
     curve = conversion.trials[conversion.options.v_init]
     last, report = curve.points[-1], conversion.report
     yardstick = Yardstick.of(curve, conversion.options.reset)
@@ -57,26 +58,26 @@ def run(conversion: Conversion) -> None:
     for layer in report.layers:
         layer.rate = last.layer_rates.get(layer.name)
     longer = _longer_runs(conversion, images) if yardstick.missed(last, GOOD) else []
-    report.verification = {
-        "samples": len(images),
-        "data": report.calibration["data"],
-        "steps": last.steps,
-        "v_init": conversion.options.v_init,
-        "agreement": last.agreement,
-        "agreement_interval": None if last.agreement is None else interval(last.agreement, len(images)),
-        "error": last.error,
-        "commonest_class": curve.commonest_class,
-        "judged_by": "classes" if yardstick.classes else "values" if yardstick.values else None,
-        "missed": yardstick.missed(last, GOOD),
-        "clipped": curve.clipped,
-        "saturated": saturated,
-        "carried": carried,
-        "first_weak_layer": _first_weak_layer(report.layers, saturated, carried),
-        "recommended_steps": supported_steps(curve.points, yardstick),
-        "curve": _rows(curve.points),
-        "longer": _rows(longer),
-        "initial_potentials": _initial_potentials(conversion, yardstick),
-    }
+    report.verification = Verification(
+        samples=len(images),
+        data="" if report.calibration is None else report.calibration.data,
+        steps=last.steps,
+        v_init=conversion.options.v_init,
+        agreement=last.agreement,
+        agreement_interval=None if last.agreement is None else interval(last.agreement, len(images)),
+        error=last.error,
+        commonest_class=curve.commonest_class,
+        judged_by="classes" if yardstick.classes else "values" if yardstick.values else None,
+        missed=yardstick.missed(last, GOOD),
+        clipped=curve.clipped,
+        saturated=saturated,
+        carried=carried,
+        first_weak_layer=_first_weak_layer(report.layers, saturated, carried),
+        recommended_steps=supported_steps(curve.points, yardstick),
+        curve=_rows(curve.points),
+        longer=_rows(longer),
+        initial_potentials=_initial_potentials(conversion, yardstick),
+    )
     _warn(conversion, last, curve.clipped)
     document = report.to_json()
     set_metadata(conversion.emitted, "snnc.layers", json.dumps(document["layers"]))
@@ -87,8 +88,9 @@ def _check_forms(conversion: Conversion, file: ConvertedFile, images: np.ndarray
     """File, stream form and reference must agree spike for spike."""
     options = conversion.options
     runner = StreamRunner(file.block)
-    if options.schedule == "loop" and options.controls != "fixed":
-        steps = min(options.steps, 70)  # more than one block
+    if options.schedule != "stream":
+        steps_fixed = options.schedule == "unrolled" or options.controls == "fixed"
+        steps = options.steps if steps_fixed else min(options.steps, 70)  # more than one block
         streamed = list(runner.run(images, [min(3, steps), steps], seed=options.seed))[-1]
         session = SpikingSession(file.model.SerializeToString())
         result = session.run(images, steps, seed=options.seed, warn=False)  # clipping is reported below
@@ -143,15 +145,14 @@ def _carried_shares(conversion: Conversion, last: Point, images: np.ndarray) -> 
 
 def _first_weak_layer(
     layers: list[LayerReport], saturated: dict[str, float], carried: dict[str, float]
-) -> dict[str, object] | None:
+) -> WeakLayer | None:
     """The first layer in order of the graph that loses its signal, and how."""
     for layer in layers:
         if saturated.get(layer.name, 0.0) > SATURATED_SHARE:
-            return {"layer": layer.name, "op": layer.op, "why": "saturates", "share": saturated[layer.name]}
+            return WeakLayer(layer.name, layer.op, "saturates", saturated[layer.name])
         share = carried.get(layer.name, 1.0)
         if not VANISHED_SHARE <= share <= AMPLIFIED_SHARE:
-            why = "vanishes" if share < VANISHED_SHARE else "amplifies"
-            return {"layer": layer.name, "op": layer.op, "why": why, "share": share}
+            return WeakLayer(layer.name, layer.op, "vanishes" if share < VANISHED_SHARE else "amplifies", share)
     return None
 
 
@@ -165,7 +166,7 @@ def _longer_runs(conversion: Conversion, images: np.ndarray) -> list[Point]:
     return simulate_against(conversion, few, Ann(conversion.ann).run(few), [options.steps, *cuts]).points
 
 
-def _initial_potentials(conversion: Conversion, yardstick: Yardstick) -> dict[str, dict[str, object]]:
+def _initial_potentials(conversion: Conversion, yardstick: Yardstick) -> dict[str, InitialPotential]:
     """V(0) in thresholds → its curve, and the steps it needs for what both reach in the end: to within 2 points of
     agreement or, judged by values, a tenth of the error. No goal where an end is of no account."""
     ends = [curve.points[-1] for curve in conversion.trials.values()]
@@ -175,17 +176,17 @@ def _initial_potentials(conversion: Conversion, yardstick: Yardstick) -> dict[st
         errors = [point.error for point in ends if point.error is not None]
         goal = 1.1 * max(errors) if len(errors) == len(ends) else 0.0
     return {
-        f"{v_init:g}": {
-            "curve": _rows(curve.points),
-            "goal": goal if goal > 0 else None,
-            "steps": steps_to_reach(curve.points, goal, yardstick) if goal > 0 else None,
-        }
+        f"{v_init:g}": InitialPotential(
+            curve=_rows(curve.points),
+            goal=goal if goal > 0 else None,
+            steps=steps_to_reach(curve.points, goal, yardstick) if goal > 0 else None,
+        )
         for v_init, curve in conversion.trials.items()
     }
 
 
-def _rows(points: list[Point]) -> list[list[float | None]]:
-    return [[point.steps, point.agreement, point.error] for point in points]
+def _rows(points: list[Point]) -> list[Row]:
+    return [(point.steps, point.agreement, point.error) for point in points]
 
 
 def _warn(conversion: Conversion, last: Point, clipped: float) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -16,7 +16,9 @@ from snnc.runtime.library import library_path
 
 log = logging.getLogger("snnc.runtime")
 
-FORMAT_VERSION = 1
+Record = TypeVar("Record", "FileOptions", "SpikingLayer")
+
+FORMAT_VERSION = 2
 # What the tensors of the largest layer may take for one block: batches that stay near the caches run fastest.
 _BATCH_BYTES = 16 * 2**20
 _PLAIN_BYTES = 64 * 4  # per neuron: a float32 current at every step of a block
@@ -43,18 +45,59 @@ def make_session(
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def largest_batch(layers: Iterable[Mapping[str, Any]], *, native: bool = True) -> int:
+class Sized(Protocol):
+    """What a layer of a file tells of the memory that it takes (docs/format.md)."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def neurons(self) -> int: ...
+
+    @property
+    def fused(self) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class SpikingLayer:
+    """A layer that spikes: its name, what it is (`input` or `neuron`), how many neurons it has, λ, what runs it."""
+
+    name: str
+    kind: str
+    neurons: int
+    scale: float | list[float] = 1.0
+    fused: str | None = None
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """Those options of a conversion that say how its file runs (docs/format.md)."""
+
+    steps: int
+    seed: int
+    max_steps: int
+    schedule: str
+    controls: str
+
+    @property
+    def fixed_by(self) -> str:
+        """What fixes the steps in the file, or ""."""
+        if self.schedule == "unrolled":
+            return "--schedule unrolled"
+        return "--controls fixed" if self.controls == "fixed" else ""
+
+
+def largest_batch(layers: Iterable[Sized], *, native: bool = True) -> int:
     """How many samples to run at once so that a block of 64 steps stays small, for the layers of a file.
 
-    Each layer has its `neurons` and may have `kind` and `fused` (docs/format.md). Without the native operators
-    (`native=False`) every layer unpacks its spikes.
+    Without the native operators (`native=False`) every layer unpacks its spikes.
     """
-    largest = max(int(layer["neurons"]) * _bytes_per_neuron(layer, native) for layer in layers)
+    largest = max(layer.neurons * _bytes_per_neuron(layer, native) for layer in layers)
     return max(1, min(256, _BATCH_BYTES // max(1, largest)))
 
 
-def _bytes_per_neuron(layer: Mapping[str, Any], native: bool) -> int:
-    one_operator = layer.get("kind") == "input" or layer.get("fused") not in (None, "plain")
+def _bytes_per_neuron(layer: Sized, native: bool) -> int:
+    one_operator = layer.kind == "input" or layer.fused not in (None, "plain")
     return _FUSED_BYTES if native and one_operator else _PLAIN_BYTES
 
 
@@ -103,7 +146,7 @@ class SpikingSession:
     """A converted network, ready to run. Thread-safe as onnxruntime sessions are.
 
     Args:
-        model: path of a `.snn.onnx` file, or its bytes. Loop schedule only (`snnc convert --schedule loop`).
+        model: path of a `.snn.onnx` file, or its bytes, of the schedules `loop` and `unrolled`.
         native: use the native operators (default) or the functions inside the file.
         threads: intra-op threads; None leaves it to onnxruntime.
 
@@ -123,13 +166,12 @@ class SpikingSession:
             raise ValueError(
                 f"the file has format {metadata['snnc.format_version']}, this snnc reads up to {FORMAT_VERSION}"
             )
-        self.options: dict[str, Any] = json.loads(metadata["snnc.options"])
-        if self.options["schedule"] != "loop":
-            raise ValueError(f"SpikingSession runs the loop schedule, the file has {self.options['schedule']!r}")
-        self.layers: list[dict[str, Any]] = [
-            layer for layer in json.loads(metadata["snnc.layers"]) if layer["kind"] != "readout"
-        ]
-        self.max_steps: int = self.options["max_steps"]
+        self.options = _chosen(FileOptions, json.loads(metadata["snnc.options"]))
+        if self.options.schedule == "stream":
+            raise ValueError("SpikingSession runs the schedules loop and unrolled, the file has 'stream'")
+        layers = [_chosen(SpikingLayer, layer) for layer in json.loads(metadata["snnc.layers"])]
+        self.layers = [layer for layer in layers if layer.kind != "readout"]
+        self.max_steps = self.options.max_steps
         self._controls = {value.name for value in self.session.get_inputs()[1:]} | {
             value.name for value in self.session.get_overridable_initializers()
         }
@@ -155,14 +197,15 @@ class SpikingSession:
         """Simulate `images` (`[N, ...]`, any real dtype) for `steps` steps.
 
         Sample n draws the random numbers of global sample `first_sample + n`, whatever the batch size. `steps` and
-        `seed` default to the values in the file. `progress(done, all)` is called after each batch. Inputs beyond the
-        input scale are logged where `warn` is set. uint8 images are refused: scale them as the network was trained.
+        `seed` default to the values in the file; an unrolled file runs its own steps only. `progress(done, all)` is
+        called after each batch. Inputs beyond the input scale are logged where `warn` is set. uint8 images are refused:
+        scale them as the network was trained.
         """
         array = check_images(images, self.input_dims)
-        steps = self.options["steps"] if steps is None else int(steps)
+        steps = self.options.steps if steps is None else int(steps)
         if not 1 <= steps <= self.max_steps:
             raise ValueError(f"steps is {steps}, must be from 1 to {self.max_steps} (the file's max_steps)")
-        controls = {"steps": steps, "seed": self.options["seed"] if seed is None else int(seed)}
+        controls = {"steps": steps, "seed": self.options.seed if seed is None else int(seed)}
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, must be at least 1")
         size = batch_size or largest_batch(self.layers, native=self._native)
@@ -176,10 +219,10 @@ class SpikingSession:
         outputs = dict(zip(self._outputs, joined, strict=True))
         totals, operations = outputs.pop("spike_totals"), outputs.pop("synaptic_operations")
         rates = {
-            layer["name"]: float(totals[:, column].sum() / max(1, len(array)) / layer["neurons"] / steps)
+            layer.name: float(totals[:, column].sum() / max(1, len(array)) / layer.neurons / steps)
             for column, layer in enumerate(self.layers)
         }
-        scale = np.float32(self.layers[0]["scale"])
+        scale = np.float32(self.layers[0].scale)
         clipped = float((np.abs(array) > scale).mean()) if array.size else 0.0
         if clipped and warn:
             share = 100 * clipped
@@ -188,12 +231,18 @@ class SpikingSession:
 
     def _run_batch(self, batch: np.ndarray, controls: dict[str, int]) -> list[np.ndarray]:
         feeds: dict[str, np.ndarray] = {self._input.name: batch}
+        fixed = {"steps": self.options.steps, "seed": self.options.seed, "first_sample": 0}
         for name, value in controls.items():
             if name in self._controls:
                 feeds[name] = np.array(value, np.int64)
-            elif name != "first_sample" and value != self.options[name]:
-                raise ValueError(f"{name} is fixed to {self.options[name]} in this file (--controls fixed)")
-            elif name == "first_sample" and value != 0:
-                raise ValueError("first_sample is fixed to 0 in this file (--controls fixed): run one batch at a time")
+            elif value != fixed[name]:
+                hint = ": run one batch at a time" if name == "first_sample" else ""
+                reason = self.options.fixed_by if name == "steps" else "--controls fixed"
+                raise ValueError(f"{name} is fixed to {fixed[name]} in this file ({reason}){hint}")
         results: list[np.ndarray] = self.session.run(None, feeds)
         return results
+
+
+def _chosen(kind: type[Record], values: dict[str, Any]) -> Record:
+    """A dataclass of those of `values` that it has fields for."""
+    return kind(**{field.name: values[field.name] for field in fields(kind) if field.name in values})

@@ -17,7 +17,7 @@ from snnc.data import as_dataset, check_labels
 from snnc.data.synthetic import synthetic_seed
 from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.files import ConvertedFile, write_atomically
-from snnc.ir.conversion import Conversion, LayerReport, Level, Report
+from snnc.ir.conversion import Conversion, Level, Report
 from snnc.measure.evaluation import Curve, measure_curve
 from snnc.measure.judge import judge
 from snnc.methods.defaults import check_range_is_used, make_options
@@ -146,7 +146,7 @@ def evaluate(
     """
     file = open_converted(model)
     dataset = as_dataset(data, file.input_dims)
-    cuts = default_cuts(file.options["steps"]) if steps is None else list(steps)
+    cuts = default_cuts(file.options.steps) if steps is None else list(steps)
     if not cuts:
         fail("SNN404", "no numbers of steps are given")
     for cut in cuts:
@@ -204,7 +204,7 @@ def record(
     by 255); image n draws the random numbers of sample `first_sample + n`.
     """
     file = open_converted(model)
-    steps = file.options["steps"] if steps is None else steps
+    steps = file.options.steps if steps is None else steps
     file.check_steps(steps)
     words = _spike_words(file)
     chosen = [name for name, found in words.items() if not found.signed] if layers is None else list(layers)
@@ -229,11 +229,11 @@ def compare(
     Layers are the neurons; their names are those of the ANN's `Relu` nodes.
     """
     file = open_converted(model)
-    steps = file.options["steps"] if steps is None else steps
+    steps = file.options.steps if steps is None else steps
     array = as_dataset(images, file.input_dims).images
     loaded = _load(ann)
     require_same_network(file, loaded, "the given network")
-    scales = {layer["name"]: LayerReport(**layer).scales() for layer in file.layers if layer["kind"] == "neuron"}
+    scales = {layer.name: layer.scales() for layer in file.layers if layer.kind == "neuron"}
     probe, tensors = layer_probe(loaded, scales)
     outputs = probe.run(array)
     expected = {name: outputs[tensor] for name, tensor in tensors.items()}
@@ -289,7 +289,7 @@ def _spike_words(file: ConvertedFile) -> dict[str, _SpikeWords]:
     encoder = next(node for node in file.block.body if node.input and node.input[0] == file.block.input_name)
     words: dict[str, _SpikeWords] = {}
     for layer in file.layers:
-        if layer["kind"] != "readout":
-            outputs = encoder.output if layer["kind"] == "input" else nodes[layer["name"]].output[:1]
-            words[layer["name"]] = _SpikeWords(tuple(outputs), layer["signed"] or len(outputs) == 2)
+        if layer.kind != "readout":
+            outputs = encoder.output if layer.kind == "input" else nodes[layer.name].output[:1]
+            words[layer.name] = _SpikeWords(tuple(outputs), layer.signed or len(outputs) == 2)
     return words

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import tempfile
@@ -13,11 +12,14 @@ from typing import Any
 
 import onnx
 
-from snnc.diagnostics import fail
+from snnc.diagnostics import DiagnosticError, fail
+from snnc.emit import format1
 from snnc.emit.block import Block
-from snnc.emit.schedules import read_block
+from snnc.emit.written import read_block
 from snnc.ir.conversion import LayerReport
 from snnc.ir.options import Options
+from snnc.ir.records import read_record
+from snnc.ir.report import Calibration, Verification
 from snnc.runtime.session import FORMAT_VERSION
 
 
@@ -65,42 +67,62 @@ def set_metadata(model: onnx.ModelProto, key: str, value: str) -> None:
     model.metadata_props.add(key=key, value=value)
 
 
-def _known(kind: type[Options] | type[LayerReport], values: dict[str, Any]) -> dict[str, Any]:
-    """The values that `kind` has fields for; files of a later version of the same format may have more."""
-    names = {field.name for field in dataclasses.fields(kind)}
-    return {name: value for name, value in values.items() if name in names}
-
-
 class ConvertedFile:
     """A `.snn.onnx` file with its metadata.
 
-    Attributes: `model`, `options`, `layers`, `calibration`, `verification` (as in `Report.to_json`), `format_version`.
+    Attributes: `model`, `name`, `format_version`, `version` (of the snnc that wrote it), `options`, `layers`,
+    `calibration` and `verification` (None where the file has none), `block` (the block of 64 steps inside it).
+
+    Raises:
+        DiagnosticError: SNN402 where it is not a converted network or damaged, SNN403 where its format is newer.
     """
 
+    options: Options
+    layers: list[LayerReport]
+    calibration: Calibration | None
+    verification: Verification | None
+    block: Block
+
     def __init__(self, model: onnx.ModelProto, name: str) -> None:
+        self.model, self.name = model, name
         metadata = {entry.key: entry.value for entry in model.metadata_props}
         if "snnc.format_version" not in metadata:
             fail("SNN402", f"{name} carries no snnc.format_version")
-        self.model, self.name = model, name
+        self.format_version = self._read_version(metadata["snnc.format_version"])
         try:
-            self.format_version = int(metadata["snnc.format_version"])
-            if self.format_version > FORMAT_VERSION:
-                fail("SNN403", f"{name} has format {self.format_version}, this snnc reads up to {FORMAT_VERSION}")
-            self.version = metadata["snnc.version"]
-            self.calibration: dict[str, Any] = json.loads(metadata["snnc.calibration"])
-            options = json.loads(metadata["snnc.options"])
-            if options.get("threshold") is None:  # snnc 0.1 noted the rule that it chose in the calibration alone
-                options["threshold"] = self.calibration["threshold"]
-            self.options: dict[str, Any] = Options(**_known(Options, options)).to_json()
-            self.layers: list[dict[str, Any]] = [
-                dataclasses.asdict(LayerReport(**_known(LayerReport, layer)))
-                for layer in json.loads(metadata["snnc.layers"])
-            ]
-            self.verification: dict[str, Any] = json.loads(metadata.get("snnc.verification", "{}"))
-            #: The block of 64 steps inside the file.
-            self.block: Block = read_block(model, metadata["snnc.states"])
-        except (KeyError, ValueError, TypeError, AttributeError, StopIteration) as error:
+            self._read(metadata)
+        except DiagnosticError as error:  # options that no conversion accepts
+            fail("SNN402", f"the metadata of {name} is damaged ({error.diagnostics[0].message})")
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError, StopIteration) as error:
             fail("SNN402", f"the metadata of {name} is damaged ({type(error).__name__}: {error})")
+
+    def _read_version(self, text: str) -> int:
+        if not text.isdecimal() or int(text) < 1:
+            fail("SNN402", f"the metadata of {self.name} is damaged (format version {text!r})")
+        if int(text) > FORMAT_VERSION:
+            fail("SNN403", f"{self.name} has format {text}, this snnc reads up to {FORMAT_VERSION}")
+        return int(text)
+
+    def _read(self, metadata: dict[str, str]) -> None:
+        def document(key: str) -> Any:
+            return json.loads(metadata[f"snnc.{key}"])
+
+        self.version = metadata["snnc.version"]
+        calibration = document("calibration")
+        verification = document("verification") if "snnc.verification" in metadata else {}
+        options, states = document("options"), metadata["snnc.states"]
+        if self.format_version == 1:
+            format1.complete_options(options, calibration)
+            self.block = format1.read_block(self.model, states)
+        else:
+            self.block = read_block(self.model, states, metadata["snnc.block"])
+        pairs = list(dict(options.get("plugin_options", {})).items())
+        self.options = read_record(Options, {**options, "plugin_options": [list(pair) for pair in pairs]})
+        self.layers = [read_record(LayerReport, layer) for layer in document("layers")]
+        if not self.layers or self.layers[0].kind != "input":
+            raise ValueError("the first layer is not the input")
+        self.calibration = read_record(Calibration, calibration) if calibration else None
+        self.verification = read_record(Verification, verification) if verification else None
 
     @property
     def input_dims(self) -> tuple[int, ...]:
@@ -109,12 +131,12 @@ class ConvertedFile:
 
     def check_steps(self, steps: int) -> None:
         """SNN404 unless `steps` is from 1 to the file's max_steps."""
-        if not 1 <= steps <= self.options["max_steps"]:
-            fail("SNN404", f"{steps} steps; {self.name} allows 1 to {self.options['max_steps']}")
+        if not 1 <= steps <= self.options.max_steps:
+            fail("SNN404", f"{steps} steps; {self.name} allows 1 to {self.options.max_steps}")
 
     def choose_seed(self, seed: int | None) -> int:
         """`seed`, or the file's own; SNN405 unless it fits into a signed 64-bit integer."""
-        chosen = int(self.options["seed"]) if seed is None else int(seed)
+        chosen = self.options.seed if seed is None else int(seed)
         if not -(2**63) <= chosen < 2**63:
             fail("SNN405", f"seed is {chosen}, must fit into a signed 64-bit integer")
         return chosen

@@ -38,7 +38,7 @@ HEADER = '<ir_version: 8, opset_import: ["": 18]>\n'
 _SEPARATOR = "# output\n"
 _LEVELS = {level.name.lower(): level for level in Level if level > Level.SOURCE}
 _MEASURING = ("choose_potential", "verify")
-_COUNTING = ("totals/", "operations/", "spike_totals/", "synaptic_operations/")
+_COUNTING = tuple(f"snnc/{what}/" for what in ("totals", "operations", "spike_totals", "synaptic_operations"))
 
 
 @dataclass(frozen=True)

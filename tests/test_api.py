@@ -6,7 +6,6 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ import pytest
 import snnc
 from snnc.api import SpikingModel
 from snnc.diagnostics import DiagnosticError
-from snnc.runtime.session import largest_batch
+from snnc.runtime.session import SpikingLayer, largest_batch
 
 DIGITS = Path(snnc.__file__).parent / "demo" / "digits.onnx"
 IMAGES = np.random.default_rng(3).random((7, 1, 8, 8), np.float32)
@@ -44,26 +43,26 @@ def test_batches_do_not_matter(model: SpikingModel) -> None:
 @pytest.mark.parametrize(
     ("layer", "native", "batch"),
     [
-        ({"neurons": 4096}, True, 16),  # currents are measured
-        ({"neurons": 4096, "kind": "neuron", "fused": "plain"}, True, 16),
-        ({"neurons": 4096, "kind": "neuron", "fused": None}, True, 16),  # a file of before there were such operators
-        ({"neurons": 4096, "kind": "neuron", "fused": "SpikingConv"}, True, 128),
-        ({"neurons": 4096, "kind": "neuron", "fused": "SpikingConv"}, False, 16),
-        ({"neurons": 4096, "kind": "input", "fused": None}, True, 128),
-        ({"neurons": 4096, "kind": "input", "fused": None}, False, 16),
-        ({"neurons": 1, "fused": "SpikingGemm"}, True, 256),
-        ({"neurons": 10**9, "fused": "SpikingGemm"}, True, 1),
+        (SpikingLayer("", "neuron", 4096), True, 16),  # currents are measured
+        (SpikingLayer("", "neuron", 4096, 1.0, "plain"), True, 16),
+        (SpikingLayer("", "neuron", 4096, 1.0, None), True, 16),  # a file of before there were such operators
+        (SpikingLayer("", "neuron", 4096, 1.0, "SpikingConv"), True, 128),
+        (SpikingLayer("", "neuron", 4096, 1.0, "SpikingConv"), False, 16),
+        (SpikingLayer("", "input", 4096, 1.0, None), True, 128),
+        (SpikingLayer("", "input", 4096, 1.0, None), False, 16),
+        (SpikingLayer("", "neuron", 1, 1.0, "SpikingGemm"), True, 256),
+        (SpikingLayer("", "neuron", 10**9, 1.0, "SpikingGemm"), True, 1),
     ],
 )
-def test_batches_fit_the_layers(layer: dict[str, Any], native: bool, batch: int) -> None:
+def test_batches_fit_the_layers(layer: SpikingLayer, native: bool, batch: int) -> None:
     assert largest_batch([layer], native=native) == batch
-    assert largest_batch([layer, {"neurons": 4096, "fused": "plain"}], native=native) == min(batch, 16)
+    assert largest_batch([layer, SpikingLayer("", "neuron", 4096, 1.0, "plain")], native=native) == min(batch, 16)
 
 
 def test_sessions_choose_batches_for_their_form(model: SpikingModel, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
 
-    def batch(layers: list[dict[str, Any]], *, native: bool) -> int:
+    def batch(layers: list[SpikingLayer], *, native: bool) -> int:
         asked.append(native)
         return len(layers)
 

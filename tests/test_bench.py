@@ -68,7 +68,7 @@ def test_table(bench: Bench, model: onnx.ModelProto) -> None:
     lines = result.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0].split("  ")[0] == "layer"
-    names = [layer["name"] for layer in ConvertedFile(model, "net").layers[1:]]
+    names = [layer.name for layer in ConvertedFile(model, "net").layers[1:]]
     assert [line.split()[0] for line in lines[2 : 2 + len(names)]] == names
     assert lines[2].split()[1] == "SpikingConv"
     assert lines[2 + len(names)].startswith("everything else ")

@@ -96,7 +96,7 @@ def test_bound_states_of_the_embedding_guide(tmp_path: Path, monkeypatch: pytest
     expected = SpikingSession(files["loop"].SerializeToString()).run(images, 128, seed=0)
     np.testing.assert_array_equal(names["logits"], expected.logits)
     np.testing.assert_array_equal(names["spike_totals"], expected.spike_totals)
-    operations = names["results"]["synaptic_operations/after"].numpy()
+    operations = names["results"]["synaptic_operations"].numpy()
     np.testing.assert_array_equal(operations, expected.synaptic_operations)
 
 

@@ -43,7 +43,7 @@ def emitted(**choices: Any) -> onnx.ModelProto:
     return model
 
 
-@pytest.mark.parametrize("schedule", ["loop", "stream"])
+@pytest.mark.parametrize("schedule", ["loop", "unrolled", "stream"])
 @pytest.mark.parametrize("controls", ["optional", "required", "fixed"])
 def test_the_checker_and_strict_shape_inference_accept_the_file(schedule: str, controls: str) -> None:
     model = emitted(schedule=schedule, controls=controls)
@@ -89,7 +89,7 @@ def test_metadata_says_what_the_file_is() -> None:
     conversion = networks.emit(small(), alpha=0.75)
     assert conversion.emitted is not None
     metadata = {entry.key: entry.value for entry in conversion.emitted.metadata_props}
-    assert metadata["snnc.format_version"] == "1"
+    assert metadata["snnc.format_version"] == "2"
     assert metadata["snnc.version"] == snnc.__version__ == conversion.emitted.producer_version
     assert conversion.emitted.producer_name == "snnc"
     assert json.loads(metadata["snnc.options"])["alpha"] == 0.75

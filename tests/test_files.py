@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,14 +51,47 @@ def test_nothing_is_left_where_writing_fails(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
 
 
-@pytest.mark.parametrize("key", ["options", "layers", "states"])
+@pytest.mark.parametrize("key", ["options", "layers", "states", "block"])
 @pytest.mark.parametrize("value", ["", "not json", "[1]", "null"])
 def test_damaged_metadata_is_refused(model: SpikingModel, key: str, value: str) -> None:
     assert damaged(model, f"snnc.{key}", value) == "SNN402"
 
 
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("options", {"steps": "8"}),
+        ("options", {"steps": True}),
+        ("options", {"schedule": "spiral"}),
+        ("options", {"alpha": 7}),  # a number, but none that a conversion accepts
+        ("options", {"input_range": [0]}),
+        ("calibration", {"samples": None}),
+        ("calibration", {"input_scale": "large"}),
+        ("verification", {"curve": [[1, 0.5]]}),
+        ("verification", {"first_weak_layer": {"layer": "Relu_1"}}),
+        ("block", {"body": [0, 10**6]}),
+        ("block", {"body": [0, 1]}),
+        ("block", {"loop": 0}),
+        ("block", {"finals": []}),
+    ],
+)
+def test_values_of_another_type_or_out_of_range_are_refused(
+    model: SpikingModel, key: str, change: dict[str, Any]
+) -> None:
+    metadata = {entry.key: entry.value for entry in model.model.metadata_props}
+    damaged_json = json.dumps({**json.loads(metadata[f"snnc.{key}"]), **change})
+    assert damaged(model, f"snnc.{key}", damaged_json) == "SNN402"
+
+
+def test_what_is_read_back_is_what_was_found(model: SpikingModel) -> None:
+    file, report = ConvertedFile(model.model, "net"), model.report
+    assert file.layers == report.layers
+    assert (file.calibration, file.verification) == (report.calibration, report.verification)
+    assert file.options.steps == 8
+
+
 def test_formats(model: SpikingModel) -> None:
-    assert damaged(model, "snnc.format_version", "2") == "SNN403"
+    assert damaged(model, "snnc.format_version", "3") == "SNN403"
     assert damaged(model, "snnc.format_version", "x") == "SNN402"
 
 
@@ -65,7 +99,7 @@ def test_unknown_keys_of_the_same_format_are_ignored(model: SpikingModel) -> Non
     copy = type(model.model)()
     copy.CopyFrom(model.model)
     file = ConvertedFile(copy, "net")
-    set_metadata(copy, "snnc.options", json.dumps({**file.options, "invented_later": 1}))
+    set_metadata(copy, "snnc.options", json.dumps({**file.options.to_json(), "invented_later": 1}))
     assert ConvertedFile(copy, "net").options == file.options
 
 
@@ -94,7 +128,8 @@ def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
 def test_a_graph_that_does_not_fit_its_metadata_is_refused(model: SpikingModel) -> None:
     copy = type(model.model)()
     copy.CopyFrom(model.model)
-    next(node for node in copy.graph.node if node.op_type == "Loop").name = "renamed"
+    loop = next(node for node in copy.graph.node if node.op_type == "Loop")
+    copy.graph.node.remove(loop)
     with pytest.raises(DiagnosticError, match="SNN402"):
         ConvertedFile(copy, "net.snn.onnx")
 
@@ -108,6 +143,6 @@ def test_a_file_of_the_first_release_still_runs() -> None:
         result = SpikingSession(path, native=native).run(images, 70)
         assert result.spike_totals.tolist() == expected
     file = open_converted(path)
-    assert (file.format_version, file.options["threshold"], file.options["v_init"]) == (1, "vmax", 0.0)
+    assert (file.format_version, file.options.threshold, file.options.v_init) == (1, "vmax", 0.0)
     streamed = list(StreamRunner(file.block).run(images, [70]))[-1]
     assert streamed.spike_totals.tolist() == expected

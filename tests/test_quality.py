@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -170,9 +169,9 @@ def test_following_a_hint_gives_what_it_says(layers: int, given: dict[str, Any])
     for remedy in remedies:
         change = {name: int(v) if name == "steps" else v for name, v in options_of(remedy).items()}
         report = snnc.convert(deep(layers), accept_poor=True, **{**common, **given, **change}).report.verification
-        claimed = f"output error {report['error']:.3f}"
-        if report["agreement"] is not None:
-            claimed = f"agreement {100 * report['agreement']:.1f} %, {claimed}"
+        claimed = f"output error {report.error:.3f}"
+        if report.agreement is not None:
+            claimed = f"agreement {100 * report.agreement:.1f} %, {claimed}"
         assert remedy.endswith(f" gave {claimed}"), (remedy, claimed)
 
 
@@ -206,27 +205,27 @@ def test_class_numbers_have_no_error() -> None:
     del model.graph.output[0].type.tensor_type.shape.dim[1:]
     model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
     report = snnc.convert(model, calib=networks.images_for(model, 200, seed=1), steps=256).report
-    assert report.verification["error"] is None
-    assert report.verification["agreement"] >= 0.9
-    assert report.verification["judged_by"] == "classes"
+    assert report.verification.error is None
+    assert report.verification.agreement >= 0.9
+    assert report.verification.judged_by == "classes"
 
 
 def test_a_poor_conversion_can_be_accepted() -> None:
     report = snnc.convert(deep(16), alpha=1.0, steps=64, accept_poor=True).report
     assert "SNN503" in {found.rule.code for found in report.diagnostics.found}
-    weak = report.verification["first_weak_layer"]
-    assert weak["why"] == "vanishes"
-    assert report.verification["carried"][weak["layer"]] == weak["share"] < 0.5
+    weak = report.verification.first_weak_layer
+    assert weak.why == "vanishes"
+    assert report.verification.carried[weak.layer] == weak.share < 0.5
     earlier = [layer.name for layer in report.layers if layer.kind == "neuron"]
-    for name in earlier[: earlier.index(weak["layer"])]:
-        assert report.verification["carried"].get(name, 1.0) >= 0.5
+    for name in earlier[: earlier.index(weak.layer)]:
+        assert report.verification.carried.get(name, 1.0) >= 0.5
 
 
 def test_saturation_is_seen() -> None:
     report = snnc.convert(deep(6), alpha=0.05, steps=64, accept_poor=True).report
-    weak = report.verification["first_weak_layer"]
-    assert weak["why"] == "saturates"
-    assert weak["share"] == report.verification["saturated"][weak["layer"]] > 0.01
+    weak = report.verification.first_weak_layer
+    assert weak.why == "saturates"
+    assert weak.share == report.verification.saturated[weak.layer] > 0.01
 
 
 def test_carried_shares_are_those_of_a_comparison_with_the_ann() -> None:
@@ -234,7 +233,7 @@ def test_carried_shares_are_those_of_a_comparison_with_the_ann() -> None:
     model = deep(3)
     images = networks.images_for(model, 50, seed=1)
     converted = snnc.convert(model, calib=images, steps=32, accept_poor=True)
-    carried = converted.report.verification["carried"]
+    carried = converted.report.verification.carried
     samples = snnc.data.as_dataset(images).images[np.random.default_rng(0).permutation(50)[:10]]
     for name, (activation, spikes) in snnc.compare(converted, model, samples).items():
         assert carried[name] == pytest.approx(float(spikes.mean() / activation.mean()), rel=1e-5)
@@ -245,25 +244,25 @@ def test_both_initial_potentials_are_measured(v_init: float | None) -> None:
     model = deep(2)
     images = networks.images_for(model, 100, seed=1)
     converted = snnc.convert(model, calib=images, threshold="rate", v_init=v_init, steps=32, accept_poor=True)
-    trials = converted.report.verification["initial_potentials"]
-    chosen = converted.report.verification["v_init"]
+    trials = converted.report.verification.initial_potentials
+    chosen = converted.report.verification.v_init
     assert set(trials) == {"0", "0.5"}
-    assert converted.report.verification["curve"] == trials[f"{chosen:g}"]["curve"]
+    assert converted.report.verification.curve == trials[f"{chosen:g}"].curve
     assert [layer.v_init * 2 > 0 for layer in converted.report.layers if layer.kind == "neuron"] == [chosen > 0] * 2
     if v_init is not None:
         assert chosen == v_init
     else:
-        zero, half = (np.mean([row[1] for row in trials[name]["curve"] if row[0] >= 16]) for name in ("0", "0.5"))
-        samples = converted.report.verification["samples"]
+        zero, half = (np.mean([row[1] for row in trials[name].curve if row[0] >= 16]) for name in ("0", "0.5"))
+        samples = converted.report.verification.samples
         noise = np.sqrt(max(zero * (1 - zero), 1 / samples) / samples)
         assert chosen == (0.5 if half > zero + noise else 0.0)
     for start in (0.0, 0.5):
         alone = snnc.convert(model, calib=images, threshold="rate", v_init=start, steps=32, accept_poor=True)
-        assert alone.report.verification["curve"] == trials[f"{start:g}"]["curve"]
+        assert alone.report.verification.curve == trials[f"{start:g}"].curve
 
 
 def test_the_choice_is_that_of_the_file() -> None:
     converted = snnc.convert(deep(2), steps=32, accept_poor=True)
     file = snnc.api.open_converted(converted)
-    assert file.options["v_init"] == converted.report.verification["v_init"]
-    assert dataclasses.asdict(converted.report.layers[1])["v_init"] == file.layers[1]["v_init"]
+    assert file.options.v_init == converted.report.verification.v_init
+    assert converted.report.layers[1].v_init == file.layers[1].v_init

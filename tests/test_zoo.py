@@ -26,4 +26,5 @@ def test_zoo(path: Path) -> None:
         print(f"{path.stem}: refused, {' '.join(codes)}")
         return
     print(f"{path.stem}: {len(model.report.layers)} layers, {model.report.verification}")
-    assert model.report.verification["steps"] == STEPS
+    assert model.report.verification is not None
+    assert model.report.verification.steps == STEPS

@@ -76,6 +76,7 @@ def convert(
     data = None if calib is None else load_for(console, ann, calib, form, chosen)
     model = api.convert(ann, calib=data, progress=console.progress, **chosen)
     console.result(layer_table(model.report.layers))
+    assert model.report.verification is not None
     console.result(verify_lines(model.report.verification))
     model.save(target)
     if report:

@@ -74,7 +74,7 @@ def evaluate(
     if ann is not None and opponent is not None:
         api.require_same_network(file, opponent, ann)
     dataset = options.load_data(console, data, file.input_dims, form, samples=samples)
-    seeds = seeds or [file.options["seed"] if seed is None else seed]
+    seeds = seeds or [file.options.seed if seed is None else seed]
     curves = measure(console, net, dataset, opponent, seeds, steps=steps, threads=threads)
     console.result(curve_table(curves))
     console.result(curve_notes(curves))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,10 @@ def inspect(console: Console, net: str) -> None:
     file = api.open_converted(net)
     size = Path(net).stat().st_size
     console.result(f"{net}: format {file.format_version}, written by snnc {file.version}, {_bytes(size)}")
-    console.result(f"options      {_wrapped(file.options)}")
-    console.result(f"calibration  {_wrapped(_short_hash(file.calibration))}")
+    console.result(f"options      {_wrapped(file.options.to_json())}")
+    if file.calibration is not None:
+        shown = dataclasses.replace(file.calibration, sha256=f"{file.calibration.sha256[:16]}...")
+        console.result(f"calibration  {_wrapped(dataclasses.asdict(shown))}")
     for title, values in (("inputs", file.model.graph.input), ("outputs", file.model.graph.output)):
         for value in values:
             console.result(f"{title:<12} {_describe(value)}")
@@ -50,11 +53,6 @@ def _wrapped(values: dict[str, object]) -> str:
     pairs = [f"{name}={value if value is not None else '-'}" for name, value in values.items()]
     wrapped = textwrap.wrap("  ".join(pairs), 80 - 13, break_long_words=False, break_on_hyphens=False)
     return f"\n{' ' * 13}".join(wrapped)
-
-
-def _short_hash(calibration: dict[str, object]) -> dict[str, object]:
-    digest = calibration.get("sha256")
-    return {**calibration, "sha256": f"{digest[:16]}..."} if isinstance(digest, str) else calibration
 
 
 def _bytes(size: int) -> str:

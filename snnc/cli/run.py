@@ -71,10 +71,12 @@ def choose_controls(file: ConvertedFile, steps: int | None, seed: int | None) ->
     """Steps and seed that the user asked for, or else the file's own."""
     from snnc.diagnostics import fail
 
-    steps = file.options["steps"] if steps is None else steps
+    steps = file.options.steps if steps is None else steps
     seed = file.choose_seed(seed)
     file.check_steps(steps)
-    if file.options["controls"] == "fixed" and (steps, seed) != (file.options["steps"], file.options["seed"]):
+    if file.options.schedule == "unrolled" and steps != file.options.steps:
+        fail("SNN405", f"{file.name} was converted with --schedule unrolled: its steps cannot be chosen")
+    if file.options.controls == "fixed" and (steps, seed) != (file.options.steps, file.options.seed):
         fail("SNN405", f"{file.name} was converted with --controls fixed: its steps and seed cannot be chosen")
     return steps, seed
 
@@ -83,10 +85,11 @@ def simulate(
     file: ConvertedFile, images: np.ndarray, steps: int, seed: int, threads: int | None, console: Console
 ) -> dict[str, np.ndarray]:
     """Every output of the file by name, the first one first; `spike_totals` and `synaptic_operations` last."""
+    from snnc.ir.names import SPIKE_TOTALS, SYNAPTIC_OPERATIONS
     from snnc.runtime.session import SpikingSession, largest_batch
     from snnc.simulate.block_runner import StreamRunner
 
-    if file.options["schedule"] == "loop" and file.options["controls"] != "fixed":
+    if file.options.schedule != "stream" and file.options.controls != "fixed":
         session = SpikingSession(file.model.SerializeToString(), threads=threads)
         result = session.run(
             images,
@@ -101,7 +104,7 @@ def simulate(
             images, steps, seed=seed, batch=largest_batch(file.layers)
         )
         totals, operations, outputs = last.spike_totals, last.synaptic_operations, last.outputs
-    return {**outputs, "spike_totals": totals, "synaptic_operations": operations}
+    return {**outputs, SPIKE_TOTALS: totals, SYNAPTIC_OPERATIONS: operations}
 
 
 def warn_of_clipping(console: Console, file: ConvertedFile, images: np.ndarray) -> None:
@@ -110,7 +113,7 @@ def warn_of_clipping(console: Console, file: ConvertedFile, images: np.ndarray) 
 
     from snnc.diagnostics import RULES, Diagnostic
 
-    scale = file.layers[0]["scale"]
+    scale = file.layers[0].scale
     clipped = float((np.abs(images) > np.float32(scale)).mean())
     if clipped:
         message = f"{clipped:.2%} of the input elements exceed the input scale {scale:g}"

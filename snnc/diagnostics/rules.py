@@ -63,8 +63,9 @@ RULES: dict[str, Rule] = _rules(
         "SNN106",
         "a name is reserved",
         "rename this input or output of the model",
-        "The converted file adds the inputs `steps`, `seed` and `first_sample`, and the outputs `spike_totals` and\n"
-        "`synaptic_operations`. An input or output of the ANN must not have one of these names.",
+        "The converted file adds the inputs `steps`, `seed` and `first_sample` (in the schedule stream `first_step`\n"
+        "and `count` too), the outputs `spike_totals` and `synaptic_operations`, and names of its own that begin with\n"
+        "`snnc/`. An input or output of the ANN must not have such a name; inner tensors and nodes may.",
     ),
     # --- what cannot be converted ---------------------------------------------------------------------------------
     Rule(
@@ -303,6 +304,14 @@ RULES: dict[str, Rule] = _rules(
         "Every conversion is simulated by an independent program that shares no code with the compiler. It knows the\n"
         "operators of snnc. A plug-in has to bring its own account of its operators (docs/plugins.md). The file and\n"
         "its stream form were compared all the same.",
+        warning=True,
+    ),
+    Rule(
+        "SNN512",
+        "an unrolled file has no input `steps`",
+        "feed `seed` and `first_sample` only, or convert with `--schedule loop` to choose the steps at every run",
+        "With `--schedule unrolled` the blocks of `--steps` steps stand one after the other in the file. Their number\n"
+        "is fixed therefore, whatever `--controls` says of the seed and the first sample.",
         warning=True,
     ),
 )

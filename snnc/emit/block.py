@@ -11,20 +11,20 @@ the layer alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
-from onnx import helper
 
 from snnc.emit.layer_operators import Fused, Synapses, noted
 from snnc.emit.nodes import Nodes
 from snnc.emit.plain_layers import Currents
 from snnc.emit.words import WordMover
-from snnc.ir.domain import DOMAIN
+from snnc.ir.domain import DOMAIN, DOMAIN_VERSION
 from snnc.ir.graph import sample_shape
+from snnc.ir.names import SPIKE_TOTALS, SYNAPTIC_OPERATIONS, Names, names_in
 from snnc.ir.state import State
 from snnc.ir.trees import layers, source_nodes, source_signal
 from snnc.measure.fanout import fanouts
@@ -48,17 +48,35 @@ class Block:
     decode_constants: list[onnx.TensorProto] = field(default_factory=list)
     outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
     functions: list[onnx.FunctionProto] = field(default_factory=list)
+    version: int = DOMAIN_VERSION
+
+    def names(self) -> Names:
+        """To find names that no tensor or node of the block has."""
+        nodes = [*self.body, *self.decode]
+        known = {name for node in nodes for name in (node.name, *node.input, *node.output)}
+        return Names(known | {value.name for value in self.outputs} | {self.input_name})
 
 
 class BlockWriter(Nodes):
     """Writes the layers of a block. `choices` are the operators of whole layers by the name of the layer; a layer that
     is not there is asked for its note (pass `fuse`)."""
 
-    def __init__(self, choices: dict[str, Fused | None] | None = None) -> None:
-        super().__init__()
+    def __init__(self, names: Names | None = None, choices: dict[str, Fused | None] | None = None) -> None:
+        super().__init__(names)
         self._choices = choices or {}
+        self._states: dict[str, list[State]] = {}
         self.words = WordMover(self)
         self.currents = Currents(self, self.words)
+
+    def states_of(self, node: gs.Node) -> list[State]:
+        """The states of a layer, under names of this block."""
+        if node.name not in self._states:
+            unique = self.names.unique
+            self._states[node.name] = [
+                replace(state, name=unique(state.name), next_name=unique(state.next_name), layer=node.name)
+                for state in LAYERS[node.op].states(node)
+            ]
+        return self._states[node.name]
 
     def fused(self, node: gs.Node) -> Fused | None:
         """The operator of the whole layer; None where it stays plain."""
@@ -81,18 +99,21 @@ class BlockWriter(Nodes):
 
     def operator(self, op: str, inputs: Sequence[str], outputs: Sequence[str], name: str, **attrs: Any) -> None:
         """A node of the domain ai.snnc."""
-        self.nodes.append(helper.make_node(op, list(inputs), list(outputs), name=name, domain=DOMAIN, **attrs))
+        self.write(op, inputs, outputs, name, DOMAIN, **attrs)
 
     def totals(self, source: gs.Node, fanout: np.ndarray) -> tuple[str, str]:
         """Spikes and synaptic operations per sample, `[N, 1]` each, of a spike source in this block."""
         spikes = source.outputs[0]
         if source_signal(spikes).signed and fanout.shape[0] > 1:
             fanout = np.concatenate([fanout, fanout])
-        names = [f"totals/{source.name}", f"operations/{source.name}"]
+        labels = [f"totals/{source.name}", f"operations/{source.name}"]
+        names = [self.names.unique(label) for label in labels]
         inputs = [self.words.of(spikes).name, self.constant(f"fanout/{source.name}", fanout)]
-        self.operator("SpikeTotals", inputs, names, f"node/{names[0]}")
+        self.operator("SpikeTotals", inputs, names, self.names.unique(f"node/{labels[0]}"))
         axis = self.constant("totals/axis", np.array([1], np.int64))
-        total, operations = (self.node("Unsqueeze", [name, axis], f"{name}/column") for name in names)
+        total, operations = (
+            self.node("Unsqueeze", [name, axis], f"{label}/column") for name, label in zip(names, labels, strict=True)
+        )
         return total, operations
 
     def _weight(self, synapses: Synapses) -> str:
@@ -108,19 +129,19 @@ class BlockWriter(Nodes):
 
 def build_block(graph: gs.Graph) -> Block:
     """The block of a whole fused network, without the nodes that decode (see `snnc.emit.decode`)."""
-    pixels, writer, sources = graph.inputs[0], BlockWriter(), source_nodes(graph)
+    pixels, writer, sources = graph.inputs[0], BlockWriter(Names(names_in(graph.nodes))), source_nodes(graph)
     block = Block(pixels.name, sample_shape(pixels), str(pixels.shape[0]))
     for node in graph.nodes:
         if node.op in LAYERS:
             LAYERS[node.op].emit(node, writer)
-            block.states += LAYERS[node.op].states(node)
+            block.states += writer.states_of(node)
     by_source = fanouts([node.inputs[0] for node in layers(graph)])
     columns = [writer.totals(source, _fanout_of(source, by_source)) for source in sources]
-    for index, what in enumerate(("spike_totals", "synaptic_operations")):
-        state = State(f"{what}/before", f"{what}/after", "int64", (len(sources),))
+    for index, what in enumerate((SPIKE_TOTALS, SYNAPTIC_OPERATIONS)):
+        before = writer.names.unique(f"{what}/before")
         row = writer.node("Concat", [column[index] for column in columns], f"{what}/block", axis=1)
-        writer.node("Add", [state.name, row], state.next_name)
-        block.states.append(state)
+        after = writer.node("Add", [before, row], f"{what}/after")
+        block.states.append(State(before, after, "int64", (len(sources),), output=what))
     block.body = writer.nodes
     block.body_constants = list(writer.constants.values())
     return block

@@ -3,7 +3,7 @@
     y = scale · V(T) / T [+ bias] + Σ (x - x)
 
 in float64, rounded to float32 at the end. The last term is zero for finite inputs and NaN otherwise, so that a sample
-with a NaN or an infinity never gives a plausible answer. `elapsed` is T as float64, defined by the schedule.
+with a NaN or an infinity never gives a plausible answer. `snnc/elapsed` is T as float64, defined by the schedule.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from onnx import helper
 from snnc.emit.block import Block
 from snnc.emit.nodes import Nodes
 from snnc.ir.graph import constant
+from snnc.ir.names import ELAPSED, names_in
 from snnc.operators import LAYERS
 
 
 def add_decoding(graph: gs.Graph, block: Block) -> None:
     """Append the decoding nodes and the outputs of the network to `block`."""
-    builder = Nodes()
+    builder = Nodes(block.names().take(names_in(graph.nodes)))
+    potentials = {state.layer: state.next_name for state in block.states}
     poison = _poison(builder, block)
     readouts = [node for node in graph.nodes if node.op in LAYERS and LAYERS[node.op].kind == "readout"]
     for node in readouts:
-        _decode(builder, node, poison)
+        _decode(builder, node, potentials[node.name], poison)
     decoded = {node.outputs[0].name for node in readouts}
     _tail(builder, graph, decoded)
     block.decode = builder.nodes
@@ -42,13 +44,13 @@ def _poison(builder: Nodes, block: Block) -> str:
     return builder.node("ReduceSum", [nothing, axes], "decode/not_finite", keepdims=0)
 
 
-def _decode(builder: Nodes, node: gs.Node, poison: str) -> None:
+def _decode(builder: Nodes, node: gs.Node, potential: str, poison: str) -> None:
     name = node.outputs[0].name
     rank = len(node.outputs[0].shape)
-    potential = builder.node("Cast", [f"v_next/{node.name}"], f"decode/{name}/v", to=onnx.TensorProto.DOUBLE)
+    potential = builder.node("Cast", [potential], f"decode/{name}/v", to=onnx.TensorProto.DOUBLE)
     scale = builder.constant(f"decode/{name}/scale", np.array(node.attrs["scale"], np.float64))
     total = builder.node("Mul", [potential, scale], f"decode/{name}/total")
-    value = builder.node("Div", [total, "elapsed"], f"decode/{name}/per_step")
+    value = builder.node("Div", [total, ELAPSED], f"decode/{name}/per_step")
     bias = constant(node, 1)
     if bias is not None:
         addend = builder.constant(f"decode/{name}/bias", bias.astype(np.float64))
@@ -56,7 +58,7 @@ def _decode(builder: Nodes, node: gs.Node, poison: str) -> None:
     value = builder.node("Cast", [value], f"decode/{name}/float", to=onnx.TensorProto.FLOAT)
     shape = builder.constant(f"decode/rank_{rank}", np.array([-1, *[1] * (rank - 1)], np.int64))
     mark = builder.node("Reshape", [poison, shape], f"decode/{name}/not_finite")
-    builder.node("Add", [value, mark], name)
+    builder.write("Add", [value, mark], [name], builder.names.unique(f"node/{name}"))
 
 
 def _tail(builder: Nodes, graph: gs.Graph, known: set[str]) -> None:
@@ -72,5 +74,5 @@ def _tail(builder: Nodes, graph: gs.Graph, known: set[str]) -> None:
             shape = constant(node, 1)
             assert shape is not None
             inputs.append(builder.constant(f"shape/{node.name}", shape))
-        builder.node(node.op, inputs, node.outputs[0].name, **attrs)
+        builder.write(node.op, inputs, [node.outputs[0].name], node.name, **attrs)
         known.add(node.outputs[0].name)

@@ -1,4 +1,8 @@
-"""A growing list of ONNX nodes and initializers."""
+"""A growing list of ONNX nodes and initializers, and the one place where their names are invented.
+
+A caller gives a label that says what a tensor is, and uses the name that it gets back: `snnc/<label>`, or another where
+that is taken. So no name of the user's network, however it is built, can collide with one of the writer.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +13,52 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from snnc.ir.names import Names
+
 
 class Nodes:
-    """Writes ONNX nodes; every result is named after the tensor of the IR it stands for."""
+    """Writes ONNX nodes. `names` knows every name of the graph that they belong to."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Names | None = None) -> None:
+        self.names = Names() if names is None else names
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
+        self._labelled: dict[str, list[str]] = {}
 
-    def node(self, op: str, inputs: Sequence[str], output: str, domain: str = "", **attrs: Any) -> str:
-        """Append a node with one output."""
-        self.nodes.append(helper.make_node(op, list(inputs), [output], name=f"node/{output}", domain=domain, **attrs))
+    def node(self, op: str, inputs: Sequence[str], label: str, domain: str = "", **attrs: Any) -> str:
+        """Append a node with one output; gives the name of the output."""
+        output = self.names.unique(label)
+        self.write(op, inputs, [output], self.names.unique(f"node/{label}"), domain, **attrs)
         return output
 
-    def split(self, value: str, outputs: Sequence[str], axis: int) -> list[str]:
-        """Append a `Split` into equal parts."""
-        parts = list(outputs)
-        node = helper.make_node("Split", [value], parts, name=f"node/{parts[0]}", axis=axis, num_outputs=len(parts))
-        self.nodes.append(node)
-        return parts
+    def write(
+        self, op: str, inputs: Sequence[str], outputs: Sequence[str], name: str, domain: str = "", **attrs: Any
+    ) -> None:
+        """Append a node whose name and outputs are known: public names, the user's, or given out by `names`."""
+        self.nodes.append(helper.make_node(op, list(inputs), list(outputs), name=name, domain=domain, **attrs))
 
-    def constant(self, name: str, value: np.ndarray) -> str:
-        """Add an initializer, once per name: another value of the same name is an error of ours."""
-        tensor = numpy_helper.from_array(np.asarray(value, order="C"), name)
-        known = self.constants.setdefault(name, tensor)
-        assert known.SerializeToString() == tensor.SerializeToString(), f"constant {name!r} has two values"
-        return name
+    def constant(self, label: str, value: np.ndarray | np.generic) -> str:
+        """The name of an initializer with this value; one for all who ask for the same label and value."""
+        tensor = numpy_helper.from_array(np.asarray(value, order="C"))
+        for name in self._labelled.setdefault(label, []):
+            known = self.constants[name]
+            if (known.data_type, known.dims, known.raw_data) == (tensor.data_type, tensor.dims, tensor.raw_data):
+                return name
+        tensor.name = self.names.unique(label)
+        self._labelled[label].append(tensor.name)
+        self.constants[tensor.name] = tensor
+        return tensor.name
+
+    def write_constant(self, name: str, value: np.ndarray | np.generic) -> None:
+        """Add an initializer whose name is known."""
+        self.constants[name] = numpy_helper.from_array(np.asarray(value, order="C"), name)
+
+    def split(self, value: str, labels: Sequence[str], axis: int) -> list[str]:
+        """Append a `Split` into equal parts."""
+        parts = [self.names.unique(label) for label in labels]
+        name = self.names.unique(f"node/{labels[0]}")
+        self.write("Split", [value], parts, name, axis=axis, num_outputs=len(parts))
+        return parts
 
     def integers(self, values: Sequence[int]) -> str:
         """An int64 list as an initializer, named after its values."""
@@ -48,25 +72,25 @@ class WordNodes:
         self._nodes = nodes
         self._written: dict[tuple[str, tuple[str, ...], str], str] = {}
 
-    def once(self, op: str, inputs: list[str], output: str, **attrs: Any) -> str:
+    def once(self, op: str, inputs: list[str], label: str, **attrs: Any) -> str:
         """A node with one output; the output of the same node where it exists."""
         key = (op, tuple(inputs), repr(attrs))
         if key not in self._written:
-            self._written[key] = self._nodes.node(op, inputs, output, **attrs)
+            self._written[key] = self._nodes.node(op, inputs, label, **attrs)
         return self._written[key]
 
-    def reshaped(self, words: str, shape: Sequence[int], output: str) -> str:
+    def reshaped(self, words: str, shape: Sequence[int], label: str) -> str:
         """`words` in another shape."""
-        return self.once("Reshape", [words, self._nodes.integers(shape)], output)
+        return self.once("Reshape", [words, self._nodes.integers(shape)], label)
 
-    def sliced(self, words: str, starts: Sequence[int], steps: Sequence[int], sizes: Sequence[int], output: str) -> str:
+    def sliced(self, words: str, starts: Sequence[int], steps: Sequence[int], sizes: Sequence[int], label: str) -> str:
         """`sizes` words along each spatial axis."""
         ends = [start + (size - 1) * step + 1 for start, step, size in zip(starts, steps, sizes, strict=True)]
         lists = [self._nodes.integers(values) for values in (starts, ends, range(2, 2 + len(sizes)), steps)]
-        return self.once("Slice", [words, *lists], output)
+        return self.once("Slice", [words, *lists], label)
 
-    def padded(self, words: str, begins: Sequence[int], ends: Sequence[int], output: str) -> str:
+    def padded(self, words: str, begins: Sequence[int], ends: Sequence[int], label: str) -> str:
         """Words without spikes around the plane."""
         no_spikes = self._nodes.constant("words/no_spikes", np.array(0, np.uint64))
         pads = self._nodes.integers([0, 0, *begins, 0, 0, *ends])
-        return self.once("Pad", [words, pads, no_spikes], output)
+        return self.once("Pad", [words, pads, no_spikes], label)

@@ -13,6 +13,7 @@ from snnc.emit.nodes import Nodes
 from snnc.emit.words import WordMover, Words
 from snnc.ir.domain import DOMAIN
 from snnc.ir.graph import activation_inputs, producer
+from snnc.ir.names import COUNT
 from snnc.ir.trees import copies_of
 from snnc.operators import operator_of
 from snnc.operators.contract import Mode
@@ -43,10 +44,10 @@ class Currents:
         label = f"{name}/{mode}"
         values = f"{label}/planes" if words.signed else label
         if mode == "steps":
-            self._nodes.node("SpikeUnpack", [words.name, "count"], values, domain=DOMAIN)
+            values = self._nodes.node("SpikeUnpack", [words.name, COUNT], values, domain=DOMAIN)
         else:
             counts = self._nodes.node("SpikeCount", [words.name], f"{label}/integer", domain=DOMAIN)
-            self._nodes.node("Cast", [counts], values, to=onnx.TensorProto.DOUBLE)
+            values = self._nodes.node("Cast", [counts], values, to=onnx.TensorProto.DOUBLE)
         if not words.signed:
             return values
         plus, minus = self._nodes.split(values, [f"{label}/plus", f"{label}/minus"], axis=1)

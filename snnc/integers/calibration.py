@@ -23,6 +23,7 @@ from snnc.integers.layer_simulation import SpikeTrains
 from snnc.integers.limits import sum_limit, tree_limit
 from snnc.ir.conversion import Conversion
 from snnc.ir.graph import sample_shape
+from snnc.ir.names import own
 from snnc.ir.signal import FloatArray, collapsed
 from snnc.ir.trees import leaves, targets, tree
 from snnc.operators import SOURCES
@@ -37,7 +38,7 @@ HOPELESS_ROUNDING_ERROR = 1 / 2
 _FINE_THRESHOLD = 1024
 
 
-class Calibration:
+class Calibrator:
     """The calibration of one conversion; knows λ of the spikes so far.
 
     `trains` are the spikes of the layers so far on the samples; None for rules that need none. `alpha` multiplies the
@@ -120,7 +121,7 @@ class Calibration:
         integers = collapsed(threshold).astype(np.int32)
         if integers.size == 1:
             integers = integers.reshape(())
-        node.inputs = [node.inputs[0], gs.Constant(f"{node.name}/threshold", integers)]
+        node.inputs = [node.inputs[0], gs.Constant(own(f"{node.name}/threshold"), integers)]
         self.settle_threshold(node, scale, rounded, integers)
 
     def settle_threshold(self, node: gs.Node, scale: FloatArray, rounded: Rounded, threshold: np.ndarray) -> None:

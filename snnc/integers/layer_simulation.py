@@ -16,13 +16,13 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from snnc.emit.block import BlockWriter
-from snnc.emit.layer_operators import select
-from snnc.ir.domain import IR_VERSION
+from snnc.emit.layer_operators import Fused, select
+from snnc.emit.model import make_model
 from snnc.ir.graph import producer, sample_shape
-from snnc.ir.trees import leaves
+from snnc.ir.names import COUNT, FIRST_SAMPLE, FIRST_STEP, SEED, Names, names_in, own
+from snnc.ir.trees import leaves, tree
 from snnc.operators import SOURCES
-from snnc.operators.functions import functions_used_by, opsets_for
-from snnc.runtime.session import largest_batch, make_session
+from snnc.runtime.session import SpikingLayer, largest_batch, make_session
 from snnc.simulate.block_runner import blocks
 
 
@@ -43,7 +43,6 @@ _OUT_OF_REACH = 2**31 - 1  # a potential stays below it for max_steps steps: tha
 
 # Spike words of one source: per batch of samples, per block.
 Train = list[list[np.ndarray]]
-_CONTROLS = ("seed", "first_sample", "first_step", "count")
 
 
 class SpikeTrains:
@@ -52,7 +51,7 @@ class SpikeTrains:
     def __init__(self, images: np.ndarray, steps: int, seed: int, largest_layer: int) -> None:
         self.images, self.seed = images, seed
         self.blocks = list(blocks([steps]))
-        self.batch = largest_batch([{"neurons": largest_layer}])  # its currents are measured
+        self.batch = largest_batch([SpikingLayer("", "neuron", largest_layer)])  # its currents are measured
         self.starts = range(0, len(images), self.batch)
         self._trains: dict[str, Train] = {}
 
@@ -63,19 +62,18 @@ class SpikeTrains:
 
         `unit` is one unit of the layer's grid in its input spikes; it broadcasts against a sample.
         """
-        writer = BlockWriter()
+        writer = _writer(target)
         inputs = self._declare_sources(writer, target.inputs[0])
         current = writer.currents.of(target.inputs[0], "steps")
         shape = sample_shape(target.inputs[0])
         axes = writer.constant("axes", np.array([0, *range(2, 1 + len(shape))], np.int64))
-        writer.node("ReduceMax", [current, axes], "maximum", keepdims=0)
+        maximum_name = writer.node("ReduceMax", [current, axes], "maximum", keepdims=0)
         positive = writer.node("Relu", [current], "positive")
-        writer.node("ReduceSum", [positive, axes], "positive_sum", keepdims=0)
+        sum_name = writer.node("ReduceSum", [positive, axes], "positive_sum", keepdims=0)
         bounds = [writer.constant(f"clip/{value}", np.array(value, np.float32)) for value in (0, 1)]
         is_positive = writer.node("Clip", [current, *bounds], "is_positive")  # currents are integers
-        writer.node("ReduceMean", [is_positive], "positive_share", keepdims=0)
-        names = ("maximum", "positive_sum", "positive_share")
-        session = _session(writer, inputs, dict.fromkeys(names, TensorProto.FLOAT))
+        share_name = writer.node("ReduceMean", [is_positive], "positive_share", keepdims=0)
+        session = _session(writer, inputs, dict.fromkeys((maximum_name, sum_name, share_name), TensorProto.FLOAT))
         maximum, total, positive_elements, elements = np.zeros(shape[0]), np.zeros(shape[0]), 0.0, 0
         for samples, count, feeds in self._feeds(target, progress, batches):
             block_maximum, block_sum, share = session.run(None, feeds)
@@ -98,7 +96,7 @@ class SpikeTrains:
         """
         steps = sum(count for _, count in self.blocks)
         inputs, attrs = list(target.inputs), dict(target.attrs)
-        out_of_reach = gs.Constant(f"{target.name}/out_of_reach", np.array(_OUT_OF_REACH, np.int32))
+        out_of_reach = gs.Constant(own(f"{target.name}/out_of_reach"), np.array(_OUT_OF_REACH, np.int32))
         target.inputs, target.attrs = [inputs[0], out_of_reach], {**attrs, "v_init": 0.0}
         try:
             for _, states in self._simulate(target, progress):
@@ -114,12 +112,11 @@ class SpikeTrains:
         self, node: gs.Node, progress: Callable[[float], None]
     ) -> Iterator[tuple[list[np.ndarray], dict[str, np.ndarray]]]:
         """(spike words of each block, states at the end) of a spike source, for every batch of samples."""
-        room = SOURCES[node.op]
-        states = room.states(node)
-        writer = BlockWriter({node.name: select(node)})
+        writer = _writer(node, {node.name: select(node)})
+        states = writer.states_of(node)
         inputs = self._declare_sources(writer, node.inputs[0])
         inputs += [_info(state.name, _TYPES[state.dtype], ["N", *state.dims]) for state in states]
-        room.emit(node, writer)
+        SOURCES[node.op].emit(node, writer)
         spikes = writer.words.of(node.outputs[0]).name
         outputs = {spikes: TensorProto.UINT64, **{state.next_name: _TYPES[state.dtype] for state in states}}
         session = _session(writer, inputs, outputs)
@@ -144,9 +141,9 @@ class SpikeTrains:
         if producer(root) is None:
             return [
                 _info(root.name, TensorProto.FLOAT, ["N", *sample_shape(root)]),
-                *(_info(name, TensorProto.INT64, []) for name in _CONTROLS),
+                *(_info(name, TensorProto.INT64, []) for name in (SEED, FIRST_SAMPLE, FIRST_STEP, COUNT)),
             ]
-        inputs = [_info("count", TensorProto.INT64, [])]
+        inputs = [_info(COUNT, TensorProto.INT64, [])]
         for leaf in {leaf.name: leaf for leaf in leaves(root)}.values():
             writer.words.declare(leaf, leaf.name)
             channels, *plane = sample_shape(leaf)
@@ -163,10 +160,10 @@ class SpikeTrains:
         for batch_index, start in enumerate(self.starts[:batches]):
             samples = len(self.images[start : start + self.batch])
             for block_index, (first_step, count) in enumerate(self.blocks):
-                controls = {"count": count}
+                controls = {COUNT: count}
                 feeds: dict[str, np.ndarray] = {}
                 if sources is None:
-                    controls |= {"seed": self.seed, "first_sample": start, "first_step": first_step}
+                    controls |= {SEED: self.seed, FIRST_SAMPLE: start, FIRST_STEP: first_step}
                     feeds[root.name] = self.images[start : start + self.batch]
                 else:
                     feeds = {name: self._trains[name][batch_index][block_index] for name in sources}
@@ -181,16 +178,14 @@ def _info(name: str, elem_type: int, dims: list[str | int]) -> onnx.ValueInfoPro
     return helper.make_tensor_value_info(name, elem_type, dims)
 
 
+def _writer(node: gs.Node, choices: dict[str, Fused | None] | None = None) -> BlockWriter:
+    """For the tree of `node`."""
+    return BlockWriter(Names(names_in([*tree(node.inputs[0]), node])), choices)
+
+
 def _session(
     writer: BlockWriter, inputs: list[onnx.ValueInfoProto], outputs: Mapping[str, int]
 ) -> onnxruntime.InferenceSession:
     infos = [helper.make_tensor_value_info(name, elem_type, None) for name, elem_type in outputs.items()]
     graph = helper.make_graph(writer.nodes, "segment", inputs, infos, list(writer.constants.values()))
-    functions = functions_used_by(graph)
-    model = helper.make_model(
-        graph,
-        opset_imports=opsets_for(functions),
-        functions=functions,
-        ir_version=IR_VERSION,
-    )
-    return make_session(model.SerializeToString())
+    return make_session(make_model(graph).SerializeToString())

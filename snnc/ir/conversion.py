@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -15,6 +16,7 @@ import onnx_graphsurgeon as gs
 from snnc.data import DataSet
 from snnc.diagnostics import Diagnostics
 from snnc.ir.options import Options
+from snnc.ir.report import Calibration, Verification
 from snnc.thresholds.contract import Estimate
 
 if TYPE_CHECKING:
@@ -73,19 +75,22 @@ class LayerReport:
 
 @dataclass
 class Report:
-    """Everything worth knowing of a conversion; `to_json` is stable and documented in docs/format.md."""
+    """Everything worth knowing of a conversion; `to_json` is stable and documented in docs/format.md.
+
+    `calibration` and `verification` are None before the passes of these names have run.
+    """
 
     layers: list[LayerReport] = field(default_factory=list)
-    calibration: dict[str, Any] = field(default_factory=dict)
-    verification: dict[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    verification: Verification | None = None
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary of plain values."""
         return {
             "layers": [dataclasses.asdict(layer) for layer in self.layers],
-            "calibration": self.calibration,
-            "verification": self.verification,
+            "calibration": {} if self.calibration is None else dataclasses.asdict(self.calibration),
+            "verification": {} if self.verification is None else dataclasses.asdict(self.verification),
             "diagnostics": [diagnostic.to_json() for diagnostic in self.diagnostics.found],
         }
 
@@ -131,6 +136,4 @@ class Pass:
     @property
     def summary(self) -> str:
         """The first line of the contract in the docstring of the pass's file."""
-        import sys
-
         return (sys.modules[self.run.__module__].__doc__ or "").strip().splitlines()[0]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Container
+
 import numpy as np
 import onnx_graphsurgeon as gs
 
@@ -32,6 +35,43 @@ def sample_shape(tensor: gs.Tensor) -> tuple[int, ...]:
     return tuple(int(size) for size in tensor.shape[1:])
 
 
+def replace_uses(old: gs.Tensor, new: gs.Tensor, *, readers: Container[str] | None = None) -> None:
+    """Let every node that reads `old` read `new`; only the nodes named in `readers`, where that is given."""
+    for consumer in list(old.outputs):
+        if readers is None or consumer.name in readers:
+            for index, tensor in enumerate(consumer.inputs):
+                if tensor is old:
+                    consumer.inputs[index] = new
+
+
+def merge_into_producer(node: gs.Node, source: gs.Tensor) -> None:
+    """Let the node that computes `source`, an input of `node`, compute the output of `node` instead; `node` goes.
+
+    Whatever else reads `source` reads the output of `node` then.
+    """
+    before, result = source.inputs[0], node.outputs[0]
+    node.inputs.clear()
+    node.outputs.clear()
+    replace_uses(source, result)
+    before.outputs[next(index for index, output in enumerate(before.outputs) if output is source)] = result
+
+
+def bypass(graph: gs.Graph, node: gs.Node) -> bool:
+    """Let what reads the output of `node` read its first input; an output of the graph keeps its name.
+
+    False, and nothing done, where `node` is needed to give the graph's input, a constant or another output this name.
+    """
+    source, result = node.inputs[0], node.outputs[0]
+    if not any(result is output for output in graph.outputs):
+        replace_uses(result, source)
+        node.outputs.clear()
+        return True
+    if producer(source) is None or any(source is output for output in graph.outputs):
+        return False
+    merge_into_producer(node, source)
+    return True
+
+
 def reaches(graph: gs.Graph, ops: tuple[str, ...]) -> set[str]:
     """Names of the nodes from which a node with one of `ops` can be reached (that node included)."""
     reached: set[str] = set()
@@ -56,8 +96,6 @@ def sort_topologically(graph: gs.Graph) -> None:
             waiting.setdefault(name, []).append(index)
         if not names:
             ready.append(index)
-    import heapq
-
     heapq.heapify(ready)
     while ready:
         node = pending[heapq.heappop(ready)]

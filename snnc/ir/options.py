@@ -138,9 +138,10 @@ class Options:
         low=1,
     )
     seed: int = _option(0, "Seed of the input spikes.", metavar="S", group="file", low=-(2**63), high=2**63 - 1)
-    schedule: Literal["loop", "stream"] = _option(
+    schedule: Literal["loop", "unrolled", "stream"] = _option(
         "loop",
-        "One call for all steps, or one for each block of steps with the states outside.",
+        "One call for all steps, the same without a Loop for a fixed number of them, or one call for each block of "
+        "steps with the states outside.",
         group="file",
     )
     controls: Literal["optional", "required", "fixed"] = _option(

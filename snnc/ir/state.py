@@ -10,13 +10,18 @@ import numpy as np
 
 @dataclass(frozen=True)
 class State:
-    """A tensor carried from block to block: `[N, *dims]` of `dtype`, starting at `initial` (broadcast)."""
+    """A tensor carried from block to block: `[N, *dims]` of `dtype`, starting at `initial` (broadcast).
+
+    `layer` is the node whose state it is; `output` the output of the network that its last value is, or "".
+    """
 
     name: str
     next_name: str
     dtype: str
     dims: tuple[int, ...]
     initial: Any = 0
+    layer: str = ""
+    output: str = ""
 
     def start(self, batch: int) -> np.ndarray:
         """The state before the first step."""

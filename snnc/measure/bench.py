@@ -153,7 +153,7 @@ Run = Callable[[], tuple[np.ndarray, np.ndarray]]
 
 def _runner(file: ConvertedFile, images: np.ndarray, steps: int, seed: int, threads: int) -> Run:
     """Runs the network in its own schedule; gives `spike_totals` and `synaptic_operations`."""
-    if file.options["schedule"] == "loop":
+    if file.options.schedule == "loop":
         session = SpikingSession(file.model.SerializeToString(), threads=threads)
 
         def run_loop() -> tuple[np.ndarray, np.ndarray]:
@@ -198,9 +198,10 @@ class _Layers:
         self._sample_steps = sample_steps
         self._rooflines: dict[tuple[int, int, int], Roofline] = {}
         self._producers = {name: node for node in file.block.body for name in node.output}
-        sources = [layer for layer in file.layers if layer["kind"] != "readout"]
+        self._potentials = {state.layer: state.next_name for state in file.block.states}
+        sources = [layer for layer in file.layers if layer.kind != "readout"]
         self._rates = {
-            layer["name"]: float(totals[:, column].sum()) / layer["neurons"] / sample_steps
+            layer.name: float(totals[:, column].sum()) / layer.neurons / sample_steps
             for column, layer in enumerate(sources)
         }
 
@@ -209,8 +210,8 @@ class _Layers:
         ops = {node.name: node.op_type for node in fused_nodes(self._file.block)}
         layers = []
         for layer in self._file.layers:
-            name = layer["name"]
-            if layer["kind"] == "input":
+            name = layer.name
+            if layer.kind == "input":
                 continue
             density = self._rates[self._source_of(name)]
             fused = self._fused(name, ops[name], density) if name in ops else LayerBench(name, PLAIN, density, {})
@@ -241,13 +242,13 @@ class _Layers:
 
     def _source_of(self, layer: str) -> str:
         """The layer whose spikes `layer` reads; of a junction, that of its first branch."""
-        pending = list(reversed(self._producers[f"v_next/{layer}"].input))
+        pending = list(reversed(self._producers[self._potentials[layer]].input))
         while pending:
             node = self._producers.get(pending.pop())
             if node is None:
                 continue
             if node.op_type == "SpikeEncode":
-                return str(self._file.layers[0]["name"])
+                return self._file.layers[0].name
             if node.name in self._rates:
                 return node.name
             pending += reversed(node.input)

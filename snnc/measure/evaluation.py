@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from snnc.diagnostics import fail
 from snnc.emit.block import Block
 from snnc.runtime.session import largest_batch
 from snnc.simulate.block_runner import StreamRunner
+
+if TYPE_CHECKING:
+    from snnc.ir.conversion import LayerReport
 
 # Energy of 32-bit arithmetic at 45 nm (Horowitz, ISSCC 2014): accumulate and multiply-accumulate, without memory.
 PICOJOULE_PER_ACCUMULATE = 0.9
@@ -93,7 +96,7 @@ def predictions(output: np.ndarray) -> np.ndarray | None:
 
 def measure_curve(
     block: Block,
-    layers: Sequence[dict[str, Any]],
+    layers: Sequence[LayerReport],
     images: np.ndarray,
     cuts: Sequence[int],
     *,
@@ -110,7 +113,7 @@ def measure_curve(
     """
     cuts = sorted(set(cuts))
     runner = StreamRunner(block, threads=threads)
-    sources = [layer for layer in layers if layer["kind"] != "readout"]
+    sources = [layer for layer in layers if layer.kind != "readout"]
     sums = {cut: _Sums() for cut in cuts}
     batch = largest_batch(sources)
     output = block.outputs[0].name
@@ -134,9 +137,9 @@ def measure_curve(
     classes = None if truth is None else predictions(truth)
     ann_accuracy = None if classes is None or labels is None else float((classes == labels).mean())
     commonest = None if classes is None else float(np.unique(classes, return_counts=True)[1].max() / len(classes))
-    scale = np.float32(sources[0]["scale"])
+    scale = np.float32(sources[0].scale)
     clipped = float((np.abs(images) > scale).mean())
-    macs = sum(layer["macs"] for layer in layers)
+    macs = sum(layer.macs for layer in layers)
     return Curve(points, len(images), seed, ann_accuracy, macs, clipped, commonest)
 
 
@@ -166,13 +169,13 @@ def _add(
 def _point(
     steps: int,
     sums: _Sums,
-    sources: Sequence[dict[str, Any]],
+    sources: Sequence[LayerReport],
     samples: int,
     labels: np.ndarray | None,
     truth: np.ndarray | None,
 ) -> Point:
     totals = np.asarray(sums.totals, np.float64)
-    neurons = np.array([source["neurons"] for source in sources], np.float64)
+    neurons = np.array([source.neurons for source in sources], np.float64)
     rates = totals / (neurons * steps * samples)
     classified = truth is not None and predictions(truth[:1]) is not None
     operations = sums.operations / samples
@@ -182,7 +185,7 @@ def _point(
         agreement=sums.agree / samples if classified else None,
         error=None if truth is None or np.issubdtype(truth.dtype, np.integer) else _relative(sums.error, sums.norm),
         spike_rate=float(100 * totals[1:].sum() / (neurons[1:].sum() * steps * samples)),
-        layer_rates={source["name"]: float(rate) for source, rate in zip(sources, rates, strict=True)},
+        layer_rates={source.name: float(rate) for source, rate in zip(sources, rates, strict=True)},
         operations=operations,
         energy_uj=operations * PICOJOULE_PER_ACCUMULATE * 1e-6,
     )

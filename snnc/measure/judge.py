@@ -79,21 +79,23 @@ def _advice(trials: list[Trial]) -> str:
 
 
 def _reason(conversion: Conversion) -> str:
-    weak = conversion.report.verification["first_weak_layer"]
+    assert conversion.report.verification is not None
+    weak = conversion.report.verification.first_weak_layer
     if weak is None:
         return ""
     neurons = [layer.name for layer in conversion.report.layers if layer.kind == "neuron"]
-    place = f"layer {neurons.index(weak['layer']) + 1} of {len(neurons)}, {weak['op']} {weak['layer']!r}"
-    share = f"{100 * weak['share']:.0f} %"
-    if weak["why"] == "saturates":
+    place = f"layer {neurons.index(weak.layer) + 1} of {len(neurons)}, {weak.op} {weak.layer!r}"
+    share = f"{100 * weak.share:.0f} %"
+    if weak.why == "saturates":
         return f"; the first layer to saturate is {place}: {share} of its neurons fire at every step"
-    what = "whose rates vanish" if weak["why"] == "vanishes" else "that fires too much"
+    what = "whose rates vanish" if weak.why == "vanishes" else "that fires too much"
     return f"; the first layer {what} is {place}: it carries {share} of the ANN's activation"
 
 
 def _verified(conversion: Conversion, before: Result) -> list[Trial]:
     """More steps (the first row of `longer` is without), and the other V(0)."""
-    results = [(steps, Result(*rest)) for steps, *rest in conversion.report.verification["longer"]]
+    assert conversion.report.verification is not None
+    results = [(steps, Result(*rest)) for steps, *rest in conversion.report.verification.longer]
     trials = [Trial(f"`--steps {steps}`", result, results[0][1]) for steps, result in results[1:]]
     for v_init, curve in conversion.trials.items():
         if v_init != conversion.options.v_init:

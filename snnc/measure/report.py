@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snnc.ir.conversion import LayerReport
+    from snnc.ir.report import Verification
     from snnc.measure.evaluation import Curve, Point
 
 WIDTH = 80
@@ -54,7 +55,7 @@ def shorten(text: str, width: int) -> str:
     return f"{text[:front]}…{text[len(text) - (width - 1 - front) :]}"
 
 
-def layer_table(layers: Sequence[LayerReport] | Sequence[dict[str, Any]], *, fused: bool = False) -> str:
+def layer_table(layers: Sequence[LayerReport], *, fused: bool = False) -> str:
     """One row for each spike source and readout.
 
     `V_th` is in units of the layer's input spikes, `rate` in spikes per neuron and step on the samples held back.
@@ -62,56 +63,53 @@ def layer_table(layers: Sequence[LayerReport] | Sequence[dict[str, Any]], *, fus
     """
     headers = ["layer", "runs as" if fused else "op", "neurons", "fan-in", "V_th", "weight bits", "rate"]
     rows = []
-    for entry in layers:
-        layer = entry if isinstance(entry, dict) else vars(entry)
+    for layer in layers:
         rows.append(
             [
-                layer["name"],
-                layer["fused"] or layer["op"] if fused else layer["op"],
-                f"{layer['neurons']:,}",
-                f"{layer['fan_in']:,}" if layer["fan_in"] else "",
-                _optional(_largest(layer["threshold"]), "{:.4g}"),
-                _optional(layer["weight_bits"], "{}"),
-                _optional(layer["rate"], "{:.4f}"),
+                layer.name,
+                layer.fused or layer.op if fused else layer.op,
+                f"{layer.neurons:,}",
+                f"{layer.fan_in:,}" if layer.fan_in else "",
+                _optional(_largest(layer.threshold), "{:.4g}"),
+                _optional(layer.weight_bits, "{}"),
+                _optional(layer.rate, "{:.4f}"),
             ]
         )
     return table(headers, rows, text_columns=2)
 
 
-def verify_lines(verification: dict[str, Any]) -> str:
+def verify_lines(verification: Verification) -> str:
     """How well the spiking network follows the ANN on samples that calibrated nothing."""
-    samples, steps = verification["samples"], verification["steps"]
-    name = f"{samples:,} held-back sample{'' if samples == 1 else 's'} of {verification['data']}"
+    samples, steps = verification.samples, verification.steps
+    name = f"{samples:,} held-back sample{'' if samples == 1 else 's'} of {verification.data}"
     found = []
-    if verification["agreement"] is not None:
-        low, high = (100 * end for end in verification["agreement_interval"])
-        found.append(f"agreement with the ANN {percent(verification['agreement'])} ({low:.0f} to {high:.0f} %)")
-    if verification["error"] is not None:
-        found.append(f"output error {verification['error']:.3f}")
+    if verification.agreement is not None and verification.agreement_interval is not None:
+        low, high = (100 * end for end in verification.agreement_interval)
+        found.append(f"agreement with the ANN {percent(verification.agreement)} ({low:.0f} to {high:.0f} %)")
+    if verification.error is not None:
+        found.append(f"output error {verification.error:.3f}")
     lines = [f"verified on {name}, {_steps(steps)}:", ", ".join(found) or "no output is finite"]
-    if verification["agreement"] is not None and verification["judged_by"] != "classes":
-        share = percent(verification["commonest_class"])
+    if verification.agreement is not None and verification.commonest_class and verification.judged_by != "classes":
+        share = percent(verification.commonest_class)
         lines.append(f"the ANN puts {share} of them into one class, so agreement tells little")
-    enough = verification["recommended_steps"]
+    enough = verification.recommended_steps
     if enough is not None:
         lines.append(f"{_steps(enough)} {'is' if enough == 1 else 'are'} enough")
-    elif verification["missed"] is None:
+    elif verification.missed is None:
         lines.append("they do not show how many steps are enough")
     return "\n".join([*lines, *_potentials(verification)])
 
 
-def _potentials(verification: dict[str, Any]) -> list[str]:
+def _potentials(verification: Verification) -> list[str]:
     """What each initial potential needs, the one of the file first, in a line; none where both get nowhere."""
     names = {"0": "0", "0.5": "θ/2"}
-    chosen = f"{verification['v_init']:g}"
-    trials = verification["initial_potentials"]
-    goal = trials[chosen]["goal"]
+    chosen = f"{verification.v_init:g}"
+    trials = verification.initial_potentials
+    goal = trials[chosen].goal
     if goal is None:
         return []
-    what = percent(goal) if verification["judged_by"] == "classes" else f"error {goal:.3f}"
-    needs = {
-        v_init: "more steps" if trial["steps"] is None else _steps(trial["steps"]) for v_init, trial in trials.items()
-    }
+    what = percent(goal) if verification.judged_by == "classes" else f"error {goal:.3f}"
+    needs = {v_init: "more steps" if trial.steps is None else _steps(trial.steps) for v_init, trial in trials.items()}
     (other,) = [v_init for v_init in trials if v_init != chosen]
     return [f"V(0) = {names[chosen]}: {what} with {needs[chosen]}; V(0) = {names[other]} with {needs[other]}"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -47,6 +46,5 @@ def simulate_against(
     """Agreement and error against steps of the network as it is now (level FUSED)."""
     block = build_block(conversion.graph)
     add_decoding(conversion.graph, block)
-    layers = [dataclasses.asdict(layer) for layer in conversion.report.layers]
-    seed = conversion.options.seed
+    layers, seed = conversion.report.layers, conversion.options.seed
     return measure_curve(block, layers, images, cuts, ann_outputs=ann_outputs, seed=seed, progress=progress)

@@ -18,6 +18,7 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
 from snnc.ir.graph import constant, sample_shape
+from snnc.ir.names import own
 from snnc.ir.signal import Channels, FloatArray, Signal
 
 if TYPE_CHECKING:
@@ -149,9 +150,9 @@ class WeightedOperator(LinearOperator):
 
     def write_weights(self, node: gs.Node, weights: Weights) -> None:
         """Replace weight and bias in the graph."""
-        node.inputs[1] = gs.Constant(f"{node.name}/weight", np.asarray(weights.weight, np.float32))
+        node.inputs[1] = gs.Constant(own(f"{node.name}/weight"), np.asarray(weights.weight, np.float32))
         if weights.bias is not None:
-            node.inputs[2] = gs.Constant(f"{node.name}/bias", weights.bias.astype(np.float32))
+            node.inputs[2] = gs.Constant(own(f"{node.name}/bias"), weights.bias.astype(np.float32))
 
     def check(self, node: gs.Node, options: Options) -> Iterator[Finding]:
         weight = constant(node, 1)

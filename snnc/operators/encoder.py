@@ -8,13 +8,14 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.ir.graph import sample_shape
+from snnc.ir.names import COUNT, FIRST_SAMPLE, FIRST_STEP, SEED
 from snnc.ir.signal import Signal
 from snnc.ir.state import State
 from snnc.operators.layer import SpikeSource
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
-    from snnc.integers.calibration import Calibration
+    from snnc.integers.calibration import Calibrator
 
 
 class PoissonEncoder(SpikeSource):
@@ -28,13 +29,13 @@ class PoissonEncoder(SpikeSource):
     def states(self, node: gs.Node) -> list[State]:
         return []
 
-    def calibrate(self, node: gs.Node, calibration: Calibration) -> None:
-        calibration.settle(node, np.array(calibration.input_scale))
+    def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
+        calibrator.settle(node, np.array(calibrator.input_scale))
 
     def emit(self, node: gs.Node, block: BlockWriter) -> None:
-        spikes = node.outputs[0].name
-        plus, minus = f"{spikes}/plus", f"{spikes}/minus"
-        inputs = [node.inputs[0].name, "seed", "first_sample", "first_step", "count"]
-        block.operator(self.name, inputs, [plus, minus], node.name, scale=float(node.attrs["scale"]))
-        block.node("Concat", [plus, minus], spikes, axis=1)
-        block.words.declare(node.outputs[0], spikes)
+        spikes = node.outputs[0]
+        parts = [block.names.unique(f"{spikes.name}/{sign}") for sign in ("plus", "minus")]
+        inputs = [node.inputs[0].name, SEED, FIRST_SAMPLE, FIRST_STEP, COUNT]
+        block.operator(self.name, inputs, parts, node.name, scale=float(node.attrs["scale"]))
+        block.write("Concat", parts, [spikes.name], block.names.unique(f"node/{spikes.name}"), axis=1)
+        block.words.declare(spikes, spikes.name)

@@ -20,7 +20,7 @@ from snnc.ir.state import State
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
-    from snnc.integers.calibration import Calibration
+    from snnc.integers.calibration import Calibrator
 
 Kind = Literal["input", "neuron", "pool", "readout"]
 # The shapes of synapses for which there are operators of whole layers (docs/event-driven.md).
@@ -40,7 +40,7 @@ class Layer(ABC):
         """What is carried from block to block."""
 
     @abstractmethod
-    def calibrate(self, node: gs.Node, calibration: Calibration) -> None:
+    def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
         """Put what feeds the layer on its grid, and settle what its output is worth (`write_scale`)."""
 
     @abstractmethod

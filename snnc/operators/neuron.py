@@ -12,12 +12,13 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.ir.graph import constant, sample_shape
+from snnc.ir.names import COUNT
 from snnc.ir.state import State
 from snnc.operators.layer import SpikeSource, Synapses, initial_potential
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
-    from snnc.integers.calibration import Calibration
+    from snnc.integers.calibration import Calibrator
 
 
 class IntegrateAndFire(SpikeSource):
@@ -33,17 +34,18 @@ class IntegrateAndFire(SpikeSource):
         initial = initial_potential(node, threshold)
         return [State(f"v/{node.name}", f"v_next/{node.name}", "int32", sample_shape(node.outputs[0]), initial)]
 
-    def calibrate(self, node: gs.Node, calibration: Calibration) -> None:
-        calibration.estimate(node)
-        calibration.set_threshold(node)
+    def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
+        calibrator.estimate(node)
+        calibrator.set_threshold(node)
 
     def emit(self, node: gs.Node, block: BlockWriter) -> None:
         threshold = constant(node, 1)
         assert threshold is not None
-        (state,) = self.states(node)
-        names = [state.name, block.constant(f"threshold/{node.name}", threshold), "count"]
+        (state,) = block.states_of(node)
+        names = [state.name, block.constant(f"threshold/{node.name}", threshold), COUNT]
         spikes = node.outputs[0]
-        block.layer(node, names, [spikes.name, state.next_name], soft_reset=int(self.soft_reset))
+        attrs = {} if block.fused(node) is None else {"soft_reset": int(self.soft_reset)}
+        block.layer(node, names, [spikes.name, state.next_name], **attrs)
         block.words.declare(spikes, spikes.name)
 
     def layer_operator(self, synapses: Synapses) -> str:

@@ -12,12 +12,13 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
 from snnc.ir.graph import sample_shape
+from snnc.ir.names import COUNT
 from snnc.ir.state import State
 from snnc.operators.layer import Layer, Synapses
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
-    from snnc.integers.calibration import Calibration
+    from snnc.integers.calibration import Calibrator
 
 
 class Readout(Layer):
@@ -28,17 +29,18 @@ class Readout(Layer):
     def states(self, node: gs.Node) -> list[State]:
         return [State(f"v/{node.name}", f"v_next/{node.name}", "int64", sample_shape(node.outputs[0]))]
 
-    def calibrate(self, node: gs.Node, calibration: Calibration) -> None:
-        calibration.settle(node, calibration.round(node).scale)
+    def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
+        calibrator.settle(node, calibrator.round(node).scale)
 
     def emit(self, node: gs.Node, block: BlockWriter) -> None:
-        (state,) = self.states(node)
+        (state,) = block.states_of(node)
         if block.fused(node) is not None:
-            block.layer(node, [state.name, "count"], [state.next_name])
+            block.layer(node, [state.name, COUNT], [state.next_name])
             return
         block_sum = block.currents.of(node.inputs[0], "sums")
         integer = block.node("Cast", [block_sum], f"{node.name}/integer", to=TensorProto.INT64)
-        block.node("Add", [state.name, integer], state.next_name)
+        name = block.names.unique(f"node/{state.next_name}")
+        block.write("Add", [state.name, integer], [state.next_name], name)
 
     def layer_operator(self, synapses: Synapses) -> str | None:
         return None

@@ -19,6 +19,7 @@ import onnx_graphsurgeon as gs
 from snnc.emit.nodes import Nodes, WordNodes
 from snnc.ir.domain import DOMAIN
 from snnc.ir.graph import constant, sample_shape
+from snnc.ir.names import own
 from snnc.ir.signal import FloatArray, Signal
 from snnc.operators.contract import DTYPE, Finding, IntArray, LinearOperator, Mode, Weights, convolved, elements_reached
 
@@ -47,7 +48,7 @@ class SumPool(LinearOperator):
         inputs = [node.inputs[0]]
         if np.unique(averaged).size > 1:
             multiplicity = (divisor // averaged).astype(np.float32)[None, None]
-            inputs.append(gs.Constant(f"{node.name}/multiplicity", multiplicity))
+            inputs.append(gs.Constant(own(f"{node.name}/multiplicity"), multiplicity))
         kernel, strides = list(node.attrs["kernel_shape"]), list(node.attrs["strides"])
         node.op, node.domain = self.name, self.domain
         node.attrs = {"kernel_shape": kernel, "strides": strides, "pads": pads, "divisor": divisor}

@@ -13,9 +13,6 @@ from google.protobuf.message import DecodeError
 
 from snnc.diagnostics import Diagnostics, fail
 
-# Suffixes of the names that the compiler gives to nodes of its own.
-OWN_NODE_SUFFIXES = ("/encode", "/readout", "/identity")
-
 
 def load_model(path: str | PathLike[str]) -> onnx.ModelProto:
     """Read an ONNX file with its external data; every way in which that fails is a diagnostic."""
@@ -62,14 +59,13 @@ def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
 def node_names(model: onnx.ModelProto) -> list[str]:
     """A unique name for every node of the main graph, in order: its own where it has one that is free.
 
-    Names that the compiler gives to nodes of its own are changed.
+    The names of the inputs are not: the layer that encodes an input is called after it.
     """
+    inputs = {value.name for value in model.graph.input}
     names: dict[str, None] = {}
     for index, node in enumerate(model.graph.node):
         name = node.name or f"{node.op_type}_{index}"
-        if name.endswith(OWN_NODE_SUFFIXES):
-            name = name.replace("/", "_")
-        while name in names:
+        while name in names or name in inputs:
             name = f"{name}_{index}"
         names[name] = None
     return list(names)

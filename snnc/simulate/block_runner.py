@@ -11,6 +11,7 @@ import onnx
 from snnc.emit.block import Block
 from snnc.emit.schedules import as_stream
 from snnc.ir.domain import BLOCK_STEPS
+from snnc.ir.names import COUNT, FIRST_SAMPLE, FIRST_STEP, SEED, SPIKE_TOTALS, SYNAPTIC_OPERATIONS
 from snnc.runtime.session import make_session
 
 
@@ -51,17 +52,17 @@ class StreamRunner:
         """
         states = {state.name: state.start(len(images)) for state in self.block.states}
         for first_step, count in blocks(cuts):
-            controls = {"seed": seed, "first_sample": first_sample, "first_step": first_step, "count": count}
+            controls = {SEED: seed, FIRST_SAMPLE: first_sample, FIRST_STEP: first_step, COUNT: count}
             feeds = {name: np.array(value, np.int64) for name, value in controls.items()}
             values = self.session.run(None, {self.block.input_name: images, **feeds, **states})
             results: dict[str, np.ndarray] = dict(zip(self._names, values, strict=True))
-            states = {state.name: results[state.next_name] for state in self.block.states}
+            states = {state.name: results[state.output or state.next_name] for state in self.block.states}
             yield Snapshot(
                 step=first_step + count,
                 count=count,
                 outputs={value.name: results[value.name] for value in self.block.outputs},
-                spike_totals=results["spike_totals/after"],
-                synaptic_operations=results["synaptic_operations/after"],
+                spike_totals=results[SPIKE_TOTALS],
+                synaptic_operations=results[SYNAPTIC_OPERATIONS],
                 words={name: results[name] for name in self.expose},
             )
 

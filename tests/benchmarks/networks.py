@@ -23,12 +23,11 @@ from snnc.api import open_converted
 from snnc.emit.layer_operators import PLAIN
 from snnc.integers.grid import Rounded, round_tree, weights_of, write_weights
 from snnc.integers.layer_simulation import SpikeTrains
+from snnc.integers.limits import largest_sum
 from snnc.ir.conversion import Conversion, LayerReport, Level, Pass
-from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.graph import NEURONS, sample_shape
 from snnc.ir.options import Options
 from snnc.ir.trees import leaves, targets, tree
-from snnc.levels import EXACT_FLOAT32, INT32
 from snnc.measure.fanout import count_macs
 from snnc.simulate.ann import load_model
 
@@ -137,9 +136,7 @@ def _set_threshold(target: gs.Node, threshold: int) -> None:
 
 def _round(conversion: Conversion, target: gs.Node, scales: dict[str, float]) -> Rounded:
     """Put the tree of `target` on the integer grid that `calibrate` would choose."""
-    limit = min((INT32 - 1) / (conversion.options.max_steps + 2), EXACT_FLOAT32)
-    if target.op == "SpikeReadout":
-        limit = min(limit, EXACT_FLOAT32 / BLOCK_STEPS)
+    limit = largest_sum(conversion.options.max_steps, readout=target.op == "SpikeReadout")
     rounded = round_tree(target.inputs[0], weights_of(tree(target.inputs[0])), scales, limit)
     assert rounded is not None, f"no grid for {target.name}"
     write_weights(target.inputs[0], rounded)
@@ -204,8 +201,7 @@ def with_rate(
 def from_files(converted: Path, ann: Path) -> Converted:
     """A network that was converted before, with the ANN it comes from."""
     file = open_converted(converted)
-    layers = [LayerReport(**layer) for layer in file.layers]
-    return Converted(load_model(str(ann)), file.model, None, layers)
+    return Converted(load_model(str(ann)), file.model, None, file.layers)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,79 @@
+"""What calibration and verification found, as it stands in a file and in the report (docs/format.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+#: Steps, agreement with the ANN, error of the outputs: a point of a curve.
+Row = tuple[int, float | None, float | None]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the thresholds were set by. `samples` and `steps` are 0 where the rule looks at the weights alone.
+
+    `sha256` is that of the data, `input_scale` the ANN value of an input spike.
+    """
+
+    threshold: str
+    samples: int
+    steps: int
+    data: str
+    sha256: str
+    input_scale: float
+    synthetic: bool = False
+
+
+@dataclass(frozen=True)
+class WeakLayer:
+    """The first layer, in order of the graph, that loses its signal: the `share` of its neurons that fire at every
+    step, or of the ANN's mean activation that its spikes carry."""
+
+    layer: str
+    op: str
+    why: Literal["saturates", "vanishes", "amplifies"]
+    share: float
+
+
+@dataclass(frozen=True)
+class InitialPotential:
+    """How the network does from one V(0), and the `steps` it needs for the `goal` that both V(0) reach in the end.
+
+    `goal` is an agreement, or an error where the network is not judged by classes; None where an end is of no account.
+    """
+
+    curve: list[Row]
+    goal: float | None
+    steps: int | None
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How the spiking network follows the ANN on `samples` samples that calibrated nothing. Shares are from 0 to 1.
+
+    `v_init` is V(0) in thresholds; `agreement_interval` has 95 % confidence; `error` is ‖ŷ - y‖₂/‖y‖₂, None for class
+    numbers; `commonest_class` the share of samples that the ANN puts into one class; `missed` what the network falls
+    short of to be called good; `saturated` the share of neurons per layer that fired at every step, `carried` per layer
+    λ·rate over the ANN's mean activation; `longer` has more steps on fewer samples, where the network is poor;
+    `initial_potentials` is by V(0) in thresholds, `0` and `0.5`. What has a default is missing in the oldest files.
+    """
+
+    samples: int
+    data: str
+    steps: int
+    agreement: float | None
+    error: float | None
+    clipped: float
+    v_init: float = 0.0
+    agreement_interval: tuple[float, float] | None = None
+    commonest_class: float | None = None
+    judged_by: Literal["classes", "values"] | None = None
+    missed: str | None = None
+    saturated: dict[str, float] = field(default_factory=dict)
+    carried: dict[str, float] = field(default_factory=dict)
+    first_weak_layer: WeakLayer | None = None
+    recommended_steps: int | None = None
+    curve: list[Row] = field(default_factory=list)
+    longer: list[Row] = field(default_factory=list)
+    initial_potentials: dict[str, InitialPotential] = field(default_factory=dict)
