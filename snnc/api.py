@@ -280,7 +280,8 @@ class _SpikeWords:
         if not self.signed:
             return unpack_words(parts[0], count)
         plus, minus = parts if len(parts) == 2 else np.split(parts[0], 2, axis=1)
-        return unpack_words(plus, count).astype(np.int8) - unpack_words(minus, count)
+        signed: np.ndarray = unpack_words(plus, count).astype(np.int8) - unpack_words(minus, count)
+        return signed
 
 
 def _spike_words(file: ConvertedFile) -> dict[str, _SpikeWords]:

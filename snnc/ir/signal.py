@@ -82,8 +82,10 @@ class Signal:
 
     def moved(self, move: Callable[[FloatArray], FloatArray]) -> Signal:
         """The same values at other places."""
-        arrays = (self.low, self.high, self.noise, self.power, self.peak, self.rows)
-        return Signal(*map(move, arrays), copies=self.copies)
+        low, high, noise, power, peak, rows = map(
+            move, (self.low, self.high, self.noise, self.power, self.peak, self.rows)
+        )
+        return Signal(low, high, noise, power, peak, rows, self.copies)
 
     def of_channels(self, channels: int) -> Channels:
         """The worst of every channel."""

@@ -194,8 +194,18 @@ def sums_of_products(
         noise = (np.square(rows - exact) * amplitude + np.square(rows) * operand.noise).sum(axes)
         power = (np.square(rows) * operand.power).sum(axes) + (0 if bias is None else np.square(bias))
     peak = np.maximum(positive.max(axes, initial=0), -negative.min(axes, initial=0))
-    arrays = (np.minimum(low, 0), np.maximum(high, 0), noise, power, peak, peak)
-    return Signal(*(array.reshape(-1, *[1] * (rank - 1)) for array in arrays))
+
+    def spread(values: FloatArray) -> FloatArray:
+        return values.reshape(-1, *[1] * (rank - 1))
+
+    return Signal(
+        low=spread(np.minimum(low, 0)),
+        high=spread(np.maximum(high, 0)),
+        noise=spread(noise),
+        power=spread(power),
+        peak=spread(peak),
+        rows=spread(peak),
+    )
 
 
 def elements_reached(node: gs.Node, cost: IntArray, sizes: Sequence[int], dilations: Sequence[int]) -> IntArray:

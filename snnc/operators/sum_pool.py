@@ -165,4 +165,5 @@ def _worst_of_plane(values: FloatArray, axes: int) -> FloatArray:
     """The value of largest magnitude of every channel."""
     plane = tuple(range(1, 1 + axes))
     low, high = values.min(plane, keepdims=True), values.max(plane, keepdims=True)
-    return np.where(-low > high, low, high)
+    worst: FloatArray = np.where(-low > high, low, high)
+    return worst
