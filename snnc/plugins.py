@@ -15,10 +15,13 @@ from importlib import metadata
 from typing import Any, Generic, TypeVar
 
 from snnc.diagnostics import RULES, Diagnostic, fail
+from snnc.ir.options import OPTIONS
 
 log = logging.getLogger("snnc")
 
 Entry = TypeVar("Entry")
+# What `snnc.convert` takes beside options of a conversion.
+_ARGUMENTS = ("model", "calib", "progress", "estimates", "relaxed", "plugin_options")
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
@@ -77,7 +80,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     def _points(self) -> dict[str, list[metadata.EntryPoint]]:
         """The entry points by name; those that want a name of snnc are refused with a warning."""
         points: dict[str, list[metadata.EntryPoint]] = {}
-        for point in metadata.entry_points(group=self.group):
+        for point in _entry_points(self.group):
             if point.name in self.own or point.name in self._taken:
                 message = f"{point.name!r} of {_origin(point)} in {self.group}: snnc has one of this name"
                 log.warning("%s", Diagnostic(RULES["SNN510"], message))
@@ -97,12 +100,27 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             fail("SNN409", f"{what}: {type(error).__name__}: {error}")
 
 
+def _entry_points(group: str) -> Iterator[metadata.EntryPoint]:
+    try:
+        yield from metadata.entry_points(group=group)
+    except Exception:  # one unreadable file spoils the whole list
+        for distribution in metadata.distributions():
+            try:
+                yield from distribution.entry_points.select(group=group)
+            except Exception as error:
+                message = f"the entry points of {distribution.name} cannot be read ({type(error).__name__}: {error})"
+                log.warning("%s", Diagnostic(RULES["SNN510"], message, hint="reinstall or uninstall it"))
+
+
 def _origin(point: metadata.EntryPoint) -> str:
     return f"plug-in {point.dist.name} {point.dist.version}" if point.dist else f"plug-in {point.value}"
 
 
 def instance_of(kind: type, name_of: Callable[[Any], str]) -> Callable[[Any, str], Any]:
-    """How a registry loads objects of `kind`: a subclass (an instance is made) or an instance, that bears its name."""
+    """How a registry loads objects of `kind`: a subclass (an instance is made) or an instance, that bears its name.
+
+    Options that it declares must not have names of `snnc.convert`'s own.
+    """
 
     def load(found: Any, name: str) -> Any:
         entry = found() if isinstance(found, type) else found
@@ -110,6 +128,9 @@ def instance_of(kind: type, name_of: Callable[[Any], str]) -> Callable[[Any, str
             raise TypeError(f"{found!r} is no {kind.__name__}")
         if name_of(entry) != name:
             raise ValueError(f"the entry point is named {name!r}, the {kind.__name__} {name_of(entry)!r}")
+        for option in getattr(entry, "options", ()):
+            if option.name in _ARGUMENTS or option != OPTIONS.get(option.name, option):
+                raise ValueError(f"its option {option.name!r} is one of snnc")
         return entry
 
     return load

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
@@ -21,9 +22,10 @@ from onnx import TensorProto, helper
 import snnc
 from snnc.diagnostics import DiagnosticError
 from snnc.ir.signal import Signal
+from snnc.methods.defaults import make_options
 from snnc.operators import BY_ANN_NAME, OPERATORS, LinearOperator
 from snnc.operators.functions import functions_used_by, opsets_for
-from snnc.plugins import Registry, instance_of
+from snnc.plugins import _ARGUMENTS, Registry, instance_of
 from snnc.simulate import reference
 from snnc.thresholds import ThresholdRule
 from snnc.thresholds.vmax import Vmax
@@ -187,6 +189,14 @@ ODD = "[snnc.thresholds]\nodd = brittle:Odd\n"
         ("Odd = 3", "TypeError: 3 is no ThresholdRule"),
         ("class Odd: pass", "is no ThresholdRule"),
         (f"{RULE}    estimate = property()\nOdd.name = 'even'", "ValueError: the entry point is named 'odd', the Thr"),
+        (
+            f"from snnc.ir.option import Option\n{RULE}    options = (Option('alpha', float, 1.0, ''),)",
+            "'alpha' is one of",
+        ),
+        (
+            f"from snnc.ir.option import Option\n{RULE}    options = (Option('calib', str, '', ''),)",
+            "'calib' is one of",
+        ),
         ("from snnc.thresholds import ThresholdRule\nclass Odd(ThresholdRule): name = 'odd'", "TypeError: Can't inst"),
     ],
 )
@@ -205,6 +215,23 @@ def test_a_broken_plugin_is_one_diagnostic(
     assert found.rule.code == "SNN409"
     assert found.message.startswith("'odd' of plug-in brittle 1.5 in snnc.thresholds: ")
     assert message in found.message
+
+
+def test_arguments_of_convert_are_no_names_for_options() -> None:
+    own = set(inspect.signature(snnc.convert).parameters) | set(inspect.signature(make_options).parameters)
+    assert own - {"options"} <= set(_ARGUMENTS)
+
+
+def test_entry_points_that_cannot_be_read_spoil_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    distribution(tmp_path, "brittle", ODD, RULE)
+    distribution(tmp_path, "garbage", "[snnc.thresholds]\nnonsense\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "brittle", raising=False)
+    with caplog.at_level(logging.WARNING, "snnc"):
+        assert rules()["odd"].name == "odd"
+    assert "warning[SNN510] the entry points of garbage cannot be read" in caplog.text
 
 
 def test_a_plugin_is_imported_when_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -291,10 +291,10 @@ RULES: dict[str, Rule] = _rules(
     ),
     Rule(
         "SNN510",
-        "a plug-in is not used: its name is taken",
+        "a plug-in is not used",
         "use snnc's own, or ask the plug-in's authors to choose another name",
         "A plug-in cannot replace an operator, a threshold rule or a method of snnc: what a name means must not\n"
-        "depend on what else is installed.",
+        "depend on what else is installed. The same warning names a distribution whose entry points cannot be read.",
         warning=True,
     ),
     Rule(

@@ -23,8 +23,8 @@ class Rate(ThresholdRule):
 
     name = "rate"
     summary = (
-        "the 0.9997-quantile (`--rate-quantile`) over neurons and samples of the mean weighted input sum over the "
-        "steps: f_in·V_in, the lower end of that range"
+        f"the {OPTIONS['rate_quantile'].default}-quantile (`--rate-quantile`) over neurons and samples of the mean "
+        "weighted input sum over the steps: f_in·V_in, the lower end of that range"
     )
     source = "[RMP-SNN], eq. 6, 7"
     options = (OPTIONS["rate_quantile"],)
