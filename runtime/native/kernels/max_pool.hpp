@@ -12,23 +12,31 @@
 
 namespace snnc::kernels {
 
-// The windows along one axis of a plane.
+// The elements of a window along one axis that lie inside the plane; there may be none.
+struct PoolWindow {
+  std::int64_t first, elements;
+};
+
+// The windows along one axis of a plane. They are listed once: dividing for each plane would take longer than pooling.
 struct PoolAxis {
   std::int64_t size;      // of the input
-  std::int64_t outputs;
-  std::int64_t kernel, stride, dilation;
-  std::int64_t pad;       // elements before the first
+  std::int64_t dilation;  // from one element of a window to the next
+  std::vector<PoolWindow> windows;
 
-  // The taps of output `at` that lie inside the plane: [first, last). There are none if first >= last.
-  struct Taps {
-    std::int64_t first, last;
-  };
-  Taps taps(std::int64_t at) const {
-    const std::int64_t start = at * stride - pad;
-    const std::int64_t outside = start < 0 ? (-start + dilation - 1) / dilation : 0;
-    const std::int64_t room = size - start;
-    return {outside, room <= 0 ? 0 : std::min(kernel, (room + dilation - 1) / dilation)};
+  PoolAxis(
+      std::int64_t size, std::int64_t outputs, std::int64_t kernel, std::int64_t stride, std::int64_t dilation,
+      std::int64_t pad)
+      : size(size), dilation(dilation) {
+    for (std::int64_t at = 0; at < outputs; ++at) {
+      const std::int64_t start = at * stride - pad;
+      const std::int64_t outside = start < 0 ? (-start + dilation - 1) / dilation : 0;
+      const std::int64_t room = std::max<std::int64_t>(size - start, 0);
+      const std::int64_t end = std::min(kernel, (room + dilation - 1) / dilation);
+      windows.push_back({start + outside * dilation, std::max<std::int64_t>(end - outside, 0)});
+    }
   }
+
+  std::int64_t outputs() const { return static_cast<std::int64_t>(windows.size()); }
 };
 
 // One channel of one sample. Counts may be updated in place.
@@ -67,25 +75,29 @@ SNNC_ALWAYS_INLINE CountTrain larger_by_step(const CountTrain& a, const CountTra
 }
 
 SNNC_ALWAYS_INLINE CountTrain larger_train(const CountTrain& a, const CountTrain& b) {
-  const std::int64_t lead = static_cast<std::int64_t>(a.count) - b.count;
-  if (lead >= __builtin_popcountll(a.down) + __builtin_popcountll(b.up)) return a;
-  if (-lead >= __builtin_popcountll(b.down) + __builtin_popcountll(a.up)) return b;
-  return larger_by_step(a, b, lead);
+  // Which one is ahead is chance: no branch on it.
+  const CountTrain* const trains[] = {&a, &b};
+  const std::int64_t difference = static_cast<std::int64_t>(a.count) - b.count;
+  const CountTrain& ahead = *trains[difference < 0];
+  const CountTrain& behind = *trains[difference >= 0];
+  const std::int64_t lead = difference < 0 ? -difference : difference;
+  if (lead >= __builtin_popcountll(ahead.down) + __builtin_popcountll(behind.up)) return ahead;
+  return larger_by_step(ahead, behind, lead);
 }
 
-// Pools `trains` [before, axis.size, after] along the middle axis to `pooled` [before, axis.outputs, after].
+// Pools `trains` [before, axis.size, after] along the middle axis to `pooled` [before, outputs, after].
 SNNC_POPCOUNT_CLONES static void pool_axis(
     const PoolAxis& axis, std::int64_t before, std::int64_t after, const CountTrain* trains,
     CountTrain* __restrict pooled) {
   for (std::int64_t line = 0; line < before; ++line, trains += axis.size * after) {
-    for (std::int64_t at = 0; at < axis.outputs; ++at, pooled += after) {
-      const PoolAxis::Taps taps = axis.taps(at);
-      const CountTrain* element = trains + (at * axis.stride - axis.pad + taps.first * axis.dilation) * after;
+    for (const PoolWindow& window : axis.windows) {
+      const CountTrain* element = trains + window.first * after;
       for (std::int64_t i = 0; i < after; ++i) pooled[i] = element[i];
-      for (std::int64_t tap = taps.first + 1; tap < taps.last; ++tap) {
+      for (std::int64_t left = window.elements - 1; left > 0; --left) {
         element += axis.dilation * after;
         for (std::int64_t i = 0; i < after; ++i) pooled[i] = larger_train(pooled[i], element[i]);
       }
+      pooled += after;
     }
   }
 }
@@ -115,7 +127,7 @@ inline void max_pool_plane(const PoolPlane& plane, const std::vector<PoolAxis>& 
   std::int64_t size = 1, outputs = 1;
   for (const PoolAxis& axis : axes) {
     size *= axis.size;
-    outputs *= axis.outputs;
+    outputs *= axis.outputs();
   }
   std::uint64_t any = any_spike(plane.plus, size);
   if (plane.minus != nullptr) any |= any_spike(plane.minus, size);
@@ -130,9 +142,9 @@ inline void max_pool_plane(const PoolPlane& plane, const std::vector<PoolAxis>& 
   std::int64_t before = size, after = 1;
   for (auto axis = axes.rbegin(); axis != axes.rend(); ++axis) {
     before /= axis->size;
-    pooled.resize(static_cast<std::size_t>(before * axis->outputs * after));
+    pooled.resize(static_cast<std::size_t>(before * axis->outputs() * after));
     pool_axis(*axis, before, after, trains.data(), pooled.data());
-    after *= axis->outputs;
+    after *= axis->outputs();
     trains.swap(pooled);
   }
   for (std::int64_t i = 0; i < outputs; ++i) plane.fired_plus[i] = trains[static_cast<std::size_t>(i)].up;

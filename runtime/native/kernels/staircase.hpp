@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include "neuron_common.hpp"
 #include "staircase_table.hpp"
@@ -75,30 +76,61 @@ SNNC_VECTOR_CLONES static void staircase_steps(
   }
 }
 
-// Adds the currents of a step to the charges. Whether one of them is not 0.
-SNNC_ALWAYS_INLINE bool add_charges(const float* __restrict now, std::int64_t size, std::int32_t* __restrict v) {
-  std::int32_t any = 0;
+// What the neurons of a tile last found in their tables.
+struct TileTargets {
+  std::int32_t row[staircase_tile];
+  std::int32_t least[staircase_tile], most[staircase_tile];  // charges with this target
+  std::int32_t target[staircase_tile];
+  std::uint8_t is_outside[staircase_tile];  // 1 where the charge has left these bounds; 0 behind the tile's neurons
+};
+
+// Adds the currents of a step to the charges, and marks those that leave the bounds of their targets.
+SNNC_VECTOR_CLONES static void add_charges(
+    const float* __restrict now, std::int64_t size, std::int32_t* __restrict v, TileTargets& found) {
+  const std::int32_t* __restrict least = found.least;
+  const std::int32_t* __restrict most = found.most;
+  std::uint8_t* __restrict is_outside = found.is_outside;
   for (std::int64_t i = 0; i < size; ++i) {
-    const auto charge = static_cast<std::int32_t>(now[i]);
-    v[i] = wrapping_add(v[i], charge);
-    any |= charge;
+    v[i] = wrapping_add(v[i], static_cast<std::int32_t>(now[i]));
+    is_outside[i] = (v[i] < least[i]) | (v[i] > most[i]);
   }
-  return any != 0;
 }
 
-SNNC_VECTOR_CLONES static void staircase_table_steps(
-    const StepCurrents& currents, std::int64_t size, const TargetSearch& search, std::int32_t* __restrict target,
-    std::int32_t* __restrict v, std::int32_t* __restrict counts, std::uint32_t* __restrict up,
-    std::uint32_t* __restrict down) {
-  for (int step = 0; step < currents.steps; ++step) {
-    if (add_charges(currents.first + step * currents.stride, size, v)) find_targets(search, v, size, target);
-    for (std::int64_t i = 0; i < size; ++i) {
-      const bool rises = counts[i] < target[i];
-      const bool falls = counts[i] > target[i];
-      counts[i] += static_cast<std::int32_t>(rises) - static_cast<std::int32_t>(falls);
-      up[i] |= static_cast<std::uint32_t>(rises) << step;
-      down[i] |= static_cast<std::uint32_t>(falls) << step;
+inline void find_target(const TargetTable& table, const std::int32_t* v, std::int64_t i, TileTargets& found) {
+  const TargetStretch stretch = table.find(found.row[i], v[i]);
+  found.least[i] = stretch.least;
+  found.most[i] = stretch.most;
+  found.target[i] = stretch.target;
+}
+
+// Looks up the targets of all marked neurons. Listing them first spares a branch on each mark.
+inline void find_marked_targets(
+    const TargetTable& table, const std::int32_t* v, std::int64_t size, TileTargets& found) {
+  constexpr std::int64_t at_once = sizeof(std::uint64_t);
+  static_assert(staircase_tile % at_once == 0);
+  std::int32_t marked[staircase_tile + 1];
+  std::int64_t listed = 0;
+  for (std::int64_t first = 0; first < size; first += at_once) {
+    std::uint64_t any;
+    std::memcpy(&any, found.is_outside + first, sizeof any);
+    if (any == 0) continue;
+    for (std::int64_t i = first; i < first + at_once; ++i) {
+      marked[listed] = static_cast<std::int32_t>(i);
+      listed += found.is_outside[i];
     }
+  }
+  for (std::int64_t at = 0; at < listed; ++at) find_target(table, v, marked[at], found);
+}
+
+SNNC_VECTOR_CLONES static void fire_towards(
+    const std::int32_t* __restrict target, std::int64_t size, int step, std::int32_t* __restrict counts,
+    std::uint32_t* __restrict up, std::uint32_t* __restrict down) {
+  for (std::int64_t i = 0; i < size; ++i) {
+    const bool rises = counts[i] < target[i];
+    const bool falls = counts[i] > target[i];
+    counts[i] += static_cast<std::int32_t>(rises) - static_cast<std::int32_t>(falls);
+    up[i] |= static_cast<std::uint32_t>(rises) << step;
+    down[i] |= static_cast<std::uint32_t>(falls) << step;
   }
 }
 
@@ -156,14 +188,17 @@ inline void simulate_staircase(const StaircaseBlock& block, const StaircaseLimit
 // The same for neurons with tables.
 inline void simulate_staircase_table(const StaircaseBlock& block, const TargetTable& table, std::int64_t index) {
   StaircaseTile tile;
-  std::int32_t row[staircase_tile];
-  std::int32_t target[staircase_tile];
+  TileTargets found;
   load_tile(block, index, tile);
-  expand_channels(table.rows(), table.channels(), block.plane, tile.begin, tile.size, row);
-  const TargetSearch search = table.search(row);
-  find_targets_of_tile(search, tile.v, tile.size, target);
+  expand_channels(table.rows(), table.channels(), block.plane, tile.begin, tile.size, found.row);
+  std::fill_n(found.is_outside, staircase_tile, std::uint8_t{0});
+  for (std::int64_t i = 0; i < tile.size; ++i) find_target(table, tile.v, i, found);
   for_each_half(block, tile, [&](const StepCurrents& currents, int half) {
-    staircase_table_steps(currents, tile.size, search, target, tile.v, tile.counts, tile.up[half], tile.down[half]);
+    for (int step = 0; step < currents.steps; ++step) {
+      add_charges(currents.first + step * currents.stride, tile.size, tile.v, found);
+      find_marked_targets(table, tile.v, tile.size, found);
+      fire_towards(found.target, tile.size, step, tile.counts, tile.up[half], tile.down[half]);
+    }
   });
   store_tile(block, tile);
 }

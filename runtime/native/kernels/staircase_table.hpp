@@ -1,8 +1,7 @@
 // The spike counts that charges ask for, from a table of steps per channel:
 //     target(U) = first + sum over k of rises[k] where U >= breaks[k]
 //
-// A row of the table is laid out for a binary search that always takes the same number of probes, so that the neurons
-// of a tile are looked up together, in vectors.
+// A charge mostly stays between the same two breaks, so neurons keep these and look again only where it has left them.
 #pragma once
 
 #include <cstdint>
@@ -15,33 +14,10 @@
 
 namespace snnc::kernels {
 
-// Where the neurons of a tile look their targets up. Both arrays hold `width` values (a power of two) per channel.
-struct TargetSearch {
-  const std::int32_t* breaks;
-  const std::int32_t* targets;
-  const std::int32_t* row;  // index of the first value of each neuron's channel
-  std::int32_t width;
+// A stretch of charges, ends included, and the target that they share.
+struct TargetStretch {
+  std::int32_t least, most, target;
 };
-
-// target[i] = target of charge[i]
-SNNC_ALWAYS_INLINE void find_targets(
-    const TargetSearch& search, const std::int32_t* __restrict charge, std::int64_t size,
-    std::int32_t* __restrict target) {
-  // target[i] is an index until the end: that of the targets of charges at and above all breaks passed so far.
-  const std::int32_t* __restrict row = search.row;
-  for (std::int64_t i = 0; i < size; ++i) target[i] = row[i];
-  for (std::int32_t half = search.width / 2; half > 0; half /= 2) {
-    const std::int32_t* __restrict probe = search.breaks + (half - 1);
-    for (std::int64_t i = 0; i < size; ++i) target[i] += probe[target[i]] <= charge[i] ? half : 0;
-  }
-  const std::int32_t* __restrict targets = search.targets;
-  for (std::int64_t i = 0; i < size; ++i) target[i] = targets[target[i]];
-}
-
-SNNC_VECTOR_CLONES static void find_targets_of_tile(
-    const TargetSearch& search, const std::int32_t* charge, std::int64_t size, std::int32_t* target) {
-  find_targets(search, charge, size, target);
-}
 
 class TargetTable {
  public:
@@ -55,7 +31,7 @@ class TargetTable {
     if (width_ * channels > std::numeric_limits<std::int32_t>::max()) {
       throw std::invalid_argument("the table has too many steps for indices of 32 bits");
     }
-    // Charges at and above the largest int32 pass the padding: it leads to the last target as well.
+    // The largest int32 passes the padding: it leads to the last target as well.
     breaks_.assign(static_cast<std::size_t>(width_ * channels), std::numeric_limits<std::int32_t>::max());
     targets_.reserve(breaks_.size());
     for (std::int64_t channel = 0; channel < channels; ++channel) {
@@ -65,10 +41,22 @@ class TargetTable {
   }
 
   std::int64_t channels() const { return channels_; }
-  const std::int32_t* rows() const { return rows_.data(); }  // [channels]: index of each channel's first value
+  const std::int32_t* rows() const { return rows_.data(); }  // [channels]: where the row of each channel begins
 
-  TargetSearch search(const std::int32_t* row) const {
-    return {breaks_.data(), targets_.data(), row, static_cast<std::int32_t>(width_)};
+  // The stretch of a charge, for the channel with this row. Takes the same number of probes for all.
+  TargetStretch find(std::int32_t row, std::int32_t charge) const {
+    const std::int32_t* breaks = breaks_.data() + row;
+    std::int64_t passed = 0;
+    for (std::int64_t half = width_ / 2; half > 0; half /= 2) {
+      passed += breaks[passed + half - 1] <= charge ? half : 0;
+    }
+    constexpr std::int32_t least = std::numeric_limits<std::int32_t>::min();
+    constexpr std::int32_t most = std::numeric_limits<std::int32_t>::max();
+    return {
+        passed == 0 ? least : breaks[passed - 1],
+        passed == width_ - 1 ? most : breaks[passed] - 1,
+        targets_[static_cast<std::size_t>(row + passed)],
+    };
   }
 
  private:

@@ -49,7 +49,7 @@ struct SpikeMaxPool {
     require_shapes(spikes.shape, counts.shape);
     const std::vector<kernels::PoolAxis> axes = axes_of(counts.shape);
     Shape fired_shape(spikes.shape.begin(), spikes.shape.begin() + 2);
-    for (const kernels::PoolAxis& axis : axes) fired_shape.push_back(axis.outputs);
+    for (const kernels::PoolAxis& axis : axes) fired_shape.push_back(axis.outputs());
 
     auto* fired = context.output<std::uint64_t>(0, fired_shape);
     auto* counts_out = context.output<std::int32_t>(1, counts.shape);
@@ -120,16 +120,18 @@ struct SpikeMaxPool {
                            to_string(kernel_) + " with dilations " + to_string(dilations_) + " and pads " +
                            to_string(pads_));
       }
-      const kernels::PoolAxis axis{size, rest / strides_[i] + 1, kernel_[i], strides_[i], dilations_[i], pads_[i]};
-      for (std::int64_t at = 0; at < axis.outputs; ++at) {
-        const auto taps = axis.taps(at);
-        if (taps.first < taps.last) continue;
-        throw InvalidInput("window " + std::to_string(at) + " on axis " + std::to_string(i) +
-                           " has no element of counts " + to_string(counts) + " inside: pads " + to_string(pads_));
-      }
-      axes.push_back(axis);
+      axes.emplace_back(size, rest / strides_[i] + 1, kernel_[i], strides_[i], dilations_[i], pads_[i]);
+      require_elements(axes.back(), i, counts);
     }
     return axes;
+  }
+
+  void require_elements(const kernels::PoolAxis& axis, std::size_t index, const Shape& counts) const {
+    for (std::int64_t at = 0; at < axis.outputs(); ++at) {
+      if (axis.windows[static_cast<std::size_t>(at)].elements > 0) continue;
+      throw InvalidInput("window " + std::to_string(at) + " on axis " + std::to_string(index) +
+                         " has no element of counts " + to_string(counts) + " inside: pads " + to_string(pads_));
+    }
   }
 
   std::vector<std::int64_t> kernel_, strides_, pads_, dilations_;

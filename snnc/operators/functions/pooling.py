@@ -10,7 +10,7 @@ _SPIKE_MAX_POOL = f"""
 SpikeMaxPool <kernel_shape, strides, pads, dilations, signed> (spikes, counts, count) => (fired, counts_out) {{
   list0 = Constant <value_ints = [0]> ()
   list1 = Constant <value_ints = [1]> ()
-  all_of_axis = Constant <value_ints = [-1]> ()
+  one_axis = Constant <value_ints = [-1]> ()
   batch = Shape <start = 0, end = 1> (counts)
   sample_dims = Shape <start = 1> (counts)
   elements = ReduceProd (sample_dims)
@@ -46,7 +46,7 @@ SpikeMaxPool <kernel_shape, strides, pads, dilations, signed> (spikes, counts, c
   pads_of_plane = Reshape (pads, begin_and_end)
   pads_of_batch_and_channels = Constant <value = int64[2, 2] {{0, 0, 0, 0}}> ()
   pads_by_side = Concat <axis = 1> (pads_of_batch_and_channels, pads_of_plane)
-  all_pads = Reshape (pads_by_side, all_of_axis)
+  all_pads = Reshape (pads_by_side, one_axis)
   lowest = Constant <value_float = -inf> ()
   padded = Pad (values, all_pads, lowest)
   pooled = MaxPool <kernel_shape: ints = @kernel_shape, strides: ints = @strides, dilations: ints = @dilations> (padded)

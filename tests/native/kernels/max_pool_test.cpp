@@ -9,15 +9,23 @@ using namespace snnc::kernels;
 
 namespace {
 
-// A plane of up to two axes and its spikes.
+// What the reference knows of an axis.
+struct Windows {
+  std::int64_t size, kernel, stride, dilation, pad;
+
+  std::int64_t outputs() const { return (size + 2 * pad - (kernel - 1) * dilation - 1) / stride + 1; }
+  PoolAxis axis() const { return {size, outputs(), kernel, stride, dilation, pad}; }
+};
+
+// A plane of two axes and its spikes.
 struct Plane {
-  std::vector<PoolAxis> axes;
+  std::vector<Windows> axes;
   bool is_signed;
   std::vector<std::uint64_t> plus, minus;
   std::vector<std::int32_t> counts;
 
   std::int64_t size() const { return axes[0].size * axes[1].size; }
-  std::int64_t outputs() const { return axes[0].outputs * axes[1].outputs; }
+  std::int64_t outputs() const { return axes[0].outputs() * axes[1].outputs(); }
 
   int change(std::int64_t at, int step) const {
     const auto i = static_cast<std::size_t>(at);
@@ -25,14 +33,9 @@ struct Plane {
   }
 };
 
-PoolAxis axis_of(std::int64_t size, std::int64_t kernel, std::int64_t stride, std::int64_t dilation, std::int64_t pad) {
-  const std::int64_t outputs = (size + 2 * pad - (kernel - 1) * dilation - 1) / stride + 1;
-  return {size, outputs, kernel, stride, dilation, pad};
-}
-
 // `rarity`: how many random words must agree in a bit for a spike.
 Plane random_plane(
-    std::vector<PoolAxis> axes, bool is_signed, int rarity, std::uint64_t spread, std::mt19937_64& random) {
+    std::vector<Windows> axes, bool is_signed, int rarity, std::uint64_t spread, std::mt19937_64& random) {
   Plane plane{std::move(axes), is_signed, {}, {}, {}};
   const auto rare_words = [&] {
     auto words = random_words(plane.size(), random);
@@ -51,11 +54,11 @@ Plane random_plane(
 
 std::int32_t window_maximum(const Plane& plane, const std::vector<std::int32_t>& counts, std::int64_t output) {
   std::int32_t largest = std::numeric_limits<std::int32_t>::min();
-  const PoolAxis &rows = plane.axes[0], &columns = plane.axes[1];
+  const Windows &rows = plane.axes[0], &columns = plane.axes[1];
   for (std::int64_t i = 0; i < rows.kernel; ++i) {
     for (std::int64_t j = 0; j < columns.kernel; ++j) {
-      const std::int64_t y = output / columns.outputs * rows.stride - rows.pad + i * rows.dilation;
-      const std::int64_t x = output % columns.outputs * columns.stride - columns.pad + j * columns.dilation;
+      const std::int64_t y = output / columns.outputs() * rows.stride - rows.pad + i * rows.dilation;
+      const std::int64_t x = output % columns.outputs() * columns.stride - columns.pad + j * columns.dilation;
       if (y < 0 || y >= rows.size || x < 0 || x >= columns.size) continue;
       largest = std::max(largest, counts[static_cast<std::size_t>(y * columns.size + x)]);
     }
@@ -74,7 +77,7 @@ void check_plane(const Plane& plane, int count) {
   view.steps = count == 64 ? ~0ull : (1ull << count) - 1;
   view.fired_plus = fired_plus.data();
   view.fired_minus = plane.is_signed ? fired_minus.data() : nullptr;
-  max_pool_plane(view, plane.axes);
+  max_pool_plane(view, {plane.axes[0].axis(), plane.axes[1].axis()});
 
   std::vector<std::int32_t> now = plane.counts;
   std::vector<std::uint64_t> plus(outputs, 0), minus(outputs, 0);
@@ -97,10 +100,9 @@ void check_plane(const Plane& plane, int count) {
 
 void test_max_pool() {
   std::mt19937_64 random(6);
-  const std::vector<PoolAxis> planes[] = {
-      {axis_of(1, 1, 1, 1, 0), axis_of(1, 1, 1, 1, 0)},   {axis_of(6, 2, 2, 1, 0), axis_of(8, 2, 2, 1, 0)},
-      {axis_of(7, 3, 2, 1, 1), axis_of(9, 3, 2, 1, 1)},   {axis_of(5, 3, 1, 1, 2), axis_of(7, 2, 3, 1, 1)},
-      {axis_of(8, 3, 1, 2, 2), axis_of(11, 2, 2, 3, 1)},  {axis_of(3, 3, 1, 1, 0), axis_of(40, 5, 4, 1, 4)},
+  const std::vector<Windows> planes[] = {
+      {{1, 1, 1, 1, 0}, {1, 1, 1, 1, 0}}, {{6, 2, 2, 1, 0}, {8, 2, 2, 1, 0}},  {{7, 3, 2, 1, 1}, {9, 3, 2, 1, 1}},
+      {{5, 3, 1, 1, 2}, {7, 2, 3, 1, 1}}, {{8, 3, 1, 2, 2}, {11, 2, 2, 3, 1}}, {{3, 3, 1, 1, 0}, {40, 5, 4, 1, 4}},
   };
   for (const auto& axes : planes) {
     for (const bool is_signed : {false, true}) {

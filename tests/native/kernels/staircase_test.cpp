@@ -54,16 +54,16 @@ struct Block {
       v.push_back(random_value(layer, random, 30));
       counts.push_back(static_cast<std::int32_t>(random() % 9) - 4);
     }
-    v_out.assign(neurons, -1);
-    counts_out.assign(neurons, -1);
+    v_out = v;
+    counts_out = counts;
     fired.assign(2 * neurons, ~0ull);
   }
 
   StaircaseBlock view(const Layer& layer, int count) {
     StaircaseBlock block{};
     block.current = current.data();
-    block.v = v.data();
-    block.counts = counts.data();
+    block.v = v_out.data();  // in place
+    block.counts = counts_out.data();
     block.neurons = layer.neurons();
     block.sample = layer.sample();
     block.plane = layer.plane;
