@@ -10,11 +10,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 NATIVE = ROOT / "runtime" / "native"
-KERNELS_TEST = ROOT / "tests" / "native" / "kernels_test.cpp"
+KERNELS_TEST = ROOT / "tests" / "native" / "kernels"
 LAYERS_TEST = ROOT / "tests" / "native" / "layers_test.cpp"
 
 # What setup.py compiles the library with, and every warning an error.
 FLAGS = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-fno-trapping-math", "-ffp-contract=off"]
+
+
+def kernel_sources() -> list[Path]:
+    """The program that tests the kernels of single operators."""
+    return sorted(KERNELS_TEST.glob("*.cpp"))
 
 
 def layer_sources() -> list[Path]:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from native_build import build_program, compile_objects, layer_sources, library_sources, run
+from native_build import build_program, compile_objects, kernel_sources, layer_sources, library_sources, run
 
 
 def require(program: str) -> str:
@@ -21,6 +21,13 @@ def test_everything_compiles_for_aarch64(tmp_path: Path) -> None:
     compile_objects(compiler, library_sources(), ["-O1", "-fPIC", "-fvisibility=hidden"], tmp_path)
 
 
+def test_kernels_are_exact_on_aarch64(tmp_path: Path) -> None:
+    emulator = require("qemu-aarch64-static")
+    program = build_program(require("aarch64-linux-gnu-g++"), kernel_sources(), ["-O2", "-static"], tmp_path)
+    result = run([emulator, str(program)])
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+
+
 def test_layers_are_exact_on_aarch64(tmp_path: Path) -> None:
     emulator = require("qemu-aarch64-static")
     program = build_program(require("aarch64-linux-gnu-g++"), layer_sources(), ["-O2", "-static"], tmp_path)
@@ -31,6 +38,11 @@ def test_layers_are_exact_on_aarch64(tmp_path: Path) -> None:
 
 def test_everything_compiles_with_clang(tmp_path: Path) -> None:
     compile_objects(require("clang++"), library_sources(), ["-O1", "-fPIC", "-fvisibility=hidden"], tmp_path)
+
+
+def test_kernels_are_exact_with_clang(tmp_path: Path) -> None:
+    result = run([str(build_program(require("clang++"), kernel_sources(), ["-O2"], tmp_path))])
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_layers_are_exact_with_clang(tmp_path: Path) -> None:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from native_build import build_program, layer_sources, run
+from native_build import build_program, kernel_sources, layer_sources, run
 
-SOURCE = Path(__file__).parent / "native" / "kernels_test.cpp"
-FLAGS = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-fno-trapping-math", "-ffp-contract=off"]
 SANITIZERS = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 OPTIMISED = ["-O3"]
 NO_CLONES = ["-DSNNC_NO_VECTOR_CLONES"]
@@ -40,28 +37,20 @@ def cpu_features() -> set[str]:
     return {flag for line in lines if line.startswith("flags") for flag in line.split()}
 
 
-def build_and_run(source: Path, flags: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    program = folder / "program"
-    command = [compiler(), *FLAGS, *flags, str(source), "-o", str(program)]
-    subprocess.run(command, check=True, capture_output=True, text=True)
-    return subprocess.run([str(program)], capture_output=True, text=True)
-
-
 def require_sanitizers(folder: Path) -> None:
     source = folder / "empty.cpp"
     source.write_text("int main() { return 0; }\n")
-    try:
-        result = build_and_run(source, SANITIZERS, folder)
-    except subprocess.CalledProcessError:
+    built = run([compiler(), *SANITIZERS, str(source), "-o", str(folder / "empty")])
+    if built.returncode != 0:
         pytest.skip("the compiler lacks the sanitizers")
-    if result.returncode != 0:
+    if run([str(folder / "empty")]).returncode != 0:
         pytest.skip("programs with sanitizers do not run here")
 
 
 @pytest.mark.parametrize("extra", [[], NO_CLONES], ids=["dispatched", "baseline"])
 def test_kernels_are_exact_and_clean_under_sanitizers(extra: list[str], tmp_path: Path) -> None:
     require_sanitizers(tmp_path)
-    result = build_and_run(SOURCE, [*SANITIZERS, *extra], tmp_path)
+    result = run([str(build_program(compiler(), kernel_sources(), [*SANITIZERS, *extra], tmp_path))])
     assert (result.returncode, result.stderr) == (0, "")
 
 
@@ -73,7 +62,7 @@ def test_kernels_are_exact_and_clean_under_sanitizers(extra: list[str], tmp_path
 def test_kernels_are_exact_at_every_vector_width(flags: list[str], features: set[str], tmp_path: Path) -> None:
     if not features <= cpu_features():
         pytest.skip("this CPU lacks the instructions")
-    result = build_and_run(SOURCE, [*OPTIMISED, *flags], tmp_path)
+    result = run([str(build_program(compiler(), kernel_sources(), [*OPTIMISED, *flags], tmp_path))])
     assert (result.returncode, result.stderr) == (0, "")
 
 

@@ -14,9 +14,11 @@
 #include "ops/neurons.hpp"
 #include "ops/spike_counts.hpp"
 #include "ops/spike_encode.hpp"
+#include "ops/spike_max_pool.hpp"
 #include "ops/spike_unpack.hpp"
 #include "ops/spiking_conv.hpp"
 #include "ops/spiking_gemm.hpp"
+#include "ops/staircase.hpp"
 #include "ort_operator.hpp"
 
 namespace snnc {
@@ -52,7 +54,8 @@ class DomainOf {
 };
 
 using Domain =
-    DomainOf<ops::SpikeEncode, ops::SpikeUnpack, ops::RMP, ops::IF, ops::SpikingConv, ops::SpikingConvAdd,
+    DomainOf<ops::PoissonEncode, ops::Staircase, ops::StaircaseTable, ops::SpikeMaxPool,
+             ops::SpikeEncode, ops::SpikeUnpack, ops::RMP, ops::IF, ops::SpikingConv, ops::SpikingConvAdd,
              ops::SpikingGemm, ops::SpikeReadout, ops::SpikeCount, ops::SpikeTotals>;
 
 // The domain for this function table, created on first use and never destroyed: sessions may live until the very end

@@ -23,11 +23,23 @@ class ShapeContext {
     Shape shape = known_shape(input);
     if (shape.empty()) return;
     shape.resize(std::min(axes, shape.size()));
+    set(output, type, shape);
+  }
+
+  // Output `output` has signed spikes of the neurons of input `input`, [N, C, ...]: words [N, 2 * C, ...].
+  void output_joined(std::size_t output, std::size_t input) {
+    Shape shape = known_shape(input);
+    if (shape.size() < 2) return;
+    shape[1] *= 2;
+    set(output, ElementType::uint64, shape);
+  }
+
+ private:
+  void set(std::size_t output, ElementType type, const Shape& shape) {
     const OwnedShapeInfo info = make_shape_info(api_, type, shape);
     check(ShapeInferContext_SetOutputTypeShape(api_, context_, output, info.get()));
   }
 
- private:
   // Empty if some dimension is unknown. An unknown rank looks like a scalar; no operator here copies a scalar's shape.
   Shape known_shape(std::size_t input) const {
     ShapeInfo* info = nullptr;  // belongs to the context

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "neuron_common.hpp"
 #include "vector.hpp"
 
 namespace snnc::kernels {
@@ -28,15 +29,6 @@ struct NeuronBlock {
 
 // Neurons that are simulated together: their membranes stay in the L1 cache for all steps.
 constexpr std::int64_t neuron_tile = 1024;
-
-// int32 arithmetic modulo 2^32, as in the ONNX form of the operators.
-SNNC_ALWAYS_INLINE std::int32_t wrapping_add(std::int32_t a, std::int32_t b) {
-  return static_cast<std::int32_t>(static_cast<std::uint32_t>(a) + static_cast<std::uint32_t>(b));
-}
-
-SNNC_ALWAYS_INLINE std::int32_t wrapping_sub(std::int32_t a, std::int32_t b) {
-  return static_cast<std::int32_t>(static_cast<std::uint32_t>(a) - static_cast<std::uint32_t>(b));
-}
 
 // Up to 32 steps of `size` neurons; `stride` is the distance between the currents of two steps. Bit k of bits[i] is the
 // spike of neuron i at step k.
@@ -68,21 +60,6 @@ SNNC_VECTOR_CLONES static void if_steps(
   integrate_and_fire<Reset::hard>(current, stride, steps, size, threshold, v, bits);
 }
 
-// The threshold of each of the neurons [begin, begin + size).
-inline void expand_threshold(const NeuronBlock& block, std::int64_t begin, std::int64_t size, std::int32_t* out) {
-  if (block.channels == 1) {
-    std::fill_n(out, size, block.threshold[0]);
-    return;
-  }
-  for (std::int64_t i = 0; i < size;) {
-    const std::int64_t position = begin + i;
-    const std::int64_t rest_of_channel = block.plane - position % block.plane;
-    const std::int64_t run = std::min(rest_of_channel, size - i);
-    std::fill_n(out + i, run, block.threshold[position / block.plane % block.channels]);
-    i += run;
-  }
-}
-
 // Simulates neurons [tile * neuron_tile, (tile + 1) * neuron_tile).
 template <Reset reset>
 void simulate_tile(const NeuronBlock& block, std::int64_t tile) {
@@ -91,7 +68,7 @@ void simulate_tile(const NeuronBlock& block, std::int64_t tile) {
   std::int32_t threshold[neuron_tile];
   std::int32_t v[neuron_tile];
   std::uint32_t bits[2][neuron_tile] = {};
-  expand_threshold(block, begin, size, threshold);
+  expand_channels(block.threshold, block.channels, block.plane, begin, size, threshold);
   std::copy_n(block.v + begin, size, v);
   for (int half = 0; half < 2; ++half) {
     const int first = half * steps_per_half;

@@ -28,6 +28,20 @@ inline void require_batch_axis(const Shape& shape, const char* name) {
   if (shape.empty()) throw InvalidInput(std::string(name) + " has shape [], must have a batch axis: [N, ...]");
 }
 
+inline void require_channel_axis(const Shape& shape, const char* name) {
+  if (shape.size() < 2) {
+    throw InvalidInput(std::string(name) + " has shape " + to_string(shape) +
+                       ", must have a batch and a channel axis: [N, C, ...]");
+  }
+}
+
+inline void require_same_shape(const Shape& shape, const char* name, const Shape& other, const char* other_name) {
+  if (shape != other) {
+    throw InvalidInput(std::string(name) + " has shape " + to_string(shape) + ", must be that of " + other_name + ", " +
+                       to_string(other));
+  }
+}
+
 // Whether neurons keep what exceeds the threshold (RMP) or start from 0 again (IF).
 inline bool read_soft_reset(const ort::NodeInfo& node) {
   const std::int64_t soft_reset = node.get_int("soft_reset");
@@ -42,6 +56,19 @@ inline std::int64_t tiles_of(std::int64_t items, std::int64_t tile) { return (it
 // The shape [count * N, ...] of values of all steps, for a state of shape [N, ...].
 inline Shape time_major(Shape shape, int count) {
   shape[0] *= count;
+  return shape;
+}
+
+inline void require_current_shape(const Shape& current, const Shape& v, int count) {
+  if (current != time_major(v, count)) {
+    throw InvalidInput("current has shape " + to_string(current) + ", must be " + to_string(time_major(v, count)) +
+                       " for v " + to_string(v) + " and count " + std::to_string(count));
+  }
+}
+
+// The shape [N, 2 * C, ...] of signed spikes of neurons [N, C, ...]: positive ones of all channels, then negative ones.
+inline Shape joined(Shape shape) {
+  shape[1] *= 2;
   return shape;
 }
 

@@ -39,11 +39,7 @@ struct IntegrateAndFire {
     const auto threshold = context.input<std::int32_t>(2);
     const int count = read_count(context, 3);
     require_batch_axis(v.shape, "v");
-    if (current.shape != time_major(v.shape, count)) {
-      throw InvalidInput("current has shape " + to_string(current.shape) + ", must be " +
-                         to_string(time_major(v.shape, count)) + " for v " + to_string(v.shape) + " and count " +
-                         std::to_string(count));
-    }
+    require_current_shape(current.shape, v.shape, count);
     require_threshold_shape(threshold.shape, v.shape);
 
     kernels::NeuronBlock block{};

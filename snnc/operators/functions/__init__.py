@@ -3,11 +3,12 @@
 Every converted file carries these, so that it runs wherever ONNX runs; where the native library is registered,
 onnxruntime uses its kernels instead. Both compute the same integers.
 
-Four facts shape the bodies: int64 `Add` and `Mul` wrap, so unsigned 32x32-bit products are taken in int64 and cast to
+Five facts shape the bodies: int64 `Add` and `Mul` wrap, so unsigned 32x32-bit products are taken in int64 and cast to
 uint64 before they are shifted; `Loop` instead of `Scan`, because a `Scan` whose state has no static shape fails inside
 a `Loop`; integer `ReduceSum` of onnxruntime 1.31 is exact below 2^53 only, so the 64 bits of a word are summed in
-halves; and `Reshape` with an explicit size instead of -1 where an axis can be empty. A formal parameter that a node
-omits may only be handed on to an optional input of a standard operator.
+halves; `Reshape` with an explicit size instead of -1 where an axis can be empty; and reductions over axes counted from
+the front, because onnxruntime 1.20 leaves an empty tensor unreduced where they are negative. A formal parameter that a
+node omits may only be handed on to an optional input of a standard operator.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from functools import cache
 import onnx
 
 from snnc.ir.domain import DOMAIN, DOMAIN_VERSION, OPSET
-from snnc.operators.functions import encoding, layers, words
+from snnc.operators.functions import encoding, layers, pooling, staircase, words
 
 __all__ = ["functions", "functions_used_by", "opsets_for", "parse_functions"]
 
@@ -46,7 +47,8 @@ def parse_functions(texts: Iterable[str], domain: str = DOMAIN) -> list[onnx.Fun
 
 @cache
 def _all_functions() -> tuple[onnx.FunctionProto, ...]:
-    return tuple(parse_functions((*encoding.FUNCTIONS, *words.FUNCTIONS, *layers.FUNCTIONS)))
+    modules = (words, encoding, layers, staircase, pooling)
+    return tuple(parse_functions(text for module in modules for text in module.FUNCTIONS))
 
 
 def functions() -> list[onnx.FunctionProto]:

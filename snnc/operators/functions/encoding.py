@@ -1,4 +1,4 @@
-"""`SpikeEncode` and its random numbers, Philox4x32-10, in standard ONNX operators."""
+"""`PoissonEncode` and its random numbers, Philox4x32-10, in standard ONNX operators."""
 
 from __future__ import annotations
 
@@ -66,15 +66,14 @@ PhiloxWords (group, step, sample, seed) => (words) {{
 }}"""
 
 
-_SPIKE_ENCODE = f"""
-SpikeEncode <scale> (x, seed, first_sample, first_step, count) => (plus, minus) {{
+_POISSON_ENCODE = f"""
+PoissonEncode <scale> (x, seed, first_sample, first_step, count) => (spikes) {{
   zero = Constant <value = int64 {{0}}> ()
   one = Constant <value = int64 {{1}}> ()
   three = Constant <value = int64 {{3}}> ()
   four = Constant <value = int64 {{4}}> ()
   list0 = Constant <value_ints = [0]> ()
   list1 = Constant <value_ints = [1]> ()
-  shape = Shape (x)
   batch = Shape <start = 0, end = 1> (x)
   sample_dims = Shape <start = 1> (x)
   elements = ReduceProd <keepdims = 0> (sample_dims)
@@ -122,32 +121,30 @@ SpikeEncode <scale> (x, seed, first_sample, first_step, count) => (plus, minus) 
   u = Cast <to = 7> (top24)
   fired = Less (u, q)
 
-  local_step = Cast <to = 13> (step_range)
-  one_unsigned = Constant <value = uint64 {{1}}> ()
-  power = BitShift <direction = "LEFT"> (one_unsigned, local_step)
-  half = Constant <value = uint64 {{32}}> ()
-  power_high_unsigned = BitShift <direction = "RIGHT"> (power, half)
-  low_mask = Constant <value = uint64 {{4294967295}}> ()
-  power_low_unsigned = BitwiseAnd (power, low_mask)
-  power_high_flat = Cast <to = 7> (power_high_unsigned)
-  power_low_flat = Cast <to = 7> (power_low_unsigned)
-  power_high = Unsqueeze (power_high_flat, step_axes)
-  power_low = Unsqueeze (power_low_flat, step_axes)
-  bits_high = Where (fired, power_high, zero)
-  bits_low = Where (fired, power_low, zero)
-  sum_high = ReduceSum <keepdims = 0> (bits_high, list0)
-  sum_low = ReduceSum <keepdims = 0> (bits_low, list0)
-  two_to_32 = Constant <value = int64 {{4294967296}}> ()
-  shifted_high = Mul (sum_high, two_to_32)
-  packed = Add (shifted_high, sum_low)
+  words_of_spikes = {DOMAIN}.PackSpikes (fired, count)
   zero_float = Constant <value = float {{0.0}}> ()
   negative = Less (flat, zero_float)
-  plus_flat = Where (negative, zero, packed)
-  minus_flat = Where (negative, packed, zero)
-  plus_words = Cast <to = 13> (plus_flat)
-  minus_words = Cast <to = 13> (minus_flat)
-  plus = Reshape <allowzero = 1> (plus_words, shape)
-  minus = Reshape <allowzero = 1> (minus_words, shape)
+  plus = Where (negative, zero, words_of_spikes)
+  minus = Where (negative, words_of_spikes, zero)
+  signed_joined = Concat <axis = 1> (plus, minus)
+  joined = Cast <to = 13> (signed_joined)
+  channels = Shape <start = 1, end = 2> (x)
+  plane = Shape <start = 2> (x)
+  joined_channels = Add (channels, channels)
+  spikes_shape = Concat <axis = 0> (batch, joined_channels, plane)
+  spikes = Reshape <allowzero = 1> (joined, spikes_shape)
 }}"""
 
-FUNCTIONS = (_PHILOX_ROUND, _philox_words(), _SPIKE_ENCODE)
+# Format 1 of converted files: the two halves apart.
+_SPIKE_ENCODE = f"""
+SpikeEncode <scale> (x, seed, first_sample, first_step, count) => (plus, minus) {{
+  joined = {DOMAIN}.PoissonEncode <scale: float = @scale> (x, seed, first_sample, first_step, count)
+  list0 = Constant <value_ints = [0]> ()
+  list1 = Constant <value_ints = [1]> ()
+  channels = Shape <start = 1, end = 2> (x)
+  joined_channels = Add (channels, channels)
+  plus = Slice (joined, list0, channels, list1)
+  minus = Slice (joined, channels, joined_channels, list1)
+}}"""
+
+FUNCTIONS = (_PHILOX_ROUND, _philox_words(), _POISSON_ENCODE, _SPIKE_ENCODE)

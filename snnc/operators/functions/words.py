@@ -1,4 +1,4 @@
-"""Operators that take spike words apart: `SpikeUnpack`, `SpikeCount`, `SpikeTotals`."""
+"""Spike words put together (`PackSpikes`) and taken apart: `SpikeUnpack`, `SpikeCount`, `SpikeTotals`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,41 @@ SpikeBits (spikes, count) => (bits) {
   count_list = Reshape (count, list1)
   bits_shape = Concat <axis = 0> (count_list, shape)
   bits = Reshape <allowzero = 1> (flat_bits, bits_shape)
+}"""
+
+# `(fires [count, ...], count) -> words [...]`: from bool to int64, which more operators take than uint64. The halves of
+# a word are summed apart.
+_PACK_SPIKES = """
+PackSpikes (fires, count) => (words) {
+  zero = Constant <value = int64 {0}> ()
+  one = Constant <value = int64 {1}> ()
+  list0 = Constant <value_ints = [0]> ()
+  list1 = Constant <value_ints = [1]> ()
+  shape = Shape <start = 1> (fires)
+  size_list = ReduceProd (shape)
+  count_list = Reshape (count, list1)
+  flat_shape = Concat <axis = 0> (count_list, size_list)
+  flat = Reshape <allowzero = 1> (fires, flat_shape)
+  steps = Range (zero, count, one)
+  unsigned_steps = Cast <to = 13> (steps)
+  one_unsigned = Constant <value = uint64 {1}> ()
+  power = BitShift <direction = "LEFT"> (one_unsigned, unsigned_steps)
+  half = Constant <value = uint64 {32}> ()
+  power_high_unsigned = BitShift <direction = "RIGHT"> (power, half)
+  low_mask = Constant <value = uint64 {4294967295}> ()
+  power_low_unsigned = BitwiseAnd (power, low_mask)
+  power_high_flat = Cast <to = 7> (power_high_unsigned)
+  power_low_flat = Cast <to = 7> (power_low_unsigned)
+  power_high = Unsqueeze (power_high_flat, list1)
+  power_low = Unsqueeze (power_low_flat, list1)
+  bits_high = Where (flat, power_high, zero)
+  bits_low = Where (flat, power_low, zero)
+  sum_high = ReduceSum <keepdims = 0> (bits_high, list0)
+  sum_low = ReduceSum <keepdims = 0> (bits_low, list0)
+  two_to_32 = Constant <value = int64 {4294967296}> ()
+  shifted_high = Mul (sum_high, two_to_32)
+  flat_words = Add (shifted_high, sum_low)
+  words = Reshape <allowzero = 1> (flat_words, shape)
 }"""
 
 _SPIKE_UNPACK = f"""
@@ -62,4 +97,4 @@ SpikeTotals (spikes, fanout) => (total, operations) {{
   operations = ReduceSum <keepdims = 0, noop_with_empty_axes = 1> (weighted, sample_axes)
 }}"""
 
-FUNCTIONS = (_SPIKE_BITS, _SPIKE_UNPACK, _SPIKE_COUNT, _SPIKE_TOTALS)
+FUNCTIONS = (_SPIKE_BITS, _PACK_SPIKES, _SPIKE_UNPACK, _SPIKE_COUNT, _SPIKE_TOTALS)
