@@ -14,6 +14,7 @@
 #include "ops/neurons.hpp"
 #include "ops/spike_counts.hpp"
 #include "ops/spike_encode.hpp"
+#include "ops/spike_readout.hpp"
 #include "ops/spike_unpack.hpp"
 #include "ops/spiking_conv.hpp"
 #include "ops/spiking_gemm.hpp"
@@ -53,7 +54,8 @@ class DomainOf {
 
 using Domain =
     DomainOf<ops::SpikeEncode, ops::SpikeUnpack, ops::RMP, ops::IF, ops::SpikingConv, ops::SpikingConvAdd,
-             ops::SpikingGemm, ops::SpikeReadout, ops::SpikeCount, ops::SpikeTotals>;
+             ops::SpikingGemm, ops::StaircaseConv, ops::StaircaseConvAdd, ops::StaircaseGemm, ops::SpikeReadout1,
+             ops::SpikeReadout, ops::SpikeCount, ops::SpikeTotals>;
 
 // The domain for this function table, created on first use and never destroyed: sessions may live until the very end
 // of the process, and they hold pointers into it.

@@ -23,11 +23,24 @@ class ShapeContext {
     Shape shape = known_shape(input);
     if (shape.empty()) return;
     shape.resize(std::min(axes, shape.size()));
+    set_output(output, type, shape);
+  }
+
+  // Output `output` is as input `input`, axis `axis` `times` times as long.
+  void output_repeated(
+      std::size_t output, ElementType type, std::size_t input, std::size_t axis, std::int64_t times) {
+    Shape shape = known_shape(input);
+    if (shape.size() <= axis) return;
+    shape[axis] *= times;
+    set_output(output, type, shape);
+  }
+
+ private:
+  void set_output(std::size_t output, ElementType type, const Shape& shape) {
     const OwnedShapeInfo info = make_shape_info(api_, type, shape);
     check(ShapeInferContext_SetOutputTypeShape(api_, context_, output, info.get()));
   }
 
- private:
   // Empty if some dimension is unknown. An unknown rank looks like a scalar; no operator here copies a scalar's shape.
   Shape known_shape(std::size_t input) const {
     ShapeInfo* info = nullptr;  // belongs to the context
