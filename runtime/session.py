@@ -16,7 +16,7 @@ from snnc.runtime.library import library_path
 
 log = logging.getLogger("snnc.runtime")
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # What the tensors of the largest layer may take for one block: batches that stay near the caches run fastest.
 _BATCH_BYTES = 16 * 2**20
 _PLAIN_BYTES = 64 * 4  # per neuron: a float32 current at every step of a block

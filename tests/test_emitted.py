@@ -89,7 +89,7 @@ def test_metadata_says_what_the_file_is() -> None:
     conversion = networks.emit(small(), alpha=0.75)
     assert conversion.emitted is not None
     metadata = {entry.key: entry.value for entry in conversion.emitted.metadata_props}
-    assert metadata["snnc.format_version"] == "1"
+    assert metadata["snnc.format_version"] == "2"
     assert metadata["snnc.version"] == snnc.__version__ == conversion.emitted.producer_version
     assert conversion.emitted.producer_name == "snnc"
     assert json.loads(metadata["snnc.options"])["alpha"] == 0.75
@@ -101,9 +101,9 @@ def test_metadata_says_what_the_file_is() -> None:
 
 def test_standard_operators_only_and_functions_for_the_rest() -> None:
     model = emitted()
-    assert {entry.domain: entry.version for entry in model.opset_import} == {"": 18, "ai.snnc": 1}
+    assert {entry.domain: entry.version for entry in model.opset_import} == {"": 18, "ai.snnc": 2}
     used = {node.op_type for node in _all_nodes(model.graph) if node.domain == "ai.snnc"}
-    assert used >= {"SpikeEncode", "SpikingConvAdd", "SpikeReadout", "SpikeTotals", "SpikeUnpack", "RMP"}
+    assert used >= {"SpikeEncode", "SpikingConvAdd", "SpikeReadout", "SpikeTotals", "SpikeCount"}
     assert used <= {function.name for function in model.functions}
     assert {node.domain for node in _all_nodes(model.graph)} <= {"", "ai.snnc"}
 

@@ -57,7 +57,7 @@ def test_damaged_metadata_is_refused(model: SpikingModel, key: str, value: str) 
 
 
 def test_formats(model: SpikingModel) -> None:
-    assert damaged(model, "snnc.format_version", "2") == "SNN403"
+    assert damaged(model, "snnc.format_version", "3") == "SNN403"
     assert damaged(model, "snnc.format_version", "x") == "SNN402"
 
 

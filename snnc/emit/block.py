@@ -22,7 +22,7 @@ from snnc.emit.layer_operators import Fused, Synapses, noted
 from snnc.emit.nodes import Nodes
 from snnc.emit.plain_layers import Currents
 from snnc.emit.words import WordMover
-from snnc.ir.domain import DOMAIN
+from snnc.ir.domain import DOMAIN, DOMAIN_VERSION
 from snnc.ir.graph import NEURONS, constant, sample_shape
 from snnc.measure.fanout import fanouts
 
@@ -45,7 +45,11 @@ class State:
 
 @dataclass
 class Block:
-    """The nodes of a block, its states, and the nodes that decode the outputs from the states (`snnc.emit.decode`)."""
+    """The nodes of a block, its states, and the nodes that decode the outputs from the states (`snnc.emit.decode`).
+
+    A block that was read from a file has the operators of that file: their version, and `functions` (of this compiler
+    where there are none).
+    """
 
     input_name: str
     input_dims: tuple[int, ...]
@@ -56,6 +60,8 @@ class Block:
     decode: list[onnx.NodeProto] = field(default_factory=list)
     decode_constants: list[onnx.TensorProto] = field(default_factory=list)
     outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
+    domain_version: int = DOMAIN_VERSION
+    functions: list[onnx.FunctionProto] = field(default_factory=list)
 
 
 class Builder(Nodes):
@@ -101,10 +107,10 @@ class Builder(Nodes):
 
     def readout(self, node: gs.Node, fused: Fused | None) -> State:
         """The potential of an output layer that integrates and never fires."""
-        state = State(f"v/{node.name}", f"v_next/{node.name}", "int32", sample_shape(node.outputs[0]))
+        state = State(f"v/{node.name}", f"v_next/{node.name}", "int64", sample_shape(node.outputs[0]))
         if fused is None:
             block_sum = self.currents.of(node.inputs[0], "sums")
-            integer = self.node("Cast", [block_sum], f"{node.name}/integer", to=onnx.TensorProto.INT32)
+            integer = self.node("Cast", [block_sum], f"{node.name}/integer", to=onnx.TensorProto.INT64)
             self.node("Add", [state.name, integer], state.next_name)
         else:
             self._fused(fused, node, [state.name, "count"], [state.next_name])

@@ -4,7 +4,8 @@
     Add(Conv(words), Scale(words) or 1x1 Conv(words))        → SpikingConvAdd, branches in either order
     Gemm(words)                                              → SpikingGemm, under a readout SpikeReadout
 
-`words` are the spikes of one source, only moved (`snnc.emit.words.copies_of`).
+`words` are the spikes of one source, only moved (`snnc.emit.words.copies_of`). Under `Staircase` neurons the operators
+are `StaircaseConv`, `StaircaseConvAdd` and `StaircaseGemm`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ from snnc.ir.graph import activation_inputs, constant, producer, sample_shape
 from snnc.ir.trees import leaves
 from snnc.operators import weighted
 
-LAYER_OPERATORS = ("SpikingConv", "SpikingConvAdd", "SpikingGemm", "SpikeReadout")
+# What the names of the operators begin with, by the neuron.
+_FAMILIES = {"RMP": "Spiking", "IF": "Spiking", "Staircase": "Staircase"}
+# Sources whose spikes have signs.
+_SIGNED_SOURCES = ("SpikeEncode", "Staircase")
+LAYER_OPERATORS = (
+    *(f"{family}{layer}" for family in ("Spiking", "Staircase") for layer in ("Conv", "ConvAdd", "Gemm")),
+    "SpikeReadout",
+)
 PLAIN = "plain"
 _MOST_SPATIAL_AXES = 3
 
@@ -38,8 +46,16 @@ class Synapses:
 
     @property
     def signed(self) -> bool:
-        """Whether its spikes have signs. Plus and minus are channels then, the weights `[W, -W]`."""
-        return any(node is not None and node.op == "SpikeEncode" for node in map(producer, leaves(self.words)))
+        """Whether its spikes have signs: then each copy is all positive spikes, then all negative ones."""
+        sources = map(producer, leaves(self.words))
+        return any(node is not None and node.op in _SIGNED_SOURCES for node in sources)
+
+    @property
+    def copies(self) -> int:
+        """In how many copies the channels come."""
+        copies = copies_of(self.words)
+        assert copies is not None
+        return copies
 
     @property
     def group(self) -> int:
@@ -48,15 +64,17 @@ class Synapses:
         return channels if self.node.op == "Scale" else int(self.node.attrs.get("group", 1))
 
     def weight(self) -> np.ndarray:
-        """float32: `[M, C/group, k...]` of a convolution, `[K, M]` of a dense layer; C and K include the signs."""
+        """float32: `[M, C/group, k...]` of a convolution, `[K, M]` of a dense layer."""
         weight = constant(self.node, 1)
         assert weight is not None
         if self.node.op == "Scale":
             channels, *plane = sample_shape(self.node.outputs[0])
             weight = np.full((channels, 1, *[1] * len(plane)), weight, np.float32)
-        if self.signed:
-            weight = np.concatenate([weight, -weight], axis=0 if self.node.op == "Gemm" else 1)
         return weight
+
+    def attributes(self, prefix: str = "") -> dict[str, int]:
+        """How the operator has to read the words."""
+        return {f"{prefix}copies": self.copies, f"{prefix}signed": int(self.signed)}
 
 
 @dataclass(frozen=True)
@@ -76,13 +94,15 @@ class Fused:
 
     def attributes(self, target: gs.Node) -> dict[str, Any]:
         """Attributes of the operator where it stands for `target`."""
-        attrs: dict[str, Any] = {}
+        attrs: dict[str, Any] = {**self.main.attributes()}
         if self.main.node.op == "Conv":
-            attrs = {name: list(self.main.node.attrs[name]) for name in ("strides", "dilations", "pads")}
+            attrs |= {name: list(self.main.node.attrs[name]) for name in ("strides", "dilations", "pads")}
             attrs["group"] = self.main.group
         if self.residual is not None:
-            attrs["residual_group"] = self.residual.group
-        if target.op != "SpikeReadout":
+            attrs |= {"residual_group": self.residual.group, **self.residual.attributes("residual_")}
+        if target.op == "Staircase":
+            attrs |= {name: int(target.attrs[name]) for name in ("low", "high")}
+        elif target.op != "SpikeReadout":
             attrs["soft_reset"] = int(target.op == "RMP")
         return attrs
 
@@ -92,16 +112,19 @@ def select(target: gs.Node) -> Fused | None:
     root = producer(target.inputs[0])
     if root is None:
         return None
-    readout = target.op == "SpikeReadout"
     if root.op == "Gemm":
         dense = _synapses(root)
-        return None if dense is None else Fused("SpikeReadout" if readout else "SpikingGemm", dense)
-    if readout:
+        return None if dense is None else Fused(_name(target, "Gemm"), dense)
+    if target.op == "SpikeReadout":
         return None
     if root.op == "Conv":
         main = _synapses(root)
-        return None if main is None else Fused("SpikingConv", main)
-    return _junction(root) if root.op == "Add" else None
+        return None if main is None else Fused(_name(target, "Conv"), main)
+    return _junction(root, _name(target, "ConvAdd")) if root.op == "Add" else None
+
+
+def _name(target: gs.Node, layer: str) -> str:
+    return "SpikeReadout" if target.op == "SpikeReadout" else f"{_FAMILIES[target.op]}{layer}"
 
 
 def noted(target: gs.Node) -> Fused | None:
@@ -109,14 +132,14 @@ def noted(target: gs.Node) -> Fused | None:
     return None if target.attrs["fused"] == PLAIN else select(target)
 
 
-def _junction(junction: gs.Node) -> Fused | None:
+def _junction(junction: gs.Node, op: str) -> Fused | None:
     branches = [producer(operand) for operand in activation_inputs(junction)]
     first, second = (None if node is None else _synapses(node) for node in branches)
     if first is None or second is None:
         return None
     for main, residual in ((first, second), (second, first)):
         if main.node.op == "Conv" and _reads_one_position(residual.node):
-            return Fused("SpikingConvAdd", main, residual)
+            return Fused(op, main, residual)
     return None
 
 
@@ -125,9 +148,7 @@ def _synapses(node: gs.Node) -> Synapses | None:
         return None
     if node.op == "Conv" and not 1 <= len(node.attrs["kernel_shape"]) <= _MOST_SPATIAL_AXES:
         return None
-    synapses = Synapses(node)
-    # With groups, plus and minus of a channel would have to stand side by side in its group.
-    return None if synapses.signed and synapses.group > 1 else synapses
+    return Synapses(node)
 
 
 def _reads_one_position(node: gs.Node) -> bool:

@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from snnc.emit.block import Block, State
-from snnc.ir.domain import BLOCK_STEPS, DOMAIN, DOMAIN_VERSION, IR_VERSION, OPSET
+from snnc.ir.domain import BLOCK_STEPS, DOMAIN, IR_VERSION, OPSET
 from snnc.operators.functions import functions_used_by
 
 Controls = Literal["optional", "required", "fixed"]
@@ -68,7 +68,7 @@ def as_loop(block: Block, *, steps: int, seed: int, max_steps: int, controls: Co
     nodes += [_with_inputs(node, renamed) for node in block.decode]
     outputs = list(block.outputs) + [_state_info(block, state, _final(state)) for state in _counts(block)]
     graph = helper.make_graph(nodes, "snn", inputs, outputs, constants + block.decode_constants)
-    return _model(graph)
+    return _model(graph, block)
 
 
 def as_stream(block: Block, expose: tuple[str, ...] = ()) -> onnx.ModelProto:
@@ -89,7 +89,7 @@ def as_stream(block: Block, expose: tuple[str, ...] = ()) -> onnx.ModelProto:
     outputs = [*block.outputs, *(_state_info(block, state, state.next_name) for state in block.states)]
     outputs += [helper.make_tensor_value_info(name, TensorProto.UINT64, None) for name in expose]
     graph = helper.make_graph(nodes, "snn", inputs, outputs, block.body_constants + block.decode_constants)
-    return _model(graph)
+    return _model(graph, block)
 
 
 def describe_states(block: Block) -> str:
@@ -112,6 +112,8 @@ def read_block(model: onnx.ModelProto, states_json: str) -> Block:
     dims = graph.input[0].type.tensor_type.shape.dim
     block = Block(graph.input[0].name, tuple(dim.dim_value for dim in dims[1:]), dims[0].dim_param or "batch")
     block.states = states
+    block.functions = list(model.functions)
+    block.domain_version = next(opset.version for opset in model.opset_import if opset.domain == DOMAIN)
     loop = next((node for node in graph.node if node.name == _LOOP and node.op_type == "Loop"), None)
     renamed: dict[str, str] = {}
     if loop is not None:
@@ -209,12 +211,12 @@ def _scalar(name: str, value: np.generic) -> TensorProto:
     return numpy_helper.from_array(np.array(value), name)
 
 
-def _model(graph: onnx.GraphProto) -> onnx.ModelProto:
-    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, DOMAIN_VERSION)]
+def _model(graph: onnx.GraphProto, block: Block) -> onnx.ModelProto:
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, block.domain_version)]
     return helper.make_model(
         graph,
         opset_imports=opsets,
-        functions=functions_used_by(graph),
+        functions=block.functions or functions_used_by(graph),
         ir_version=IR_VERSION,
         producer_name="snnc",
     )

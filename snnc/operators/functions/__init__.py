@@ -17,7 +17,7 @@ from functools import cache
 import onnx
 
 from snnc.ir.domain import DOMAIN, DOMAIN_VERSION, OPSET
-from snnc.operators.functions import encoding, layers, words
+from snnc.operators.functions import encoding, layers, staircase, words
 from snnc.operators.functions.layers import NEURON_OPS
 
 __all__ = ["NEURON_OPS", "functions", "functions_used_by"]
@@ -27,7 +27,7 @@ _HEADER = f'<domain: "{DOMAIN}", opset_import: ["": {OPSET}, "{DOMAIN}": {DOMAIN
 
 @cache
 def _all_functions() -> tuple[onnx.FunctionProto, ...]:
-    texts = (*encoding.FUNCTIONS, *words.FUNCTIONS, *layers.FUNCTIONS)
+    texts = (*encoding.FUNCTIONS, *words.FUNCTIONS, *staircase.FUNCTIONS, *layers.FUNCTIONS)
     return tuple(onnx.parser.parse_function(_HEADER + text.strip()) for text in texts)
 
 
