@@ -2,7 +2,7 @@
 
 Takes level CANONICAL, gives SPIKING:
 
-1. the input is encoded into spikes: `x → SpikeEncode`;
+1. the input is encoded into spikes: `x → PoissonEncode`;
 2. `Relu` → `RMP` (soft reset) or `IF` (hard reset): y = max(0, x) becomes the rate of a neuron (RMP-SNN, section 3.2);
 3. linear operators take their spiking form (`LinearOperator.become_spiking`): `AveragePool` → `SumPool`;
 4. each output: `SpikeReadout` on the current of the last layer, which integrates and never fires; what follows (the
@@ -76,7 +76,7 @@ def _encode_input(graph: gs.Graph, names: Names) -> None:
     pixels = graph.inputs[0]
     spikes = gs.Variable(names.unique(f"{pixels.name}/spikes"), np.float32, pixels.shape)
     replace_uses(pixels, spikes)
-    graph.nodes.insert(0, spiking_node("SpikeEncode", names.unique(f"{pixels.name}/encode"), [pixels], [spikes]))
+    graph.nodes.insert(0, spiking_node("PoissonEncode", names.unique(f"{pixels.name}/encode"), [pixels], [spikes]))
 
 
 def _read_outputs(graph: gs.Graph, tail: set[str], names: Names) -> None:

@@ -251,4 +251,4 @@ def block_of(conversion: Conversion, *, plain: bool = False) -> Block:
 
 def source_nodes(conversion: Conversion) -> list[Any]:
     """Encoder and neurons, in the order of the columns of `spike_totals`."""
-    return [node for node in conversion.graph.nodes if node.op in ("SpikeEncode", "RMP", "IF")]
+    return [node for node in conversion.graph.nodes if node.op in ("PoissonEncode", "RMP", "IF")]

@@ -53,7 +53,7 @@ def assert_equals_reference(conversion: Conversion, simulated: Simulation, snaps
     last = snapshots[-1]
     for column, node in enumerate(networks.source_nodes(conversion)):
         assert np.array_equal(last.spike_totals[:, column], simulated.totals[node.name]), node.name
-        if node.op == "SpikeEncode":
+        if node.op == "PoissonEncode":
             words = [f"{node.outputs[0].name}/{part}" for part in ("plus", "minus")]
             plus, minus = (
                 np.concatenate([unpack_words(part.words[name], part.count) for part in snapshots]).astype(np.int8)
@@ -77,7 +77,7 @@ def test_the_runtime_is_the_reference(model: onnx.ModelProto, choices: dict[str,
     expose = []
     for node in networks.source_nodes(conversion):
         name = node.outputs[0].name
-        expose += [f"{name}/plus", f"{name}/minus"] if node.op == "SpikeEncode" else [name]
+        expose += [f"{name}/plus", f"{name}/minus"] if node.op == "PoissonEncode" else [name]
     runner = StreamRunner(networks.block_of(conversion), expose=expose)
     snapshots = list(runner.run(images, [steps], seed=seed, first_sample=11))
     simulated = simulate(conversion.graph, images, steps, seed, 11, record=True)
@@ -220,7 +220,7 @@ def test_the_profile_shows_which_kernels_run(native: bool, tmp_path: Path) -> No
     session.run(None, {"x": images})
     events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     executed = {event["args"]["op_name"] for event in events if "op_name" in event.get("args", {})}
-    ours = {"SpikeEncode", "SpikingConv", "SpikingConvAdd", "SpikeReadout", "SpikeTotals"}
+    ours = {"PoissonEncode", "SpikingConv", "SpikingConvAdd", "SpikeReadout", "SpikeTotals"}
     assert executed & ours == (ours if native else set())
 
 

@@ -264,7 +264,7 @@ def test_equation_8_counts_neither_inputs_nor_outputs() -> None:
 
     graph = gs.Graph(
         nodes=[
-            gs.Node("SpikeEncode", "input", {"scale": 1.0}, [x], [spikes_in], "ai.snnc"),
+            gs.Node("PoissonEncode", "input", {"scale": 1.0}, [x], [spikes_in], "ai.snnc"),
             gs.Node("MatMul", "fc_1", {}, [spikes_in, constant("W_1", np.diag([300, 600, 1200]))], [current_1]),
             layer(1, current_1, spikes_1),
             gs.Node("Scale", "half", {}, [spikes_1, constant("w_2", 600)], [current_2], "ai.snnc"),

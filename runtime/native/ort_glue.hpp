@@ -151,6 +151,14 @@ class NodeInfo {
     return value;
   }
 
+  bool has_int(const char* name) const {
+    std::int64_t value = 0;
+    OrtStatus* status = KernelInfoGetAttribute_int64(api_, info_, name, &value);
+    if (status == nullptr) return true;
+    ReleaseStatus(api_, status);
+    return false;
+  }
+
   std::vector<std::int64_t> get_ints(const char* name) const {
     std::size_t size = 0;
     require(KernelInfoGetAttributeArray_int64(api_, info_, name, nullptr, &size), name, "ints");

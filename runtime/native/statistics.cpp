@@ -70,7 +70,7 @@ NodeStatistics::~NodeStatistics() {
 
 void NodeStatistics::add(const BlockRun& run, std::chrono::nanoseconds time) {
   const std::lock_guard<std::mutex> lock(records().mutex);
-  ++calls_[static_cast<std::size_t>(run.path)];
+  ++calls_[run.path];
   sample_steps_ += run.samples * run.steps;
   spikes_ += run.spikes;
   nanoseconds_ += time.count();
@@ -89,10 +89,10 @@ void NodeStatistics::append_json(std::string& text) const {
   append_field(text, "nanoseconds", nanoseconds_);
   text += ", \"kernels\": {";
   const char* separator = "";
-  for (std::size_t path = 0; path < path_names.size(); ++path) {
+  for (std::size_t path = 0; path < path_count; ++path) {
     if (calls_[path] == 0) continue;
     const PathRows& weights = weights_[path];
-    text += separator + ("\"" + std::string(path_names[path])) + "\": {\"calls\": " + std::to_string(calls_[path]);
+    text += separator + ("\"" + std::string(path_name(path))) + "\": {\"calls\": " + std::to_string(calls_[path]);
     append_field(text, "width", weights.width);
     append_field(text, "weight_bytes", weights.bytes);
     append_field(text, "working_set", weights.working_set);

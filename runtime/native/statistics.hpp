@@ -11,13 +11,25 @@
 #include <cstdint>
 #include <string>
 
+#include "kernels/layers/layer_kernels.hpp"
 #include "ort_abi.hpp"
 
 namespace snnc {
 
-// The ways in which a layer is computed: the kernels of `kernels::LayerKernel` in their order, and the readout.
-constexpr std::array<const char*, 4> path_names{"gather", "scatter", "table", "readout"};
-enum class Path { gather, scatter, table, readout };
+// The ways in which a layer is computed: the kernels of layers in the order of their table, then the readout.
+constexpr std::size_t readout_path = kernels::layer_kernels.size();
+constexpr std::size_t path_count = readout_path + 1;
+
+constexpr const char* path_name(std::size_t path) {
+  return path == readout_path ? "readout" : kernels::layer_kernels[path].name;
+}
+
+// The path of the kernel with this function.
+constexpr std::size_t path_of(decltype(kernels::LayerKernel::run) run) {
+  std::size_t path = 0;
+  while (path < readout_path && kernels::layer_kernels[path].run != run) ++path;
+  return path;
+}
 
 // The packed weights that a path reads over and over: what its roofline depends on.
 struct PathRows {
@@ -26,11 +38,11 @@ struct PathRows {
   std::int64_t working_set = 0;  // bytes
 };
 
-using RowsByPath = std::array<PathRows, path_names.size()>;
+using RowsByPath = std::array<PathRows, path_count>;
 
 // One block of a layer.
 struct BlockRun {
-  Path path;
+  std::size_t path;
   std::int64_t samples;
   int steps;
   std::int64_t spikes;  // of the input that is not the residual one
@@ -59,7 +71,7 @@ class NodeStatistics {
   const std::int64_t id_;
   const std::string name_;
   const RowsByPath weights_;
-  std::array<std::int64_t, path_names.size()> calls_{};
+  std::array<std::int64_t, path_count> calls_{};
   std::int64_t sample_steps_ = 0, spikes_ = 0, nanoseconds_ = 0;
 };
 

@@ -35,7 +35,7 @@ from snnc.operators import LAYERS
 class Block:
     """The nodes of a block, its states, and the nodes that decode the outputs from the states (`snnc.emit.decode`).
 
-    `functions` are those of plug-ins that the file brought that the block was read from.
+    A block that was read from a file has the operators of that file: their version, and `functions`.
     """
 
     input_name: str

@@ -4,7 +4,8 @@
     Add(Conv(words), Scale(words) or 1x1 Conv(words))        → SpikingConvAdd, branches in either order
     Gemm(words)                                              → SpikingGemm, under a readout SpikeReadout
 
-`words` are the spikes of one source, only moved (`snnc.emit.words.copies_of`).
+`words` are the spikes of one source, only moved (`snnc.emit.words.copies_of`). Under `Staircase` neurons the operators
+are `StaircaseConv`, `StaircaseConvAdd` and `StaircaseGemm`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,12 @@ import onnx_graphsurgeon as gs
 from snnc.ir.graph import activation_inputs, constant, producer, sample_shape
 from snnc.ir.trees import copies_of, leaves, source_signal
 from snnc.operators import LAYERS, weighted
+from snnc.operators.layer import Shape
 
-LAYER_OPERATORS = ("SpikingConv", "SpikingConvAdd", "SpikingGemm", "SpikeReadout")
+_SHAPES: tuple[Shape, ...] = ("Conv", "ConvAdd", "Gemm")
+LAYER_OPERATORS = tuple(
+    dict.fromkeys(op for room in LAYERS.values() for shape in _SHAPES if (op := room.layer_operator(shape)) is not None)
+)
 PLAIN = "plain"
 _MOST_SPATIAL_AXES = 3
 
@@ -37,8 +42,15 @@ class Synapses:
 
     @property
     def signed(self) -> bool:
-        """Whether its spikes have signs. Plus and minus are channels then, the weights `[W, -W]`."""
+        """Whether its spikes have signs: then each copy is all positive spikes, then all negative ones."""
         return any(source_signal(leaf).signed for leaf in leaves(self.words))
+
+    @property
+    def copies(self) -> int:
+        """In how many copies the channels come."""
+        copies = copies_of(self.words)
+        assert copies is not None
+        return copies
 
     @property
     def group(self) -> int:
@@ -47,16 +59,18 @@ class Synapses:
         return channels if self.node.op == "Scale" else int(self.node.attrs.get("group", 1))
 
     def weight(self) -> np.ndarray:
-        """float32: `[M, C/group, k...]` of a convolution, `[K, M]` of a dense layer; C and K include the signs."""
+        """float32: `[M, C/group, k...]` of a convolution, `[K, M]` of a dense layer."""
         weight = constant(self.node, 1)
         assert weight is not None
         if self.node.op == "Scale":
             channels, *plane = sample_shape(self.node.outputs[0])
             by_channel = np.broadcast_to(weight.reshape(-1), (channels,))
             weight = np.array(by_channel, np.float32).reshape(channels, 1, *[1] * len(plane))
-        if self.signed:
-            weight = np.concatenate([weight, -weight], axis=0 if self.node.op == "Gemm" else 1)
         return weight
+
+    def attributes(self, prefix: str = "") -> dict[str, int]:
+        """How the operator has to read the words."""
+        return {f"{prefix}copies": self.copies, f"{prefix}signed": int(self.signed)}
 
 
 @dataclass(frozen=True)
@@ -76,12 +90,12 @@ class Fused:
 
     def attributes(self) -> dict[str, Any]:
         """Attributes of the operator that tell of the synapses."""
-        attrs: dict[str, Any] = {}
+        attrs: dict[str, Any] = {**self.main.attributes()}
         if self.main.node.op == "Conv":
-            attrs = {name: list(self.main.node.attrs[name]) for name in ("strides", "dilations", "pads")}
+            attrs |= {name: list(self.main.node.attrs[name]) for name in ("strides", "dilations", "pads")}
             attrs["group"] = self.main.group
         if self.residual is not None:
-            attrs["residual_group"] = self.residual.group
+            attrs |= {"residual_group": self.residual.group, **self.residual.attributes("residual_")}
         return attrs
 
 
@@ -123,9 +137,7 @@ def _synapses(node: gs.Node) -> Synapses | None:
         return None  # one weight for every channel is all that the operators know
     if node.op == "Conv" and not 1 <= len(node.attrs["kernel_shape"]) <= _MOST_SPATIAL_AXES:
         return None
-    synapses = Synapses(node)
-    # With groups, plus and minus of a channel would have to stand side by side in its group.
-    return None if synapses.signed and synapses.group > 1 else synapses
+    return Synapses(node)
 
 
 def _reads_one_position(node: gs.Node) -> bool:

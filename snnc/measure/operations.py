@@ -52,7 +52,7 @@ def count_accumulations(
 def _synapses(node: onnx.NodeProto) -> list[tuple[str, str]]:
     """Names of spikes and weights, of a junction those of both branches."""
     pairs = [(node.input[0], node.input[1])]
-    return [*pairs, (node.input[2], node.input[3])] if node.op_type == "SpikingConvAdd" else pairs
+    return [*pairs, (node.input[2], node.input[3])] if node.op_type.endswith("ConvAdd") else pairs
 
 
 def _spikes_by_position(words: np.ndarray) -> np.ndarray:
@@ -68,7 +68,7 @@ def _layer_spikes(
     attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     operations = 0
     for index, (spikes, weight) in enumerate(_synapses(node)):
-        if node.op_type in ("SpikingGemm", "SpikeReadout"):
+        if "group" not in attributes:  # dense
             fanout = np.array(shapes[weight][1])
         elif index == 0:
             fanout = _fanout(counts[spikes].shape, shapes[weight], attributes)

@@ -1,4 +1,4 @@
-"""`SpikeEncode`, Poisson coding of the input (RMP-SNN, section 3.1): per step a spike of sign(x) if u < |x|/λ₀."""
+"""`PoissonEncode`, Poisson coding of the input (RMP-SNN, section 3.1): per step a spike of sign(x) if u < |x|/λ₀."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class PoissonEncoder(SpikeSource):
     """Its random numbers depend on seed, sample, step and element alone, so there is no state."""
 
-    name, kind = "SpikeEncode", "input"
+    name, kind = "PoissonEncode", "input"
 
     def signal(self, node: gs.Node) -> Signal:
         return Signal.of_spikes(len(sample_shape(node.outputs[0])), signed=True)
@@ -34,8 +34,6 @@ class PoissonEncoder(SpikeSource):
 
     def emit(self, node: gs.Node, block: BlockWriter) -> None:
         spikes = node.outputs[0]
-        parts = [block.names.unique(f"{spikes.name}/{sign}") for sign in ("plus", "minus")]
         inputs = [node.inputs[0].name, SEED, FIRST_SAMPLE, FIRST_STEP, COUNT]
-        block.operator(self.name, inputs, parts, node.name, scale=float(node.attrs["scale"]))
-        block.write("Concat", parts, [spikes.name], block.names.unique(f"node/{spikes.name}"), axis=1)
+        block.operator(self.name, inputs, [spikes.name], node.name, scale=float(node.attrs["scale"]))
         block.words.declare(spikes, spikes.name)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["input", "neuron", "pool", "readout"]
 # The shapes of synapses for which there are operators of whole layers (docs/event-driven.md).
-Synapses = Literal["Conv", "ConvAdd", "Gemm"]
+Shape = Literal["Conv", "ConvAdd", "Gemm"]
 
 
 class Layer(ABC):
@@ -47,7 +47,7 @@ class Layer(ABC):
     def emit(self, node: gs.Node, block: BlockWriter) -> None:
         """Write the nodes of one block of steps."""
 
-    def layer_operator(self, synapses: Synapses) -> str | None:
+    def layer_operator(self, shape: Shape) -> str | None:
         """The operator that computes this layer together with such synapses; None if there is none."""
         return None
 

@@ -14,7 +14,7 @@ import onnx_graphsurgeon as gs
 from snnc.ir.graph import constant, sample_shape
 from snnc.ir.names import COUNT
 from snnc.ir.state import State
-from snnc.operators.layer import SpikeSource, Synapses, initial_potential
+from snnc.operators.layer import SpikeSource, Shape, initial_potential
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
@@ -48,8 +48,8 @@ class IntegrateAndFire(SpikeSource):
         block.layer(node, names, [spikes.name, state.next_name], **attrs)
         block.words.declare(spikes, spikes.name)
 
-    def layer_operator(self, synapses: Synapses) -> str:
-        return f"Spiking{synapses}"
+    def layer_operator(self, shape: Shape) -> str:
+        return f"Spiking{shape}"
 
     def problems(self, node: gs.Node) -> Iterator[str]:
         yield from super().problems(node)

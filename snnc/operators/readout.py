@@ -14,7 +14,7 @@ from onnx import TensorProto
 from snnc.ir.graph import sample_shape
 from snnc.ir.names import COUNT
 from snnc.ir.state import State
-from snnc.operators.layer import Layer, Synapses
+from snnc.operators.layer import Layer, Shape
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
@@ -42,5 +42,5 @@ class Readout(Layer):
         name = block.names.unique(f"node/{state.next_name}")
         block.write("Add", [state.name, integer], [state.next_name], name)
 
-    def layer_operator(self, synapses: Synapses) -> str | None:
-        return None
+    def layer_operator(self, shape: Shape) -> str | None:
+        return "SpikeReadout" if shape == "Gemm" else None

@@ -99,7 +99,7 @@ class _Simulator:
             if node.op == "SpikeReadout":
                 self._integrate(node, operands[0])
                 continue
-            if node.op == "SpikeEncode":
+            if node.op == "PoissonEncode":
                 value = self._count(node, self._encode(node, t))
             elif node.op in _RESETS:
                 value = self._count(node, self._integrate_and_fire(node, *operands))
@@ -323,7 +323,7 @@ _LINEAR: dict[tuple[str, str], Callable[..., Ints]] = {
     (_SNNC, "SumPool"): _sum_pool,
     (_SNNC, "Scale"): lambda attrs, x, factor: x * factor,
 }
-_SPIKING = {(_SNNC, op) for op in ("SpikeEncode", "SpikeReadout", *_RESETS)}
+_SPIKING = {(_SNNC, op) for op in ("PoissonEncode", "SpikeReadout", *_RESETS)}
 
 
 def knows(node: Any) -> bool:
@@ -385,7 +385,7 @@ def _check(graph: Any, nodes: Iterable[Any]) -> None:
             raise ValueError(f"{node.op} {node.name!r} has no threshold")
         if node.op not in _RESETS and "scale" not in node.attrs:
             raise ValueError(f"{node.op} {node.name!r} has no scale")
-        if node.op == "SpikeEncode" and node.inputs[0].name != graph.inputs[0].name:
+        if node.op == "PoissonEncode" and node.inputs[0].name != graph.inputs[0].name:
             raise ValueError(f"{node.op} {node.name!r} does not encode the input of the graph")
 
 

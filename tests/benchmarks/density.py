@@ -80,6 +80,8 @@ class Layer:
             pads=[1] * 4,
             group=1,
             soft_reset=1,
+            copies=1,
+            signed=0,
         )
         dims = ["N", channels, size, size]
         inputs = [

@@ -56,7 +56,7 @@ def rate_pass(rate: float, known: dict[str, int], calibration_steps: int) -> Pas
 
     def run(conversion: Conversion) -> None:
         graph = conversion.graph
-        encoder = next(node for node in graph.nodes if node.op == "SpikeEncode")
+        encoder = next(node for node in graph.nodes if node.op == "PoissonEncode")
         encoder.attrs["scale"] = 1.0
         shape = sample_shape(encoder.outputs[0])
         layers = [LayerReport(encoder.inputs[0].name, "input", encoder.op, shape, int(np.prod(shape)), 1.0)]

@@ -1,4 +1,4 @@
-// A layer with random values and its reference: loops over copies, channels, taps and steps, in int64.
+// A layer and its reference: loops over copies, signs, channels, taps and steps, in int64.
 #pragma once
 
 #include <algorithm>
@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <limits>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -15,51 +14,12 @@
 namespace snnc::tests {
 
 using kernels::Axis;
+using kernels::Dynamics;
 using kernels::Geometry;
+using kernels::NeuronModel;
 using kernels::SynapseShape;
-using Random = std::mt19937_64;
 
 constexpr std::int64_t potential_limit = std::numeric_limits<std::int32_t>::max();
-constexpr std::int64_t current_limit = 1 << 24;
-
-// --- a layer and its reference ---------------------------------------------------------------------------------------
-
-// Where there are two parts, `above_int16` is in the first one alone and `below_int16` in the second.
-enum class Weights { small, int16, above_int16, below_int16, wide, positive, negative };
-enum class Potentials { zero, moderate, extreme, bound };
-
-struct Sizes {
-  std::int64_t inputs, outputs;
-  std::vector<Axis> axes;
-  std::int64_t groups = 1, copies = 1;
-  std::int64_t residual = 0, residual_groups = 1, residual_copies = 1;  // no second part if `residual` is 0
-  std::int64_t images = 2;
-  int steps = 64;
-
-  Sizes with_groups(std::int64_t count) const { return with(&Sizes::groups, count); }
-  Sizes with_copies(std::int64_t count) const { return with(&Sizes::copies, count); }
-  Sizes with_images(std::int64_t count) const { return with(&Sizes::images, count); }
-  Sizes with_steps(int count) const { return with(&Sizes::steps, count); }
-  Sizes with_residual(std::int64_t channels, std::int64_t group_count = 1, std::int64_t copy_count = 1) const {
-    return with(&Sizes::residual, channels).with(&Sizes::residual_groups, group_count)
-        .with(&Sizes::residual_copies, copy_count);
-  }
-
- private:
-  template <class Member>
-  Sizes with(Member Sizes::*member, Member value) const {
-    Sizes other = *this;
-    other.*member = value;
-    return other;
-  }
-};
-
-struct Values {
-  int density = 26;  // spikes in 256 steps
-  Weights weights = Weights::small;
-  Potentials potentials = Potentials::moderate;
-  bool bias = true, per_channel = true, soft = true;
-};
 
 struct Part {
   SynapseShape shape;
@@ -68,229 +28,129 @@ struct Part {
   std::vector<float> weights;
   std::vector<std::uint64_t> words;
 
-  std::int64_t image_words() const { return copies * shape.inputs * Geometry(axes).plane_in(); }
+  std::int64_t image_words() const { return copies * shape.copy_channels() * Geometry(axes).plane_in(); }
 };
 
 struct Layer {
   std::string name;
   std::int64_t images, outputs, plane;
   int steps;
-  bool soft, per_channel;
+  NeuronModel neurons;
+  bool per_channel;
   std::vector<Part> parts;
   std::vector<float> bias;  // empty: none
-  std::vector<std::int32_t> v, threshold;
+  std::vector<std::int32_t> v, counts, threshold;
+
+  std::int64_t image_neurons() const { return outputs * plane; }
+  int planes() const { return kernels::planes_of(neurons.dynamics); }
 };
 
 struct Result {
-  std::vector<std::uint64_t> fired;
-  std::vector<std::int32_t> v_out;
+  std::vector<std::uint64_t> fired;  // [images][planes][neurons of an image]
+  std::vector<std::int32_t> v_out, counts_out;
 
   // What is not written is seen.
-  explicit Result(std::int64_t neurons)
-      : fired(static_cast<std::size_t>(neurons), 0x5a5a5a5a5a5a5a5a), v_out(static_cast<std::size_t>(neurons), -77) {}
+  Result(std::int64_t neurons, int planes)
+      : fired(static_cast<std::size_t>(neurons * planes), 0x5a5a5a5a5a5a5a5a),
+        v_out(static_cast<std::size_t>(neurons), -77),
+        counts_out(v_out) {}
 };
 
-// Adds the currents of one neuron in every step; `pixel` counts through the output plane in C order.
-inline void add_currents(
-    const Part& part, int steps, std::int64_t image, std::int64_t output, std::int64_t pixel, std::int64_t* current) {
+// Adds the currents of one neuron in every step that come from one input channel; `weight` is the first of its taps.
+inline void add_channel(
+    const Part& part, int steps, std::int64_t channel, const float* weight, int sign, std::int64_t pixel,
+    std::int64_t* current) {
   std::array<Axis, 3> axes{Axis{1, 1, 1, 1, 0, 1}, Axis{1, 1, 1, 1, 0, 1}, Axis{1, 1, 1, 1, 0, 1}};
   std::copy_backward(part.axes.begin(), part.axes.end(), axes.end());
   const auto& [a, b, c] = axes;
   const std::int64_t at[] = {pixel / (b.out * c.out), pixel / c.out % b.out, pixel % c.out};
-  const std::int64_t group_inputs = part.shape.inputs / part.shape.groups;
-  const std::int64_t group = output / (part.shape.outputs / part.shape.groups);
-  for (std::int64_t copy = 0; copy < part.copies; ++copy) {
-    for (std::int64_t input = 0; input < group_inputs; ++input) {
-      const std::int64_t channel =
-          ((image * part.copies + copy) * part.shape.groups + group) * group_inputs + input;
-      std::size_t weight = static_cast<std::size_t>((output * group_inputs + input) * a.kernel * b.kernel * c.kernel);
-      for (std::int64_t i = 0; i < a.kernel; ++i) {
-        for (std::int64_t j = 0; j < b.kernel; ++j) {
-          for (std::int64_t k = 0; k < c.kernel; ++k, ++weight) {
-            const std::int64_t x = at[0] * a.stride - a.pad + i * a.dilation;
-            const std::int64_t y = at[1] * b.stride - b.pad + j * b.dilation;
-            const std::int64_t z = at[2] * c.stride - c.pad + k * c.dilation;
-            if (x < 0 || x >= a.in || y < 0 || y >= b.in || z < 0 || z >= c.in) continue;
-            const std::uint64_t word =
-                part.words[static_cast<std::size_t>(((channel * a.in + x) * b.in + y) * c.in + z)];
-            if (word == 0) continue;
-            for (int step = 0; step < steps; ++step) {
-              if (word >> step & 1) current[step] += static_cast<std::int64_t>(part.weights[weight]);
-            }
-          }
+  for (std::int64_t i = 0; i < a.kernel; ++i) {
+    for (std::int64_t j = 0; j < b.kernel; ++j) {
+      for (std::int64_t k = 0; k < c.kernel; ++k, ++weight) {
+        const std::int64_t x = at[0] * a.stride - a.pad + i * a.dilation;
+        const std::int64_t y = at[1] * b.stride - b.pad + j * b.dilation;
+        const std::int64_t z = at[2] * c.stride - c.pad + k * c.dilation;
+        if (x < 0 || x >= a.in || y < 0 || y >= b.in || z < 0 || z >= c.in) continue;
+        const std::uint64_t word = part.words[static_cast<std::size_t>(((channel * a.in + x) * b.in + y) * c.in + z)];
+        if (word == 0) continue;
+        for (int step = 0; step < steps; ++step) {
+          if (word >> step & 1) current[step] += sign * static_cast<std::int64_t>(*weight);
         }
       }
     }
   }
 }
 
-inline Result reference(const Layer& layer) {
-  Result result(layer.images * layer.outputs * layer.plane);
-  std::size_t neuron = 0;
-  for (std::int64_t image = 0; image < layer.images; ++image) {
-    for (std::int64_t output = 0; output < layer.outputs; ++output) {
-      const auto channel = static_cast<std::size_t>(output);
-      const std::int64_t threshold = layer.threshold[layer.per_channel ? channel : 0];
-      for (std::int64_t pixel = 0; pixel < layer.plane; ++pixel, ++neuron) {
-        std::int64_t current[64] = {};
-        for (const Part& part : layer.parts) add_currents(part, layer.steps, image, output, pixel, current);
-        std::int64_t v = layer.v[neuron];
-        std::uint64_t word = 0;
-        for (int step = 0; step < layer.steps; ++step) {
-          v += current[step] + (layer.bias.empty() ? 0 : static_cast<std::int64_t>(layer.bias[channel]));
-          if (v < -potential_limit - 1 || v > potential_limit) std::abort();  // no layer to test with
-          if (v < threshold) continue;
-          word |= std::uint64_t{1} << step;
-          v = layer.soft ? v - threshold : 0;
-        }
-        result.fired[neuron] = word;
-        result.v_out[neuron] = static_cast<std::int32_t>(v);
+// Adds the currents of one neuron in every step; `pixel` counts through the output plane in C order.
+inline void add_currents(
+    const Part& part, int steps, std::int64_t image, std::int64_t output, std::int64_t pixel, std::int64_t* current) {
+  const std::int64_t group_inputs = part.shape.inputs / part.shape.groups;
+  const std::int64_t group = output / (part.shape.outputs / part.shape.groups);
+  for (std::int64_t copy = 0; copy < part.copies; ++copy) {
+    for (std::int64_t sign = 0; sign < part.shape.signs; ++sign) {
+      for (std::int64_t input = 0; input < group_inputs; ++input) {
+        const std::int64_t block = (image * part.copies + copy) * part.shape.signs + sign;
+        const std::int64_t channel = block * part.shape.inputs + group * group_inputs + input;
+        const float* weight = part.weights.data() + output * part.shape.output_stride + input * part.shape.input_stride;
+        add_channel(part, steps, channel, weight, sign == 0 ? 1 : -1, pixel, current);
       }
     }
+  }
+}
+
+struct Neuron {
+  std::int64_t v, count;
+  std::uint64_t plus = 0, minus = 0;  // what it fired
+
+  void step(const NeuronModel& model, std::int64_t current, std::int64_t threshold, int step) {
+    v += current;
+    if (v < -potential_limit - 1 || v > potential_limit) std::abort();  // no layer to test with
+    const std::uint64_t bit = std::uint64_t{1} << step;
+    if (model.dynamics != Dynamics::staircase) {
+      if (v < threshold) return;
+      plus |= bit;
+      v = model.dynamics == Dynamics::soft ? v - threshold : 0;
+    } else if (v >= threshold && count < model.high) {
+      plus |= bit;
+      v -= threshold;
+      ++count;
+    } else if (v < 0 && count > model.low) {
+      minus |= bit;
+      v += threshold;
+      --count;
+    }
+  }
+};
+
+// All steps of one neuron; `index` counts the neurons of all images.
+inline Neuron simulate(const Layer& layer, std::int64_t index) {
+  const std::int64_t pixel = index % layer.plane, output = index / layer.plane % layer.outputs;
+  const auto channel = static_cast<std::size_t>(output), neuron = static_cast<std::size_t>(index);
+  std::int64_t current[64] = {};
+  for (const Part& part : layer.parts) {
+    add_currents(part, layer.steps, index / layer.image_neurons(), output, pixel, current);
+  }
+  Neuron result{layer.v[neuron], layer.counts[neuron]};
+  for (int step = 0; step < layer.steps; ++step) {
+    const std::int64_t bias = layer.bias.empty() ? 0 : static_cast<std::int64_t>(layer.bias[channel]);
+    result.step(layer.neurons, current[step] + bias, layer.threshold[layer.per_channel ? channel : 0], step);
   }
   return result;
 }
 
-// --- random values ---------------------------------------------------------------------------------------------------
-
-inline std::int64_t below(Random& random, std::int64_t limit) {
-  return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(limit));
-}
-
-inline std::int64_t within(Random& random, std::int64_t limit) { return below(random, 2 * limit + 1) - limit; }
-
-template <class T>
-T pick(Random& random, const std::vector<T>& choices) {
-  return choices[static_cast<std::size_t>(below(random, static_cast<std::int64_t>(choices.size())))];
-}
-
-inline std::vector<float> random_weights(Random& random, std::int64_t outputs, std::int64_t fan_in, Weights kind) {
-  std::vector<float> weights(static_cast<std::size_t>(outputs * fan_in));
-  for (float& weight : weights) {
-    const std::int64_t small = within(random, 100);
-    weight = static_cast<float>(small);
-    if (kind == Weights::positive) weight = std::abs(weight);
-    if (kind == Weights::negative) weight = -std::abs(weight);
+inline Result reference(const Layer& layer) {
+  const std::int64_t neurons = layer.images * layer.image_neurons();
+  Result result(neurons, layer.planes());
+  for (std::int64_t index = 0; index < neurons; ++index) {
+    const Neuron neuron = simulate(layer, index);
+    const std::int64_t image = index / layer.image_neurons(), in_image = index % layer.image_neurons();
+    const auto word = static_cast<std::size_t>(image * layer.planes() * layer.image_neurons() + in_image);
+    result.fired[word] = neuron.plus;
+    if (layer.planes() == 2) result.fired[word + static_cast<std::size_t>(layer.image_neurons())] = neuron.minus;
+    result.v_out[static_cast<std::size_t>(index)] = static_cast<std::int32_t>(neuron.v);
+    if (layer.planes() == 2) result.counts_out[static_cast<std::size_t>(index)] = static_cast<std::int32_t>(neuron.count);
   }
-  // A few large ones for every neuron; their sum stays within the bounds of a current.
-  for (std::int64_t output = 0; output < outputs; ++output) {
-    const auto place = [&]() -> float& {
-      return weights[static_cast<std::size_t>(output * fan_in + below(random, fan_in))];
-    };
-    if (kind == Weights::int16) place() = -32768, place() = 32767;
-    if (kind == Weights::above_int16) place() = 32768;
-    if (kind == Weights::below_int16) place() = -32769;
-    for (int i = 0; kind == Weights::wide && i < 5; ++i) place() = static_cast<float>(within(random, 300'000));
-  }
-  return weights;
-}
-
-inline std::vector<std::uint64_t> random_words(Random& random, std::int64_t size, int steps, int density) {
-  std::vector<std::uint64_t> words(static_cast<std::size_t>(size));
-  std::uint64_t bytes = 0;
-  for (std::uint64_t& word : words) {
-    for (int step = 0; step < steps; ++step, bytes >>= 8) {
-      if (step % 8 == 0) bytes = random();
-      word |= std::uint64_t{static_cast<int>(bytes & 255) < density} << step;
-    }
-  }
-  return words;
-}
-
-inline Part random_part(Random& random, const Sizes& sizes, const Values& values, bool residual) {
-  Part part{};
-  part.axes = sizes.axes;
-  if (residual) {
-    for (Axis& axis : part.axes) axis = {axis.out, axis.out, 1, 1, 0, 1};
-  }
-  part.copies = residual ? sizes.residual_copies : sizes.copies;
-  SynapseShape& shape = part.shape;
-  shape.inputs = residual ? sizes.residual : sizes.inputs;
-  shape.outputs = sizes.outputs;
-  shape.groups = residual ? sizes.residual_groups : sizes.groups;
-  shape.column_taps = part.axes.back().kernel;
-  shape.column_stride = part.axes.back().stride;
-  shape.column_dilation = part.axes.back().dilation;
-  shape.line_taps = Geometry(part.axes).line_taps;
-  shape.input_stride = shape.line_taps * shape.column_taps;
-  shape.output_stride = shape.input_stride * shape.group_inputs();
-  Weights kind = values.weights;
-  if (kind == Weights::above_int16 && residual) kind = Weights::small;
-  if (kind == Weights::below_int16 && !residual && sizes.residual > 0) kind = Weights::small;
-  part.weights = random_weights(random, shape.outputs, shape.output_stride, kind);
-  part.words = random_words(random, sizes.images * part.image_words(), sizes.steps, values.density);
-  return part;
-}
-
-// The largest magnitude of a current of output channel `output`.
-inline std::int64_t bound_of(const Layer& layer, std::int64_t output) {
-  double sum = layer.bias.empty() ? 0 : std::abs(layer.bias[static_cast<std::size_t>(output)]);
-  for (const Part& part : layer.parts) {
-    const float* row = part.weights.data() + output * part.shape.output_stride;
-    double weights = 0;
-    for (std::int64_t i = 0; i < part.shape.output_stride; ++i) weights += std::abs(row[i]);
-    sum += weights * static_cast<double>(part.copies);
-  }
-  if (sum >= current_limit) std::abort();  // no layer to test with
-  return static_cast<std::int64_t>(sum);
-}
-
-inline std::int64_t random_potential(Random& random, const Values& values, std::int64_t room, std::int64_t moderate) {
-  const std::int64_t extreme = values.weights == Weights::negative || below(random, 2) ? -room : room;
-  switch (values.potentials) {
-    case Potentials::zero: return 0;
-    case Potentials::moderate: return within(random, moderate);
-    case Potentials::extreme: return extreme;
-    case Potentials::bound: return values.weights == Weights::negative ? -room : room;
-  }
-  return 0;
-}
-
-inline std::string describe(const Sizes& sizes, const Values& values) {
-  const auto number = [](std::int64_t value) { return std::to_string(value) + " "; };
-  std::string text = number(sizes.inputs) + "x " + number(sizes.copies) + "to " + number(sizes.outputs) + "groups " +
-                     number(sizes.groups) + "residual " + number(sizes.residual) + "x " +
-                     number(sizes.residual_copies) + "groups " + number(sizes.residual_groups) + "images " +
-                     number(sizes.images) + "steps " + number(sizes.steps);
-  for (const Axis& axis : sizes.axes) {
-    text += "axis { " + number(axis.in) + number(axis.out) + number(axis.kernel) + number(axis.stride) +
-            number(axis.pad) + number(axis.dilation) + "} ";
-  }
-  return text + "density " + number(values.density) + "weights " + number(static_cast<int>(values.weights)) + "v " +
-         number(static_cast<int>(values.potentials)) + "bias " + number(values.bias) + "per channel " +
-         number(values.per_channel) + "soft " + number(values.soft);
-}
-
-inline Layer random_layer(Random& random, const Sizes& sizes, const Values& values) {
-  Layer layer{};
-  layer.name = describe(sizes, values);
-  layer.images = sizes.images;
-  layer.outputs = sizes.outputs;
-  layer.plane = Geometry(sizes.axes).plane_out();
-  layer.steps = sizes.steps;
-  layer.soft = values.soft;
-  layer.per_channel = values.per_channel;
-  layer.parts.push_back(random_part(random, sizes, values, false));
-  if (sizes.residual > 0) layer.parts.push_back(random_part(random, sizes, values, true));
-  if (values.bias) {
-    for (std::int64_t i = 0; i < sizes.outputs; ++i) layer.bias.push_back(static_cast<float>(within(random, 60)));
-  }
-  // About the current of a few steps, so that neurons fire, but not always.
-  std::vector<std::int64_t> bounds;
-  for (std::int64_t output = 0; output < sizes.outputs; ++output) bounds.push_back(bound_of(layer, output));
-  const std::int64_t moderate = 1 + bounds[0] * (values.density + 3) / 256;
-  for (std::int64_t i = 0; i < (values.per_channel ? sizes.outputs : 1); ++i) {
-    const bool highest = values.potentials == Potentials::bound ||
-                         (values.potentials == Potentials::extreme && below(random, 3) == 0);
-    const std::int64_t threshold = highest ? potential_limit : 1 + below(random, moderate);
-    layer.threshold.push_back(static_cast<std::int32_t>(threshold));
-  }
-  for (std::int64_t neuron = 0; neuron < sizes.images * sizes.outputs * layer.plane; ++neuron) {
-    const std::int64_t bound = bounds[static_cast<std::size_t>(neuron / layer.plane % sizes.outputs)];
-    layer.v.push_back(
-        static_cast<std::int32_t>(random_potential(random, values, potential_limit - sizes.steps * bound, moderate)));
-  }
-  return layer;
+  return result;
 }
 
 }  // namespace snnc::tests

@@ -10,24 +10,22 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <iterator>
 #include <memory>
 #include <thread>
 #include <vector>
 
-#include "layers_reference.hpp"
+#include "../../runtime/native/kernels/layers/layer_kernels.hpp"
+#include "layers_shapes.hpp"
 
 using namespace snnc::kernels;
 using namespace snnc::tests;
 
 namespace {
 
-constexpr const char* kernel_names[] = {"gather", "scatter", "table"};
-
 // What the command line asks for, and what there was.
 std::uint64_t seed = 0;
 int shares = 1, share = 0;
-int layers = 0, failures = 0, planned_for[std::size(kernel_names)] = {};
+int layers = 0, failures = 0, planned_for[layer_kernels.size()] = {};
 
 // --- runs ------------------------------------------------------------------------------------------------------------
 
@@ -39,20 +37,25 @@ struct Run {
   LayerPlan plan{};
 
   Run(const Layer& layer, const SpikingLayer& native, std::int64_t first, bool in_place)
-      : first(first), result((layer.images - first) * layer.outputs * layer.plane) {
-    const std::int32_t* v = layer.v.data() + first * layer.outputs * layer.plane;
-    if (in_place) std::copy_n(v, result.v_out.size(), result.v_out.begin());
+      : first(first), result((layer.images - first) * layer.image_neurons(), layer.planes()) {
+    const std::int64_t skipped = first * layer.image_neurons();
+    if (in_place) std::copy(layer.v.begin() + skipped, layer.v.end(), result.v_out.begin());
     call.images = layer.images - first;
     call.steps = layer.steps;
     call.threads = 3;  // so that the plan has several tasks
     for (const Part& part : layer.parts) {
       call.inputs.push_back({part.words.data() + first * part.image_words(), part.copies, Geometry(part.axes)});
     }
-    call.v = in_place ? result.v_out.data() : v;
+    call.v = in_place ? result.v_out.data() : layer.v.data() + skipped;
     call.threshold = layer.threshold.data();
     call.threshold_per_channel = layer.per_channel;
     call.v_out = result.v_out.data();
     call.fired = result.fired.data();
+    if (has_counts(layer.neurons.dynamics)) {
+      if (in_place) std::copy(layer.counts.begin() + skipped, layer.counts.end(), result.counts_out.begin());
+      call.counts = in_place ? result.counts_out.data() : layer.counts.data() + skipped;
+      call.counts_out = result.counts_out.data();
+    }
     std::int64_t spikes = 0;
     for (std::int64_t image = 0; image < call.images; ++image) spikes += native.count_spikes(call, image);
     plan = native.plan(call, spikes);
@@ -82,44 +85,41 @@ void cut_differently(Run& run, const SpikingLayer& native, Random& random) {
   std::shuffle(run.plan.tasks.begin(), run.plan.tasks.end(), random);
 }
 
-void compare(const Layer& layer, const Run& run, const Result& expected, const char* how) {
-  const std::size_t first = static_cast<std::size_t>(run.first * layer.outputs * layer.plane);
-  for (std::size_t i = 0; i < run.result.fired.size(); ++i) {
-    if (run.result.fired[i] == expected.fired[first + i] && run.result.v_out[i] == expected.v_out[first + i]) continue;
-    ++failures;
-    std::fprintf(stderr, "layer %d: %s, by %s, %s\n"
-                 "  from image %lld, neuron %zu: fired %016llx, v_out %d, must be %016llx, %d\n",
-                 layers - 1, layer.name.c_str(), kernel_names[static_cast<std::size_t>(run.plan.kernel)], how,
-                 static_cast<long long>(run.first), i, static_cast<unsigned long long>(run.result.fired[i]),
-                 run.result.v_out[i], static_cast<unsigned long long>(expected.fired[first + i]),
-                 expected.v_out[first + i]);
-    return;
-  }
+// Index of the first element of `actual` that is not that of `expected`, from `first` on; -1 if there is none.
+template <class T>
+std::int64_t first_difference(const std::vector<T>& actual, const std::vector<T>& expected, std::int64_t first) {
+  const auto found = std::mismatch(actual.begin(), actual.end(), expected.begin() + first);
+  return found.first == actual.end() ? -1 : found.first - actual.begin();
 }
 
-void check(const Sizes& sizes, const Values& values = {}) {
-  const int number = layers++;
-  if (number % shares != share) return;
-  Random random(seed << 32 | static_cast<std::uint64_t>(number));
-  const Layer layer = random_layer(random, sizes, values);
-  const Result expected = reference(layer);
-  std::vector<SpikingLayer::Part> parts;
-  for (const Part& part : layer.parts) parts.push_back({part.weights.data(), part.shape});
-  const SpikingLayer native(parts, layer.bias.empty() ? nullptr : layer.bias.data(), layer.soft);
+void compare(const Layer& layer, const Run& run, const Result& expected, const char* how) {
+  const std::int64_t first = run.first * layer.image_neurons();
+  const std::int64_t fired = first_difference(run.result.fired, expected.fired, first * layer.planes());
+  const std::int64_t v = first_difference(run.result.v_out, expected.v_out, first);
+  const std::int64_t counts = first_difference(run.result.counts_out, expected.counts_out, first);
+  if (fired < 0 && v < 0 && counts < 0) return;
+  ++failures;
+  std::fprintf(stderr, "layer %d: %s, by %s, %s\n"
+               "  from image %lld: first differences at fired %lld, v_out %lld, counts_out %lld\n",
+               layers - 1, layer.name.c_str(), layer_kernels[run.plan.kernel].name, how,
+               static_cast<long long>(run.first), static_cast<long long>(fired), static_cast<long long>(v),
+               static_cast<long long>(counts));
+}
+
+void check_weight_bytes(const Layer& layer, const SpikingLayer& native, const Values& values) {
   const bool fits_int16 = values.weights != Weights::above_int16 && values.weights != Weights::below_int16 &&
                           values.weights != Weights::wide;
-  const bool weighted = !layer.parts[0].shape.depthwise();
-  if (weighted && values.weights != Weights::wide && native.synapses()[0].weight_bytes() != (fits_int16 ? 2 : 4)) {
-    ++failures;
-    std::fprintf(stderr, "layer %d: %s: weights take %d bytes\n", number, layer.name.c_str(),
-                 native.synapses()[0].weight_bytes());
-  }
+  bool has_signs = false;  // then int16 has no negative of -32768
+  for (const Part& part : layer.parts) has_signs = has_signs || part.shape.signs == 2;
+  if (layer.parts[0].shape.depthwise() || values.weights == Weights::wide || has_signs) return;
+  if (native.synapses()[0].weight_bytes() == (fits_int16 ? 2 : 4)) return;
+  ++failures;
+  std::fprintf(stderr, "layer %d: %s: weights take %d bytes\n", layers - 1, layer.name.c_str(),
+               native.synapses()[0].weight_bytes());
+}
 
-  Run planned(layer, native, 0, false);
-  for (const LayerTask& task : planned.plan.tasks) native.run(planned.call, planned.plan, task);
-  compare(layer, planned, expected, "as planned");
-  ++planned_for[static_cast<std::size_t>(planned.plan.kernel)];
-
+// Several callers at the same time, each with several threads.
+void check_callers(const Layer& layer, const SpikingLayer& native, const Result& expected, Random& random) {
   constexpr std::size_t callers = 2, threads_each = 2;
   std::vector<std::unique_ptr<Run>> runs;
   for (std::size_t caller = 0; caller < callers; ++caller) {
@@ -141,13 +141,24 @@ void check(const Sizes& sizes, const Values& values = {}) {
   for (const auto& run : runs) compare(layer, *run, expected, "several callers");
 }
 
-// --- shapes ----------------------------------------------------------------------------------------------------------
-
-Axis axis(std::int64_t in, std::int64_t kernel, std::int64_t stride = 1, std::int64_t begin = 0, std::int64_t end = -1,
-          std::int64_t dilation = 1) {
-  if (end < 0) end = begin;
-  return {in, (in + begin + end - (kernel - 1) * dilation - 1) / stride + 1, kernel, stride, begin, dilation};
+void check(const Sizes& sizes, const Values& values = {}) {
+  const int number = layers++;
+  if (number % shares != share) return;
+  Random random(seed << 32 | static_cast<std::uint64_t>(number));
+  const Layer layer = random_layer(random, sizes, values);
+  const Result expected = reference(layer);
+  std::vector<SpikingLayer::Part> parts;
+  for (const Part& part : layer.parts) parts.push_back({part.weights.data(), part.shape});
+  const SpikingLayer native(parts, layer.bias.empty() ? nullptr : layer.bias.data(), layer.neurons);
+  check_weight_bytes(layer, native, values);
+  Run planned(layer, native, 0, false);
+  for (const LayerTask& task : planned.plan.tasks) native.run(planned.call, planned.plan, task);
+  compare(layer, planned, expected, "as planned");
+  ++planned_for[planned.plan.kernel];
+  check_callers(layer, native, expected, random);
 }
+
+// --- shapes ----------------------------------------------------------------------------------------------------------
 
 void test_listed_layers() {
   const Axis three = axis(5, 3, 1, 1);
@@ -170,7 +181,7 @@ void test_listed_layers() {
   check(Sizes{33, 33, {axis(40, 3, 1, 6, 0, 3)}}.with_groups(33).with_copies(2), {75});
   check(Sizes{65, 65, {three, axis(9, 3, 1, 1)}}.with_groups(65), {128, Weights::wide, Potentials::extreme});
   check(Sizes{17, 51, {three, axis(7, 3, 1, 1)}}.with_groups(17),
-        {26, Weights::small, Potentials::zero, false, false, false});
+        {26, Weights::small, Potentials::zero, false, false, hard});
   check(Sizes{15, 33, {three, axis(6, 3, 1, 1)}}.with_groups(3));
   check(Sizes{140, 4, {axis(2, 1), axis(5, 3, 1, 1)}}.with_groups(2), {75});
   check(Sizes{12, 64, {three, axis(5, 3, 1, 1)}}.with_groups(4).with_copies(3), {75});
@@ -198,15 +209,17 @@ void test_listed_layers() {
     check(depthwise.with_residual(7, 1, 2), {50});
   }
   check(Sizes{8, 12, {three, axis(6, 3, 1, 1)}}.with_groups(2).with_residual(8, 4),
-        {50, Weights::int16, Potentials::moderate, true, true, false});
+        {50, Weights::int16, Potentials::moderate, true, true, hard});
   check(Sizes{70, 40, {three, axis(6, 3, 1, 1)}}.with_residual(20), {26});
+}
 
+void test_line_lengths() {
   // Bits of several columns are moved at once: lines of all lengths about these numbers, for columns of all widths.
   int counter = 0;
   for (const std::int64_t channels : {15, 16, 17, 31, 32, 33, 63, 64, 65}) {
     for (const std::int64_t columns : {7, 8, 9, 15, 16, 17, 31, 32, 33, 65}) {
       const Values values{26, counter % 3 ? Weights::small : Weights::wide, Potentials::moderate, counter % 2 == 0,
-                          counter % 5 != 0, counter % 7 != 0};
+                          counter % 5 != 0, counter % 7 ? soft : counter % 2 ? hard : rising};
       const int steps = counter % 4 ? 64 : 1 + counter % 63;
       const std::vector<Axis> axes{axis(2, 1), axis(columns, 3, 1, 1)};
       check(Sizes{channels, 3, axes}.with_images(1).with_steps(steps), values);
@@ -215,7 +228,9 @@ void test_listed_layers() {
       ++counter;
     }
   }
+}
 
+void test_values() {
   // Values: limits of the weights, counts of steps, potentials up to the bound.
   for (const std::int64_t outputs : {16, 33, 65}) {
     const Sizes sizes{6, outputs, {axis(3, 3, 1, 1), axis(7, 3, 1, 1)}};
@@ -223,10 +238,10 @@ void test_listed_layers() {
     for (const Weights weights : {Weights::int16, Weights::above_int16, Weights::below_int16, Weights::wide}) {
       check(sizes, {50, weights});
       check(sizes.with_residual(5), {50, weights});
-      check(depthwise, {50, weights, Potentials::extreme, true, true, false});
+      check(depthwise, {50, weights, Potentials::extreme, true, true, hard});
     }
     for (const int steps : {0, 1, 31, 32, 63, 64}) {
-      check(sizes.with_steps(steps), {75, Weights::small, Potentials::extreme, steps % 2 == 0, true, steps % 3 == 0});
+      check(sizes.with_steps(steps), {75, Weights::small, Potentials::extreme, steps % 2 == 0, true, steps % 3 ? hard : soft});
     }
     for (const Weights weights : {Weights::positive, Weights::negative}) {
       check(sizes, {256, weights, Potentials::bound, false});
@@ -236,56 +251,44 @@ void test_listed_layers() {
   }
 }
 
-Axis random_axis(Random& random, const std::vector<std::int64_t>& sizes) {
-  const std::int64_t in = pick(random, sizes);
-  std::int64_t kernel = pick<std::int64_t>(random, {1, 2, 3, 3, 3, 4, 5});
-  const std::int64_t dilation = pick<std::int64_t>(random, {1, 1, 1, 2, 3});
-  const std::int64_t begin = below(random, kernel + 1), end = below(random, kernel + 1);
-  if ((kernel - 1) * dilation >= in + begin + end) kernel = 1;
-  return axis(in, kernel, pick<std::int64_t>(random, {1, 1, 1, 2, 3}), begin, end, dilation);
+// Negative spikes: copies, groups, identity paths, all kinds of neurons.
+void test_signs() {
+  const Axis three = axis(5, 3, 1, 1);
+  for (const NeuronModel& neurons : {soft, hard, rising, symmetric}) {
+    const Values values = Values{75}.with_neurons(neurons);
+    check(Sizes{3, 16, {three, axis(17, 3, 1, 1)}}.with_signs(2), values);  // first layer
+    check(Sizes{1, 65, {axis(9, 5, 2, 2), axis(9, 5, 2, 2)}}.with_signs(2), values);
+    check(Sizes{33, 20, {three, axis(9, 3, 2, 1)}}.with_signs(2).with_copies(3), values);
+    check(Sizes{12, 64, {three, axis(5, 3, 1, 1)}}.with_groups(4).with_signs(2).with_copies(2), values);
+    check(Sizes{130, 12, {axis(2, 1), axis(5, 3, 1, 1)}}.with_groups(2).with_signs(2), values);
+    check(Sizes{33, 33, {three, axis(9, 3, 1, 1)}}.with_groups(33).with_signs(2).with_copies(2), values);
+    check(Sizes{3, 16, {three, axis(18, 3, 1, 1)}}.with_residual(16, 16).with_signs(2, 2), values);
+    check(Sizes{8, 65, {three, axis(7, 3, 1, 1)}}.with_residual(65, 65, 2).with_signs(1, 2), values);
+    check(Sizes{8, 12, {three, axis(6, 3, 1, 1)}}.with_residual(8, 4).with_signs(2, 2), values);
+    check(Sizes{65, 129, {axis(8, 8), axis(1, 1)}}.with_signs(2).with_copies(2), values);
+  }
+  for (const Weights weights : {Weights::int16, Weights::below_int16, Weights::wide}) {
+    check(Sizes{6, 33, {three, axis(7, 3, 1, 1)}}.with_signs(2), {50, weights});
+    check(Sizes{33, 33, {three, axis(7, 3, 1, 1)}}.with_groups(33).with_signs(2), {50, weights});
+  }
 }
 
-Sizes random_sizes(Random& random) {
-  const std::vector<std::int64_t> channels{1, 2, 3, 5, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 130};
-  Sizes sizes{pick(random, channels), pick(random, channels), {}};
-  const std::int64_t kind = below(random, 5);
-  if (kind == 0) {  // depthwise
-    sizes.groups = sizes.inputs = sizes.outputs;
-  } else if (kind == 1) {
-    sizes.groups = 1 + below(random, 5);
-    sizes.inputs = sizes.groups * (1 + below(random, 20));
-    sizes.outputs = sizes.groups * (1 + below(random, 40));
+// The counts at their limits, potentials of both signs, thresholds up to the bound.
+void test_staircases() {
+  const Axis three = axis(5, 3, 1, 1);
+  const NeuronModel still{Dynamics::staircase, 2, 2};
+  const NeuronModel widest{Dynamics::staircase, -2000000000, 2000000000};
+  for (const NeuronModel& neurons : {rising, symmetric, still, widest}) {
+    for (const std::int64_t outputs : {5, 16, 33, 64, 65}) {
+      const Sizes sizes{8, outputs, {three, axis(19, 3, 1, 1)}};
+      for (const Potentials potentials : {Potentials::zero, Potentials::moderate, Potentials::extreme}) {
+        check(sizes.with_images(1), Values{75, Weights::small, potentials}.with_neurons(neurons));
+      }
+      check(sizes.with_residual(outputs, outputs), Values{75, Weights::wide}.with_neurons(neurons));
+    }
+    check(Sizes{200, 10, {axis(1, 1)}}.with_steps(33), Values{128}.with_neurons(neurons));
+    check(Sizes{3, 20, {three, axis(8, 3, 2, 1)}}.with_steps(0), Values{75}.with_neurons(neurons));
   }
-  for (std::int64_t rank = below(random, 4); rank > 1; --rank) {
-    sizes.axes.push_back(random_axis(random, {1, 2, 3, 4, 5}));
-  }
-  sizes.axes.push_back(random_axis(random, {1, 2, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 40, 65}));
-  sizes.copies = pick<std::int64_t>(random, {1, 1, 1, 2, 4});
-  if (below(random, 3) == 0) {
-    const bool identity = below(random, 2) == 0;
-    sizes.residual = identity ? sizes.outputs : pick(random, channels);
-    sizes.residual_groups = identity ? sizes.outputs : 1;
-    sizes.residual_copies = pick<std::int64_t>(random, {1, 1, 2});
-  }
-  sizes.images = pick<std::int64_t>(random, {1, 1, 2, 3, 9});
-  sizes.steps = static_cast<int>(pick<std::int64_t>(random, {64, 64, 63, 33, 7, 1}));
-  return sizes;
-}
-
-Values random_values(Random& random) {
-  return {pick<int>(random, {2, 13, 13, 50, 50, 256}),
-          pick<Weights>(random, {Weights::small, Weights::small, Weights::int16, Weights::above_int16, Weights::wide}),
-          pick<Potentials>(random, {Potentials::zero, Potentials::moderate, Potentials::moderate, Potentials::extreme}),
-          below(random, 2) == 0, below(random, 2) == 0, below(random, 2) == 0};
-}
-
-// Additions of the reference, about.
-std::int64_t work_of(const Sizes& sizes, const Values& values) {
-  const Geometry geometry(sizes.axes);
-  const std::int64_t taps = geometry.line_taps * geometry.column_axis.kernel;
-  const std::int64_t fan_in = sizes.inputs / sizes.groups * sizes.copies * taps +
-                              sizes.residual / sizes.residual_groups * sizes.residual_copies;
-  return sizes.images * sizes.outputs * geometry.plane_out() * fan_in * (1 + (values.density > 2 ? sizes.steps : 8));
 }
 
 void test_random_layers(int count) {
@@ -309,9 +312,13 @@ int main(int argc, char** argv) {
   shares = argument(3, 1);
   share = argument(4, 0) % shares;
   test_listed_layers();
+  test_line_lengths();
+  test_values();
+  test_signs();
+  test_staircases();
   test_random_layers(count);
   std::printf("%s:", vector_kernels().name);
-  for (std::size_t i = 0; i < std::size(kernel_names); ++i) std::printf(" %d %s,", planned_for[i], kernel_names[i]);
+  for (std::size_t i = 0; i < layer_kernels.size(); ++i) std::printf(" %d %s,", planned_for[i], layer_kernels[i].name);
   std::printf(" %d failures\n", failures);
   return failures == 0 ? 0 : 1;
 }

@@ -1,102 +1,129 @@
-// What SpikingConv, SpikingConvAdd and SpikingGemm share: from checked tensors to a block of a layer.
+// What the operators of layers share: from checked tensors to a block of a layer.
 #pragma once
 
-#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <utility>
+#include <string>
 #include <vector>
 
-#include "../kernels/layers/spiking_layer.hpp"
+#include "../kernels/layers/layer_kernels.hpp"
 #include "../statistics.hpp"
 #include "neurons.hpp"
+#include "session_threads.hpp"
 #include "weights.hpp"
 
 namespace snnc::ops {
 
-// The attributes of a convolution and the shape of its weight, checked against each other.
-struct ConvAttributes {
-  Shape weight;
-  std::vector<std::int64_t> strides, pads, dilations;
-  std::int64_t group;
+// Element types one after the other.
+template <std::size_t... sizes>
+constexpr auto join(const std::array<ElementType, sizes>&... parts) {
+  std::array<ElementType, (sizes + ...)> all{};
+  std::size_t end = 0;
+  const auto append = [&](const auto& part) {
+    for (const ElementType type : part) all[end++] = type;
+  };
+  (append(parts), ...);
+  return all;
+}
 
-  std::size_t rank() const { return weight.size() - 2; }
-  std::int64_t outputs() const { return weight[0]; }
-  std::int64_t inputs() const { return weight[1] * group; }
-  std::int64_t kernel(std::size_t axis) const { return weight[axis + 2]; }
+constexpr std::array synapse_types{ElementType::uint64, ElementType::float32};  // spikes, weight
+constexpr std::array bias_type{ElementType::float32};
 
-  void check(const char* name, const char* group_name) const {
-    if (weight.size() < 3 || weight.size() > 5) {
-      throw InvalidInput(std::string(name) + " has shape " + to_string(weight) + ", must have 1 to 3 spatial axes");
-    }
-    if (strides.size() != rank() || dilations.size() != rank() || pads.size() != 2 * rank()) {
-      throw InvalidInput("strides, dilations and pads have " + std::to_string(strides.size()) + ", " +
-                         std::to_string(dilations.size()) + " and " + std::to_string(pads.size()) +
-                         " values, must have " + std::to_string(rank()) + ", " + std::to_string(rank()) + " and " +
-                         std::to_string(2 * rank()) + " for " + name + " " + to_string(weight));
-    }
-    const auto least = [](const std::vector<std::int64_t>& values) {
-      return *std::min_element(values.begin(), values.end());
-    };
-    if (least(strides) < 1 || least(dilations) < 1 || least(pads) < 0) {
-      throw InvalidInput("strides and dilations must be at least 1, pads at least 0");
-    }
-    const auto most = [](const std::vector<std::int64_t>& values) {
-      return *std::max_element(values.begin(), values.end());
-    };
-    constexpr std::int64_t limit = std::numeric_limits<std::int32_t>::max();  // products then fit into 64 bits
-    if (most(strides) > limit || most(dilations) > limit || most(pads) > limit || most(weight) > limit) {
-      throw InvalidInput("strides, dilations, pads and the kernel must be below 2^31");
-    }
-    if (group < 1 || outputs() % group != 0) {
-      throw InvalidInput(std::string(group_name) + " is " + std::to_string(group) + ", must divide the " + std::to_string(outputs()) +
-                         " output channels of " + name + " " + to_string(weight));
-    }
+// The two kinds of neurons of a layer. Their inputs follow each other behind those of the synapses; `complete` fills a
+// call from them and creates the outputs, for states of the shape `neurons`, [N, M, y...].
+
+// v, threshold, count -> fired, v_out
+struct ResettingNeurons {
+  static constexpr const char *conv = "SpikingConv", *conv_add = "SpikingConvAdd", *gemm = "SpikingGemm";
+  static constexpr int version = 1;
+  static constexpr std::array inputs{ElementType::int32, ElementType::int32, ElementType::int64};
+  static constexpr std::array outputs{ElementType::uint64, ElementType::int32};
+
+  static kernels::NeuronModel read(const ort::NodeInfo& node) {
+    return {read_soft_reset(node) ? kernels::Dynamics::soft : kernels::Dynamics::hard};
   }
 
-  kernels::SynapseShape synapses() const {
-    kernels::SynapseShape shape{};
-    shape.inputs = inputs();
-    shape.outputs = outputs();
-    shape.groups = group;
-    shape.column_taps = weight.back();
-    shape.line_taps = 1;
-    for (std::size_t axis = 0; axis + 1 < rank(); ++axis) shape.line_taps *= kernel(axis);
-    shape.column_stride = strides.back();
-    shape.column_dilation = dilations.back();
-    shape.input_stride = shape.line_taps * shape.column_taps;
-    shape.output_stride = shape.input_stride * weight[1];
-    return shape;
+  static void infer_shapes(ort::ShapeContext& shapes, std::size_t first) {
+    shapes.output_like(0, ElementType::uint64, first);
+    shapes.output_like(1, ElementType::int32, first);
   }
 
-  // The axes for an input of this shape; throws if the kernel does not fit into it.
-  std::vector<kernels::Axis> axes(const Shape& spikes) const {
-    std::vector<kernels::Axis> axes;
-    for (std::size_t axis = 0; axis < rank(); ++axis) {
-      const std::int64_t in = spikes[axis + 2];
-      const std::int64_t reach = (kernel(axis) - 1) * dilations[axis] + 1;
-      const std::int64_t padded = in + pads[axis] + pads[axis + rank()];
-      if (in < 1 || in > std::numeric_limits<std::int32_t>::max() || padded < reach) {
-        throw InvalidInput("spikes " + to_string(spikes) + " do not fit the kernel of weight " + to_string(weight));
-      }
-      axes.push_back({in, (padded - reach) / strides[axis] + 1, kernel(axis), strides[axis], pads[axis],
-                      dilations[axis]});
-    }
-    return axes;
-  }
+  static void complete(ort::Context& context, kernels::LayerCall& call, std::size_t first, const Shape& neurons);
 };
 
-// What the kernels read of the packed weights of a layer: gather one tile after the other, scatter all of them.
-// A kernel of a layer is a path of the statistics under the same number.
-static_assert(static_cast<int>(Path::gather) == static_cast<int>(kernels::LayerKernel::gather));
-static_assert(static_cast<int>(Path::scatter) == static_cast<int>(kernels::LayerKernel::scatter));
-static_assert(static_cast<int>(Path::table) == static_cast<int>(kernels::LayerKernel::table));
+// v, counts, threshold, count -> fired (plus of all channels, then minus), v_out, counts_out
+struct StaircaseNeurons {
+  static constexpr const char *conv = "StaircaseConv", *conv_add = "StaircaseConvAdd", *gemm = "StaircaseGemm";
+  static constexpr int version = 2;
+  static constexpr std::array inputs{ElementType::int32, ElementType::int32, ElementType::int32, ElementType::int64};
+  static constexpr std::array outputs{ElementType::uint64, ElementType::int32, ElementType::int32};
 
+  static kernels::NeuronModel read(const ort::NodeInfo& node) {
+    const std::int64_t low = node.get_int("low"), high = node.get_int("high");
+    using Limits = std::numeric_limits<std::int32_t>;
+    if (low < Limits::min() || high > Limits::max() || low > high) {
+      throw InvalidInput("attributes low and high are " + std::to_string(low) + " and " + std::to_string(high) +
+                         ", must be int32 and low at most high");
+    }
+    return {kernels::Dynamics::staircase, static_cast<std::int32_t>(low), static_cast<std::int32_t>(high)};
+  }
+
+  static void infer_shapes(ort::ShapeContext& shapes, std::size_t first) {
+    shapes.output_joined(0, first);
+    shapes.output_like(1, ElementType::int32, first);
+    shapes.output_like(2, ElementType::int32, first);
+  }
+
+  static void complete(ort::Context& context, kernels::LayerCall& call, std::size_t first, const Shape& neurons);
+};
+
+// An int32 input of the shape of the neurons.
+inline const std::int32_t* read_state(
+    const ort::Context& context, std::size_t index, const char* name, const Shape& neurons) {
+  const auto state = context.input<std::int32_t>(index);
+  if (state.shape != neurons) {
+    throw InvalidInput(std::string(name) + " has shape " + to_string(state.shape) + ", must be " + to_string(neurons));
+  }
+  return state.data;
+}
+
+// The inputs threshold and count, which follow each other from `first`.
+inline void read_drive(const ort::Context& context, kernels::LayerCall& call, std::size_t first, const Shape& neurons) {
+  const auto threshold = context.input<std::int32_t>(first);
+  require_threshold_shape(threshold.shape, neurons);
+  call.threshold = threshold.data;
+  call.threshold_per_channel = !threshold.shape.empty();
+  call.steps = read_count(context, first + 1);
+  call.images = neurons[0];
+}
+
+inline void ResettingNeurons::complete(
+    ort::Context& context, kernels::LayerCall& call, std::size_t first, const Shape& neurons) {
+  call.v = read_state(context, first, "v", neurons);
+  read_drive(context, call, first + 1, neurons);
+  call.fired = context.output<std::uint64_t>(0, neurons);
+  call.v_out = context.output<std::int32_t>(1, neurons);
+}
+
+inline void StaircaseNeurons::complete(
+    ort::Context& context, kernels::LayerCall& call, std::size_t first, const Shape& neurons) {
+  call.v = read_state(context, first, "v", neurons);
+  call.counts = read_state(context, first + 1, "counts", neurons);
+  read_drive(context, call, first + 2, neurons);
+  Shape signed_spikes = neurons;
+  signed_spikes[1] *= kernels::planes_of(kernels::Dynamics::staircase);
+  call.fired = context.output<std::uint64_t>(0, signed_spikes);
+  call.v_out = context.output<std::int32_t>(1, neurons);
+  call.counts_out = context.output<std::int32_t>(2, neurons);
+}
+
+// What the kernels read of the packed weights of a layer: gather one tile after the other, scatter all of them.
 inline RowsByPath weights_of(const kernels::SpikingLayer& layer) {
   const int width = layer.tiles()[0].width;
-  PathRows gather{width, layer.synapses()[0].weight_bytes(), 0}, scatter{};
+  PathRows gather{width, layer.synapses()[0].weight_bytes(), 0}, scatter{};  // working sets are summed up
   for (const kernels::Synapses& part : layer.synapses()) {
     const kernels::SynapseShape& shape = part.shape();
     if (shape.depthwise()) continue;
@@ -104,80 +131,18 @@ inline RowsByPath weights_of(const kernels::SpikingLayer& layer) {
     if (!part.can_scatter()) continue;
     scatter.width = width;
     scatter.bytes = part.weight_bytes();
-    scatter.working_set += shape.inputs * shape.line_taps * static_cast<std::int64_t>(part.channel_bytes(width));
+    scatter.working_set += shape.copy_channels() * shape.line_taps * static_cast<std::int64_t>(part.channel_bytes(width));
   }
   if (gather.working_set == 0) gather = {};  // one weight for each neuron: no rows are added
-  RowsByPath weights{};
-  weights[static_cast<std::size_t>(Path::gather)] = gather;
-  weights[static_cast<std::size_t>(Path::scatter)] = scatter;
+  RowsByPath weights{};  // tables are looked up: nothing is read over and over
+  weights[path_of(kernels::run_gather)] = gather;
+  weights[path_of(kernels::run_scatter)] = scatter;
   return weights;
 }
 
 inline std::unique_ptr<NodeStatistics> layer_statistics(
     const ort::NodeInfo& node, const kernels::SpikingLayer& layer) {
   return std::make_unique<NodeStatistics>(node.node_name(), weights_of(layer));
-}
-
-// How many threads work for a layer's session. onnxruntime does not tell a kernel, so those that take part are counted.
-// The first blocks are cut as for several threads, later ones for as many as have been seen, now and then for several.
-class SessionThreads {
- public:
-  // Threads to cut the next block for.
-  int expected() const {
-    constexpr std::uint32_t first_blocks = 4, tried_again = 64;
-    constexpr int guess = 4;
-    const std::uint32_t block = blocks_.fetch_add(1, std::memory_order_relaxed);
-    const int seen = most_seen_.load(std::memory_order_relaxed);
-    return block < first_blocks || block % tried_again == 0 ? std::max(seen, guess) : seen;
-  }
-
-  // Who took part in a block: the threads that called `present` for its tasks.
-  class Roll {
-   public:
-    explicit Roll(std::size_t tasks) : threads_(tasks) {}
-    void present(std::size_t task) {
-      static thread_local const char here = 0;
-      threads_[task] = &here;
-    }
-    int count() {
-      std::sort(threads_.begin(), threads_.end());
-      return static_cast<int>(std::unique(threads_.begin(), threads_.end()) - threads_.begin());
-    }
-
-   private:
-    std::vector<const char*> threads_;
-  };
-
-  void learn(Roll& roll) const {
-    const int count = roll.count();
-    int seen = most_seen_.load(std::memory_order_relaxed);
-    while (count > seen && !most_seen_.compare_exchange_weak(seen, count, std::memory_order_relaxed)) {
-    }
-  }
-
- private:
-  mutable std::atomic<std::uint32_t> blocks_{0};
-  mutable std::atomic<int> most_seen_{1};
-};
-
-// Throws unless v, the input `first`, has the shape [N, M, y...] of the neurons.
-inline void require_neurons(const ort::Context& context, std::size_t first, const Shape& neurons) {
-  const Shape v = context.input<std::int32_t>(first).shape;
-  if (v != neurons) throw InvalidInput("v has shape " + to_string(v) + ", must be " + to_string(neurons));
-}
-
-// Fills the rest of `call` from the inputs v (checked), threshold and count, which follow each other from `first`.
-inline void complete_call(ort::Context& context, kernels::LayerCall& call, std::size_t first) {
-  const auto v = context.input<std::int32_t>(first);
-  const auto threshold = context.input<std::int32_t>(first + 1);
-  require_threshold_shape(threshold.shape, v.shape);
-  call.steps = read_count(context, first + 2);
-  call.images = v.shape[0];
-  call.v = v.data;
-  call.threshold = threshold.data;
-  call.threshold_per_channel = !threshold.shape.empty();
-  call.fired = context.output<std::uint64_t>(0, v.shape);
-  call.v_out = context.output<std::int32_t>(1, v.shape);
 }
 
 inline void run_layer(
@@ -201,7 +166,7 @@ inline void run_layer(
       });
   threads.learn(roll);
   if (timer.running()) {
-    statistics.add({static_cast<Path>(plan.kernel), call.images, call.steps, spikes.load()}, timer.elapsed());
+    statistics.add({plan.kernel, call.images, call.steps, spikes.load()}, timer.elapsed());
   }
 }
 

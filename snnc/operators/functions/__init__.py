@@ -47,7 +47,7 @@ def parse_functions(texts: Iterable[str], domain: str = DOMAIN) -> list[onnx.Fun
 
 @cache
 def _all_functions() -> tuple[onnx.FunctionProto, ...]:
-    modules = (words, encoding, layers, staircase, pooling)
+    modules = (words, encoding, staircase, layers, pooling)
     return tuple(parse_functions(text for module in modules for text in module.FUNCTIONS))
 
 

@@ -1,7 +1,9 @@
-"""The neurons `RMP` and `IF`, and the operators of whole layers: `SpikingConv`, `SpikingConvAdd`, `SpikingGemm`,
-`SpikeReadout`."""
+"""The neurons `RMP` and `IF`, and the operators of whole layers: `SpikingConv`, `SpikingConvAdd`, `SpikingGemm`, the
+same of `Staircase` neurons, and `SpikeReadout`."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from snnc.ir.domain import DOMAIN
 
@@ -45,81 +47,144 @@ def _neuron(name: str, soft_reset: int) -> str:
 }}"""
 
 
-# `(values [rows, m·C, ...], channels [1] = C) -> sums [rows, C, ...]`: the sum over m copies of the channels.
+# `(values [rows, copies·(1 + signed)·C, ...], channels [1] = C) -> sums [rows, C, ...]`: the sum over the copies, what
+# the negative spikes of a copy add with a minus. A product with ones and minus ones, row by row: exact for integers.
 _SUM_COPIES = """
-SumCopies (values, channels) => (sums) {
-  copies_axis = Constant <value_ints = [1]> ()
+SumCopies <copies, signed> (values, channels) => (sums) {
+  list0 = Constant <value_ints = [0]> ()
+  list1 = Constant <value_ints = [1]> ()
+  copies_number = Constant <value_int: int = @copies> ()
+  copies_list = Reshape (copies_number, list1)
+  signed_number = Constant <value_int: int = @signed> ()
+  signed_list = Reshape (signed_number, list1)
+  signs = Add (signed_list, list1)
+  plus_and_minus = Constant <value_floats = [1.0, -1.0]> ()
+  of_copy = Slice (plus_and_minus, list0, signs, list0)
+  factors = Tile (of_copy, copies_list)
+  factor_row = Unsqueeze (factors, list0)
+  blocks = Mul (copies_list, signs)
   rows = Shape <start = 0, end = 1> (values)
-  channels_of_copies = Shape <start = 1, end = 2> (values)
   plane = Shape <start = 2> (values)
-  copies = Div (channels_of_copies, channels)
-  split_shape = Concat <axis = 0> (rows, copies, channels, plane)
+  sample_shape = Concat <axis = 0> (channels, plane)
+  elements = ReduceProd <keepdims = 1> (sample_shape)
+  split_shape = Concat <axis = 0> (rows, blocks, elements)
   split = Reshape <allowzero = 1> (values, split_shape)
-  sums = ReduceSum <keepdims = 0> (split, copies_axis)
+  flat_sums = MatMul (factor_row, split)
+  sums_shape = Concat <axis = 0> (rows, sample_shape)
+  sums = Reshape <allowzero = 1> (flat_sums, sums_shape)
 }"""
 
-_CONV_ATTRIBUTES = "strides: ints = @strides, dilations: ints = @dilations, pads: ints = @pads, group: int = @group"
+
+def _given(*names: str, kind: str = "int") -> str:
+    """Attributes of a call that are those of the function around it."""
+    return ", ".join(f"{name}: {kind} = @{name}" for name in names)
+
+
+_CONV_ATTRIBUTES = f"{_given('strides', 'dilations', 'pads', kind='ints')}, {_given('group')}"
+_INPUT_ATTRIBUTES = _given("copies", "signed")
 
 # `Conv` on the sum over the copies, every step of the block a row of the batch: `[count·N, M, ...]`.
 _SPIKE_CONV_CURRENT = f"""
-SpikeConvCurrent <strides, dilations, pads, group> (spikes, weight, count, bias) => (current) {{
+SpikeConvCurrent <strides, dilations, pads, group, copies, signed> (spikes, weight, count, bias) => (current) {{
   values = {DOMAIN}.SpikeUnpack (spikes, count)
   channels_of_group = Shape <start = 1, end = 2> (weight)
   groups = Constant <value_int: int = @group> ()
   channels = Mul (channels_of_group, groups)
-  sums = {DOMAIN}.SumCopies (values, channels)
+  sums = {DOMAIN}.SumCopies <{_INPUT_ATTRIBUTES}> (values, channels)
   current = Conv <{_CONV_ATTRIBUTES}> (sums, weight, bias)
 }}"""
 
-_SPIKING_CONV = f"""
-SpikingConv <strides, dilations, pads, group, soft_reset> (spikes, weight, v, threshold, count, bias)
-    => (fired, v_out) {{
-  current = {DOMAIN}.SpikeConvCurrent <{_CONV_ATTRIBUTES}> (spikes, weight, count, bias)
-  fired, v_out = {DOMAIN}.IntegrateAndFire <soft_reset: int = @soft_reset> (current, v, threshold, count)
+
+@dataclass(frozen=True)
+class _Family:
+    """Operators of layers whose neurons are `neuron`: their names begin with `name`."""
+
+    name: str
+    neuron: str
+    attributes: tuple[str, ...]
+    states: str
+    outputs: str
+
+    @property
+    def fire(self) -> str:
+        """From `current` to the outputs."""
+        call = f"{DOMAIN}.{self.neuron} <{_given(*self.attributes)}>"
+        return f"{self.outputs} = {call} (current, {self.states}, threshold, count)"
+
+    def header(self, layer: str, attributes: str, synapses: str) -> str:
+        """Name, attributes, inputs and outputs of the function of a layer."""
+        attributes = ", ".join([attributes, *self.attributes])
+        inputs = f"{synapses}, {self.states}, threshold, count, bias"
+        return f"{self.name}{layer} <{attributes}>\n    ({inputs}) => ({self.outputs})"
+
+
+_FAMILIES = (
+    _Family("Spiking", "IntegrateAndFire", ("soft_reset",), "v", "fired, v_out"),
+    _Family("Staircase", "Staircase", ("low", "high"), "v, counts", "fired, v_out, counts_out"),
+)
+
+
+def _conv(family: _Family) -> str:
+    header = family.header("Conv", "strides, dilations, pads, group, copies, signed", "spikes, weight")
+    return f"""
+{header} {{
+  current = {DOMAIN}.SpikeConvCurrent <{_CONV_ATTRIBUTES}, {_INPUT_ATTRIBUTES}> (spikes, weight, count, bias)
+  {family.fire}
 }}"""
+
 
 # The residual convolution has kernels of one element, so default attributes do for any number of spatial axes. It takes
 # the bias because onnxruntime cannot add two convolutions of an empty batch once it has brought both into its blocked
 # layout, which it does not do where a formal parameter is missing.
-_SPIKING_CONV_ADD = f"""
-SpikingConvAdd <strides, dilations, pads, group, residual_group, soft_reset>
-    (spikes, weight, residual, residual_weight, v, threshold, count, bias) => (fired, v_out) {{
-  main_current = {DOMAIN}.SpikeConvCurrent <{_CONV_ATTRIBUTES}> (spikes, weight, count)
+def _conv_add(family: _Family) -> str:
+    attributes = "strides, dilations, pads, group, copies, signed, residual_group, residual_copies, residual_signed"
+    header = family.header("ConvAdd", attributes, "spikes, weight, residual, residual_weight")
+    residual_attributes = "copies: int = @residual_copies, signed: int = @residual_signed"
+    return f"""
+{header} {{
+  main_current = {DOMAIN}.SpikeConvCurrent <{_CONV_ATTRIBUTES}, {_INPUT_ATTRIBUTES}> (spikes, weight, count)
   values = {DOMAIN}.SpikeUnpack (residual, count)
   channels_of_group = Shape <start = 1, end = 2> (residual_weight)
   groups = Constant <value_int: int = @residual_group> ()
   channels = Mul (channels_of_group, groups)
-  sums = {DOMAIN}.SumCopies (values, channels)
+  sums = {DOMAIN}.SumCopies <{residual_attributes}> (values, channels)
   residual_current = Conv <group: int = @residual_group> (sums, residual_weight, bias)
   current = Add (main_current, residual_current)
-  fired, v_out = {DOMAIN}.IntegrateAndFire <soft_reset: int = @soft_reset> (current, v, threshold, count)
+  {family.fire}
 }}"""
 
-_SPIKING_GEMM = f"""
-SpikingGemm <soft_reset> (spikes, weight, v, threshold, count, bias) => (fired, v_out) {{
+
+def _gemm(family: _Family) -> str:
+    return f"""
+{family.header("Gemm", "copies, signed", "spikes, weight")} {{
   values = {DOMAIN}.SpikeUnpack (spikes, count)
   channels = Shape <start = 0, end = 1> (weight)
-  sums = {DOMAIN}.SumCopies (values, channels)
+  sums = {DOMAIN}.SumCopies <{_INPUT_ATTRIBUTES}> (values, channels)
   current = Gemm (sums, weight, bias)
-  fired, v_out = {DOMAIN}.IntegrateAndFire <soft_reset: int = @soft_reset> (current, v, threshold, count)
+  {family.fire}
 }}"""
 
-# Σ_t (s_t·W + b) = (Σ_t s_t)·W + count·b. What the layer gives without a spike is b, or 0 where there is no bias.
+
+# Σ_t (s_t·W + b) = (Σ_t s_t)·W + count·b, in float64: exact below 2^53. What the layer gives without a spike is b, or 0
+# where there is no bias; a missing bias cannot be cast, so that is found in float32.
 _SPIKE_READOUT = f"""
-SpikeReadout (spikes, weight, v, count, bias) => (v_out) {{
+SpikeReadout <copies, signed> (spikes, weight, v, count, bias) => (v_out) {{
   counts = {DOMAIN}.SpikeCount (spikes)
   values = Cast <to = 1> (counts)
   channels = Shape <start = 0, end = 1> (weight)
-  sums = {DOMAIN}.SumCopies (values, channels)
-  weighted = Gemm (sums, weight)
+  sums = {DOMAIN}.SumCopies <{_INPUT_ATTRIBUTES}> (values, channels)
+  exact_sums = Cast <to = 11> (sums)
+  exact_weight = Cast <to = 11> (weight)
+  weighted = Gemm (exact_sums, exact_weight)
   one_sample = Constant <value_ints = [1]> ()
   silence_shape = Concat <axis = 0> (one_sample, channels)
   silence = ConstantOfShape (silence_shape)
-  constant_current = Gemm (silence, weight, bias)
-  steps = Cast <to = 1> (count)
+  current = Gemm (silence, weight, bias)
+  constant_current = Cast <to = 11> (current)
+  steps = Cast <to = 11> (count)
   constant_sum = Mul (constant_current, steps)
   block_sum = Add (weighted, constant_sum)
-  integer = Cast <to = 6> (block_sum)
+  integer = Cast <to = 7> (block_sum)
   v_out = Add (v, integer)
 }}"""
 
@@ -129,8 +194,6 @@ FUNCTIONS = (
     _neuron("IF", 0),
     _SUM_COPIES,
     _SPIKE_CONV_CURRENT,
-    _SPIKING_CONV,
-    _SPIKING_CONV_ADD,
-    _SPIKING_GEMM,
+    *(layer(family) for layer in (_conv, _conv_add, _gemm) for family in _FAMILIES),
     _SPIKE_READOUT,
 )

@@ -93,46 +93,47 @@ struct ColumnSource {
 };
 
 // `plain`: one source, no bias, no masked taps.
-template <class Weight, int width, bool soft, bool plain>
+template <class Weight, int width, Dynamics dynamics, bool plain>
 inline void gather_columns(const GatherLine& line) {
   using Field = typename Pixel<width>::Field;
+  using Pixels = Neurons<width, dynamics>;
   constexpr int packed = columns_per_word(width);
   const NeuronLine& neurons = line.neurons;
+  const NeuronStates states = neurons.states;
   const int steps = neurons.steps;
-  const std::int64_t fired_stride = neurons.fired_stride * packed;
-  Pixel<width> threshold;
-  threshold.load(neurons.threshold);
+  const std::int64_t fired_stride = neurons.fired_stride * packed, fired_plane = neurons.fired_plane * packed;
+  const typename Pixels::Limits limits(neurons);
   for (std::int64_t column = 0; column < neurons.columns; ++column) {
-    Pixel<width> pixel;
-    pixel.load(neurons.v + column * width);
+    Pixels pixel;
+    pixel.load(states, column * width);
     const std::int64_t place = field_of_column(column, packed);
     auto* fired = reinterpret_cast<Field*>(neurons.fired) + place;
     if constexpr (plain) {
       const ColumnSource source(line.sources[0], column);
       for (int step = 0; step < steps; ++step, fired += fired_stride) {
-        source.add<Weight>(pixel.v, step);
-        *fired = pixel.template fire<soft>(threshold);
+        source.add<Weight>(pixel.potential.v, step);
+        pixel.fire(limits, fired, fired_plane);
       }
     } else {
       for (int step = 0; step < steps; ++step, fired += fired_stride) {
         for (int i = 0; i < line.source_count; ++i) {
-          ColumnSource(line.sources[i], column).add<Weight>(pixel.v, step);
+          ColumnSource(line.sources[i], column).add<Weight>(pixel.potential.v, step);
         }
-        if (neurons.bias != nullptr) pixel.add(neurons.bias);
-        pixel.add_masked(neurons.masked, step, column, place);
-        *fired = pixel.template fire<soft>(threshold);
+        if (neurons.bias != nullptr) pixel.potential.add(neurons.bias);
+        pixel.potential.add_masked(neurons.masked, step, column, place);
+        pixel.fire(limits, fired, fired_plane);
       }
     }
-    pixel.store(neurons.v + column * width);
+    pixel.store(states, column * width);
   }
 }
 
-template <class Weight, int width, bool soft>
+template <class Weight, int width, Dynamics dynamics>
 void gather_line(const GatherLine& line) {
   if (line.source_count == 1 && line.neurons.masked.count == 0 && line.neurons.bias == nullptr) {
-    gather_columns<Weight, width, soft, true>(line);
+    gather_columns<Weight, width, dynamics, true>(line);
   } else {
-    gather_columns<Weight, width, soft, false>(line);
+    gather_columns<Weight, width, dynamics, false>(line);
   }
 }
 

@@ -4,7 +4,10 @@
 #include <limits>
 #include <stdexcept>
 
+#include "costs.hpp"
+#include "layer_kernels.hpp"
 #include "line_memory.hpp"
+#include "neuron_memory.hpp"
 
 namespace snnc::kernels {
 
@@ -27,12 +30,36 @@ class Lists {
     entry_of_line_.clear();
   }
 
-  void load(std::int64_t image, std::int64_t first_line, std::int64_t last_line) {
-    loaded_.load(*input_, synapses_->shape().inputs, image, steps_, slots_, 1, first_line, last_line);
+  void load(const LayerCall& call, std::int64_t image, std::int64_t first_line, std::int64_t last_line) {
+    loaded_.load(*input_, slots_, request_of(call, *synapses_, *input_, image, first_line, last_line, 1));
   }
 
   // Appends the list of an output line of the loaded image.
   void append(std::int64_t line) {
+    const std::int64_t events = find_words(line);
+    grow(entries_, static_cast<std::size_t>(events_ + events + list_slack));
+    grow(starts_, static_cast<std::size_t>((lines_ + 1) * line_starts()));
+    entry_of_line_.push_back(events_);
+    events_ += vector_kernels().list_line(list());
+    ++lines_;
+  }
+
+  GatherSource source(std::int64_t index, std::size_t tile) const {
+    GatherSource source{};
+    source.entries = entries_.data() + entry_of_line_[static_cast<std::size_t>(index)];
+    source.starts = starts_.data() + index * line_starts();
+    source.starts_stride = input_->geometry.columns_in() + 1;
+    source.fields = input_->geometry.fields.data();
+    source.rows = synapses_->tile_rows(tile);
+    source.column_bytes = synapses_->column_bytes(width_);
+    return source;
+  }
+
+  std::int64_t events() const { return events_; }
+
+ private:
+  // Sets the words of the input lines under an output line; returns how many events they have.
+  std::int64_t find_words(std::int64_t line) {
     const Geometry& geometry = input_->geometry;
     words_.clear();
     std::int64_t events = 0;
@@ -50,8 +77,12 @@ class Lists {
     if (events > std::numeric_limits<std::uint32_t>::max()) {
       throw std::length_error("a line has more events than can be counted in 32 bits");
     }
-    grow(entries_, static_cast<std::size_t>(events_ + events + list_slack));
-    grow(starts_, static_cast<std::size_t>((lines_ + 1) * line_starts()));
+    return events;
+  }
+
+  // The next list, from the words that were found.
+  ListLine list() {
+    const Geometry& geometry = input_->geometry;
     ListLine list{};
     list.words = words_.data();
     list.word_count = static_cast<int>(words_.size());
@@ -64,23 +95,9 @@ class Lists {
     list.steps = steps_;
     list.entries = entries_.data() + events_;
     list.starts = starts_.data() + lines_ * line_starts();
-    entry_of_line_.push_back(events_);
-    events_ += vector_kernels().list_line(list);
-    ++lines_;
+    return list;
   }
 
-  GatherSource source(std::int64_t index, std::size_t tile) const {
-    return {entries_.data() + entry_of_line_[static_cast<std::size_t>(index)],
-            starts_.data() + index * line_starts(),
-            input_->geometry.columns_in() + 1,
-            input_->geometry.fields.data(),
-            synapses_->tile_rows(tile),
-            synapses_->column_bytes(width_)};
-  }
-
-  std::int64_t events() const { return events_; }
-
- private:
   std::int64_t line_starts() const { return steps_ * (input_->geometry.columns_in() + 1); }
 
   static void grow(std::vector<std::uint32_t>& memory, std::size_t size) {
@@ -102,7 +119,7 @@ struct Memory {
   Lists lists[2];
   MaskedParts masked;
   std::vector<MaskedTap> taps;
-  LineNeurons neurons;
+  NeuronMemory neurons;
 };
 
 class GatherTask {
@@ -161,7 +178,7 @@ class GatherTask {
       // A few lines at a time are transposed: at most as many as one output line reads, and some more.
       const std::int64_t end = std::min(end_of_image(unit, last), unit + lines_at_once);
       for (const std::size_t part : weighted_) {
-        memory_.lists[part].load(unit / lines_out_, unit % lines_out_, (end - 1) % lines_out_ + 1);
+        memory_.lists[part].load(call_, unit / lines_out_, unit % lines_out_, (end - 1) % lines_out_ + 1);
       }
       for (; unit < end; ++unit) {
         std::int64_t events = 0;
@@ -177,30 +194,32 @@ class GatherTask {
 
   void compute(std::int64_t first, std::int64_t last, std::size_t tile_index) {
     const Tile& tile = layer_.tiles()[tile_index];
+    const bool masked = weighted_.size() < layer_.synapses().size();
     GatherLine line{};
-    NeuronLine& neurons = line.neurons;
-    neurons = memory_.neurons.prepare(layer_, call_, tile);
+    line.neurons = memory_.neurons.prepare(layer_, call_, tile, 1)[0];
     line.source_count = static_cast<int>(weighted_.size());
-    const int bytes = layer_.synapses()[weighted_.empty() ? 0 : weighted_[0]].weight_bytes();
-    const auto kernel = vector_kernels().gather_line[bytes == 2 ? 0 : 1][width_index(tile.width)][layer_.soft_reset()];
-
+    const auto kernel = kernel_of(tile);
     for (std::int64_t unit = first; unit < last; ++unit) {
-      const std::int64_t image = unit / lines_out_, out_line = unit % lines_out_;
-      if (weighted_.size() < layer_.synapses().size()) {
-        if (unit == first || out_line == 0) {
-          memory_.masked.load(layer_, call_, tile, image, out_line, (end_of_image(unit, last) - 1) % lines_out_ + 1);
-        }
-        neurons.masked = memory_.masked.taps(layer_, call_, tile, out_line, memory_.taps);
+      const TileLine at{layer_, call_, tile, unit / lines_out_, unit % lines_out_};
+      if (masked && (unit == first || at.line == 0)) {
+        memory_.masked.load(layer_, call_, tile, at.image, at.line, (end_of_image(unit, last) - 1) % lines_out_ + 1);
       }
+      if (masked) line.neurons.masked = memory_.masked.taps(layer_, call_, tile, at.line, memory_.taps);
       for (std::size_t i = 0; i < weighted_.size(); ++i) {
         line.sources[i] = memory_.lists[weighted_[i]].source(unit - first, tile_index);
       }
-      prefetch_outputs(call_, layer_, tile, image, out_line);
-      load_potentials(call_, layer_, tile, image, out_line, neurons.v);
+      prefetch_outputs(at);
+      load_states(at, line.neurons.states);
       kernel(line);
-      store_potentials(call_, layer_, tile, image, out_line, neurons.v);
-      store_spikes(call_, layer_, tile, image, out_line, neurons.fired);
+      store_states(at, line.neurons.states);
+      store_spikes(at, line.neurons);
     }
+  }
+
+  auto kernel_of(const Tile& tile) const -> void (*)(const GatherLine&) {
+    const int bytes = layer_.synapses()[weighted_.empty() ? 0 : weighted_[0]].weight_bytes();
+    const int dynamics = dynamics_index(layer_.neurons().dynamics);
+    return vector_kernels().gather_line[bytes_index(bytes)][width_index(tile.width)][dynamics];
   }
 
   const SpikingLayer& layer_;
@@ -221,12 +240,21 @@ bool gather_fits(const SpikingLayer& layer, const LayerCall& call) {
     const SynapseShape& shape = synapses.shape();
     const Axis& axis = call.inputs[part].geometry.column_axis;
     const std::int64_t rows =
-        shape.line_taps * shape.group_inputs() * shape.column_taps + (axis.in - 1) / axis.dilation;
+        shape.line_taps * shape.group_channels() * shape.column_taps + (axis.in - 1) / axis.dilation;
     for (const Tile& tile : layer.tiles()) {
       if (rows > most_bytes / synapses.column_bytes(tile.width)) return false;
     }
   }
   return true;
+}
+
+double gather_cost(const SpikingLayer& layer, const LayerCall& call, double input_spikes) {
+  const Workload work(layer, call, input_spikes);
+  const SynapseShape& shape = layer.synapses()[0].shape();
+  const std::int64_t words = call.inputs[0].copies * ((shape.copy_channels() + word_steps - 1) / word_steps);
+  const auto listed_words = static_cast<double>(shape.line_taps * words);
+  return work.pixel_steps * (work.tiles * GatherCosts::pixel + listed_words * GatherCosts::listed_word) +
+         work.rows * (work.tiles * GatherCosts::row + work.vectors * GatherCosts::vector);
 }
 
 void run_gather(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task) {

@@ -4,13 +4,18 @@
 
 namespace snnc::kernels {
 
+// Without groups all channels of a copy, of either sign, follow each other; with groups those of a sign do.
 std::vector<Slot> slots_of(const SynapseShape& shape, std::int64_t copies, std::int64_t group, int most) {
   std::vector<Slot> slots;
   const std::int64_t inputs = shape.group_inputs();
+  const std::int64_t run = shape.groups == 1 ? shape.group_channels() : inputs;
   for (std::int64_t copy = 0; copy < copies; ++copy) {
-    for (std::int64_t channel = 0; channel < inputs; channel += most) {
-      const auto channels = static_cast<int>(std::min<std::int64_t>(most, inputs - channel));
-      slots.push_back({copy * shape.inputs + group * inputs + channel, channels, static_cast<std::uint32_t>(channel)});
+    for (std::int64_t channel = 0; channel < shape.group_channels();) {
+      const std::int64_t sign = channel / run, in_run = channel % run;
+      const std::int64_t first = copy * shape.copy_channels() + sign * shape.inputs + group * inputs + in_run;
+      const std::int64_t channels = std::min<std::int64_t>(most, run - in_run);
+      slots.push_back({first, static_cast<int>(channels), static_cast<std::uint32_t>(channel)});
+      channel += channels;
     }
   }
   return slots;
@@ -29,157 +34,61 @@ std::int64_t place_input_lines(
   return placed;
 }
 
-NeuronLine LineNeurons::prepare(const SpikingLayer& layer, const LayerCall& call, const Tile& tile) {
-  const std::int64_t columns = call.geometry().columns_out();
-  NeuronLine line{};
-  line.columns = columns;
-  line.steps = call.steps;
-  line.v = potentials_.reserve(static_cast<std::size_t>(columns * tile.width));
-  layer.tile_threshold(call, tile, threshold_);
-  line.threshold = threshold_;
-  line.bias = layer.has_bias() ? layer.tile_bias(tile) : nullptr;
-  line.fired_stride = words_of_line(columns, columns_per_word(tile.width));
-  line.fired = fired_.reserve(static_cast<std::size_t>(word_steps * line.fired_stride));
-  std::fill_n(line.fired, word_steps * line.fired_stride, 0);
-  return line;
-}
-
-void LoadedLines::load(
-    const LayerInput& input, std::int64_t input_channels, std::int64_t image, int steps,
-    const std::vector<Slot>& slots, int packed, std::int64_t first_line, std::int64_t last_line) {
+void LoadedLines::load(const LayerInput& input, const std::vector<Slot>& slots, const LineRequest& request) {
   const Geometry& geometry = input.geometry;
-  const std::int64_t loaded = place_input_lines(geometry, first_line, last_line, place_);
+  const std::int64_t loaded = place_input_lines(geometry, request.first, request.last, place_);
   spikes_.assign(static_cast<std::size_t>(geometry.lines_in), 0);
-  words_ = words_of_line(geometry.columns_in(), packed);
+  words_ = words_of_line(geometry.columns_in(), request.packed);
   step_stride_ = words_ * static_cast<std::int64_t>(slots.size());
-  line_stride_ = step_stride_ * steps;
+  line_stride_ = step_stride_ * request.steps;
   std::uint64_t* memory = bits_.reserve(static_cast<std::size_t>(loaded * line_stride_));
-  const std::uint64_t* words =
-      input.words + image * input.copies * input_channels * geometry.plane_in();
-  const auto load_line = vector_kernels().load_line;
+  const std::uint64_t* words = input.words + request.image * request.image_words;
+  LoadLine task{};
+  task.plane = geometry.plane_in();
+  task.columns = geometry.columns_in();
+  task.packed = request.packed;
+  task.steps = request.steps;
+  task.stride = step_stride_;
   for (std::int64_t line = 0; line < geometry.lines_in; ++line) {
     if (!has(line)) continue;
-    std::uint64_t* bits = memory + place_[static_cast<std::size_t>(line)] * line_stride_;
+    task.bits = memory + place_[static_cast<std::size_t>(line)] * line_stride_;
     for (const Slot& slot : slots) {
-      load_line({words + slot.first * geometry.plane_in() + line * geometry.columns_in(), geometry.plane_in(),
-                 slot.channels, geometry.columns_in(), packed, steps, bits, step_stride_});
-      bits += words_;
+      task.words = words + slot.first * geometry.plane_in() + line * geometry.columns_in();
+      task.channels = slot.channels;
+      vector_kernels().load_line(task);
+      task.bits += words_;
     }
     spikes_[static_cast<std::size_t>(line)] = vector_kernels().count_spikes(this->line(line), line_stride_);
   }
 }
 
-namespace {
-
-// Where channel 0 of a tile's line begins in [image][channel][line][column].
-std::int64_t line_offset(
-    const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image, std::int64_t line) {
-  const Geometry& geometry = call.geometry();
-  return (image * layer.outputs() + tile.first) * geometry.plane_out() + line * geometry.columns_out();
-}
-
-}  // namespace
-
-void load_potentials(
-    const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image, std::int64_t line,
-    std::int32_t* potentials) {
-  const std::int64_t columns = call.geometry().columns_out(), plane = call.geometry().plane_out();
-  const std::int32_t* v = call.v + line_offset(call, layer, tile, image, line);
-  for (std::int64_t channel = 0; channel < tile.channels; ++channel) {
-    for (std::int64_t column = 0; column < columns; ++column) {
-      potentials[column * tile.width + channel] = v[channel * plane + column];
-    }
-  }
-  for (std::int64_t column = 0; column < columns && tile.channels < tile.width; ++column) {
-    std::fill_n(potentials + column * tile.width + tile.channels, tile.width - tile.channels, 0);
-  }
-}
-
-void store_potentials(
-    const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image, std::int64_t line,
-    const std::int32_t* potentials) {
-  const std::int64_t columns = call.geometry().columns_out(), plane = call.geometry().plane_out();
-  std::int32_t* v = call.v_out + line_offset(call, layer, tile, image, line);
-  for (std::int64_t channel = 0; channel < tile.channels; ++channel) {
-    for (std::int64_t column = 0; column < columns; ++column) {
-      v[channel * plane + column] = potentials[column * tile.width + channel];
-    }
-  }
-}
-
-namespace {
-
-constexpr int for_reading = 0, for_writing = 1, second_level_cache = 2;
-
-template <int purpose, class T>
-void prefetch(const T* from, std::int64_t size) {
-  constexpr std::int64_t per_line = cache_line / sizeof(T);
-  for (std::int64_t i = 0; i < size; i += per_line) __builtin_prefetch(from + i, purpose, second_level_cache);
-}
-
-}  // namespace
-
-void prefetch_inputs(
-    const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image, std::int64_t first,
-    std::int64_t last) {
-  last = std::min(last, call.geometry().lines_out);
-  if (image >= call.images || first >= last) return;
-  for (std::size_t part = 0; part < call.inputs.size(); ++part) {
-    const LayerInput& input = call.inputs[part];
-    const Geometry& geometry = input.geometry;
-    std::int64_t lowest = geometry.lines_in, highest = -1;
-    for (const std::int64_t line : {first, last - 1}) {
-      for (std::int64_t tap = 0; tap < geometry.line_taps; ++tap) {
-        const std::int64_t from = geometry.input_line(line, tap);
-        if (from < 0) continue;
-        lowest = std::min(lowest, from);
-        highest = std::max(highest, from);
-      }
-    }
-    const std::int64_t channels = input.copies * layer.synapses()[part].shape().inputs;
-    for (std::int64_t channel = 0; channel < channels && lowest <= highest; ++channel) {
-      const std::int64_t plane = (image * channels + channel) * geometry.plane_in();
-      prefetch<for_reading>(
-          input.words + plane + lowest * geometry.columns_in(), (highest + 1 - lowest) * geometry.columns_in());
-    }
-  }
-  const std::int64_t begin = line_offset(call, layer, tile, image, first);
-  for (std::int64_t channel = 0; channel < tile.channels; ++channel) {
-    prefetch<for_reading>(call.v + begin + channel * call.geometry().plane_out(),
-                          (last - first) * call.geometry().columns_out());
-  }
-}
-
-void prefetch_outputs(
-    const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image, std::int64_t line) {
-  const std::int64_t first = line_offset(call, layer, tile, image, line);
-  const std::int64_t columns = call.geometry().columns_out(), plane = call.geometry().plane_out();
-  for (std::int64_t channel = 0; channel < tile.channels; ++channel) {
-    prefetch<for_writing>(call.fired + first + channel * plane, columns);
-    prefetch<for_writing>(call.v_out + first + channel * plane, columns);
-  }
-}
-
-void store_spikes(
-    const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image, std::int64_t line,
-    const std::uint64_t* fired) {
-  vector_kernels().store_line({fired, call.geometry().columns_out(), columns_per_word(tile.width),
-                               static_cast<int>(tile.channels),
-                               call.fired + line_offset(call, layer, tile, image, line), call.geometry().plane_out()});
+LineRequest request_of(
+    const LayerCall& call, const Synapses& synapses, const LayerInput& input, std::int64_t image, std::int64_t first,
+    std::int64_t last, int packed) {
+  LineRequest request{};
+  request.image_words = input.copies * synapses.shape().copy_channels() * input.geometry.plane_in();
+  request.image = image;
+  request.steps = call.steps;
+  request.packed = packed;
+  request.first = first;
+  request.last = last;
+  return request;
 }
 
 void MaskedParts::load(
     const SpikingLayer& layer, const LayerCall& call, const Tile& tile, std::int64_t image, std::int64_t first,
     std::int64_t last) {
   for (std::size_t part = 0; part < layer.synapses().size(); ++part) {
-    const SynapseShape& shape = layer.synapses()[part].shape();
+    const Synapses& synapses = layer.synapses()[part];
+    const SynapseShape& shape = synapses.shape();
     if (!shape.depthwise()) continue;
+    const LayerInput& input = call.inputs[part];
     std::vector<Slot> slots;
-    for (std::int64_t copy = 0; copy < call.inputs[part].copies; ++copy) {
-      slots.push_back({copy * shape.inputs + tile.first, static_cast<int>(tile.channels), 0});
+    for (std::int64_t block = 0; block < input.copies * shape.signs; ++block) {  // of the channels of a sign
+      slots.push_back({block * shape.inputs + tile.first, static_cast<int>(tile.channels), 0});
     }
-    lines_[part].load(
-        call.inputs[part], shape.inputs, image, call.steps, slots, columns_per_word(tile.width), first, last);
+    const int packed = columns_per_word(tile.width);
+    lines_[part].load(input, slots, request_of(call, synapses, input, image, first, last, packed));
   }
 }
 
@@ -189,22 +98,33 @@ MaskedTaps MaskedParts::taps(
   memory.clear();
   for (std::size_t part = 0; part < layer.synapses().size(); ++part) {
     const Synapses& synapses = layer.synapses()[part];
-    if (!synapses.shape().depthwise()) continue;
-    const Geometry& geometry = call.inputs[part].geometry;
-    const Axis& axis = geometry.column_axis;
-    for (std::int64_t line_tap = 0; line_tap < geometry.line_taps; ++line_tap) {
-      const std::int64_t from = geometry.input_line(line, line_tap);
-      if (from < 0) continue;
-      for (std::int64_t column_tap = 0; column_tap < axis.kernel; ++column_tap) {
-        const std::int32_t* weights = synapses.masked_row(line_tap * axis.kernel + column_tap) + tile.first;
-        for (std::int64_t copy = 0; copy < call.inputs[part].copies; ++copy) {
-          memory.push_back({lines_[part].line(from) + copy * lines_[part].words(), lines_[part].step_stride(), weights,
-                            axis.stride, column_tap * axis.dilation - axis.pad, axis.in});
-        }
+    if (synapses.shape().depthwise()) append_taps(synapses, call.inputs[part], lines_[part], tile, line, memory);
+  }
+  return {memory.data(), static_cast<int>(memory.size())};
+}
+
+void MaskedParts::append_taps(
+    const Synapses& synapses, const LayerInput& input, const LoadedLines& lines, const Tile& tile, std::int64_t line,
+    std::vector<MaskedTap>& memory) const {
+  const Geometry& geometry = input.geometry;
+  const Axis& axis = geometry.column_axis;
+  const std::int64_t signs = synapses.shape().signs;
+  MaskedTap tap{};
+  tap.step_stride = lines.step_stride();
+  tap.column_stride = axis.stride;
+  tap.columns_in = axis.in;
+  for (std::int64_t line_tap = 0; line_tap < geometry.line_taps; ++line_tap) {
+    const std::int64_t from = geometry.input_line(line, line_tap);
+    if (from < 0) continue;
+    for (std::int64_t column_tap = 0; column_tap < axis.kernel; ++column_tap) {
+      tap.offset = column_tap * axis.dilation - axis.pad;
+      for (std::int64_t block = 0; block < input.copies * signs; ++block) {
+        tap.bits = lines.line(from) + block * lines.words();
+        tap.weights = synapses.masked_row(block % signs, line_tap * axis.kernel + column_tap) + tile.first;
+        memory.push_back(tap);
       }
     }
   }
-  return {memory.data(), static_cast<int>(memory.size())};
 }
 
 }  // namespace snnc::kernels

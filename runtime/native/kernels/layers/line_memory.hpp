@@ -1,4 +1,4 @@
-// Lines of spikes and potentials between the operators' arrays and the scratch memory of a task.
+// Lines of input spikes between the operators' arrays and the scratch memory of a task.
 #pragma once
 
 #include <vector>
@@ -12,7 +12,7 @@ namespace snnc::kernels {
 struct Slot {
   std::int64_t first;     // channel in the words
   int channels;
-  std::uint32_t channel;  // of the group
+  std::uint32_t channel;  // of the group, positive spikes first
 };
 
 // All channels of a group, copy by copy, `most` at a time.
@@ -25,11 +25,19 @@ constexpr std::int64_t lines_at_once = 8;
 std::int64_t place_input_lines(
     const Geometry& geometry, std::int64_t first, std::int64_t last, std::vector<std::int64_t>& place);
 
+// The part of an image's words that is read together.
+struct LineRequest {
+  std::int64_t image_words;  // of the input
+  std::int64_t image;
+  int steps;
+  int packed;                // columns per word
+  std::int64_t first, last;  // output lines that read it
+};
+
 // Transposed input lines of one image: [line][step][slot][word].
 class LoadedLines {
  public:
-  void load(const LayerInput& input, std::int64_t input_channels, std::int64_t image, int steps,
-            const std::vector<Slot>& slots, int packed, std::int64_t first_line, std::int64_t last_line);
+  void load(const LayerInput& input, const std::vector<Slot>& slots, const LineRequest& request);
 
   bool has(std::int64_t line) const { return place_[static_cast<std::size_t>(line)] >= 0; }
   const std::uint64_t* line(std::int64_t line) const {
@@ -48,36 +56,9 @@ class LoadedLines {
   std::int64_t words_ = 0, step_stride_ = 0, line_stride_ = 0;
 };
 
-// Memory of the neurons of one line, and what they need for all lines of a tile.
-class LineNeurons {
- public:
-  // The line's masked taps are not set. Valid until the next call.
-  NeuronLine prepare(const SpikingLayer& layer, const LayerCall& call, const Tile& tile);
-
- private:
-  alignas(cache_line) std::int32_t threshold_[64];
-  Scratch<std::int32_t> potentials_;
-  Scratch<std::uint64_t> fired_;
-};
-
-// A line of a tile's potentials, [column][width], from and to [channel][plane].
-void load_potentials(const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image,
-                     std::int64_t line, std::int32_t* potentials);
-void store_potentials(const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image,
-                      std::int64_t line, const std::int32_t* potentials);
-
-// Asks for the memory of a tile's line that `store_potentials` and `store_spikes` will write: channels are far apart.
-void prefetch_outputs(const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image,
-                      std::int64_t line);
-
-// Asks for what output lines [first, last) of an image read, where there is such an image: words of all parts and the
-// potentials of a tile. For the next lines of a task, while it computes these.
-void prefetch_inputs(const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image,
-                     std::int64_t first, std::int64_t last);
-
-// Spikes of a tile's line, [64][words_of_line], to words.
-void store_spikes(const LayerCall& call, const SpikingLayer& layer, const Tile& tile, std::int64_t image,
-                  std::int64_t line, const std::uint64_t* fired);
+// The request for output lines [first, last) of an image of a call.
+LineRequest request_of(const LayerCall& call, const Synapses& synapses, const LayerInput& input, std::int64_t image,
+                       std::int64_t first, std::int64_t last, int packed);
 
 // The depthwise parts of a tile: their taps for any output line.
 class MaskedParts {
@@ -85,11 +66,14 @@ class MaskedParts {
   // Loads what output lines [first, last) of an image need.
   void load(const SpikingLayer& layer, const LayerCall& call, const Tile& tile, std::int64_t image, std::int64_t first,
             std::int64_t last);
-  // Valid until the next call of `load`.
+  // Valid until `memory` changes or the next call of `load`.
   MaskedTaps taps(const SpikingLayer& layer, const LayerCall& call, const Tile& tile, std::int64_t line,
                   std::vector<MaskedTap>& memory) const;
 
  private:
+  void append_taps(const Synapses& synapses, const LayerInput& input, const LoadedLines& lines, const Tile& tile,
+                   std::int64_t line, std::vector<MaskedTap>& memory) const;
+
   LoadedLines lines_[2];
 };
 

@@ -1,4 +1,4 @@
-// The neurons of a pixel: what both gather and scatter do after the events of a step.
+// The neurons of a pixel: what all kernels do after the events of a step.
 #pragma once
 
 #include "tasks.hpp"
@@ -20,7 +20,7 @@ struct FieldOf<64> {
   typedef std::uint64_t type __attribute__((may_alias));
 };
 
-// Membrane potentials of `width` neurons of one pixel.
+// A number for each of `width` neurons of one pixel.
 template <int width>
 struct Pixel {
   static constexpr int vectors = width / Simd::lanes;
@@ -50,17 +50,6 @@ struct Pixel {
     }
   }
 
-  // Compares with the threshold and resets; bit i is the spike of neuron i.
-  template <bool soft>
-  Field fire(const Pixel& threshold) {
-    u64 bits = 0;
-#pragma GCC unroll 16
-    for (int i = 0; i < vectors; ++i) {
-      bits |= u64{Simd::fire<soft>(v[i], threshold.v[i])} << (i * Simd::lanes);
-    }
-    return static_cast<Field>(bits);
-  }
-
   // `field` is that of `column`.
   void add_masked(const MaskedTaps& masked, int step, std::int64_t column, std::int64_t field) {
     for (int i = 0; i < masked.count; ++i) {
@@ -74,6 +63,72 @@ struct Pixel {
       if (input < 0 || input >= tap.columns_in) continue;
       add_where(fields[field_of_column(input, columns_per_word(width))], tap.weights);
     }
+  }
+};
+
+// `width` neurons of one pixel, by their dynamics: what they carry from step to step, and how they fire. `Limits` is what
+// they are compared with, the same for all pixels of a line. `fire` writes a field of each bit plane; `plane` is the
+// distance of two of these. This is for dynamics that have the potential alone.
+template <int width, Dynamics dynamics>
+struct Neurons {
+  static_assert(!has_counts(dynamics) && planes_of(dynamics) == 1);
+  using Field = typename Pixel<width>::Field;
+
+  struct Limits {
+    Pixel<width> threshold;
+    explicit Limits(const NeuronLine& line) { threshold.load(line.threshold); }
+  };
+
+  Pixel<width> potential;
+
+  void load(const NeuronStates& states, std::int64_t element) { potential.load(states.v + element); }
+  void store(const NeuronStates& states, std::int64_t element) const { potential.store(states.v + element); }
+
+  void fire(const Limits& limits, Field* fired, std::int64_t) {
+    u64 bits = 0;
+#pragma GCC unroll 16
+    for (int i = 0; i < Pixel<width>::vectors; ++i) {
+      const u32 lanes = Simd::fire<dynamics>(potential.v[i], limits.threshold.v[i]);
+      bits |= u64{lanes} << (i * Simd::lanes);
+    }
+    *fired = static_cast<Field>(bits);
+  }
+};
+
+template <int width>
+struct Neurons<width, Dynamics::staircase> {
+  using Field = typename Pixel<width>::Field;
+
+  struct Limits {
+    Pixel<width> threshold;
+    Simd::Vector low, high;
+    explicit Limits(const NeuronLine& line) : low(Simd::broadcast(line.low)), high(Simd::broadcast(line.high)) {
+      threshold.load(line.threshold);
+    }
+  };
+
+  Pixel<width> potential, counts;
+
+  void load(const NeuronStates& states, std::int64_t element) {
+    potential.load(states.v + element);
+    counts.load(states.counts + element);
+  }
+  void store(const NeuronStates& states, std::int64_t element) const {
+    potential.store(states.v + element);
+    counts.store(states.counts + element);
+  }
+
+  void fire(const Limits& limits, Field* fired, std::int64_t plane) {
+    u64 plus = 0, minus = 0;
+#pragma GCC unroll 16
+    for (int i = 0; i < Pixel<width>::vectors; ++i) {
+      const SignedBits lanes =
+          Simd::fire_signed(potential.v[i], counts.v[i], limits.threshold.v[i], limits.low, limits.high);
+      plus |= u64{lanes.plus} << (i * Simd::lanes);
+      minus |= u64{lanes.minus} << (i * Simd::lanes);
+    }
+    fired[0] = static_cast<Field>(plus);
+    fired[plane] = static_cast<Field>(minus);
   }
 };
 

@@ -108,16 +108,18 @@ inline void scatter_step(const ScatterSource& source, int step, std::int32_t* ba
 // What else a neuron receives: nothing, the spikes of one identity path, or any bias and masked taps.
 enum class Extra { none, identity, any };
 
-template <int width, bool soft, Extra extra>
-inline void fire_columns(const NeuronLine& neurons, const MaskedTaps& masked, int step, std::int32_t* v, u64* fired) {
+template <int width, Dynamics dynamics, Extra extra>
+inline void fire_columns(const NeuronLine& neurons, int step) {
   using Field = typename Pixel<width>::Field;
+  using Pixels = Neurons<width, dynamics>;
   constexpr int packed = columns_per_word(width);
   constexpr int at_once = columns_at_once * packed;
-  auto* fields = reinterpret_cast<Field*>(fired + step * neurons.fired_stride);
-  const std::int64_t columns = neurons.columns;
+  const NeuronStates states = neurons.states;
+  auto* const fields = reinterpret_cast<Field*>(neurons.fired + step * neurons.fired_stride);
+  const std::int64_t columns = neurons.columns, fired_plane = neurons.fired_plane * packed;
   const std::int32_t* const bias = neurons.bias;
-  Pixel<width> threshold;
-  threshold.load(neurons.threshold);
+  const MaskedTaps masked = neurons.masked;
+  const typename Pixels::Limits limits(neurons);
   const std::int32_t* identity_weights = nullptr;
   const Field* identity_fields = nullptr;
   if constexpr (extra == Extra::identity) {
@@ -128,42 +130,37 @@ inline void fire_columns(const NeuronLine& neurons, const MaskedTaps& masked, in
     std::int64_t field = first / at_once * at_once + first % at_once / columns_at_once;
     const std::int64_t last = first + columns_at_once < columns ? first + columns_at_once : columns;
     for (std::int64_t column = first; column < last; ++column, field += packed) {
-      Pixel<width> pixel;
-      pixel.load(v + column * width);
-      if constexpr (extra == Extra::identity) pixel.add_where(identity_fields[field], identity_weights);
+      Pixels pixel;
+      pixel.load(states, column * width);
+      if constexpr (extra == Extra::identity) pixel.potential.add_where(identity_fields[field], identity_weights);
       if constexpr (extra == Extra::any) {
-        if (bias != nullptr) pixel.add(bias);
-        pixel.add_masked(masked, step, column, field);
+        if (bias != nullptr) pixel.potential.add(bias);
+        pixel.potential.add_masked(masked, step, column, field);
       }
-      fields[field] = pixel.template fire<soft>(threshold);
-      pixel.store(v + column * width);
+      pixel.fire(limits, fields + field, fired_plane);
+      pixel.store(states, column * width);
     }
   }
 }
 
-template <int width, bool soft>
-inline void fire_line(const NeuronLine& neurons, const MaskedTaps& masked, int step, std::int32_t* v, u64* fired) {
+template <int width, Dynamics dynamics>
+inline void fire_line(const NeuronLine& neurons, int step) {
+  const MaskedTaps& masked = neurons.masked;
   const bool no_bias = neurons.bias == nullptr;
   if (no_bias && masked.count == 0) {
-    fire_columns<width, soft, Extra::none>(neurons, masked, step, v, fired);
+    fire_columns<width, dynamics, Extra::none>(neurons, step);
   } else if (no_bias && masked.count == 1 && masked.taps[0].aligned(neurons.columns)) {
-    fire_columns<width, soft, Extra::identity>(neurons, masked, step, v, fired);
+    fire_columns<width, dynamics, Extra::identity>(neurons, step);
   } else {
-    fire_columns<width, soft, Extra::any>(neurons, masked, step, v, fired);
+    fire_columns<width, dynamics, Extra::any>(neurons, step);
   }
 }
 
-template <class Weight, int width, bool soft>
+template <class Weight, int width, Dynamics dynamics>
 void scatter_band(const ScatterBand& band) {
-  for (int step = 0; step < band.neurons.steps; ++step) {
-    for (int i = 0; i < band.source_count; ++i) {
-      scatter_step<Weight>(band.sources[i], step, band.neurons.v, band.events);
-    }
-    for (int line = 0; line < band.line_count; ++line) {
-      fire_line<width, soft>(
-          band.neurons, band.masked[line], step, band.neurons.v + line * band.line_size,
-          band.neurons.fired + line * band.fired_line);
-    }
+  for (int step = 0; step < band.steps; ++step) {
+    for (int i = 0; i < band.source_count; ++i) scatter_step<Weight>(band.sources[i], step, band.v, band.events);
+    for (int line = 0; line < band.line_count; ++line) fire_line<width, dynamics>(band.lines[line], step);
   }
 }
 

@@ -4,7 +4,10 @@
 #include <limits>
 #include <list>
 
+#include "costs.hpp"
+#include "layer_kernels.hpp"
 #include "line_memory.hpp"
+#include "neuron_memory.hpp"
 
 namespace snnc::kernels {
 
@@ -14,13 +17,13 @@ constexpr std::int64_t band_bytes = 24 * 1024;
 
 // Columns that share a word of the transposed input.
 int packed_for(const SynapseShape& shape) {
-  return columns_per_word(static_cast<int>(std::min<std::int64_t>(shape.inputs, word_steps)));
+  return columns_per_word(static_cast<int>(std::min<std::int64_t>(shape.copy_channels(), word_steps)));
 }
 
 int channel_bits_of(const SynapseShape& shape, int packed) {
   if (packed > 1) return packed == 4 ? 4 : 5;
   int bits = 6;
-  while ((std::int64_t{1} << bits) < shape.inputs) ++bits;
+  while ((std::int64_t{1} << bits) < shape.copy_channels()) ++bits;
   return bits;
 }
 
@@ -55,8 +58,7 @@ struct Part {
 struct Memory {
   LoadedLines loaded[2];
   MaskedParts masked;
-  Scratch<std::int32_t> potentials;
-  Scratch<std::uint64_t> fired;
+  NeuronMemory neurons;
   Scratch<std::uint32_t> events;
 };
 
@@ -69,7 +71,8 @@ class ScatterTask {
     }
     std::int64_t left = 0, right = call.geometry().columns_out();
     for (Part& part : parts_) reach(part, left, right);
-    margin_ = -left;
+    left_ = -left;
+    right_ = right - call.geometry().columns_out();
     columns_ = right - left;
   }
 
@@ -174,8 +177,12 @@ class ScatterTask {
       }
     }
     for (const Group& group : band.groups) {
-      band.views.push_back({group.views.data(), static_cast<int>(group.views.size()), group.targets.data(),
-                            static_cast<int>(group.targets.size()), regular(group.targets)});
+      ScatterGroup& view = band.views.emplace_back();
+      view.lines = group.views.data();
+      view.line_count = static_cast<int>(group.views.size());
+      view.targets = group.targets.data();
+      view.target_count = static_cast<int>(group.targets.size());
+      view.regular = regular(group.targets);
     }
     return band;
   }
@@ -183,7 +190,7 @@ class ScatterTask {
   // Loads the input lines of a band of an image.
   void load(Part& part, std::int64_t image, std::int64_t first, std::int64_t last) {
     part.loaded->load(
-        *part.input, part.synapses->shape().inputs, image, call_.steps, part.slots, part.packed, first, last);
+        *part.input, part.slots, request_of(call_, *part.synapses, *part.input, image, first, last, part.packed));
     part.band = &connect(part, first, last);
     for (Group& group : part.band->groups) {
       for (std::size_t i = 0; i < group.lines.size(); ++i) group.views[i].bits = part.loaded->line(group.lines[i]);
@@ -219,13 +226,33 @@ class ScatterTask {
 
   // `next`: how many lines may follow.
   void compute(std::int64_t image, std::int64_t first, std::int64_t last, std::int64_t next) {
-    const std::int64_t lines = last - first, line_size = columns_ * tile_.width;
-    const std::int64_t columns = call_.geometry().columns_out();
-    const std::int64_t fired_stride = words_of_line(columns, columns_per_word(tile_.width));
-    alignas(cache_line) std::int32_t threshold[64];
-    layer_.tile_threshold(call_, tile_, threshold);
-
     ScatterBand band{};
+    band.steps = call_.steps;
+    connect_sources(band, image, first, last);
+    std::vector<NeuronLine>& lines = memory_.neurons.prepare(layer_, call_, tile_, last - first, left_, right_);
+    std::vector<std::vector<MaskedTap>> taps(lines.size());
+    const bool masked = parts_.size() < layer_.synapses().size();
+    if (masked) memory_.masked.load(layer_, call_, tile_, image, first, last);
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      const TileLine at{layer_, call_, tile_, image, first + static_cast<std::int64_t>(i)};
+      if (masked) lines[i].masked = memory_.masked.taps(layer_, call_, tile_, at.line, taps[i]);
+      prefetch_outputs(at);
+      load_states(at, lines[i].states);
+    }
+    band.lines = lines.data();
+    band.line_count = static_cast<int>(lines.size());
+    band.v = lines[0].states.v;
+    prefetch_next(image, last, next);
+    kernel()(band);
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      const TileLine at{layer_, call_, tile_, image, first + static_cast<std::int64_t>(i)};
+      store_states(at, lines[i].states);
+      store_spikes(at, lines[i]);
+    }
+  }
+
+  // Loads the parts for output lines [first, last) and makes room for the events of a step.
+  void connect_sources(ScatterBand& band, std::int64_t image, std::int64_t first, std::int64_t last) {
     std::int64_t most_events = 0;
     for (Part& part : parts_) {
       load(part, image, first, last);
@@ -233,43 +260,19 @@ class ScatterTask {
       const auto lines_in = static_cast<std::int64_t>(part.band->columns.size() / part.columns.size());
       most_events = std::max(most_events, lines_in * part.loaded->step_stride() * word_steps);
     }
-    band.line_count = static_cast<int>(lines);
-    band.line_size = line_size;
-    band.fired_line = word_steps * fired_stride;
     band.events = memory_.events.reserve(static_cast<std::size_t>(most_events + list_slack));
-    NeuronLine& neurons = band.neurons;
-    neurons.columns = columns;
-    neurons.steps = call_.steps;
-    std::int32_t* band_memory = memory_.potentials.reserve(static_cast<std::size_t>(lines * line_size));
-    std::fill_n(band_memory, lines * line_size, 0);
-    neurons.v = band_memory + margin_ * tile_.width;
-    neurons.threshold = threshold;
-    neurons.bias = layer_.has_bias() ? layer_.tile_bias(tile_) : nullptr;
-    neurons.fired = memory_.fired.reserve(static_cast<std::size_t>(lines * band.fired_line));
-    neurons.fired_stride = fired_stride;
-    std::fill_n(neurons.fired, lines * band.fired_line, 0);
+  }
 
-    std::vector<std::vector<MaskedTap>> taps(static_cast<std::size_t>(lines));
-    std::vector<MaskedTaps> masked(static_cast<std::size_t>(lines));
-    if (parts_.size() < layer_.synapses().size()) memory_.masked.load(layer_, call_, tile_, image, first, last);
-    for (std::int64_t line = 0; line < lines; ++line) {
-      const auto index = static_cast<std::size_t>(line);
-      if (parts_.size() < layer_.synapses().size()) {
-        masked[index] = memory_.masked.taps(layer_, call_, tile_, first + line, taps[index]);
-      }
-      prefetch_outputs(call_, layer_, tile_, image, first + line);
-      load_potentials(call_, layer_, tile_, image, first + line, neurons.v + line * line_size);
-    }
-    band.masked = masked.data();
+  // What the task will read after line `last` of an image: up to `next` lines of it, or of the next image.
+  void prefetch_next(std::int64_t image, std::int64_t last, std::int64_t next) const {
     const bool same_image = last < call_.geometry().lines_out;
-    prefetch_inputs(call_, layer_, tile_, image + (same_image ? 0 : 1), same_image ? last : 0,
-                    (same_image ? last : 0) + next);
-    const int bytes = parts_[0].synapses->weight_bytes();
-    vector_kernels().scatter_band[bytes == 2 ? 0 : 1][width_index(tile_.width)][layer_.soft_reset()](band);
-    for (std::int64_t line = 0; line < lines; ++line) {
-      store_potentials(call_, layer_, tile_, image, first + line, neurons.v + line * line_size);
-      store_spikes(call_, layer_, tile_, image, first + line, neurons.fired + line * band.fired_line);
-    }
+    const TileLine at{layer_, call_, tile_, same_image ? image : image + 1, same_image ? last : 0};
+    prefetch_inputs(at, at.line + next);
+  }
+
+  auto kernel() const -> void (*)(const ScatterBand&) {
+    const int bytes = parts_[0].synapses->weight_bytes(), dynamics = dynamics_index(layer_.neurons().dynamics);
+    return vector_kernels().scatter_band[bytes_index(bytes)][width_index(tile_.width)][dynamics];
   }
 
   const SpikingLayer& layer_;
@@ -277,19 +280,22 @@ class ScatterTask {
   const Tile tile_;
   Memory& memory_;
   std::vector<Part> parts_;
-  std::int64_t margin_ = 0, columns_ = 0;
+  std::int64_t left_ = 0, right_ = 0, columns_ = 0;  // of a line in scratch memory: beside the plane, and all
 };
 
 }  // namespace
 
-// Events are (field << channel bits) + channel; potentials and weights are found by signed 32-bit numbers.
+// Some part must be packed for it. Events are (field << channel bits) + channel; potentials and weights are found by
+// signed 32-bit numbers.
 bool scatter_fits(const SpikingLayer& layer, const LayerCall& call) {
   constexpr std::int64_t most_events = std::numeric_limits<std::uint32_t>::max();
   constexpr std::int64_t most_elements = std::numeric_limits<std::int32_t>::max();
   const std::int64_t width = layer.tiles()[0].width;
+  bool packed_part = false;
   for (std::size_t part = 0; part < layer.synapses().size(); ++part) {
     const SynapseShape& shape = layer.synapses()[part].shape();
     if (shape.depthwise()) continue;
+    packed_part = packed_part || layer.synapses()[part].can_scatter();
     const Geometry& geometry = call.inputs[part].geometry;
     const Axis& axis = geometry.column_axis;
     const int packed = packed_for(shape);
@@ -300,7 +306,14 @@ bool scatter_fits(const SpikingLayer& layer, const LayerCall& call) {
       return false;
     }
   }
-  return true;
+  return packed_part;
+}
+
+// Runs have the same length at the borders, where not all of it reaches a neuron.
+double scatter_cost(const SpikingLayer& layer, const LayerCall& call, double input_spikes) {
+  const Workload work(layer, call, input_spikes);
+  return work.pixel_steps * (work.vectors * ScatterCosts::vector_step + ScatterCosts::pixel) +
+         work.runs * (ScatterCosts::run + work.vectors * ScatterCosts::run_vector);
 }
 
 void run_scatter(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task) {

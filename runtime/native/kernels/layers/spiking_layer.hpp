@@ -1,11 +1,10 @@
 // A layer of neurons with its synapses, simulated a block at a time, event by event.
 //
 // The current of a neuron is the sum of one or two parts (a junction of a residual network has two) and a bias.
-// RMP-SNN, Han et al., CVPR 2020, equations 1 and 2.
+// RMP-SNN, Han et al., CVPR 2020, equations 1 and 2; other dynamics in kernels/dynamics.hpp.
 #pragma once
 
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 #include "synapses.hpp"
@@ -13,9 +12,13 @@
 
 namespace snnc::kernels {
 
-enum class LayerKernel { gather, scatter, table };
+// How neurons fire; `low` and `high` bound the counts of a staircase.
+struct NeuronModel {
+  Dynamics dynamics;
+  std::int32_t low = 0, high = 0;
+};
 
-// The input of a part: spike words [images][copies * inputs][plane].
+// The input of a part: spike words [images][copies * copy_channels][plane].
 struct LayerInput {
   const std::uint64_t* words;
   std::int64_t copies;
@@ -29,10 +32,12 @@ struct LayerCall {
   int threads;                     // that may work on it; results do not depend on it
   std::vector<LayerInput> inputs;  // one per part
   const std::int32_t* v;           // [images][outputs][plane]
+  const std::int32_t* counts;      // [images][outputs][plane], or null for dynamics without counts
   const std::int32_t* threshold;   // [1] or [outputs]
   bool threshold_per_channel;
   std::int32_t* v_out;             // [images][outputs][plane]
-  std::uint64_t* fired;            // [images][outputs][plane]
+  std::int32_t* counts_out;        // [images][outputs][plane], or null
+  std::uint64_t* fired;            // [images][bit planes of the dynamics][outputs][plane]
 
   const Geometry& geometry() const { return inputs[0].geometry; }
 };
@@ -44,7 +49,7 @@ struct LayerTask {
 };
 
 struct LayerPlan {
-  LayerKernel kernel;
+  std::size_t kernel;  // in `layer_kernels`
   std::vector<LayerTask> tasks;
   double nanoseconds_per_task;
 };
@@ -57,7 +62,7 @@ class SpikingLayer {
   };
 
   // `bias`: [outputs] or null. One or two parts with the same outputs.
-  SpikingLayer(const std::vector<Part>& parts, const float* bias, bool soft_reset);
+  SpikingLayer(const std::vector<Part>& parts, const float* bias, const NeuronModel& neurons);
 
   // Spikes of the input, to choose a kernel by: [images] of `LayerInput::words` of part 0.
   std::int64_t count_spikes(const LayerCall& call, std::int64_t image) const;
@@ -68,7 +73,7 @@ class SpikingLayer {
   const Tables& tables() const { return tables_; }
   const std::vector<Tile>& tiles() const { return tiles_; }
   std::int64_t outputs() const { return outputs_; }
-  bool soft_reset() const { return soft_reset_; }
+  const NeuronModel& neurons() const { return neurons_; }
   bool has_bias() const { return has_bias_; }
 
   // Threshold and bias of a tile's channels, [width]. What channels that do not exist compute is never stored.
@@ -76,26 +81,13 @@ class SpikingLayer {
   const std::int32_t* tile_bias(const Tile& tile) const { return bias_.data() + tile.first; }
 
  private:
-  bool possible(LayerKernel kernel, const LayerCall& call) const;
-  double cost(LayerKernel kernel, const LayerCall& call, double input_spikes) const;
-  std::pair<std::int64_t, std::int64_t> split(const LayerCall& call, LayerKernel kernel) const;
-
   std::int64_t outputs_;
-  bool soft_reset_;
+  NeuronModel neurons_;
   bool has_bias_;
   std::vector<Tile> tiles_;
   std::vector<Synapses> synapses_;
   Tables tables_;
   std::vector<std::int32_t> bias_;  // [outputs and up to 63 more]
 };
-
-// The ways to compute a task; every word and potential of the task is written.
-void run_gather(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task);
-void run_scatter(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task);
-void run_table(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task);
-
-// Whether the numbers of a kernel fit into the 32 bits that it has for them.
-bool gather_fits(const SpikingLayer& layer, const LayerCall& call);
-bool scatter_fits(const SpikingLayer& layer, const LayerCall& call);
 
 }  // namespace snnc::kernels

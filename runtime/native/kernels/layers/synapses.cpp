@@ -15,10 +15,10 @@ int width_for(std::int64_t channels) { return channels <= 16 ? 16 : channels <= 
 }  // namespace
 
 int bytes_for(const float* weights, const SynapseShape& shape) {
-  constexpr float lowest = std::numeric_limits<std::int16_t>::min();
   constexpr float highest = std::numeric_limits<std::int16_t>::max();
+  const float lowest = shape.signs == 2 ? -highest : -highest - 1;
   const float* end = weights + shape.outputs * shape.group_inputs() * shape.line_taps * shape.column_taps;
-  const bool small = std::all_of(weights, end, [](float weight) { return weight >= lowest && weight <= highest; });
+  const bool small = std::all_of(weights, end, [=](float weight) { return weight >= lowest && weight <= highest; });
   return small ? 2 : 4;
 }
 
@@ -51,27 +51,23 @@ Synapses::Synapses(
   }
 }
 
-std::int32_t Synapses::weight(
-    const float* weights, std::int64_t output, std::int64_t input, std::int64_t tap) const {
-  return static_cast<std::int32_t>(weights[output * shape_.output_stride + input * shape_.input_stride + tap]);
-}
-
 void Synapses::pack_masked(const float* weights) {
   const std::int64_t taps = shape_.line_taps * shape_.column_taps;
   masked_stride_ = shape_.outputs + widest_tile;
-  const std::int64_t size = taps * masked_stride_;
-  std::int32_t* rows = masked_.reserve(static_cast<std::size_t>(size));
-  std::fill_n(rows, size, 0);
-  for (std::int64_t tap = 0; tap < taps; ++tap) {
-    for (std::int64_t output = 0; output < shape_.outputs; ++output) {
-      rows[tap * masked_stride_ + output] = weight(weights, output, 0, tap);
+  const std::int64_t size = shape_.signs * taps * masked_stride_;
+  std::int32_t* row = masked_.reserve(static_cast<std::size_t>(size));
+  std::fill_n(row, size, 0);
+  for (std::int64_t sign = 0; sign < shape_.signs; ++sign) {
+    for (std::int64_t tap = 0; tap < taps; ++tap, row += masked_stride_) {
+      for (std::int64_t output = 0; output < shape_.outputs; ++output) {
+        row[output] = shape_.weight(weights, output, sign, tap);
+      }
     }
   }
 }
 
 template <class Weight>
 void Synapses::pack_gather(const float* weights, const std::vector<Tile>& tiles) {
-  const std::int64_t inputs = shape_.group_inputs();
   std::size_t size = 0;
   for (const Tile& tile : tiles) {
     tile_offsets_.push_back(size);
@@ -79,21 +75,27 @@ void Synapses::pack_gather(const float* weights, const std::vector<Tile>& tiles)
   }
   std::uint8_t* memory = gather_.reserve(size);
   std::memset(memory, 0, size);
-  const VectorKernels& kernels = vector_kernels();
   for (std::size_t index = 0; index < tiles.size(); ++index) {
     const Tile& tile = tiles[index];
     auto* row = reinterpret_cast<Weight*>(memory + tile_offsets_[index]);
     for (std::int64_t line_tap = 0; line_tap < shape_.line_taps; ++line_tap) {
-      for (std::int64_t input = 0; input < inputs; ++input) {
+      for (std::int64_t channel = 0; channel < shape_.group_channels(); ++channel) {
         for (std::int64_t column_tap = 0; column_tap < shape_.column_taps; ++column_tap, row += tile.width) {
-          const std::int64_t tap = line_tap * shape_.column_taps + column_tap;
-          for (int channel = 0; channel < tile.channels; ++channel) {
-            row[kernels.row_lane(tile.width, channel, sizeof(Weight))] =
-                static_cast<Weight>(weight(weights, tile.first + channel, input, tap));
-          }
+          pack_row(weights, tile, channel, line_tap * shape_.column_taps + column_tap, row);
         }
       }
     }
+  }
+}
+
+// The weights of a tile's outputs, in the order that the vector unit wants.
+template <class Weight>
+void Synapses::pack_row(
+    const float* weights, const Tile& tile, std::int64_t channel, std::int64_t tap, Weight* row) const {
+  const auto row_lane = vector_kernels().row_lane;
+  for (int output = 0; output < tile.channels; ++output) {
+    row[row_lane(tile.width, output, sizeof(Weight))] =
+        static_cast<Weight>(shape_.weight(weights, tile.first + output, channel, tap));
   }
 }
 
@@ -101,10 +103,11 @@ void Synapses::pack_gather(const float* weights, const std::vector<Tile>& tiles)
 // get weights of 0 in front: then every event adds a run of the same length.
 template <class Weight>
 void Synapses::pack_scatter(const float* weights, int width) {
-  const std::int64_t size = shape_.inputs * shape_.line_taps * shape_.phases() * shape_.taps_of_phase() * width;
+  const std::int64_t size =
+      shape_.copy_channels() * shape_.line_taps * shape_.phases() * shape_.taps_of_phase() * width;
   auto* row = reinterpret_cast<Weight*>(scatter_.reserve(static_cast<std::size_t>(size) * sizeof(Weight)));
   std::fill_n(row, size, Weight{0});
-  for (std::int64_t input = 0; input < shape_.inputs; ++input) {
+  for (std::int64_t channel = 0; channel < shape_.copy_channels(); ++channel) {
     for (std::int64_t line_tap = 0; line_tap < shape_.line_taps; ++line_tap) {
       for (std::int64_t phase = 0; phase < shape_.phases(); ++phase) {
         for (std::int64_t i = shape_.taps_of_phase() - 1; i >= 0; --i, row += width) {
@@ -112,7 +115,7 @@ void Synapses::pack_scatter(const float* weights, int width) {
           if (column_tap >= shape_.column_taps) continue;
           const std::int64_t tap = line_tap * shape_.column_taps + column_tap;
           for (std::int64_t output = 0; output < shape_.outputs; ++output) {
-            row[output] = static_cast<Weight>(weight(weights, output, input, tap));
+            row[output] = static_cast<Weight>(shape_.weight(weights, output, channel, tap));
           }
         }
       }

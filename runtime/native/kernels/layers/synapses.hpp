@@ -10,12 +10,16 @@
 namespace snnc::kernels {
 
 // Weights as ONNX has them. The taps of a pair of channels follow each other, kernel columns last.
+//
+// The spikes of an input come in copies of its channels. Where they have signs, a copy is the positive spikes of all
+// channels, then the negative ones; these have the same weights, which they subtract.
 struct SynapseShape {
-  std::int64_t inputs, outputs;  // channels, of all groups
+  std::int64_t inputs, outputs;  // channels, of all groups; a signed channel is one
   std::int64_t groups;
   std::int64_t line_taps, column_taps;
   std::int64_t column_stride, column_dilation;
   std::int64_t input_stride, output_stride;  // distance of two channels in the weights
+  std::int64_t signs = 1;                    // 2 where spikes have signs
 
   // Input columns of one phase (column + pad modulo stride) meet every stride-th kernel column.
   std::int64_t phases() const { return column_stride < column_taps ? column_stride : column_taps; }
@@ -23,8 +27,18 @@ struct SynapseShape {
 
   std::int64_t group_inputs() const { return inputs / groups; }
   std::int64_t group_outputs() const { return outputs / groups; }
+  // Channels of words: of a copy, and those of them that reach a group (positive spikes first).
+  std::int64_t copy_channels() const { return signs * inputs; }
+  std::int64_t group_channels() const { return signs * group_inputs(); }
   // One input channel for every output channel: weights are added where a bit is set, no lists.
   bool depthwise() const { return groups > 1 && groups == inputs && groups == outputs; }
+
+  // What a spike in channel `channel` of the group of `output` adds to its current.
+  std::int32_t weight(const float* weights, std::int64_t output, std::int64_t channel, std::int64_t tap) const {
+    const std::int64_t input = channel % group_inputs();
+    const auto value = static_cast<std::int32_t>(weights[output * output_stride + input * input_stride + tap]);
+    return channel < group_inputs() ? value : -value;
+  }
 };
 
 // Output channels that a kernel computes together; all in one group of every weighted synapse of the layer.
@@ -36,7 +50,7 @@ struct Tile {
 // Tiles of `outputs` channels that end wherever a group of one of the shapes ends.
 std::vector<Tile> make_tiles(std::int64_t outputs, const std::vector<SynapseShape>& shapes);
 
-// 2 if all weights are int16, else 4.
+// Bytes that all weights fit into, and their negatives where spikes have signs: 2 or 4.
 int bytes_for(const float* weights, const SynapseShape& shape);
 
 class Synapses {
@@ -48,24 +62,27 @@ class Synapses {
   const SynapseShape& shape() const { return shape_; }
   int weight_bytes() const { return weight_bytes_; }
 
-  // gather: rows [line tap][input of the group][column tap][width] of a tile
+  // gather: rows [line tap][channel of the group][column tap][width] of a tile
   const void* tile_rows(std::size_t tile) const { return gather_.data() + tile_offsets_[tile]; }
   std::int64_t column_bytes(int width) const { return std::int64_t{width} * weight_bytes_; }
   std::int64_t channel_bytes(int width) const { return shape_.column_taps * column_bytes(width); }
-  std::int64_t tap_bytes(int width) const { return shape_.group_inputs() * channel_bytes(width); }
+  std::int64_t tap_bytes(int width) const { return shape_.group_channels() * channel_bytes(width); }
 
-  // scatter: rows [input][line tap][phase][tap of the phase][width] of the only tile; empty if not wanted
+  // scatter: rows [channel][line tap][phase][tap of the phase][width] of the only tile; empty if not wanted
   const void* scatter_rows() const { return scatter_.data(); }
   bool can_scatter() const { return scatter_.data() != nullptr; }
 
-  // depthwise: [tap][outputs and up to 63 more]
-  const std::int32_t* masked_row(std::int64_t tap) const { return masked_.data() + tap * masked_stride_; }
+  // depthwise: [outputs and up to 63 more]; `sign` is 0 for positive spikes, 1 for negative ones
+  const std::int32_t* masked_row(std::int64_t sign, std::int64_t tap) const {
+    return masked_.data() + (sign * shape_.line_taps * shape_.column_taps + tap) * masked_stride_;
+  }
 
  private:
-  std::int32_t weight(const float* weights, std::int64_t output, std::int64_t input, std::int64_t tap) const;
   void pack_masked(const float* weights);
   template <class Weight>
   void pack_gather(const float* weights, const std::vector<Tile>& tiles);
+  template <class Weight>
+  void pack_row(const float* weights, const Tile& tile, std::int64_t channel, std::int64_t tap, Weight* row) const;
   template <class Weight>
   void pack_scatter(const float* weights, int width);
 

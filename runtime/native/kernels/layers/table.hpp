@@ -30,32 +30,34 @@ inline void load_strings(const LoadStrings& line) {
   }
 }
 
-template <int width, bool soft>
+template <int width, Dynamics dynamics>
 void table_line(const TableLine& line) {
   using Field = typename Pixel<width>::Field;
+  using Pixels = Neurons<width, dynamics>;
   constexpr int packed = columns_per_word(width);
   const NeuronLine& neurons = line.neurons;
+  const NeuronStates states = neurons.states;
   const TableLookup* const lookups = line.lookups;
   const int lookup_count = line.lookup_count;
   const u64 mask = line.mask;
-  Pixel<width> threshold;
-  threshold.load(neurons.threshold);
+  const std::int64_t fired_plane = neurons.fired_plane * packed;
+  const typename Pixels::Limits limits(neurons);
   for (std::int64_t column = 0; column < neurons.columns; ++column) {
-    Pixel<width> pixel;
-    pixel.load(neurons.v + column * width);
+    Pixels pixel;
+    pixel.load(states, column * width);
     const std::int64_t field = field_of_column(column, packed);
     auto* fired = reinterpret_cast<Field*>(neurons.fired) + field;
     const int shift = line.columns[column].shift;
     std::int64_t string = line.columns[column].string;
     for (int step = 0; step < neurons.steps; ++step, string += line.step_stride) {
       for (int i = 0; i < lookup_count; ++i) {
-        pixel.add(lookups[i].rows + (lookups[i].strings[string] >> shift & mask) * width);
+        pixel.potential.add(lookups[i].rows + (lookups[i].strings[string] >> shift & mask) * width);
       }
-      if (neurons.bias != nullptr) pixel.add(neurons.bias);
-      pixel.add_masked(neurons.masked, step, column, field);
-      fired[step * neurons.fired_stride * packed] = pixel.template fire<soft>(threshold);
+      if (neurons.bias != nullptr) pixel.potential.add(neurons.bias);
+      pixel.potential.add_masked(neurons.masked, step, column, field);
+      pixel.fire(limits, fired + step * neurons.fired_stride * packed, fired_plane);
     }
-    pixel.store(neurons.v + column * width);
+    pixel.store(states, column * width);
   }
 }
 

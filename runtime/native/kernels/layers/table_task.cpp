@@ -2,7 +2,10 @@
 
 #include <algorithm>
 
+#include "costs.hpp"
+#include "layer_kernels.hpp"
 #include "line_memory.hpp"
+#include "neuron_memory.hpp"
 
 namespace snnc::kernels {
 
@@ -25,30 +28,12 @@ class Strings {
     strings_ = last_column / columns_per_string_ + 1;
     step_stride_ = words_of_line(strings_, 1);
     set_stride_ = step_stride_ * call.steps;
-    std::uint64_t* memory = bits_.reserve(static_cast<std::size_t>(loaded * sets_ * set_stride_));
+    bits_.reserve(static_cast<std::size_t>(loaded * sets_ * set_stride_));
     silent_.assign(static_cast<std::size_t>(loaded * sets_), false);
-    const std::uint64_t* words = input.words + image * shape.inputs * geometry.plane_in();
+    const std::uint64_t* words = input.words + image * shape.copy_channels() * geometry.plane_in();
     for (std::int64_t line = 0; line < geometry.lines_in; ++line) {
       const std::int64_t place = place_[static_cast<std::size_t>(line)];
-      if (place < 0) continue;
-      for (std::int64_t set = 0; set < sets_; ++set) {
-        const std::int64_t channel = set * tables.channels();
-        std::uint64_t* bits = memory + (place * sets_ + set) * set_stride_;
-        const LoadStrings task = {words + channel * geometry.plane_in() + line * axis.in,
-                                  geometry.plane_in(),
-                                  tables.channels(),
-                                  static_cast<int>(std::min<std::int64_t>(tables.channels(), shape.inputs - channel)),
-                                  axis.in,
-                                  axis.pad,
-                                  static_cast<int>(columns_per_string_),
-                                  strings_,
-                                  call.steps,
-                                  bits,
-                                  step_stride_};
-        vector_kernels().load_strings(task);
-        silent_[static_cast<std::size_t>(place * sets_ + set)] =
-            vector_kernels().count_spikes(bits, set_stride_) == 0;
-      }
+      if (place >= 0) load_line(layer, call, words + line * axis.in, place);
     }
   }
 
@@ -67,6 +52,30 @@ class Strings {
   std::int64_t step_stride() const { return step_stride_; }
 
  private:
+  // The strings of all sets of an input line; `words` are those of its channel 0.
+  void load_line(const SpikingLayer& layer, const LayerCall& call, const std::uint64_t* words, std::int64_t place) {
+    const Geometry& geometry = call.inputs[0].geometry;
+    const std::int64_t channels = layer.synapses()[0].shape().copy_channels();
+    LoadStrings task{};
+    task.plane = geometry.plane_in();
+    task.channels = layer.tables().channels();
+    task.columns = geometry.columns_in();
+    task.pad = geometry.column_axis.pad;
+    task.columns_per_string = static_cast<int>(columns_per_string_);
+    task.strings = strings_;
+    task.steps = call.steps;
+    task.stride = step_stride_;
+    for (std::int64_t set = 0; set < sets_; ++set) {
+      const std::int64_t channel = set * task.channels;
+      task.words = words + channel * task.plane;
+      task.existing = static_cast<int>(std::min<std::int64_t>(task.channels, channels - channel));
+      task.bits = bits_.data() + (place * sets_ + set) * set_stride_;
+      vector_kernels().load_strings(task);
+      silent_[static_cast<std::size_t>(place * sets_ + set)] =
+          vector_kernels().count_spikes(task.bits, set_stride_) == 0;
+    }
+  }
+
   Scratch<std::uint64_t> bits_;
   std::vector<std::int64_t> place_;
   std::vector<bool> silent_;
@@ -79,7 +88,7 @@ struct Memory {
   std::vector<MaskedTap> taps;
   std::vector<TableLookup> lookups;
   std::vector<TableColumn> columns;
-  LineNeurons neurons;
+  NeuronMemory neurons;
 };
 
 class TableTask {
@@ -110,23 +119,25 @@ class TableTask {
           memory_.strings.column(geometry.column_axis, layer_.tables().channels(), column));
     }
     TableLine line{};
-    line.neurons = memory_.neurons.prepare(layer_, call_, tile);
+    line.neurons = memory_.neurons.prepare(layer_, call_, tile, 1)[0];
     line.step_stride = memory_.strings.step_stride();
     line.columns = memory_.columns.data();
     line.mask = layer_.tables().mask();
     const bool masked = layer_.synapses().size() > 1;
     if (masked) memory_.masked.load(layer_, call_, tile, image, first, last);
-    const auto kernel = vector_kernels().table_line[width_index(tile.width)][layer_.soft_reset()];
+    const auto kernel =
+        vector_kernels().table_line[width_index(tile.width)][dynamics_index(layer_.neurons().dynamics)];
     for (std::int64_t out_line = first; out_line < last; ++out_line) {
+      const TileLine at{layer_, call_, tile, image, out_line};
       if (masked) line.neurons.masked = memory_.masked.taps(layer_, call_, tile, out_line, memory_.taps);
       find_lookups(out_line, tile_index);
       line.lookups = memory_.lookups.data();
       line.lookup_count = static_cast<int>(memory_.lookups.size());
-      prefetch_outputs(call_, layer_, tile, image, out_line);
-      load_potentials(call_, layer_, tile, image, out_line, line.neurons.v);
+      prefetch_outputs(at);
+      load_states(at, line.neurons.states);
       kernel(line);
-      store_potentials(call_, layer_, tile, image, out_line, line.neurons.v);
-      store_spikes(call_, layer_, tile, image, out_line, line.neurons.fired);
+      store_states(at, line.neurons.states);
+      store_spikes(at, line.neurons);
     }
   }
 
@@ -148,6 +159,20 @@ class TableTask {
 };
 
 }  // namespace
+
+// Strings reach from the first field to the last: fields far outside the line would make them long.
+bool table_fits(const SpikingLayer& layer, const LayerCall& call) {
+  const Axis& axis = call.geometry().column_axis;
+  const bool near = axis.pad < axis.kernel && (axis.out - 1) * axis.stride - axis.pad < axis.in + axis.kernel;
+  return layer.tables().exist() && call.inputs[0].copies == 1 && near;
+}
+
+double table_cost(const SpikingLayer& layer, const LayerCall& call, double input_spikes) {
+  const Workload work(layer, call, input_spikes);
+  const auto lookups = static_cast<double>(layer.synapses()[0].shape().line_taps * layer.tables().sets());
+  const double lookup = TableCosts::lookup * work.tiles + TableCosts::lookup_vector * work.vectors;
+  return work.pixel_steps * (work.tiles * TableCosts::pixel + lookups * lookup);
+}
 
 void run_table(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task) {
   static thread_local Memory memory;

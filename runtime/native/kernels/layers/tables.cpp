@@ -14,8 +14,9 @@ struct Sizes {
 };
 
 Sizes sizes_of(const SynapseShape& shape) {
-  const std::int64_t channels = std::clamp<std::int64_t>(most_bits / shape.column_taps, 1, shape.inputs);
-  return {channels, (shape.inputs + channels - 1) / channels, std::int64_t{1} << channels * shape.column_taps};
+  const std::int64_t inputs = shape.copy_channels();
+  const std::int64_t channels = std::clamp<std::int64_t>(most_bits / shape.column_taps, 1, inputs);
+  return {channels, (inputs + channels - 1) / channels, std::int64_t{1} << channels * shape.column_taps};
 }
 
 }  // namespace
@@ -68,12 +69,12 @@ void Tables::fill(
     std::int32_t* row = rows + number * tile.width;
     std::copy_n(before, tile.width, row);
     const std::int64_t input = set * channels_ + bit % channels_;
-    if (input >= shape.inputs) continue;
+    if (input >= shape.copy_channels()) continue;
     const std::int64_t tap = line_tap * shape.column_taps + bit / channels_;
     for (std::int64_t channel = 0; channel < tile.channels; ++channel) {
-      const float weight = weights[(tile.first + channel) * shape.output_stride + input * shape.input_stride + tap];
-      row[channel] = static_cast<std::int32_t>(
-          static_cast<std::uint32_t>(row[channel]) + static_cast<std::uint32_t>(static_cast<std::int32_t>(weight)));
+      const std::int32_t weight = shape.weight(weights, tile.first + channel, input, tap);
+      row[channel] =
+          static_cast<std::int32_t>(static_cast<std::uint32_t>(row[channel]) + static_cast<std::uint32_t>(weight));
     }
   }
 }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "../dynamics.hpp"
 #include "../encode.hpp"
 #include "geometry.hpp"
 
@@ -108,16 +109,24 @@ struct MaskedTaps {
   int count;
 };
 
+// What a line of neurons carries from step to step, [columns][width] each.
+struct NeuronStates {
+  std::int32_t* v;
+  std::int32_t* counts;  // null for dynamics without counts
+};
+
 // A line of neurons of a tile.
 struct NeuronLine {
   std::int64_t columns;
   int steps;
-  std::int32_t* v;                // [columns][width]
+  NeuronStates states;
   const std::int32_t* threshold;  // [width]
-  const std::int32_t* bias;       // [width]
+  std::int32_t low, high;         // of the counts
+  const std::int32_t* bias;       // [width], or null
   MaskedTaps masked;
-  std::uint64_t* fired;           // [steps][fired_stride], packed fields
-  std::int64_t fired_stride;
+  std::uint64_t* fired;           // [plane][steps][fired_stride], packed fields
+  std::int64_t fired_stride;      // words of a step
+  std::int64_t fired_plane;       // words between two planes
 };
 
 struct GatherLine {
@@ -170,11 +179,10 @@ struct ScatterSource {
 
 // A band of output lines of a layer with one tile of output channels.
 struct ScatterBand {
-  NeuronLine neurons;             // of line 0 of the band
+  const NeuronLine* lines;        // [line_count]
   int line_count;
-  std::int64_t line_size;         // elements of `neurons.v` between two lines
-  std::int64_t fired_line;        // words of `neurons.fired` between two lines
-  const MaskedTaps* masked;       // [line_count]
+  int steps;
+  std::int32_t* v;                // potentials of line 0; those of the other lines follow at equal distances
   ScatterSource sources[2];
   int source_count;
   std::uint32_t* events;          // scratch: all events of one step, and list_slack more
@@ -224,9 +232,11 @@ struct TableLine {
   std::uint64_t mask;            // of a field
 };
 
+constexpr int bytes_index(int bytes) { return bytes == 2 ? 0 : 1; }
 constexpr int width_index(int width) { return width == 16 ? 0 : width == 32 ? 1 : 2; }
+constexpr int dynamics_index(Dynamics dynamics) { return static_cast<int>(dynamics); }
 
-// Indices: bytes of a weight (2, 4), width of the tile (16, 32, 64), reset (hard, soft).
+// Indices: bytes of a weight (2, 4), width of the tile (16, 32, 64), dynamics.
 struct VectorKernels {
   const char* name;
   int (*row_lane)(int width, int channel, int bytes);
@@ -234,10 +244,10 @@ struct VectorKernels {
   void (*store_line)(const StoreLine&);
   std::int64_t (*list_line)(const ListLine&);
   std::int64_t (*count_spikes)(const std::uint64_t* words, std::int64_t size);
-  void (*gather_line[2][3][2])(const GatherLine&);
-  void (*scatter_band[2][3][2])(const ScatterBand&);
+  void (*gather_line[2][3][dynamics_count])(const GatherLine&);
+  void (*scatter_band[2][3][dynamics_count])(const ScatterBand&);
   void (*load_strings)(const LoadStrings&);
-  void (*table_line[3][2])(const TableLine&);  // by width and reset
+  void (*table_line[3][dynamics_count])(const TableLine&);  // by width and dynamics
   void (*add_stream[2][3])(const AddStream&);
   void (*encode)(const EncodeSample&, std::int64_t tile);
 };

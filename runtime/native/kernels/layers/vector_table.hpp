@@ -10,29 +10,38 @@
 
 namespace snnc::kernels::SNNC_SIMD {
 
-#define SNNC_BY_RESET(kernel, Weight, width) {kernel<Weight, width, false>, kernel<Weight, width, true>}
-#define SNNC_BY_WIDTH(kernel, Weight) \
-  {SNNC_BY_RESET(kernel, Weight, 16), SNNC_BY_RESET(kernel, Weight, 32), SNNC_BY_RESET(kernel, Weight, 64)}
+// A kernel for all dynamics, in the order of the enum.
+#define SNNC_BY_DYNAMICS(kernel, ...)               \
+  {kernel<__VA_ARGS__, Dynamics::soft>, kernel<__VA_ARGS__, Dynamics::hard>, \
+   kernel<__VA_ARGS__, Dynamics::staircase>}
+#define SNNC_BY_WIDTH(kernel, Weight)                                               \
+  {SNNC_BY_DYNAMICS(kernel, Weight, 16), SNNC_BY_DYNAMICS(kernel, Weight, 32), \
+   SNNC_BY_DYNAMICS(kernel, Weight, 64)}
 #define SNNC_BY_WEIGHT(kernel) {SNNC_BY_WIDTH(kernel, std::int16_t), SNNC_BY_WIDTH(kernel, std::int32_t)}
 
 #define SNNC_TABLES \
-  {{table_line<16, false>, table_line<16, true>}, \
-   {table_line<32, false>, table_line<32, true>}, \
-   {table_line<64, false>, table_line<64, true>}}
+  {SNNC_BY_DYNAMICS(table_line, 16), SNNC_BY_DYNAMICS(table_line, 32), SNNC_BY_DYNAMICS(table_line, 64)}
 
 #define SNNC_ADD_STREAM(Weight) {add_stream<Weight, 16>, add_stream<Weight, 32>, add_stream<Weight, 64>}
 
+// Function pointers of different types: an entry in the wrong place does not compile.
 extern const VectorKernels table;
 const VectorKernels table = {
-    Simd::name,  Simd::row_lane, load_line,
-    store_line,  list_line,      count_spikes,
-    SNNC_BY_WEIGHT(gather_line), SNNC_BY_WEIGHT(scatter_band),
-    load_strings, SNNC_TABLES,
+    Simd::name,
+    Simd::row_lane,
+    load_line,
+    store_line,
+    list_line,
+    count_spikes,
+    SNNC_BY_WEIGHT(gather_line),
+    SNNC_BY_WEIGHT(scatter_band),
+    load_strings,
+    SNNC_TABLES,
     {SNNC_ADD_STREAM(std::int16_t), SNNC_ADD_STREAM(std::int32_t)},
     encode,
 };
 
-#undef SNNC_BY_RESET
+#undef SNNC_BY_DYNAMICS
 #undef SNNC_BY_WIDTH
 #undef SNNC_BY_WEIGHT
 #undef SNNC_TABLES

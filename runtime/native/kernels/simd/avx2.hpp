@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "../dynamics.hpp"
+
 namespace snnc::kernels::SNNC_SIMD {
 
 using u32 = std::uint32_t;
@@ -29,11 +31,23 @@ struct Simd {
     return add(v, _mm256_and_si256(w, _mm256_cmpeq_epi32(chosen, lane_bits)));
   }
 
-  template <bool soft>
+  static u32 bits_of(Vector mask) { return static_cast<u32>(_mm256_movemask_ps(_mm256_castsi256_ps(mask))); }
+
+  template <Dynamics dynamics>
   static u32 fire(Vector& v, Vector threshold) {
     const Vector quiet = _mm256_cmpgt_epi32(threshold, v);
-    v = soft ? _mm256_sub_epi32(v, _mm256_andnot_si256(quiet, threshold)) : _mm256_and_si256(v, quiet);
-    return 0xffu ^ static_cast<u32>(_mm256_movemask_ps(_mm256_castsi256_ps(quiet)));
+    v = dynamics == Dynamics::soft ? _mm256_sub_epi32(v, _mm256_andnot_si256(quiet, threshold))
+                                   : _mm256_and_si256(v, quiet);
+    return 0xffu ^ bits_of(quiet);
+  }
+
+  static SignedBits fire_signed(Vector& v, Vector& counts, Vector threshold, Vector low, Vector high) {
+    const Vector plus = _mm256_andnot_si256(_mm256_cmpgt_epi32(threshold, v), _mm256_cmpgt_epi32(high, counts));
+    const Vector negative = _mm256_and_si256(_mm256_srai_epi32(v, 31), _mm256_cmpgt_epi32(counts, low));
+    const Vector minus = _mm256_andnot_si256(plus, negative);
+    v = add(_mm256_sub_epi32(v, _mm256_and_si256(plus, threshold)), _mm256_and_si256(minus, threshold));
+    counts = add(_mm256_sub_epi32(counts, plus), minus);  // a lane of a mask is -1
+    return {bits_of(plus), bits_of(minus)};
   }
 
   typedef u64 Wide __attribute__((vector_size(32), aligned(8), may_alias));

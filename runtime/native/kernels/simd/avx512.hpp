@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "../dynamics.hpp"
+
 namespace snnc::kernels::SNNC_SIMD {
 
 using u32 = std::uint32_t;
@@ -27,12 +29,25 @@ struct Simd {
     return _mm512_mask_add_epi32(v, static_cast<__mmask16>(bits), v, w);
   }
 
-  template <bool soft>
+  template <Dynamics dynamics>
   static u32 fire(Vector& v, Vector threshold) {
     const __mmask16 fired = _mm512_cmpge_epi32_mask(v, threshold);
-    v = soft ? _mm512_mask_sub_epi32(v, fired, v, threshold)
-             : _mm512_mask_mov_epi32(v, fired, _mm512_setzero_si512());
+    v = dynamics == Dynamics::soft ? _mm512_mask_sub_epi32(v, fired, v, threshold)
+                                   : _mm512_mask_mov_epi32(v, fired, _mm512_setzero_si512());
     return fired;
+  }
+
+  static SignedBits fire_signed(Vector& v, Vector& counts, Vector threshold, Vector low, Vector high) {
+    const Vector one = broadcast(1);
+    const __mmask16 reached = _mm512_cmpge_epi32_mask(v, threshold);
+    const __mmask16 plus = _mm512_mask_cmplt_epi32_mask(reached, counts, high);
+    const auto negative = static_cast<__mmask16>(_mm512_movepi32_mask(v) & ~plus);
+    const __mmask16 minus = _mm512_mask_cmpgt_epi32_mask(negative, counts, low);
+    v = _mm512_mask_sub_epi32(v, plus, v, threshold);
+    v = _mm512_mask_add_epi32(v, minus, v, threshold);
+    counts = _mm512_mask_sub_epi32(counts, minus, counts, one);
+    counts = _mm512_mask_add_epi32(counts, plus, counts, one);
+    return {plus, minus};
   }
 
   typedef u64 Wide __attribute__((vector_size(64), aligned(8), may_alias));

@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "../dynamics.hpp"
+
 namespace snnc::kernels::SNNC_SIMD {
 
 using u32 = std::uint32_t;
@@ -49,12 +51,26 @@ struct Simd {
     return v + (w & reinterpret_cast<Vector>((spread & lane_bits) != 0));
   }
 
+  static u32 bits_of(Vector mask) { return (mask[0] & 1) | (mask[1] & 2) | (mask[2] & 4) | (mask[3] & 8); }
+
   // One bit per lane with v >= threshold; these lanes lose the threshold (soft reset) or become 0 (hard).
-  template <bool soft>
+  template <Dynamics dynamics>
   static u32 fire(Vector& v, Vector threshold) {
     const Vector fired = reinterpret_cast<Vector>(reinterpret_cast<Signed>(v) >= reinterpret_cast<Signed>(threshold));
-    v = soft ? v - (fired & threshold) : v & ~fired;
-    return (fired[0] & 1) | (fired[1] & 2) | (fired[2] & 4) | (fired[3] & 8);
+    v = dynamics == Dynamics::soft ? v - (fired & threshold) : v & ~fired;
+    return bits_of(fired);
+  }
+
+  // A step of the staircase.
+  static SignedBits fire_signed(Vector& v, Vector& counts, Vector threshold, Vector low, Vector high) {
+    const auto potential = reinterpret_cast<Signed>(v), count = reinterpret_cast<Signed>(counts);
+    const Vector plus = reinterpret_cast<Vector>(
+        (potential >= reinterpret_cast<Signed>(threshold)) & (count < reinterpret_cast<Signed>(high)));
+    const Vector minus =
+        reinterpret_cast<Vector>((potential < 0) & (count > reinterpret_cast<Signed>(low))) & ~plus;
+    v = v - (plus & threshold) + (minus & threshold);
+    counts = counts - plus + minus;  // a lane of a mask is -1
+    return {bits_of(plus), bits_of(minus)};
   }
 
   // 64-bit lanes: products of their low halves.

@@ -1,0 +1,167 @@
+#include "neuron_memory.hpp"
+
+#include <algorithm>
+
+namespace snnc::kernels {
+
+namespace {
+
+// Where channel 0 of a tile's line begins in [image][channel][line][column], if an image has `planes` times the
+// channels of the layer.
+std::int64_t offset_of(const TileLine& at, std::int64_t planes = 1) {
+  const Geometry& geometry = at.call.geometry();
+  return (at.image * planes * at.layer.outputs() + at.tile.first) * geometry.plane_out() +
+         at.line * geometry.columns_out();
+}
+
+void load(const TileLine& at, const std::int32_t* from, std::int32_t* to) {
+  const std::int64_t columns = at.call.geometry().columns_out(), plane = at.call.geometry().plane_out();
+  const Tile& tile = at.tile;
+  from += offset_of(at);
+  for (std::int64_t channel = 0; channel < tile.channels; ++channel) {
+    for (std::int64_t column = 0; column < columns; ++column) {
+      to[column * tile.width + channel] = from[channel * plane + column];
+    }
+  }
+  for (std::int64_t column = 0; column < columns && tile.channels < tile.width; ++column) {
+    std::fill_n(to + column * tile.width + tile.channels, tile.width - tile.channels, 0);
+  }
+}
+
+void store(const TileLine& at, const std::int32_t* from, std::int32_t* to) {
+  const std::int64_t columns = at.call.geometry().columns_out(), plane = at.call.geometry().plane_out();
+  const Tile& tile = at.tile;
+  to += offset_of(at);
+  for (std::int64_t channel = 0; channel < tile.channels; ++channel) {
+    for (std::int64_t column = 0; column < columns; ++column) {
+      to[channel * plane + column] = from[column * tile.width + channel];
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<NeuronLine>& NeuronMemory::prepare(
+    const SpikingLayer& layer, const LayerCall& call, const Tile& tile, std::int64_t lines, std::int64_t left,
+    std::int64_t right) {
+  const Dynamics dynamics = layer.neurons().dynamics;
+  const std::int64_t columns = call.geometry().columns_out();
+  const std::int64_t line_size = (left + columns + right) * tile.width, size = lines * line_size;
+  layer.tile_threshold(call, tile, threshold_);
+  NeuronLine line{};
+  line.columns = columns;
+  line.steps = call.steps;
+  line.threshold = threshold_;
+  line.low = layer.neurons().low;
+  line.high = layer.neurons().high;
+  line.bias = layer.has_bias() ? layer.tile_bias(tile) : nullptr;
+  line.fired_stride = words_of_line(columns, columns_per_word(tile.width));
+  line.fired_plane = word_steps * line.fired_stride;
+
+  std::int32_t* v = potentials_.reserve(static_cast<std::size_t>(size));
+  if (left + right > 0) std::fill_n(v, size, 0);
+  std::int32_t* counts = has_counts(dynamics) ? counts_.reserve(static_cast<std::size_t>(size)) : nullptr;
+  const std::int64_t fired_size = planes_of(dynamics) * line.fired_plane;
+  std::uint64_t* fired = fired_.reserve(static_cast<std::size_t>(lines * fired_size));
+  std::fill_n(fired, lines * fired_size, 0);
+  lines_.assign(static_cast<std::size_t>(lines), line);
+  for (NeuronLine& each : lines_) {
+    each.states.v = v + left * tile.width;
+    each.states.counts = counts == nullptr ? nullptr : counts + left * tile.width;
+    each.fired = fired;
+    v += line_size;
+    counts = counts == nullptr ? nullptr : counts + line_size;
+    fired += fired_size;
+  }
+  return lines_;
+}
+
+void load_states(const TileLine& at, const NeuronStates& states) {
+  load(at, at.call.v, states.v);
+  if (states.counts != nullptr) load(at, at.call.counts, states.counts);
+}
+
+void store_states(const TileLine& at, const NeuronStates& states) {
+  store(at, states.v, at.call.v_out);
+  if (states.counts != nullptr) store(at, states.counts, at.call.counts_out);
+}
+
+void store_spikes(const TileLine& at, const NeuronLine& neurons) {
+  const int planes = planes_of(at.layer.neurons().dynamics);
+  StoreLine line{};
+  line.columns = neurons.columns;
+  line.packed = columns_per_word(at.tile.width);
+  line.channels = static_cast<int>(at.tile.channels);
+  line.plane = at.call.geometry().plane_out();
+  line.fired = neurons.fired;
+  line.words = at.call.fired + offset_of(at, planes);
+  for (int plane = 0; plane < planes; ++plane) {
+    vector_kernels().store_line(line);
+    line.fired += neurons.fired_plane;
+    line.words += at.layer.outputs() * line.plane;
+  }
+}
+
+namespace {
+
+constexpr int for_reading = 0, for_writing = 1, second_level_cache = 2;
+
+template <int purpose, class T>
+void prefetch(const T* from, std::int64_t size) {
+  constexpr std::int64_t per_line = cache_line / sizeof(T);
+  for (std::int64_t i = 0; i < size; i += per_line) __builtin_prefetch(from + i, purpose, second_level_cache);
+}
+
+// The input lines that output lines [first, last) of an image read, of all channels.
+void prefetch_words(const LayerInput& input, std::int64_t channels, std::int64_t image, std::int64_t first,
+                    std::int64_t last) {
+  const Geometry& geometry = input.geometry;
+  std::int64_t lowest = geometry.lines_in, highest = -1;
+  for (const std::int64_t line : {first, last - 1}) {
+    for (std::int64_t tap = 0; tap < geometry.line_taps; ++tap) {
+      const std::int64_t from = geometry.input_line(line, tap);
+      if (from < 0) continue;
+      lowest = std::min(lowest, from);
+      highest = std::max(highest, from);
+    }
+  }
+  for (std::int64_t channel = 0; channel < channels && lowest <= highest; ++channel) {
+    const std::int64_t plane = (image * channels + channel) * geometry.plane_in();
+    prefetch<for_reading>(
+        input.words + plane + lowest * geometry.columns_in(), (highest + 1 - lowest) * geometry.columns_in());
+  }
+}
+
+}  // namespace
+
+void prefetch_inputs(const TileLine& at, std::int64_t last) {
+  const LayerCall& call = at.call;
+  last = std::min(last, call.geometry().lines_out);
+  if (at.image >= call.images || at.line >= last) return;
+  for (std::size_t part = 0; part < call.inputs.size(); ++part) {
+    const std::int64_t channels = call.inputs[part].copies * at.layer.synapses()[part].shape().copy_channels();
+    prefetch_words(call.inputs[part], channels, at.image, at.line, last);
+  }
+  const std::int64_t size = (last - at.line) * call.geometry().columns_out();
+  for (std::int64_t channel = 0; channel < at.tile.channels; ++channel) {
+    const std::int64_t first = offset_of(at) + channel * call.geometry().plane_out();
+    prefetch<for_reading>(call.v + first, size);
+    if (call.counts != nullptr) prefetch<for_reading>(call.counts + first, size);
+  }
+}
+
+void prefetch_outputs(const TileLine& at) {
+  const LayerCall& call = at.call;
+  const std::int64_t columns = call.geometry().columns_out(), plane = call.geometry().plane_out();
+  const int planes = planes_of(at.layer.neurons().dynamics);
+  const std::int64_t states = offset_of(at), words = offset_of(at, planes);
+  for (std::int64_t channel = 0; channel < at.tile.channels; ++channel) {
+    for (int sign = 0; sign < planes; ++sign) {
+      prefetch<for_writing>(call.fired + words + (sign * at.layer.outputs() + channel) * plane, columns);
+    }
+    prefetch<for_writing>(call.v_out + states + channel * plane, columns);
+    if (call.counts_out != nullptr) prefetch<for_writing>(call.counts_out + states + channel * plane, columns);
+  }
+}
+
+}  // namespace snnc::kernels
