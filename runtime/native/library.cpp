@@ -54,9 +54,9 @@ class DomainOf {
 };
 
 using Domain =
-    DomainOf<ops::PoissonEncode, ops::Staircase, ops::StaircaseTable, ops::SpikeMaxPool,
-             ops::SpikeEncode, ops::SpikeUnpack, ops::RMP, ops::IF, ops::SpikingConv, ops::SpikingConvAdd,
-             ops::SpikingGemm, ops::SpikeReadout, ops::SpikeCount, ops::SpikeTotals>;
+    DomainOf<ops::PoissonEncode, ops::SpikeEncode, ops::SpikeUnpack, ops::RMP, ops::IF, ops::Staircase,
+             ops::StaircaseTable, ops::SpikeMaxPool, ops::SpikingConv, ops::SpikingConvAdd, ops::SpikingGemm,
+             ops::SpikeReadout, ops::SpikeCount, ops::SpikeTotals>;
 
 // The domain for this function table, created on first use and never destroyed: sessions may live until the very end
 // of the process, and they hold pointers into it.
