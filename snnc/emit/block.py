@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
+from onnx import TensorProto, helper
 
 from snnc.emit.layer_operators import Fused, Synapses, noted
 from snnc.emit.nodes import Nodes
@@ -104,6 +105,8 @@ class BlockWriter(Nodes):
     def totals(self, source: gs.Node, fanout: np.ndarray) -> tuple[str, str]:
         """Spikes and synaptic operations per sample, `[N, 1]` each, of a spike source in this block."""
         spikes = source.outputs[0]
+        if source_signal(spikes).copies is None:
+            return self._no_totals(source)
         if source_signal(spikes).signed and fanout.shape[0] > 1:
             fanout = np.concatenate([fanout, fanout])
         labels = [f"totals/{source.name}", f"operations/{source.name}"]
@@ -115,6 +118,15 @@ class BlockWriter(Nodes):
             self.node("Unsqueeze", [name, axis], f"{label}/column") for name, label in zip(names, labels, strict=True)
         )
         return total, operations
+
+    def _no_totals(self, source: gs.Node) -> tuple[str, str]:
+        """Of a source that gives numbers, not spikes: what it costs are multiplications (`LayerReport.macs`)."""
+        batch = self.node("Shape", [source.inputs[0].name], f"totals/{source.name}/batch", start=0, end=1)
+        one = self.integers([1])
+        shape = self.node("Concat", [batch, one], f"totals/{source.name}/shape", axis=0)
+        value = helper.make_tensor("value", TensorProto.INT64, [1], [0])
+        zero = self.node("ConstantOfShape", [shape], f"totals/{source.name}", value=value)
+        return zero, zero
 
     def _weight(self, synapses: Synapses) -> str:
         return self.constant(f"weight/{synapses.node.name}", synapses.weight())

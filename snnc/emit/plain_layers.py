@@ -1,22 +1,34 @@
 """The currents of a tree by the plain operators: spikes unpacked to values, then `Conv`, `Gemm` and the rest on these.
 
 `steps` gives the current of every step, time folded into the batch: `[count·N, ...]`. `sums` gives the sum over the
-steps of a block, `[N, ...]`: Σ_t (W·s_t + b) = W·Σ_t s_t + count·b.
+steps of a block, `[N, ...]`: Σ_t (W·s_t + b) = W·Σ_t s_t + count·b. What is the same in every step (direct coding) is
+computed once for a block.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
 from snnc.emit.nodes import Nodes
 from snnc.emit.words import WordMover, Words
 from snnc.ir.domain import DOMAIN
-from snnc.ir.graph import activation_inputs, producer
+from snnc.ir.graph import activation_inputs, producer, sample_shape
 from snnc.ir.names import COUNT
-from snnc.ir.trees import copies_of
+from snnc.ir.trees import copies_of, leaves
 from snnc.operators import operator_of
 from snnc.operators.contract import Mode
+
+
+@dataclass(frozen=True)
+class _Graded:
+    """Integers of a source without words."""
+
+    values: str
+    first_step_only: bool
 
 
 class Currents:
@@ -25,23 +37,92 @@ class Currents:
     def __init__(self, nodes: Nodes, words: WordMover) -> None:
         self._nodes, self._words = nodes, words
         self._known: dict[tuple[str, Mode], str] = {}
+        self._graded: dict[str, _Graded] = {}
+
+    def declare(self, source: gs.Tensor, values: str, *, first_step_only: bool) -> None:
+        """Tell where the integers of a source without words are, float32 `[N, ...]`: the same in every step, or for the
+        first step of the block, after which nothing comes."""
+        self._graded[source.name] = _Graded(values, first_step_only)
+
+    def graded(self, source: gs.Tensor) -> str:
+        """The integers of a source that were declared."""
+        return self._graded[source.name].values
 
     def of(self, tensor: gs.Tensor, mode: Mode) -> str:
         """Float values of a tensor of a tree."""
         key = (tensor.name, mode)
         if key not in self._known:
-            node = producer(tensor)
-            assert node is not None
-            if copies_of(tensor) == 1:
-                self._known[key] = self._unpacked(tensor.name, self._words.of(tensor), mode)
-            else:
-                operands = [self.of(operand, mode) for operand in activation_inputs(node)]
-                output = f"{tensor.name}/{mode}"
-                self._known[key] = operator_of(node).current(node, operands, output, mode, self._nodes)
+            self._known[key] = self._written(tensor, mode)
         return self._known[key]
 
-    def _unpacked(self, name: str, words: Words, mode: Mode) -> str:
-        label = f"{name}/{mode}"
+    def _written(self, tensor: gs.Tensor, mode: Mode) -> str:
+        label = f"{tensor.name}/{mode}"
+        if tensor.name in self._graded:
+            return self._values(tensor, self._graded[tensor.name], mode, label)
+        if copies_of(tensor) == 1:
+            return self._unpacked(label, self._words.of(tensor), mode)
+        if mode == "steps" and all(leaf.name in self._graded and not self._first_only(leaf) for leaf in leaves(tensor)):
+            return self._every_step(tensor, self._once(tensor), label)
+        node = producer(tensor)
+        assert node is not None
+        operands = [self.of(operand, mode) for operand in activation_inputs(node)]
+        return operator_of(node).current(node, operands, label, mode, self._nodes)
+
+    def _first_only(self, source: gs.Tensor) -> bool:
+        return self._graded[source.name].first_step_only
+
+    def _once(self, tensor: gs.Tensor) -> str:
+        """The current of one step where it is the same in every step, `[N, ...]`."""
+        if tensor.name in self._graded:
+            return self.graded(tensor)
+        node = producer(tensor)
+        assert node is not None
+        operands = [self._once(operand) for operand in activation_inputs(node)]
+        return operator_of(node).current(node, operands, f"{tensor.name}/once", "steps", self._nodes)
+
+    def _values(self, tensor: gs.Tensor, graded: _Graded, mode: Mode, label: str) -> str:
+        if mode == "steps":
+            if graded.first_step_only:
+                return self._first_step(tensor, graded.values, label)
+            return self._every_step(tensor, graded.values, label)
+        values = self._nodes.node("Cast", [graded.values], f"{label}/one_step", to=onnx.TensorProto.DOUBLE)
+        if graded.first_step_only:
+            return values
+        steps = self._nodes.node("Cast", [COUNT], f"{label}/count", to=onnx.TensorProto.DOUBLE)
+        return self._nodes.node("Mul", [values, steps], label)
+
+    def _every_step(self, tensor: gs.Tensor, values: str, label: str) -> str:
+        """`values` `[N, ...]` in every step, `[count·N, ...]`."""
+        nodes = self._nodes
+        first = nodes.constant("first_axis", np.zeros(1, np.int64))
+        count = nodes.node("Unsqueeze", [COUNT, first], f"{label}/steps")
+        shape = nodes.node("Shape", [values], f"{label}/shape")
+        repeated = nodes.node("Concat", [count, shape], f"{label}/repeated_shape", axis=0)
+        one_step = nodes.node("Unsqueeze", [values, first], f"{label}/one_step")
+        by_step = nodes.node("Expand", [one_step, repeated], f"{label}/by_step")
+        rows = nodes.node("Mul", [count, self._batch(values, label)], f"{label}/rows")
+        return nodes.node("Reshape", [by_step, self._sample_behind(rows, tensor, label)], label, allowzero=1)
+
+    def _first_step(self, tensor: gs.Tensor, values: str, label: str) -> str:
+        """`values` `[N, ...]` in the first step and nothing in the others, `[count·N, ...]`."""
+        nodes = self._nodes
+        first = nodes.constant("first_axis", np.zeros(1, np.int64))
+        count = nodes.node("Unsqueeze", [COUNT, first], f"{label}/steps")
+        others = nodes.node("Sub", [count, nodes.constant("one_step", np.ones(1, np.int64))], f"{label}/others")
+        rows = nodes.node("Mul", [others, self._batch(values, label)], f"{label}/rows")
+        nothing = nodes.node("ConstantOfShape", [self._sample_behind(rows, tensor, label)], f"{label}/nothing")
+        return nodes.node("Concat", [values, nothing], label, axis=0)
+
+    def _batch(self, values: str, label: str) -> str:
+        return self._nodes.node("Shape", [values], f"{label}/batch", start=0, end=1)
+
+    def _sample_behind(self, rows: str, tensor: gs.Tensor, label: str) -> str:
+        """The shape `[rows, ...]`."""
+        return self._nodes.node(
+            "Concat", [rows, self._nodes.integers(sample_shape(tensor))], f"{label}/rows_shape", axis=0
+        )
+
+    def _unpacked(self, label: str, words: Words, mode: Mode) -> str:
         values = f"{label}/planes" if words.signed else label
         if mode == "steps":
             values = self._nodes.node("SpikeUnpack", [words.name, COUNT], values, domain=DOMAIN)

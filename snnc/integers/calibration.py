@@ -18,14 +18,14 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.diagnostics import fail
-from snnc.integers.grid import Rounded, carries_channels, round_tree, weights_of, write_weights
+from snnc.integers.grid import Rounded, carries_channels, fixed_scale, round_tree, weights_of, write_weights
 from snnc.integers.layer_simulation import SpikeTrains
 from snnc.integers.limits import sum_limit, tree_limit
 from snnc.ir.conversion import Conversion
 from snnc.ir.graph import sample_shape
 from snnc.ir.names import own
 from snnc.ir.signal import FloatArray, collapsed
-from snnc.ir.trees import leaves, targets, tree
+from snnc.ir.trees import layers, leaves, tree
 from snnc.operators import SOURCES
 from snnc.operators.layer import scale_of, write_scale
 from snnc.thresholds import RULES, Estimate, Layer
@@ -54,8 +54,8 @@ class Calibrator:
         self.rounded: dict[str, Rounded] = {}
         self.estimates: dict[str, Estimate] = {}
         self.lost: dict[str, float] = {}
-        self._roots = [target.inputs[0] for target in targets(conversion.graph)]
-        self._weights = {root.name: weights_of(tree(root)) for root in self._roots}
+        self._layers = layers(conversion.graph)
+        self._weights = {layer.inputs[0].name: weights_of(tree(layer.inputs[0])) for layer in self._layers}
 
     def settle(self, node: gs.Node, scale: FloatArray) -> None:
         """What a spike (of a readout: one unit of potential) of `node` is worth."""
@@ -66,6 +66,10 @@ class Calibrator:
             rounded = self.rounded[node.name]
             values = np.sqrt(rounded.signal.power) * rounded.scale
             self._judge_rounding(node, rounded.noise * rounded.scale / max(float(values.max()), np.finfo(float).tiny))
+
+    def scale_of(self, tensor: gs.Tensor) -> FloatArray:
+        """What a spike is worth that is only moved to `tensor`."""
+        return fixed_scale(tensor, self.scales)
 
     def round(self, node: gs.Node, coarsest: FloatArray | None = None) -> Rounded:
         """Put the tree of `node` on its grid."""
@@ -99,7 +103,7 @@ class Calibrator:
         """Round `node` for good and set its threshold to α·V_th."""
         spikes = node.outputs[0]
         shape = sample_shape(spikes)
-        channels = carries_channels(spikes, [root for root in self._roots if _reads(root, spikes)])
+        channels = carries_channels(spikes, [layer for layer in self._layers if _reads(layer.inputs[0], spikes)])
         estimated = np.asarray(self.estimates[node.name].threshold, np.float64)
         if not channels:
             estimated = estimated.max()

@@ -30,7 +30,7 @@ import onnx_graphsurgeon as gs
 from snnc.ir.graph import activation_inputs, producer, sample_shape
 from snnc.ir.signal import FloatArray, Signal
 from snnc.ir.trees import is_source, source_signal, tree
-from snnc.operators import operator_of, weighted
+from snnc.operators import SOURCES, operator_of, weighted
 from snnc.operators.contract import Weights
 
 # Powers of two tried for the grid, relative to the input scale of the layer.
@@ -263,11 +263,19 @@ def _largest_in(values: FloatArray, pattern: tuple[int, ...]) -> FloatArray:
     return np.broadcast_to(values.max(axes, keepdims=True, initial=0.0), pattern)
 
 
-def carries_channels(source: gs.Tensor, roots: Iterable[gs.Tensor]) -> bool:
-    """Whether the trees under `roots` can work with another λ for every channel of `source`."""
+def carries_channels(source: gs.Tensor, consumers: Iterable[gs.Node]) -> bool:
+    """Whether the layers `consumers` can work with another λ for every channel of `source`."""
     shape = sample_shape(source)
     probe = np.arange(1.0, 1.0 + shape[0]).reshape(shape[0], *[1] * (len(shape) - 1))
-    return all(_carried(node, source, probe) for root in roots for node in tree(root))
+    return all(_takes(layer, source, probe) for layer in consumers)
+
+
+def _takes(layer: gs.Node, source: gs.Tensor, probe: FloatArray) -> bool:
+    root = layer.inputs[0]
+    if not all(_carried(node, source, probe) for node in tree(root)):
+        return False
+    values = _seen_from(root, source, probe)
+    return values is not None and (layer.op not in SOURCES or SOURCES[layer.op].takes(layer, values))
 
 
 def _carried(node: gs.Node, source: gs.Tensor, probe: FloatArray) -> bool:

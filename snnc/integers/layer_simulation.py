@@ -20,7 +20,7 @@ from snnc.emit.layer_operators import Fused, select
 from snnc.emit.model import make_model
 from snnc.ir.graph import producer, sample_shape
 from snnc.ir.names import COUNT, FIRST_SAMPLE, FIRST_STEP, SEED, Names, names_in, own
-from snnc.ir.trees import leaves, tree
+from snnc.ir.trees import leaves, source_signal, tree
 from snnc.operators import SOURCES
 from snnc.runtime.session import SpikingLayer, largest_batch, make_session
 from snnc.simulate.block_runner import blocks
@@ -117,8 +117,8 @@ class SpikeTrains:
         inputs = self._declare_sources(writer, node.inputs[0])
         inputs += [_info(state.name, _TYPES[state.dtype], ["N", *state.dims]) for state in states]
         SOURCES[node.op].emit(node, writer)
-        spikes = writer.words.of(node.outputs[0]).name
-        outputs = {spikes: TensorProto.UINT64, **{state.next_name: _TYPES[state.dtype] for state in states}}
+        spikes, elem_type = _written(writer, node.outputs[0])
+        outputs = {spikes: elem_type, **{state.next_name: _TYPES[state.dtype] for state in states}}
         session = _session(writer, inputs, outputs)
         row: list[np.ndarray] = []
         values: list[np.ndarray] = []
@@ -145,10 +145,7 @@ class SpikeTrains:
             ]
         inputs = [_info(COUNT, TensorProto.INT64, [])]
         for leaf in {leaf.name: leaf for leaf in leaves(root)}.values():
-            writer.words.declare(leaf, leaf.name)
-            channels, *plane = sample_shape(leaf)
-            planes = writer.words.of(leaf).planes
-            inputs.append(_info(leaf.name, TensorProto.UINT64, ["N", planes * channels, *plane]))
+            inputs.append(_declare(writer, leaf))
         return inputs
 
     def _feeds(
@@ -176,6 +173,24 @@ _TYPES = {"int32": TensorProto.INT32, "int64": TensorProto.INT64}
 
 def _info(name: str, elem_type: int, dims: list[str | int]) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, elem_type, dims)
+
+
+def _declare(writer: BlockWriter, source: gs.Tensor) -> onnx.ValueInfoProto:
+    """The spikes of `source`, or its numbers where it does not spike, as an input under its name."""
+    channels, *plane = sample_shape(source)
+    if source_signal(source).copies is None:
+        # After the first step of a train nothing comes but zeros, if it is not the same in every step.
+        writer.currents.declare(source, source.name, first_step_only=SOURCES[source.inputs[0].op].first_step_only)
+        return _info(source.name, TensorProto.FLOAT, ["N", channels, *plane])
+    writer.words.declare(source, source.name)
+    return _info(source.name, TensorProto.UINT64, ["N", writer.words.of(source).planes * channels, *plane])
+
+
+def _written(writer: BlockWriter, source: gs.Tensor) -> tuple[str, int]:
+    """Name and type of what a source gives."""
+    if source_signal(source).copies is None:
+        return writer.currents.graded(source), TensorProto.FLOAT
+    return writer.words.of(source).name, TensorProto.UINT64
 
 
 def _writer(node: gs.Node, choices: dict[str, Fused | None] | None = None) -> BlockWriter:

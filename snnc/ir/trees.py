@@ -73,7 +73,7 @@ def signal_of(tensor: gs.Tensor) -> Signal:
 def copies_of(tensor: gs.Tensor) -> int | None:
     """In how many copies the spikes of one source reach `tensor` when they are only moved; None if they do not."""
     if is_source(tensor):
-        return 1
+        return source_signal(tensor).copies
     node = producer(tensor)
     if node is None or not is_linear(node):
         return None

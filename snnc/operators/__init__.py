@@ -21,11 +21,14 @@ from snnc.operators.conv import Conv
 from snnc.operators.encoder import PoissonEncoder
 from snnc.operators.functions import parse_functions
 from snnc.operators.gemm import Gemm
+from snnc.operators.graded_encoder import ChargeEncode, DirectEncode
 from snnc.operators.layer import Layer, SpikeSource
+from snnc.operators.max_pool import SpikeMaxPool
 from snnc.operators.neuron import IF, RMP
 from snnc.operators.readout import Readout
 from snnc.operators.reshape import Reshape
 from snnc.operators.scale import Scale
+from snnc.operators.staircase import Staircase, StaircaseTable
 from snnc.operators.sum_pool import SumPool
 from snnc.operators.transpose import Transpose
 from snnc.plugins import Registry, instance_of
@@ -45,7 +48,11 @@ __all__ = [
 ]
 
 _ROOMS: tuple[LinearOperator, ...] = (Conv(), Gemm(), Scale(), SumPool(), Add(), Reshape(), Transpose())
-_LAYERS: tuple[Layer, ...] = (PoissonEncoder(), RMP(), IF(), Readout())
+_LAYERS: tuple[Layer, ...] = (
+    *(PoissonEncoder(), DirectEncode(), ChargeEncode()),
+    *(RMP(), IF(), Staircase(), StaircaseTable(), SpikeMaxPool()),
+    Readout(),
+)
 
 #: Name in the spiking graph → layer.
 LAYERS: dict[str, Layer] = {room.name: room for room in _LAYERS}

@@ -17,10 +17,12 @@ from snnc.ir.domain import DOMAIN
 from snnc.ir.graph import sample_shape
 from snnc.ir.signal import FloatArray, Signal, collapsed
 from snnc.ir.state import State
+from snnc.operators.contract import Finding
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
     from snnc.integers.calibration import Calibrator
+    from snnc.ir.options import Options
 
 Kind = Literal["input", "neuron", "pool", "readout"]
 # The shapes of synapses for which there are operators of whole layers (docs/event-driven.md).
@@ -61,6 +63,23 @@ class SpikeSource(Layer):
     """A layer whose output are spikes. `ann_name` is the operator of the ANN that it stands for, or ""."""
 
     ann_name: ClassVar[str] = ""
+    #: Of a source without words (signals with `copies` None): whether all it gives comes in the first step.
+    first_step_only: ClassVar[bool] = False
+
+    def check(self, node: gs.Node, options: Options) -> Iterator[Finding]:
+        """What keeps this node of the ANN from becoming it (level SOURCE)."""
+        yield from ()
+
+    def become_spiking(self, node: gs.Node) -> None:
+        """Turn a canonical node of the ANN into this source."""
+        raise NotImplementedError(f"nothing of the ANN becomes {self.name}")
+
+    def connect(self, node: gs.Node, operand: Signal) -> None:
+        """Note on the node what it has to know of its input."""
+
+    def takes(self, node: gs.Node, scale: FloatArray) -> bool:
+        """Whether its input may be worth `scale`, which broadcasts against a sample of it."""
+        return True
 
     def signal(self, node: gs.Node) -> Signal:
         """Of its spikes: unsigned ones unless it says otherwise."""

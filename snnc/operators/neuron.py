@@ -14,48 +14,67 @@ import onnx_graphsurgeon as gs
 from snnc.ir.graph import constant, sample_shape
 from snnc.ir.names import COUNT
 from snnc.ir.state import State
-from snnc.operators.layer import SpikeSource, Shape, initial_potential
+from snnc.operators.layer import Shape, SpikeSource, initial_potential
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
     from snnc.integers.calibration import Calibrator
 
 
-class IntegrateAndFire(SpikeSource):
-    """Attribute v_init: V(0) in thresholds. The threshold is input 1: even int32, `[]` or `[C, 1, ...]`."""
+class Neuron(SpikeSource):
+    """A neuron with one threshold for each channel, or one for all.
+
+    Attribute v_init: V(0) in thresholds. The threshold is input 1: even int32, `[]` or `[C, 1, ...]`. V is the first
+    state, the threshold follows the states.
+    """
 
     kind, integrates = "neuron", True
-    ann_name = "Relu"
-    soft_reset: ClassVar[bool]
 
     def states(self, node: gs.Node) -> list[State]:
-        threshold = constant(node, 1)
-        assert threshold is not None
-        initial = initial_potential(node, threshold)
+        initial = initial_potential(node, _threshold(node))
         return [State(f"v/{node.name}", f"v_next/{node.name}", "int32", sample_shape(node.outputs[0]), initial)]
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
         calibrator.estimate(node)
         calibrator.set_threshold(node)
 
-    def emit(self, node: gs.Node, block: BlockWriter) -> None:
-        threshold = constant(node, 1)
-        assert threshold is not None
-        (state,) = block.states_of(node)
-        names = [state.name, block.constant(f"threshold/{node.name}", threshold), COUNT]
-        spikes = node.outputs[0]
-        attrs = {} if block.fused(node) is None else {"soft_reset": int(self.soft_reset)}
-        block.layer(node, names, [spikes.name, state.next_name], **attrs)
-        block.words.declare(spikes, spikes.name)
+    def attributes(self, node: gs.Node, *, whole_layer: bool) -> dict[str, int]:
+        """Attributes of the operator: of the neuron alone, or of the one that computes the whole layer."""
+        return {}
 
-    def layer_operator(self, shape: Shape) -> str:
-        return f"Spiking{shape}"
+    def emit(self, node: gs.Node, block: BlockWriter) -> None:
+        states = block.states_of(node)
+        threshold = block.constant(f"threshold/{node.name}", _threshold(node))
+        names = [*(state.name for state in states), threshold, COUNT]
+        spikes = node.outputs[0]
+        attrs = self.attributes(node, whole_layer=block.fused(node) is not None)
+        block.layer(node, names, [spikes.name, *(state.next_name for state in states)], **attrs)
+        block.words.declare(spikes, spikes.name)
 
     def problems(self, node: gs.Node) -> Iterator[str]:
         yield from super().problems(node)
         threshold = constant(node, 1)
         if threshold is None or threshold.dtype != np.int32 or (threshold < 2).any() or (threshold % 2).any():
             yield f"{node.name!r} has no positive even integer threshold"
+
+
+def _threshold(node: gs.Node) -> np.ndarray:
+    threshold = constant(node, 1)
+    assert threshold is not None, f"{node.name!r} has no threshold"
+    return threshold
+
+
+class IntegrateAndFire(Neuron):
+    """A neuron that a spike resets."""
+
+    ann_name = "Relu"
+    soft_reset: ClassVar[bool]
+
+    def attributes(self, node: gs.Node, *, whole_layer: bool) -> dict[str, int]:
+        return {"soft_reset": int(self.soft_reset)} if whole_layer else {}
+
+    def layer_operator(self, shape: Shape) -> str:
+        return f"Spiking{shape}"
 
 
 class RMP(IntegrateAndFire):

@@ -1,0 +1,83 @@
+"""`SpikeMaxPool`, from `MaxPool`: fires when the largest spike count in a window changes.
+
+A count moves by at most one in a step, and so does the maximum of counts: 0/1 spikes stay 0/1, signed ones stay signed,
+and the rate of the maximum is the maximum of the rates. The input are spikes of one source, only moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from snnc.ir.graph import producer, sample_shape
+from snnc.ir.names import COUNT
+from snnc.ir.signal import FloatArray, Signal, per_channel
+from snnc.ir.state import State
+from snnc.operators.contract import Finding
+from snnc.operators.layer import SpikeSource
+
+if TYPE_CHECKING:
+    from snnc.emit.block import BlockWriter
+    from snnc.integers.calibration import Calibrator
+    from snnc.ir.options import Options
+
+_MOST_SPATIAL_AXES = 3
+_WINDOW = ("kernel_shape", "strides", "pads", "dilations")
+
+
+class SpikeMaxPool(SpikeSource):
+    """Attributes kernel_shape, strides, pads (begin..., end...), dilations; signed, whether its input is."""
+
+    name, ann_name, kind = "SpikeMaxPool", "MaxPool", "pool"
+
+    def check(self, node: gs.Node, options: Options) -> Iterator[Finding]:
+        if options.max_pool == "reject":
+            yield "SNN203", "a maximum of spikes is not the maximum of what they stand for", ""
+            return
+        before = producer(node.inputs[0])
+        if before is not None and before.op not in ("Relu", "MaxPool", "Reshape", "Transpose"):
+            yield (
+                "SNN203",
+                f"it pools what {before.op} {before.name!r} gives, which are no spikes",
+                ("put the Relu in front of the pooling"),
+            )
+        if len(node.outputs) > 1:
+            yield "SNN203", "its second output, the indices, is used", "export without it"
+        if not 1 <= len(node.attrs["kernel_shape"]) <= _MOST_SPATIAL_AXES:
+            yield "SNN207", "max-pooling over more than three axes is not supported", ""
+
+    def become_spiking(self, node: gs.Node) -> None:
+        node.op, node.domain = self.name, self.domain
+        node.attrs = {name: list(node.attrs[name]) for name in _WINDOW}
+
+    def connect(self, node: gs.Node, operand: Signal) -> None:
+        node.attrs["signed"] = int(operand.signed)
+
+    def takes(self, node: gs.Node, scale: FloatArray) -> bool:
+        return per_channel(scale, sample_shape(node.inputs[0])[0]) is not None
+
+    def signal(self, node: gs.Node) -> Signal:
+        return Signal.of_spikes(len(sample_shape(node.outputs[0])), signed=bool(node.attrs["signed"]))
+
+    def states(self, node: gs.Node) -> list[State]:
+        dims = sample_shape(node.inputs[0])
+        return [State(f"counts/{node.name}", f"counts_next/{node.name}", "int32", dims)]
+
+    def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
+        calibrator.settle(node, calibrator.scale_of(node.inputs[0]))
+
+    def emit(self, node: gs.Node, block: BlockWriter) -> None:
+        (counts,) = block.states_of(node)
+        spikes = node.outputs[0]
+        inputs = [block.words.of(node.inputs[0]).name, counts.name, COUNT]
+        attrs = {name: node.attrs[name] for name in (*_WINDOW, "signed")}
+        block.operator(self.name, inputs, [spikes.name, counts.next_name], node.name, **attrs)
+        block.words.declare(spikes, spikes.name)
+
+    def problems(self, node: gs.Node) -> Iterator[str]:
+        yield from super().problems(node)
+        if np.asarray(node.attrs["scale"]).ndim > 0 and not self.takes(node, np.asarray(node.attrs["scale"])):
+            yield f"{node.name!r} compares counts of spikes that are not worth the same"
