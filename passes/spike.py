@@ -2,9 +2,10 @@
 
 Takes level CANONICAL, gives SPIKING:
 
-1. the input is encoded into spikes: `x → PoissonEncode`;
+1. the input is encoded by the option `coding`: `x → PoissonEncode` into spikes, `DirectEncode` into numbers;
 2. `Relu` → `RMP` (soft reset) or `IF` (hard reset): y = max(0, x) becomes the rate of a neuron (RMP-SNN, section 3.2);
-3. linear operators take their spiking form (`LinearOperator.become_spiking`): `AveragePool` → `SumPool`;
+3. other operators take their spiking form (`become_spiking` of their rooms): `AveragePool` → `SumPool`, `MaxPool` →
+   `SpikeMaxPool`;
 4. each output: `SpikeReadout` on the current of the last layer, which integrates and never fires; what follows (the
    tail) works on the decoded value. The bias of the last layer is added after decoding. An output taken at a neuron
    reads that neuron through a `Scale`;
@@ -23,14 +24,14 @@ from snnc.ir.graph import (
     activation_inputs,
     constant,
     producer,
-    reaches,
     replace_uses,
     sort_topologically,
     spiking_node,
 )
 from snnc.ir.names import Names, names_in, own
-from snnc.ir.trees import targets
-from snnc.operators import BY_ANN_NAME, is_linear, weighted
+from snnc.ir.trees import layers, leaves, source_signal, targets
+from snnc.operators import BY_ANN_NAME, LAYERS, POOLS, SOURCES, before_layers, is_linear, weighted
+from snnc.operators.encoder import ENCODERS
 from snnc.operators.neuron import BY_RESET
 
 
@@ -43,7 +44,9 @@ def run(conversion: Conversion) -> None:
             node.attrs = {"v_init": 0.0}
         elif node.op in BY_ANN_NAME:
             BY_ANN_NAME[node.op].become_spiking(node)
-    _encode_input(graph, names)
+        elif node.op in POOLS:
+            POOLS[node.op].become_spiking(node)
+    _encode_input(graph, names, ENCODERS[conversion.options.coding])
     _read_outputs(graph, tail, names)
     sort_topologically(graph)
     for node in targets(graph):
@@ -57,26 +60,30 @@ def run(conversion: Conversion) -> None:
             node.inputs[0] = _scaled(graph, node.inputs[0], node.name, names)
     graph.cleanup()
     sort_topologically(graph)
+    for node in layers(graph):
+        if node.op in SOURCES and not LAYERS[node.op].integrates:
+            (leaf,) = leaves(node.inputs[0])
+            SOURCES[node.op].connect(node, source_signal(leaf))
 
 
 def _tail_nodes(graph: gs.Graph) -> set[str]:
     """Names of the tail operators and of the shape operators behind them."""
-    before_layers = reaches(graph, ("Relu", "Conv", "Gemm", "AveragePool", "Add"))
+    in_layers = before_layers(graph)
     tail: set[str] = set()
     for node in graph.nodes:
         behind_tail = any(
             before is not None and before.name in tail for before in map(producer, activation_inputs(node))
         )
-        if node.name not in before_layers and (node.op in TAIL or behind_tail):
+        if node.name not in in_layers and (node.op in TAIL or behind_tail):
             tail.add(node.name)
     return tail
 
 
-def _encode_input(graph: gs.Graph, names: Names) -> None:
+def _encode_input(graph: gs.Graph, names: Names, encoder: str) -> None:
     pixels = graph.inputs[0]
     spikes = gs.Variable(names.unique(f"{pixels.name}/spikes"), np.float32, pixels.shape)
     replace_uses(pixels, spikes)
-    graph.nodes.insert(0, spiking_node("PoissonEncode", names.unique(f"{pixels.name}/encode"), [pixels], [spikes]))
+    graph.nodes.insert(0, spiking_node(encoder, names.unique(f"{pixels.name}/encode"), [pixels], [spikes]))
 
 
 def _read_outputs(graph: gs.Graph, tail: set[str], names: Names) -> None:

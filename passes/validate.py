@@ -15,8 +15,8 @@ import onnx_graphsurgeon as gs
 
 from snnc.diagnostics import DiagnosticError, sort_by_node_order
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.ir.graph import TAIL, activation_inputs, describe, reaches
-from snnc.operators import BY_ANN_NAME
+from snnc.ir.graph import TAIL, activation_inputs, describe
+from snnc.operators import BY_ANN_NAME, POOLS, accepted, before_layers
 from snnc.operators.contract import Finding
 from snnc.simulate.ann import node_names
 
@@ -26,10 +26,10 @@ MOST_DEPTH = 256
 
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
-    before_layers = reaches(graph, ("Relu", "Conv", "Gemm", "AveragePool", "Add"))
+    in_layers = before_layers(graph)
     _report_linear_mazes(conversion)
     for node in graph.nodes:
-        for rule, message, hint in _findings(conversion, node, in_tail=node.name not in before_layers):
+        for rule, message, hint in _findings(conversion, node, in_tail=node.name not in in_layers):
             name, op = node.name, node.op
             if rule == "SNN201" and node.name in conversion.bias_origin:
                 op, name = conversion.bias_origin[node.name]
@@ -51,7 +51,7 @@ def _report_linear_mazes(conversion: Conversion) -> None:
     depths: dict[str, int] = {}
     for node in conversion.graph.nodes:
         operands = [tensor.name for tensor in activation_inputs(node)]
-        linear = node.op not in ("Relu", *TAIL)
+        linear = node.op not in ("Relu", *POOLS, *TAIL)
         count = sum(paths.get(name, 1) for name in operands) if linear else 1
         depth = 1 + max((depths.get(name, 0) for name in operands), default=0) if linear else 0
         for tensor in node.outputs:
@@ -81,23 +81,19 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
             )
         else:
             yield "SNN202", "batch normalization has no spiking counterpart", ""
-    elif node.op == "MaxPool":
-        yield "SNN203", "a maximum of spikes is not the maximum of what they stand for", ""
-    elif (_accepted(node) or node.op == "MatMul") and not all(map(_has_batch, activation_inputs(node))):
+    elif (accepted(node) or node.op == "MatMul") and not all(map(_has_batch, activation_inputs(node))):
         return  # reported where the batch axis was lost
     elif node.op == "MatMul" and len(activation_inputs(node)) == 2:
         yield "SNN206", "it multiplies two activations", ""
-    elif not _accepted(node):
+    elif not accepted(node):
         reason = "it is only accepted at the end of the network" if node.op in TAIL else "it is not supported"
         yield "SNN204", reason, ""
     else:
         yield from _shapes(node)
         if node.op in BY_ANN_NAME:
             yield from BY_ANN_NAME[node.op].check(node, conversion.options)
-
-
-def _accepted(node: gs.Node) -> bool:
-    return node.op == "Relu" or node.op in BY_ANN_NAME
+        elif node.op in POOLS:
+            yield from POOLS[node.op].check(node, conversion.options)
 
 
 def _shapes(node: gs.Node) -> Iterator[Finding]:

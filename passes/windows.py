@@ -4,7 +4,8 @@ Takes and gives level SOURCE. Values are unchanged (up to rounding):
 
 1. `Conv`: `auto_pad` becomes explicit pads, all attributes are written out;
 2. `GlobalAveragePool` → `AveragePool` with the kernel of the whole plane;
-3. `AveragePool`: `auto_pad` becomes explicit pads, `ceil_mode` is resolved into the observed output shape.
+3. `AveragePool`: `auto_pad` becomes explicit pads, `ceil_mode` is resolved into the observed output shape;
+4. `MaxPool`: the same, the pads reaching as far as the windows do; `GlobalMaxPool` → `MaxPool`.
 
 Left alone: dilated average pooling, which `validate` reports.
 """
@@ -26,14 +27,32 @@ def run(conversion: Conversion) -> None:
         if node.op == "GlobalAveragePool":
             node.op = "AveragePool"
             node.attrs = {"kernel_shape": list(sample_shape(node.inputs[0])[1:])}
+        if node.op == "GlobalMaxPool":
+            node.op = "MaxPool"
+            node.attrs = {"kernel_shape": list(sample_shape(node.inputs[0])[1:])}
         if node.op == "AveragePool":
             _explicit(node, list(node.attrs["kernel_shape"]))
             node.attrs.setdefault("count_include_pad", 0)
+        elif node.op == "MaxPool":
+            _explicit(node, list(node.attrs["kernel_shape"]))
+            _pads_to_the_last_window(node)
         elif node.op == "Conv":
             weight = constant(node, 1)
             if weight is not None:
                 _explicit(node, list(weight.shape[2:]))
                 node.attrs.setdefault("group", 1)
+
+
+def _pads_to_the_last_window(node: gs.Node) -> None:
+    """`ceil_mode` lets the last window reach beyond the pads: they become as wide as the observed output needs."""
+    node.attrs.pop("ceil_mode", None)
+    node.attrs.pop("storage_order", None)  # of the indices, which nothing reads
+    rank = len(node.attrs["kernel_shape"])
+    sizes_in, sizes_out = sample_shape(node.inputs[0])[1:], sample_shape(node.outputs[0])[1:]
+    for axis in range(rank):
+        reach = (node.attrs["kernel_shape"][axis] - 1) * node.attrs["dilations"][axis] + 1
+        end = (sizes_out[axis] - 1) * node.attrs["strides"][axis] + reach
+        node.attrs["pads"][rank + axis] = max(0, end - sizes_in[axis] - node.attrs["pads"][axis])
 
 
 def _explicit(node: gs.Node, kernel: list[int]) -> None:

@@ -66,6 +66,7 @@ class SpikingLayer:
     kind: str
     neurons: int
     scale: float | list[float] = 1.0
+    levels: int = 1
     fused: str | None = None
 
 
@@ -222,7 +223,7 @@ class SpikingSession:
             layer.name: float(totals[:, column].sum() / max(1, len(array)) / layer.neurons / steps)
             for column, layer in enumerate(self.layers)
         }
-        scale = np.float32(np.max(self.layers[0].scale))
+        scale = np.float32(np.max(self.layers[0].scale) * self.layers[0].levels)
         clipped = float((np.abs(array) > scale).mean()) if array.size else 0.0
         if clipped and warn:
             share = 100 * clipped

@@ -68,7 +68,8 @@ def convert(
         estimates: a dictionary that conversions of the same network share, so that what was measured once for several
             of them (`alpha_when="after"`, another number of steps) is not measured again.
         **options: the fields of `snnc.ir.options.Options`; `relaxed=True` stands for `bias="current",
-            batchnorm="fold"`. Other names are options of the plug-in that brought the method or the threshold rule.
+            batchnorm="fold", max_pool="exact"`. Other names are options of the plug-in that brought the method or the
+            threshold rule.
 
     Raises:
         DiagnosticError: the model or the data is at fault, or the spiking network follows the ANN so poorly that it is

@@ -18,7 +18,7 @@ from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.graph import TAIL, activation_inputs, constant
 from snnc.ir.trees import is_source, layers, leaves, signal_of, targets, tree
-from snnc.operators import BY_ANN_NAME, LAYERS, SOURCES, is_linear, operator_of, weighted
+from snnc.operators import LAYERS, SOURCES, accepted, is_linear, operator_of, weighted
 
 _INT64 = 2**63
 
@@ -58,9 +58,8 @@ def _topological(conversion: Conversion) -> Iterator[str]:
 
 
 def _canonical_ops(conversion: Conversion) -> Iterator[str]:
-    allowed = {*BY_ANN_NAME, "Relu", *TAIL}
     for node in conversion.graph.nodes:
-        if node.op not in allowed:
+        if not accepted(node) and node.op not in TAIL:
             yield f"operator {node.op} of {node.name!r} is not canonical"
         if weighted(node) is not None and constant(node, 1) is None:
             yield f"{node.name!r} has no constant weight"
@@ -117,11 +116,7 @@ def _no_overflow(conversion: Conversion) -> Iterator[str]:
             exact = operator_of(node).exact_sums(node) / BLOCK_STEPS if readout else EXACT_FLOAT32
             if signal_of(node.outputs[0]).magnitude >= exact:
                 yield f"sums of {target.name!r} leave the exact integers of floats in {node.name!r}"
-        start = 0.0
-        if not readout:
-            threshold = constant(target, 1)
-            assert threshold is not None
-            start = float(threshold.max()) * target.attrs["v_init"]
+        start = max(float(np.abs(state.initial).max()) for state in LAYERS[target.op].states(target))
         bound = signal_of(target.inputs[0]).magnitude
         if start + conversion.options.max_steps * bound >= (_INT64 if readout else INT32):
             yield f"the membrane potential of {target.name!r} can overflow"

@@ -88,7 +88,7 @@ def random_images(file: ConvertedFile, count: int) -> DataSet:
 
     from snnc.data import DataSet
 
-    scale = np.float32(np.max(file.layers[0].scale))
+    scale = np.float32(np.max(file.layers[0].scale) * file.layers[0].levels)
     images = scale * np.random.default_rng(0).random((count, *file.input_dims), np.float32)
     return DataSet(images, None, f"{_counted(count, 'random image')}, uniform from 0 to the input scale {scale:g}")
 

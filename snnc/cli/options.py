@@ -164,7 +164,8 @@ method = together(
 neurons = together(*_group("neurons"))
 calibration = together(*_group("calibration"))
 strictness = together(
-    *_group("strictness"), click.option("--relaxed", is_flag=True, help="The same as --bias current --batchnorm fold.")
+    *_group("strictness"),
+    click.option("--relaxed", is_flag=True, help="The same as --bias current --batchnorm fold --max-pool exact."),
 )
 file_form = together(*_group("file"))
 accept_poor = together(*_group("poor"))

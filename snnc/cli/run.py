@@ -113,7 +113,7 @@ def warn_of_clipping(console: Console, file: ConvertedFile, images: np.ndarray) 
 
     from snnc.diagnostics import RULES, Diagnostic
 
-    scale = float(np.max(file.layers[0].scale))
+    scale = float(np.max(file.layers[0].scale)) * file.layers[0].levels
     clipped = float((np.abs(images) > np.float32(scale)).mean())
     if clipped:
         message = f"{clipped:.2%} of the input elements exceed the input scale {scale:g}"

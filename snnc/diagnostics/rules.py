@@ -85,9 +85,10 @@ RULES: dict[str, Rule] = _rules(
     Rule(
         "SNN203",
         "max pooling",
-        "train with average pooling: a maximum of spikes is not the maximum of what they stand for",
-        "The maximum over binary spikes is an OR: it fires far more often than the most active neuron. Converting it\n"
-        "like that is silently wrong, so snnc refuses. Use average pooling (as RMP-SNN does) or strided convolutions.",
+        "pass `--max-pool exact` to compare spike counts, or train with average pooling",
+        "The maximum over binary spikes is an OR: it fires far more often than the most active neuron. RMP-SNN uses\n"
+        "average pooling. With `--max-pool exact` the pool counts the spikes of its inputs and fires when the largest\n"
+        "count changes, so its rate is the largest rate. What it pools must be spikes: the ReLU stands in front of it.",
     ),
     Rule(
         "SNN204",

@@ -43,8 +43,8 @@ class LayerReport:
     weighted input sum and `f_in` the share of steps that have one: RMP-SNN (equation 7) wants
     f_in·V_in ≤ V_th ≤ V_in; with the rule `rate` a few samples give them. `macs` are the multiply-accumulates of the
     ANN in front of the layer. `fused` is the operator that runs the layer, or `plain`; None for the input and in files
-    that do not tell. `signed` spikes have two words each. `rate` is in spikes per neuron and step on the verification
-    samples.
+    that do not tell. `signed` spikes have two words each. An input that is not coded into spikes has numbers of up to
+    `levels` units. `rate` is in spikes per neuron and step on the verification samples.
 
     `scale`, `threshold`, `threshold_integer` and `v_init` are one number where all channels have the same, else one for
     each channel; for a flat layer every neuron is a channel.
@@ -66,6 +66,7 @@ class LayerReport:
     v_in: float | None = None
     fused: str | None = None
     signed: bool = False
+    levels: int = 1
     rate: float | None = None
 
     def scales(self) -> np.ndarray:

@@ -43,6 +43,11 @@ class Options:
         "What a spike does to the membrane potential: subtract the threshold, or set it to zero.",
         group="neurons",
     )
+    coding: Literal["poisson", "direct"] = _option(
+        "poisson",
+        "The input: random spikes at the rate of its values, or the values themselves as a current of every step.",
+        group="neurons",
+    )
     alpha: float = _option(
         1.0,
         "Factor on every threshold, and with it the rule vmax.",
@@ -128,6 +133,9 @@ class Options:
     )
     batchnorm: Literal["reject", "fold"] = _option(
         "reject", "Batch normalization: refuse it, or fold it into the layer in front.", group="strictness"
+    )
+    max_pool: Literal["reject", "exact"] = _option(
+        "reject", "Max-pooling: refuse it, or compare spike counts.", group="strictness"
     )
     steps: int = _option(
         256,

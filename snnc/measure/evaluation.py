@@ -137,7 +137,7 @@ def measure_curve(
     classes = None if truth is None else predictions(truth)
     ann_accuracy = None if classes is None or labels is None else float((classes == labels).mean())
     commonest = None if classes is None else float(np.unique(classes, return_counts=True)[1].max() / len(classes))
-    scale = np.float32(np.max(sources[0].scale))
+    scale = np.float32(np.max(sources[0].scale) * sources[0].levels)
     clipped = float((np.abs(images) > scale).mean())
     macs = sum(layer.macs for layer in layers)
     return Curve(points, len(images), seed, ann_accuracy, macs, clipped, commonest)

@@ -37,7 +37,10 @@ def _report_of(node: gs.Node) -> LayerReport:
     shape, room = sample_shape(node.outputs[0]), LAYERS[node.op]
     name = node.inputs[0].name if room.kind == "input" else node.name
     report = LayerReport(name, room.kind, node.op, shape, math.prod(shape), _plain(scale_of(node)))
-    report.signed = node.op in SOURCES and SOURCES[node.op].signal(node).signed
+    if node.op in SOURCES:
+        signal = SOURCES[node.op].signal(node)
+        report.signed = signal.signed
+        report.levels = int(signal.magnitude)
     return report
 
 

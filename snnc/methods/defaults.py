@@ -27,7 +27,7 @@ def check_range_is_used(options: Options, calib: Any) -> None:
 def make_options(*, relaxed: bool = False, **options: Any) -> Options:
     """`Options` from those that a user gave (None: not given), with the defaults that depend on others:
 
-    - `relaxed` stands for `bias="current", batchnorm="fold"`;
+    - `relaxed` stands for `bias="current", batchnorm="fold", max_pool="exact"`;
     - the method has defaults of its own (`Method.defaults`), among them the threshold rule;
     - `v_init`: that of the rule (`ThresholdRule.v_init`);
     - `steps` and `calib_steps` never exceed a given `max_steps`.
@@ -41,7 +41,7 @@ def make_options(*, relaxed: bool = False, **options: Any) -> Options:
     """
     given = {name: value for name, value in options.items() if value is not None}
     if relaxed:
-        given = {"bias": "current", "batchnorm": "fold", **given}
+        given = {"bias": "current", "batchnorm": "fold", "max_pool": "exact", **given}
     given = {name: OPTIONS[name].plain(value) if name in OPTIONS else value for name, value in given.items()}
     method = _chosen("method", given.get("method", Options.method), METHODS, METHODS)
     _refuse_options_without_meaning(method, given)

@@ -14,7 +14,7 @@ from typing import Any
 import onnx_graphsurgeon as gs
 
 from snnc.ir.domain import DOMAIN
-from snnc.ir.graph import TAIL
+from snnc.ir.graph import TAIL, reaches
 from snnc.operators.add import Add
 from snnc.operators.contract import LinearOperator, WeightedOperator
 from snnc.operators.conv import Conv
@@ -37,11 +37,14 @@ __all__ = [
     "BY_ANN_NAME",
     "LAYERS",
     "OPERATORS",
+    "POOLS",
     "SOURCES",
     "Layer",
     "LinearOperator",
     "SpikeSource",
     "WeightedOperator",
+    "accepted",
+    "before_layers",
     "is_linear",
     "operator_of",
     "weighted",
@@ -86,6 +89,22 @@ OPERATORS: Registry[LinearOperator] = Registry(
 BY_ANN_NAME: Registry[LinearOperator] = Registry(
     "snnc.operators", {room.ann_name: room for room in _ROOMS if room.ann_name}, _load, _know, _TAKEN
 )
+
+
+#: Name of a node of the ANN that is pooled spike by spike → source. What becomes of a `Relu` is up to the options.
+POOLS: dict[str, SpikeSource] = {room.ann_name: room for room in SOURCES.values() if room.kind == "pool"}
+
+
+def accepted(node: gs.Node) -> bool:
+    """Whether there is a room for this node of a canonical ANN."""
+    return node.op == "Relu" or node.op in BY_ANN_NAME or node.op in POOLS
+
+
+def before_layers(graph: gs.Graph) -> set[str]:
+    """Names of the nodes of an ANN before or in a layer: those behind them all work on decoded values."""
+    moving = [name for name in BY_ANN_NAME if name in BY_ANN_NAME.own and BY_ANN_NAME[name].only_moves]
+    computing = {node.op for node in graph.nodes if accepted(node) and node.op not in moving}
+    return reaches(graph, tuple(computing))
 
 
 def is_linear(node: gs.Node | None) -> bool:

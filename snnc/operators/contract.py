@@ -59,6 +59,8 @@ class LinearOperator(ABC):
     name: ClassVar[str]
     domain: ClassVar[str] = ""
     ann_name: ClassVar[str] = ""
+    #: Whether it computes nothing: it may stand behind the last layer too.
+    only_moves: ClassVar[bool] = False
     functions: ClassVar[tuple[str, ...]] = ()
 
     # Legality

@@ -37,3 +37,7 @@ class PoissonEncoder(SpikeSource):
         inputs = [node.inputs[0].name, SEED, FIRST_SAMPLE, FIRST_STEP, COUNT]
         block.operator(self.name, inputs, [spikes.name], node.name, scale=float(node.attrs["scale"]))
         block.words.declare(spikes, spikes.name)
+
+
+#: The encoder of the option `coding`.
+ENCODERS = {"poisson": PoissonEncoder.name, "direct": "DirectEncode"}

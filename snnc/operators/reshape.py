@@ -23,6 +23,7 @@ class Reshape(LinearOperator):
     """Nothing is computed: every element keeps what is known of it."""
 
     name = ann_name = "Reshape"
+    only_moves = True
 
     def check(self, node: gs.Node, options: Options) -> Iterator[Finding]:
         if constant(node, 1) is None:

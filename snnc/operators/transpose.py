@@ -21,6 +21,7 @@ class Transpose(LinearOperator):
     """Nothing is computed: every element keeps what is known of it."""
 
     name = ann_name = "Transpose"
+    only_moves = True
 
     def check(self, node: gs.Node, options: Options) -> Iterator[Finding]:
         if node.attrs.get("perm", [1])[0] != 0:

@@ -20,6 +20,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
+from snnc.simulate.reference_layers import graded, staircase, staircase_by_table, window_maxima
+
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
 Reset = Literal["soft", "hard"]
@@ -88,6 +90,7 @@ class _Simulator:
         self.constants = _constants(self.nodes)
         self.x, self.seed, self.first_sample, self.record = x, seed, first_sample, record
         self.membranes: dict[str, Ints] = {}
+        self.counts: dict[str, Ints] = {}
         self.totals: dict[str, Ints] = {}
         self.trains: dict[str, list[NDArray[np.int8]]] = {}
 
@@ -99,10 +102,10 @@ class _Simulator:
             if node.op == "SpikeReadout":
                 self._integrate(node, operands[0])
                 continue
-            if node.op == "PoissonEncode":
-                value = self._count(node, self._encode(node, t))
-            elif node.op in _RESETS:
-                value = self._count(node, self._integrate_and_fire(node, *operands))
+            if node.op in _ENCODERS:
+                value = self._enter(node, t)
+            elif node.op in _FIRING:
+                value = self._count(node, _FIRING[node.op](self, node, *operands))
             else:
                 value = _LINEAR[_kind(node)](node.attrs, *operands)
             values[node.outputs[0].name] = value
@@ -120,9 +123,39 @@ class _Simulator:
                 outputs[node.outputs[0].name] = value
         return outputs
 
-    def _encode(self, node: Any, t: int) -> Ints:
-        train = poisson_spikes(self.x, node.attrs["scale"], self.seed, self.first_sample, t, 1)
-        return np.asarray(train[0], dtype=np.int64)
+    def _enter(self, node: Any, t: int) -> Ints:
+        """What the input gives in step t: spikes, or numbers of which none is a spike."""
+        if node.op == "PoissonEncode":
+            train = poisson_spikes(self.x, node.attrs["scale"], self.seed, self.first_sample, t, 1)
+            return self._count(node, np.asarray(train[0], dtype=np.int64))
+        self.totals[node.name] = np.zeros(len(self.x), np.int64)
+        values = graded(self.x, node.attrs["scale"])
+        return values if node.op == "DirectEncode" else values * (node.attrs["steps"] if t == 0 else 0)
+
+    def _staircase(self, node: Any, current: Ints, threshold: Ints) -> Ints:
+        v = self.membranes.get(node.name)
+        if v is None:
+            v = _initial(threshold, node.attrs.get("v_init", 0.0), current.shape)
+        charged = _charge(node.name, v, current)
+        limits = (node.attrs["low"], node.attrs["high"])
+        spikes, self.membranes[node.name], self.counts[node.name] = staircase(
+            charged, self._counts(node, current), threshold, *limits
+        )
+        return spikes
+
+    def _staircase_by_table(self, node: Any, current: Ints, first: Ints, breaks: Ints, rises: Ints) -> Ints:
+        before = self.membranes.get(node.name, np.zeros(current.shape, np.int64))
+        charge = self.membranes[node.name] = _charge(node.name, before, current)
+        spikes, self.counts[node.name] = staircase_by_table(charge, self._counts(node, current), first, breaks, rises)
+        return spikes
+
+    def _max_pool(self, node: Any, spikes: Ints) -> Ints:
+        before = self._counts(node, spikes)
+        self.counts[node.name] = before + spikes
+        return window_maxima(self.counts[node.name], node.attrs) - window_maxima(before, node.attrs)
+
+    def _counts(self, node: Any, like: Ints) -> Ints:
+        return self.counts.get(node.name, np.zeros(like.shape, np.int64))
 
     def _integrate_and_fire(self, node: Any, current: Ints, threshold: Ints) -> Ints:
         v = self.membranes.get(node.name)
@@ -323,7 +356,15 @@ _LINEAR: dict[tuple[str, str], Callable[..., Ints]] = {
     (_SNNC, "SumPool"): _sum_pool,
     (_SNNC, "Scale"): lambda attrs, x, factor: x * factor,
 }
-_SPIKING = {(_SNNC, op) for op in ("PoissonEncode", "SpikeReadout", *_RESETS)}
+_ENCODERS = ("PoissonEncode", "DirectEncode", "ChargeEncode")
+_FIRING: dict[str, Callable[..., Ints]] = {
+    **dict.fromkeys(_RESETS, _Simulator._integrate_and_fire),
+    "Staircase": _Simulator._staircase,
+    "StaircaseTable": _Simulator._staircase_by_table,
+    "SpikeMaxPool": _Simulator._max_pool,
+}
+_SPIKING = {(_SNNC, op) for op in ("SpikeReadout", *_ENCODERS, *_FIRING)}
+_WITH_THRESHOLD = (*_RESETS, "Staircase")
 
 
 def knows(node: Any) -> bool:
@@ -381,11 +422,11 @@ def _check(graph: Any, nodes: Iterable[Any]) -> None:
         if not node.name or node.name in names:
             raise ValueError(f"{node.op} has no name of its own: {node.name!r}")
         names.add(node.name)
-        if node.op in _RESETS and not (len(node.inputs) > 1 and _is_constant(node.inputs[1])):
+        if node.op in _WITH_THRESHOLD and not (len(node.inputs) > 1 and _is_constant(node.inputs[1])):
             raise ValueError(f"{node.op} {node.name!r} has no threshold")
-        if node.op not in _RESETS and "scale" not in node.attrs:
+        if node.op in ("SpikeReadout", *_ENCODERS) and "scale" not in node.attrs:
             raise ValueError(f"{node.op} {node.name!r} has no scale")
-        if node.op == "PoissonEncode" and node.inputs[0].name != graph.inputs[0].name:
+        if node.op in _ENCODERS and node.inputs[0].name != graph.inputs[0].name:
             raise ValueError(f"{node.op} {node.name!r} does not encode the input of the graph")
 
 
@@ -398,7 +439,7 @@ def _constants(nodes: Iterable[Any]) -> dict[str, Ints]:
         for tensor in node.inputs:
             if _is_constant(tensor):
                 constants[tensor.name] = _integers(tensor.values, f"{node.op} {node.name!r}: {tensor.name!r}")
-        if node.op in _RESETS and np.any(constants[node.inputs[1].name] % 2):
+        if node.op in _WITH_THRESHOLD and np.any(constants[node.inputs[1].name] % 2):
             raise ValueError(f"{node.op} {node.name!r} has an odd threshold")
     return constants
 

@@ -1,0 +1,43 @@
+"""Put the ReLU in front of the max-pooling that it follows, so that spikes are pooled and not currents.
+
+Takes and gives level SOURCE. Values are unchanged, as ReLU is monotone:
+
+    Relu(MaxPool(x)) = MaxPool(Relu(x))
+
+1. `MaxPool` whose only reader is a `Relu`, neither of them an output beside: swapped, each under its own name;
+2. anything else: left alone. What pools no spikes is reported by `validate`.
+"""
+
+from __future__ import annotations
+
+import onnx_graphsurgeon as gs
+
+from snnc.ir.conversion import Conversion, Level, Pass
+from snnc.ir.graph import sort_topologically
+from snnc.ir.names import Names, names_in
+
+
+def run(conversion: Conversion) -> None:
+    graph = conversion.graph
+    names = Names(names_in(graph.nodes))
+    for node in list(graph.nodes):
+        if node.op == "MaxPool" and len(node.outputs) == 1:
+            readers = node.outputs[0].outputs
+            is_output = any(node.outputs[0] is output for output in graph.outputs)
+            if len(readers) == 1 and readers[0].op == "Relu" and not is_output:
+                _swap(node, readers[0], names)
+    sort_topologically(graph)
+
+
+def _swap(pool: gs.Node, relu: gs.Node, names: Names) -> None:
+    pooled, result, source = pool.outputs[0], relu.outputs[0], pool.inputs[0]
+    rectified = gs.Variable(names.unique(f"{pooled.name}/rectified"), source.dtype, source.shape)
+    pool.outputs.clear()
+    relu.outputs.clear()
+    relu.inputs[0] = source
+    relu.outputs.append(rectified)
+    pool.inputs[0] = rectified
+    pool.outputs.append(result)
+
+
+PASS = Pass("pools", Level.SOURCE, Level.SOURCE, run)

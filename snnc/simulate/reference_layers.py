@@ -1,0 +1,60 @@
+"""What the reference simulator knows of layers other than integrate-and-fire neurons: one step each, in numpy on int64.
+
+It shares no code with the compiler and favours plain arithmetic over speed, as `snnc.simulate.reference` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Ints = NDArray[np.int64]
+
+GRADED_LEVELS = 255
+
+
+def staircase(v: Ints, counts: Ints, threshold: Ints, low: int, high: int) -> tuple[Ints, Ints, Ints]:
+    """Spikes of charged neurons, V and S afterwards: +1 if V ≥ θ and S < high, -1 if V < 0 and S > low."""
+    up = (v >= threshold) & (counts < high)
+    down = ~up & (v < 0) & (counts > low)
+    spikes = up.astype(np.int64) - down.astype(np.int64)
+    return spikes, v - spikes * threshold, counts + spikes
+
+
+def staircase_by_table(charge: Ints, counts: Ints, first: Ints, breaks: Ints, rises: Ints) -> tuple[Ints, Ints]:
+    """Spikes and S afterwards: one step from S towards first + Σ rises of the breaks that the charge has reached.
+
+    Tables have one row for every channel (axis 1 of the charge), or one for all.
+    """
+    spikes = np.zeros_like(charge)
+    for sample in np.ndindex(charge.shape):
+        row = sample[1] if len(first) > 1 else 0
+        target = int(first[row]) + int(rises[row][breaks[row] <= charge[sample]].sum())
+        spikes[sample] = np.sign(target - counts[sample])
+    return spikes, counts + spikes
+
+
+def window_maxima(counts: Ints, attrs: dict[str, Any]) -> Ints:
+    """The largest count under each window, [N, C, ...] → [N, C, output...]; nothing outside the plane is one."""
+    kernel: Sequence[int] = attrs["kernel_shape"]
+    rank = len(kernel)
+    lowest = np.iinfo(np.int64).min
+    begins, ends = attrs["pads"][:rank], attrs["pads"][rank:]
+    padded = np.pad(counts, [(0, 0), (0, 0), *zip(begins, ends, strict=True)], constant_values=lowest)
+    extents = [(size - 1) * step + 1 for size, step in zip(kernel, attrs["dilations"], strict=True)]
+    windows = sliding_window_view(padded, extents, axis=tuple(range(2, 2 + rank)))
+    every = (1, 1, *attrs["strides"], *attrs["dilations"])
+    maxima: Ints = windows[tuple(slice(None, None, step) for step in every)].max(tuple(range(2 + rank, 2 + 2 * rank)))
+    return maxima
+
+
+def graded(x: Array, scale: float) -> Ints:
+    """Inputs as integers: round(clip(x/λ₀, -1, 1)·255) in float32, where one unit is worth `scale` = λ₀/255."""
+    present = np.where(np.isnan(x), np.float32(0), x)
+    share = np.clip(present / np.float32(scale * GRADED_LEVELS), np.float32(-1), np.float32(1))
+    return np.rint(share * np.float32(GRADED_LEVELS)).astype(np.int64)
