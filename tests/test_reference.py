@@ -243,6 +243,14 @@ def test_convolution_equals_a_naive_loop(
     assert reference.convolve(x[:0], weight, bias, **options).shape == (0, *expected.shape[1:])
 
 
+@pytest.mark.parametrize("size", [2**20, 2**26 + 1, 2**30 + 1])
+def test_products_are_exact_beyond_float64(size: int) -> None:
+    """Products of numbers that float64 cannot hold."""
+    x = np.array([[[size, -1, size]]], np.int64)
+    weight = np.array([[[size, 1, 2]]], np.int64)
+    assert reference.convolve(x, weight).tolist() == [[[size * size - 1 + 2 * size]]]
+
+
 def test_sum_pool_is_a_convolution_with_ones() -> None:
     x = np.random.default_rng(1).integers(0, 2, (2, 3, 5, 6))
     options: dict[str, Any] = {"strides": [2, 1], "pads": [0, 1, 1, 0]}

@@ -100,6 +100,17 @@ def verify_lines(verification: dict[str, Any]) -> str:
     return "\n".join([*lines, *_potentials(verification)])
 
 
+def compared_line(verification: dict[str, Any]) -> str:
+    """Which forms of the network were found to be the same, and which were not compared and why, in one line."""
+    parts = []
+    for entry in verification.get("compared", []):
+        forms = " = ".join(entry["forms"])
+        samples = f"{entry['samples']} sample{'' if entry['samples'] == 1 else 's'}"
+        extent = f"{samples}, {_steps(entry['steps'])}"
+        parts.append(f"{forms} ({extent if entry['skipped'] is None else 'not compared: ' + entry['skipped']})")
+    return "; ".join(parts) or "not noted in this file"
+
+
 def _potentials(verification: dict[str, Any]) -> list[str]:
     """What each initial potential needs, the one of the file first, in a line; none where both get nowhere."""
     names = {"0": "0", "0.5": "θ/2"}
