@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 def inspect(console: Console, net: str) -> None:
     """Show format, options, calibration, layers, inputs and outputs of NET.snn.onnx."""
     from snnc import api
-    from snnc.measure.report import compared_line, layer_table
+    from snnc.measure.report import compared_lines, layer_table
 
     file = api.open_converted(net)
     size = Path(net).stat().st_size
     console.result(f"{net}: format {file.format_version}, written by snnc {file.version}, {_bytes(size)}")
     console.result(f"options      {_wrapped(file.options)}")
     console.result(f"calibration  {_wrapped(_short_hash(file.calibration))}")
-    console.result(f"same spikes  {compared_line(file.verification)}")
+    console.result(compared_lines(file.verification))
     for title, values in (("inputs", file.model.graph.input), ("outputs", file.model.graph.output)):
         for value in values:
             console.result(f"{title:<12} {_describe(value)}")

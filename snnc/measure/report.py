@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
+import textwrap
 from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -100,15 +101,15 @@ def verify_lines(verification: dict[str, Any]) -> str:
     return "\n".join([*lines, *_potentials(verification)])
 
 
-def compared_line(verification: dict[str, Any]) -> str:
-    """Which forms of the network were found to be the same, and which were not compared and why, in one line."""
+def compared_lines(verification: dict[str, Any]) -> str:
+    """Which forms of the network were found to be the same, on how many samples × steps, and what was not compared."""
     parts = []
     for entry in verification.get("compared", []):
-        forms = " = ".join(entry["forms"])
-        samples = f"{entry['samples']} sample{'' if entry['samples'] == 1 else 's'}"
-        extent = f"{samples}, {_steps(entry['steps'])}"
-        parts.append(f"{forms} ({extent if entry['skipped'] is None else 'not compared: ' + entry['skipped']})")
-    return "; ".join(parts) or "not noted in this file"
+        extent = f"{entry['samples']} × {_steps(entry['steps'])}"
+        found = extent if entry["skipped"] is None else f"not compared: {entry['skipped']}"
+        parts.append(f"{' = '.join(entry['forms'])} ({found})")
+    text = f"same spikes  {'; '.join(parts) or '(not noted)'}"
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 13)
 
 
 def _potentials(verification: dict[str, Any]) -> list[str]:
