@@ -226,15 +226,28 @@ STRANGE = {
 }  # fmt: skip
 
 
+# What refuses them; the others are converted.
+REFUSED = {
+    "if on data": ["SNN204"],
+    "scalar output": ["SNN204"],
+    "output is the input": ["SNN204"],
+    "constant output": ["SNN205", "SNN207"],
+    "softmax, reshape, add": ["SNN204"],
+    "softmax, transpose, conv": ["SNN204"],
+    "argmax over the batch": ["SNN207"],
+    "softmax over the batch": ["SNN207"],
+    "addend per sample": ["SNN207"],
+    "weights of 1e30": ["SNN406"],
+    "weights of 1e36 in front of others": ["SNN406"],
+    "weights of 1e-40": ["SNN406"],
+    "transA": ["SNN202", "SNN207"],
+    "transA, transB": ["SNN202", "SNN207"],
+}
+
+
 @pytest.mark.parametrize("name", STRANGE)
 def test_strange_models(name: str) -> None:
-    codes(STRANGE[name])
-
-
-def test_what_follows_a_softmax_is_reported() -> None:
-    assert codes(STRANGE["softmax, reshape, add"]) == ["SNN204"]
-    assert codes(STRANGE["addend per sample"]) == ["SNN207"]
-    assert codes(STRANGE["transA, transB"])
+    assert codes(STRANGE[name]) == REFUSED.get(name, [])
 
 
 def test_an_omitted_bias_is_no_bias() -> None:
@@ -288,8 +301,9 @@ def test_names_of_the_emitted_graph_inside_the_ann(name: str) -> None:
 
 @pytest.mark.parametrize("name", INTERNAL_NAMES)
 def test_names_of_the_emitted_graph_at_inputs_and_outputs(name: str) -> None:
-    assert set(codes(named("h", "m", "r", x=name))) <= {"SNN106"}
-    assert set(codes(named("h", "m", "r", y=name))) <= {"SNN106"}
+    expected = [] if name in ("block", "time", "words") else ["SNN106"]
+    assert codes(named("h", "m", "r", x=name)) == expected
+    assert codes(named("h", "m", "r", y=name)) == expected
 
 
 @pytest.mark.parametrize("name", [*INTERNAL_NAMES, "y", "x", "a", "h", "x/encode", "y/readout"])
@@ -327,16 +341,16 @@ def test_a_network_of_1500_nodes() -> None:
         golden.run_to(chain(750, relu=True), Level.EMITTED, threshold="model")
 
 
-@pytest.mark.parametrize("layers", [4, 12, 60, 600])
-def test_long_linear_chains_end(layers: int) -> None:
-    """Layers without ReLU between them."""
-    codes(chain(layers, relu=False))
+@pytest.mark.parametrize(("layers", "code"), [(4, "SNN406"), (12, "SNN406"), (60, "SNN406"), (600, "SNN207")])
+def test_long_linear_chains_end(layers: int, code: str) -> None:
+    """Layers without ReLU between them: a few lose their weights on one grid, many are refused before."""
+    assert codes(chain(layers, relu=False)) == [code]
 
 
-@pytest.mark.parametrize("layers", [5, 12, 40])
-def test_a_linear_diamond_chain_ends(layers: int) -> None:
+@pytest.mark.parametrize(("layers", "code"), [(5, "SNN406"), (12, "SNN207"), (40, "SNN207")])
+def test_a_linear_diamond_chain_ends(layers: int, code: str) -> None:
     """Each junction doubles the number of paths."""
-    codes(chain(layers, relu=False, add=True))
+    assert codes(chain(layers, relu=False, add=True)) == [code]
 
 
 def test_1500_nodes_that_do_nothing() -> None:

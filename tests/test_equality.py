@@ -64,9 +64,9 @@ def assert_equals_reference(conversion: Conversion, simulated: Simulation, snaps
             words = node.outputs[0].name
             spikes = np.concatenate([unpack_words(part.words[words], part.count) for part in snapshots])
         assert np.array_equal(spikes, simulated.spikes[node.name]), node.name
+    assert set(simulated.outputs) == set(last.outputs)
     for name, values in simulated.outputs.items():
-        if name in last.outputs:
-            assert np.array_equal(last.outputs[name], values.astype(np.float32)), name
+        assert np.array_equal(last.outputs[name], values.astype(np.float32)), name
 
 
 @few(40)
