@@ -185,7 +185,7 @@ def test_versions_agree() -> None:
     assert re.findall(r"^version: (.*)$", citation, flags=re.MULTILINE) == [version]
     (released,) = re.findall(r"^date-released: (.*)$", citation, flags=re.MULTILINE)
     entries = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert [entry for entry in entries if entry != "Unreleased"][0] == f"{version} - {released}"
+    assert next(entry for entry in entries if entry != "Unreleased") == f"{version} - {released}"
     assert snnc.__version__ == version
 
 
