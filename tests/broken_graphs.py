@@ -6,18 +6,17 @@ import golden
 import networks
 import onnx_graphsurgeon as gs
 import pytest
-from faults import small
 
 from snnc.data import DataSet
 from snnc.ir.conversion import Conversion, Level
 from snnc.levels import problems
 
-DATA = DataSet(networks.images_for(small(), 6, seed=1), None, "random")
+DATA = DataSet(networks.images_for(networks.small().model(), 6, seed=1), None, "random")
 
 
 def at(level: Level) -> Conversion:
     """A fresh conversion of a small network (two neurons with their trees, a junction, two readouts) at a level."""
-    return golden.run_to(small(), level, DATA, bias="current", calib_steps=8)
+    return golden.run_to(networks.small().model(), level, DATA, bias="current", calib_steps=8)
 
 
 def nodes(conversion: Conversion, *ops: str) -> list[gs.Node]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import networks
 import numpy as np
-import onnx
 import pytest
 
 from snnc.files import ConvertedFile
@@ -22,28 +21,14 @@ STEPS = 70
 Fault = Callable[[Trace], Trace]
 
 
-def small() -> onnx.ModelProto:
-    """Convolution, pooling, junction, dense; the hidden ReLU is an output too."""
-    net = networks.Network((2, 6, 6), np.random.default_rng(4))
-    net.convolve(4, 3, 1, 1, 1, 2, True)
-    net.then("Relu")
-    net.average(2, 2, 0, False)
-    net.residual(True, 4, True)
-    net.then("Relu")
-    net.output()
-    net.dense(3, True)
-    net.output()
-    return net.model()
-
-
-IMAGES = networks.images_for(small(), 6)
+IMAGES = networks.images_for(networks.small().model(), 6)
 NEURON = "Relu_6"
 
 
 @functools.cache
 def emitted(**choices: Any) -> tuple[Conversion, ConvertedFile]:
     """A conversion up to its file, and the file; shared by the tests, so leave both as they are."""
-    conversion = networks.emit(small(), **{"steps": 90, **choices})
+    conversion = networks.emit(networks.small().model(), **{"steps": 90, **choices})
     assert conversion.emitted is not None
     return conversion, ConvertedFile(conversion.emitted, "the file")
 

@@ -70,7 +70,7 @@ def test_convert_passes_every_option_on(invoke: Invoke, tmp_path: Path) -> None:
 
 def test_defaults_are_those_of_the_python_interface() -> None:
     defaults = {parameter.name: parameter.default for parameter in snnc.commands["convert"].params}
-    fields = {field.name: field.default for field in dataclasses.fields(Options)}
+    fields: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(Options)}
     shown = {name: defaults[name] for name in fields if isinstance(defaults[name], int | float | str)}
     assert set(shown) >= {"reset", "seed", "controls", "schedule", "alpha_when"}
     assert {name: type(fields[name])(value) for name, value in shown.items()} == {name: fields[name] for name in shown}

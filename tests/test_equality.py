@@ -184,14 +184,7 @@ def test_plain_onnxruntime_with_and_without_the_library(model: onnx.ModelProto, 
             assert np.array_equal(values, expected.outputs[name])
 
 
-SMALL = networks.Network((2, 6, 6), np.random.default_rng(4))
-SMALL.convolve(4, 3, 1, 1, 1, 1, True)
-SMALL.then("Relu")
-SMALL.average(2, 2, 0, False)
-SMALL.residual(True, 4, True)
-SMALL.then("Relu")
-SMALL.dense(3, True)
-SMALL.output()
+SMALL = networks.small(group=1, hidden_output=False)
 
 # Everything that can be done to words, and a layer that stays plain: behind a pool that counts no pads.
 WORDS = networks.Network((2, 9, 9), np.random.default_rng(5))

@@ -10,7 +10,7 @@ import networks
 import numpy as np
 import onnx
 import pytest
-from faults import IMAGES, NEURON, STEPS, Fault, compare, emitted, flipped, inject, small, spikes_changed, value_changed
+from faults import IMAGES, NEURON, STEPS, Fault, compare, emitted, flipped, inject, spikes_changed, value_changed
 from onnx import numpy_helper
 
 import snnc
@@ -151,4 +151,10 @@ def test_a_refusal_by_the_reference_is_an_internal_error(
 def test_a_conversion_with_a_fault_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     inject(monkeypatch, "written_trace", flipped(NEURON, 20, 2))
     with pytest.raises(InternalError, match="in 'verify'"):
-        snnc.convert(small(), calib=networks.images_for(small(), 30), bias="current", steps=32, accept_poor=True)
+        snnc.convert(
+            networks.small().model(),
+            calib=networks.images_for(networks.small().model(), 30),
+            bias="current",
+            steps=32,
+            accept_poor=True,
+        )

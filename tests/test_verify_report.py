@@ -9,7 +9,7 @@ import networks
 import onnx
 import pytest
 from click.testing import CliRunner
-from faults import IMAGES, NEURON, STEPS, compare, emitted, flipped, inject, small
+from faults import IMAGES, NEURON, STEPS, compare, emitted, flipped, inject
 
 import snnc
 from snnc.cli.app import snnc as command
@@ -90,7 +90,13 @@ def test_fewer_samples_than_four() -> None:
 
 
 def test_report_and_file_say_what_was_compared() -> None:
-    converted = snnc.convert(small(), calib=networks.images_for(small(), 30), bias="current", steps=9, accept_poor=True)
+    converted = snnc.convert(
+        networks.small().model(),
+        calib=networks.images_for(networks.small().model(), 30),
+        bias="current",
+        steps=9,
+        accept_poor=True,
+    )
     expected = [
         {"forms": ["loop", "blocks"], "samples": 4, "steps": 9, "skipped": None},
         {"forms": ["blocks", "reference"], "samples": 4, "steps": 9, "skipped": None},
@@ -102,7 +108,7 @@ def test_report_and_file_say_what_was_compared() -> None:
 
 def test_one_line_says_what_was_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    onnx.save(small(), "net.onnx")
+    onnx.save(networks.small().model(), "net.onnx")
     arguments = ["convert", "net.onnx", "--bias", "current", "--steps", "9", "--accept-poor"]
     line = "same spikes  loop = blocks (4 × 9 steps); blocks = reference (4 × 9 steps)\n"
     runner = CliRunner()

@@ -14,6 +14,7 @@ import csv
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,13 @@ def test_every_model_is_in_the_table() -> None:
 def test_zoo(name: str) -> None:
     """With all that is exact (`relaxed`), on few synthetic images; the conversion ends with its own verification."""
     expected = EXPECTED[name]
-    options = {"relaxed": True, "steps": STEPS, "calib_samples": 32, "calib_steps": 32, "accept_poor": True}
+    options: dict[str, Any] = {
+        "relaxed": True,
+        "steps": STEPS,
+        "calib_samples": 32,
+        "calib_steps": 32,
+        "accept_poor": True,
+    }
     if expected.refused:
         with pytest.raises(DiagnosticError) as refusal:
             snnc.convert(ZOO / f"{name}.onnx", **options)
