@@ -1,19 +1,22 @@
 # make demo    convert a small network, print and plot the results (snnc-demo.png)
 # make test    all tests            make native-test    those of the operator library alone
-# make lint    ruff and mypy        make clean          remove what was built
+# make lint    ruff and mypy        make format         ruff and, where it is installed, clang-format, in place
+# make sdist   the source package   make clean          remove what was built
 #
-# PYTHON chooses the interpreter (3.10 or newer), VENV the virtual environment.
+# PYTHON chooses the interpreter (3.10 or newer), VENV the virtual environment, PINS versions to test with, such as
+# PINS='onnxruntime==1.20.1'.
 
 PYTHON ?= python3
 VENV   ?= .venv
 TORCH  ?= torch==2.13.0
+PINS   ?=
 
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 NATIVE  := runtime/native
 SOURCES := pyproject.toml setup.py $(wildcard $(NATIVE)/*.map $(foreach depth,. */. */*/.,$(NATIVE)/$(depth)/*.?pp))
 
-.PHONY: demo test lint native-test clean
+.PHONY: demo test lint format native-test sdist clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -33,6 +36,18 @@ lint: $(VENV)/.test
 	$(BIN)/python setup.py --quiet build_py --build-lib build/typing
 	mypy="$$(realpath $(BIN)/mypy)" && cd build/typing && "$$mypy" --config-file ../../pyproject.toml -p snnc
 
+# The C++ is formatted by `.clang-format`.
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	if command -v clang-format > /dev/null; then \
+	  find $(NATIVE) tests/native -name '*.?pp' -exec clang-format -i {} +; \
+	else echo "clang-format is not installed: C++ left as it is"; fi
+
+sdist: | $(BIN)/python
+	$(PIP) 'build>=1.0'
+	$(BIN)/python -m build --sdist --outdir dist .
+
 clean:
 	rm -rf $(VENV) build dist snnc.egg-info runtime/libsnnc_ops.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -47,5 +62,5 @@ $(VENV)/.demo: $(SOURCES) | $(BIN)/python
 	touch $@
 
 $(VENV)/.test: $(SOURCES) | $(BIN)/python
-	$(PIP) -e '.[plot,test]' 'setuptools>=77' '$(TORCH)'
+	$(PIP) -e '.[plot,test]' 'setuptools>=77' '$(TORCH)' $(PINS)
 	touch $@ $(VENV)/.demo

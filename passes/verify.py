@@ -2,9 +2,10 @@
 
 Takes and gives level EMITTED. On the samples held back from calibration:
 
-1. the file, the same blocks with the states outside, and the independent reference simulator give the same spikes (the
-   reference within a budget of work, and not where a plug-in's operator is unknown to it: SNN511); anything else is our
-   error;
+1. the file as it is written, its blocks with the states outside, and the independent reference simulator give the same
+   spike trains, counts, potentials and outputs on a few samples (each within a budget of work; what was compared, and
+   what was not and why, goes into the report; SNN511 where a plug-in's operator is unknown to the reference); anything
+   else is our error;
 2. agreement with the ANN with its confidence, error of the outputs, what the other initial potential would need, and
    the number of steps that the samples support go into the report and into the file;
 3. for every layer the share of the ANN's mean activation that its spikes carry: in a deep network rates vanish or
@@ -20,22 +21,18 @@ import json
 
 import numpy as np
 
-from snnc.diagnostics import InternalError
 from snnc.files import ConvertedFile, set_metadata
 from snnc.ir.conversion import Conversion, LayerReport, Level, Pass
 from snnc.ir.report import InitialPotential, Row, Verification, WeakLayer
 from snnc.ir.trees import source_nodes
+from snnc.measure.comparison import compare_forms
 from snnc.measure.evaluation import Point
 from snnc.measure.quality import GOOD, Yardstick, interval, steps_to_reach, supported_steps
 from snnc.measure.trials import held_back_images, simulate_against
 from snnc.operators import SOURCES
-from snnc.runtime.session import SpikingSession
 from snnc.simulate.ann import Ann, layer_probe
 from snnc.simulate.block_runner import StreamRunner
-from snnc.simulate.plugged_reference import teach_reference
-from snnc.simulate.reference import simulate
 
-_REFERENCE_BUDGET = 2e8  # multiply-accumulates of the reference; about a second
 _FEW = 16
 SATURATED_SHARE = 0.01
 VANISHED_SHARE = 0.5
@@ -48,7 +45,7 @@ def run(conversion: Conversion) -> None:
     file = ConvertedFile(conversion.emitted, "the emitted file")
     images = held_back_images(conversion)
     conversion.progress("verifying", 0.0)
-    _check_forms(conversion, file, images[:4], max(1, sum(layer.macs for layer in file.layers)))
+    compared = compare_forms(conversion, file, images)
     curve = conversion.trials[conversion.options.v_init]
     last, report = curve.points[-1], conversion.report
     yardstick = Yardstick.of(curve, conversion.options.reset)
@@ -59,6 +56,7 @@ def run(conversion: Conversion) -> None:
         layer.rate = last.layer_rates.get(layer.name)
     longer = _longer_runs(conversion, images) if yardstick.missed(last, GOOD) else []
     report.verification = Verification(
+        compared=compared,
         samples=len(images),
         data="" if report.calibration is None else report.calibration.data,
         steps=last.steps,
@@ -82,35 +80,6 @@ def run(conversion: Conversion) -> None:
     document = report.to_json()
     set_metadata(conversion.emitted, "snnc.layers", json.dumps(document["layers"]))
     set_metadata(conversion.emitted, "snnc.verification", json.dumps(document["verification"]))
-
-
-def _check_forms(conversion: Conversion, file: ConvertedFile, images: np.ndarray, macs: int) -> None:
-    """File, stream form and reference must agree spike for spike."""
-    options = conversion.options
-    runner = StreamRunner(file.block)
-    if options.schedule != "stream":
-        steps_fixed = options.schedule == "unrolled" or options.controls == "fixed"
-        steps = options.steps if steps_fixed else min(options.steps, 70)  # more than one block
-        streamed = list(runner.run(images, [min(3, steps), steps], seed=options.seed))[-1]
-        session = SpikingSession(file.model.SerializeToString())
-        result = session.run(images, steps, seed=options.seed, warn=False)  # clipping is reported below
-        same = np.array_equal(result.spike_totals, streamed.spike_totals) and all(
-            np.array_equal(result.outputs[name], value, equal_nan=True) for name, value in streamed.outputs.items()
-        )
-        if not same:
-            raise InternalError("verify", "the file and its stream form differ")
-    steps = int(min(options.steps, 32, _REFERENCE_BUDGET // macs))
-    if steps < 1:
-        return
-    if unknown := teach_reference(conversion.graph):
-        conversion.diagnostics.report("SNN511", f"it does not know {', '.join(unknown)}")
-        return
-    simulated = simulate(conversion.graph, images[:1], steps, seed=options.seed)
-    runtime = list(runner.run(images[:1], [steps], seed=options.seed))[-1]
-    sources = [node.name for node in source_nodes(conversion.graph)]
-    expected = np.stack([simulated.totals[name] for name in sources], axis=1)
-    if not np.array_equal(expected, runtime.spike_totals):
-        raise InternalError("verify", f"spike totals {runtime.spike_totals} differ from the reference {expected}")
 
 
 def _saturated_shares(conversion: Conversion, file: ConvertedFile, images: np.ndarray) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Random small networks of everything that can be converted, as hypothesis strategies."""
+"""Small networks that tests share, and random ones of everything that can be converted as hypothesis strategies."""
 
 from __future__ import annotations
 
@@ -131,6 +131,32 @@ class Network:
             self.weights,
         )
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+def small(group: int = 2, hidden_output: bool = True) -> Network:
+    """Convolution, pooling, junction with projection, dense; the last ReLU may be an output. Inputs `[N, 2, 6, 6]`."""
+    net = Network((2, 6, 6), np.random.default_rng(4))
+    net.convolve(4, 3, 1, 1, 1, group, True)
+    net.then("Relu")
+    net.average(2, 2, 0, False)
+    net.residual(True, 4, True)
+    net.then("Relu")
+    if hidden_output:
+        net.output()
+    net.dense(3, True)
+    net.output()
+    return net
+
+
+def perceptron(hidden: list[int], *, inputs: int = 4, outputs: int = 2, seed: int = 1) -> Network:
+    """Dense layers with a ReLU between each two, without bias."""
+    net = Network((inputs,), np.random.default_rng(seed))
+    for width in hidden:
+        net.dense(width, False)
+        net.then("Relu")
+    net.dense(outputs, False)
+    net.output()
+    return net
 
 
 @st.composite

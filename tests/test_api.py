@@ -165,7 +165,9 @@ def test_compare_gives_every_image_its_own_random_numbers(model: SpikingModel, m
     same = np.repeat(IMAGES[:1], 3, axis=0)
     whole = snnc.compare(model, DIGITS, same, steps=32)
     monkeypatch.setattr("snnc.api.largest_batch", lambda layers: 1)
-    for name, (_, rate) in snnc.compare(model, DIGITS, same, steps=32).items():
+    one_by_one = snnc.compare(model, DIGITS, same, steps=32)
+    assert list(one_by_one) == list(whole) != []
+    for name, (_, rate) in one_by_one.items():
         assert np.array_equal(rate, whole[name][1])
 
 

@@ -23,6 +23,9 @@ ROOT = Path(__file__).parent.parent
 CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
+RULE = re.compile(r"\bSNN\d{3}\b")
+COMMAND = re.compile(r"^snnc .*$|`snnc [^`]*`", flags=re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)[^)]*\)")
 
 
 def name_of(document: Path) -> str:
@@ -100,15 +103,22 @@ def test_bound_states_of_the_embedding_guide(tmp_path: Path, monkeypatch: pytest
     np.testing.assert_array_equal(operations, expected.synaptic_operations)
 
 
+def test_the_documents_have_what_is_looked_for_in_them() -> None:
+    """Rules, commands and links: an expression that finds none would let every document pass."""
+    text = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
+    for expression in (RULE, COMMAND, LINK):
+        assert len(expression.findall(text)) > 5, expression
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_rules_and_options_in_documents_exist(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    assert set(re.findall(r"\bSNN\d{3}\b", text)) <= set(RULES)
+    assert set(RULE.findall(text)) <= set(RULES)
     known = {
         name: {option for spellings in command_options(command) for option in spellings} | {"-h", "--help"}
         for name, command in snnc.commands.items()
     }
-    for line in re.findall(r"^snnc .*$|`snnc [^`]*`", text, flags=re.MULTILINE):
+    for line in COMMAND.findall(text):
         words = line.strip("`").split("#")[0].split()
         if len(words) > 1 and words[1] in known:
             used = {word for word in words[2:] if OPTION.fullmatch(word)}
@@ -118,7 +128,7 @@ def test_rules_and_options_in_documents_exist(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_links_lead_somewhere(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\((?!https?:)([^)#]*)[^)]*\)", text):
+    for target in LINK.findall(text):
         assert not target or (document.parent / target).exists(), target
 
 

@@ -23,22 +23,8 @@ CONTROLS = ["steps", "seed", "first_sample"]
 COUNTS = ["spike_totals", "synaptic_operations"]
 
 
-def small() -> onnx.ModelProto:
-    """Convolution, pooling, junction with projection, dense, and the hidden ReLU as a second output."""
-    net = networks.Network((2, 6, 6), np.random.default_rng(4))
-    net.convolve(4, 3, 1, 1, 1, 2, True)
-    net.then("Relu")
-    net.average(2, 2, 0, False)
-    net.residual(True, 4, True)
-    net.then("Relu")
-    net.output()
-    net.dense(3, True)
-    net.output()
-    return net.model()
-
-
 def emitted(**choices: Any) -> onnx.ModelProto:
-    model = networks.emit(small(), **choices).emitted
+    model = networks.emit(networks.small().model(), **choices).emitted
     assert model is not None
     return model
 
@@ -52,7 +38,7 @@ def test_the_checker_and_strict_shape_inference_accept_the_file(schedule: str, c
 
 
 def test_inputs_and_outputs_are_those_of_the_ann() -> None:
-    ann, model = small(), emitted()
+    ann, model = networks.small().model(), emitted()
     assert model.graph.input[0] == ann.graph.input[0]
     assert list(model.graph.output)[: len(ann.graph.output)] == list(ann.graph.output)
     assert [value.name for value in model.graph.input[1:]] == CONTROLS
@@ -63,7 +49,7 @@ def test_inputs_and_outputs_are_those_of_the_ann() -> None:
 
 
 def test_controls_are_optional_required_or_fixed() -> None:
-    images = networks.images_for(small())
+    images = networks.images_for(networks.small().model())
     session = make_session(emitted(steps=20, seed=5).SerializeToString())
     defaults = session.run(None, {"x": images})
     values = {"steps": 20, "seed": 5, "first_sample": 0}
@@ -86,7 +72,7 @@ def test_controls_are_optional_required_or_fixed() -> None:
 
 
 def test_metadata_says_what_the_file_is() -> None:
-    conversion = networks.emit(small(), alpha=0.75)
+    conversion = networks.emit(networks.small().model(), alpha=0.75)
     assert conversion.emitted is not None
     metadata = {entry.key: entry.value for entry in conversion.emitted.metadata_props}
     assert metadata["snnc.format_version"] == "2"
@@ -111,7 +97,7 @@ def test_standard_operators_only_and_functions_for_the_rest() -> None:
 @pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_bad_pixel_spoils_its_own_sample_only(native: bool, bad: float) -> None:
-    images = networks.images_for(small())
+    images = networks.images_for(networks.small().model())
     session = make_session(emitted(steps=20).SerializeToString(), native=native)
     clean = session.run(None, {"x": images})
     images[2, 1, 3, 4] = bad
@@ -135,9 +121,9 @@ def test_nothing_in_the_graph_grows_with_the_number_of_steps() -> None:
 
 
 def test_spike_totals_are_the_recorded_spikes() -> None:
-    conversion = networks.emit(small())
+    conversion = networks.emit(networks.small().model())
     assert conversion.emitted is not None
-    images = networks.images_for(small())
+    images = networks.images_for(networks.small().model())
     model = snnc.SpikingModel(conversion.emitted, conversion.report)
     names = [layer.name for layer in conversion.report.layers if layer.kind != "readout"]
     recorded = snnc.record(model, images, steps=70, layers=names)
@@ -162,9 +148,9 @@ def conv_fanout(size: int, kernel: int, stride: int, pad: int, channels: int) ->
 def test_synaptic_operations_are_the_synapses_of_every_spike() -> None:
     """A spike of the input reaches 2 of 4 channels (two groups); one of the first layer goes through the pool into the
     branch, the shortcut; one of the second into 3 outputs, and once into the output taken at the ReLU."""
-    conversion = networks.emit(small())
+    conversion = networks.emit(networks.small().model())
     assert conversion.emitted is not None
-    images, steps = networks.images_for(small()), 40
+    images, steps = networks.images_for(networks.small().model()), 40
     result = SpikingSession(conversion.emitted.SerializeToString()).run(images, steps)
     simulated = simulate(conversion.graph, images, steps, record=True)
     encoder, first, second = networks.source_nodes(conversion)
@@ -202,7 +188,7 @@ def test_the_error_against_the_ann_shrinks_with_the_steps() -> None:
 @pytest.mark.parametrize("optimization", ["ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_ALL"])
 @pytest.mark.parametrize("native", [True, False])
 def test_graph_optimizations_change_nothing(optimization: str, native: bool) -> None:
-    content, images = emitted(steps=70).SerializeToString(), networks.images_for(small())
+    content, images = emitted(steps=70).SerializeToString(), networks.images_for(networks.small().model())
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, optimization)

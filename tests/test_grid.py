@@ -56,12 +56,7 @@ def test_a_calibrated_graph_is_on_its_grid(model: object, choices: dict[str, obj
 
 def test_alpha_after_multiplies_every_layer() -> None:
     """λ_l = α^l·Π V_th (up to the rounding of thresholds): `after` estimates all thresholds with α = 1."""
-    net = networks.Network((4,), np.random.default_rng(1))
-    for _ in range(3):
-        net.dense(5, False)
-        net.then("Relu")
-    net.dense(2, False)
-    net.output()
+    net = networks.perceptron([5, 5, 5])
     scales = {}
     for alpha in (1.0, 0.5):
         conversion = networks.emit(net.model(), alpha=alpha, threshold="vmax", alpha_when="after")

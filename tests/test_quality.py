@@ -216,9 +216,11 @@ def test_a_poor_conversion_can_be_accepted() -> None:
     weak = report.verification.first_weak_layer
     assert weak.why == "vanishes"
     assert report.verification.carried[weak.layer] == weak.share < 0.5
-    earlier = [layer.name for layer in report.layers if layer.kind == "neuron"]
-    for name in earlier[: earlier.index(weak.layer)]:
-        assert report.verification.carried.get(name, 1.0) >= 0.5
+    neurons = [layer.name for layer in report.layers if layer.kind == "neuron"]
+    earlier = neurons[: neurons.index(weak.layer)]
+    assert earlier
+    for name in earlier:
+        assert report.verification.carried[name] >= 0.5
 
 
 def test_saturation_is_seen() -> None:
@@ -235,7 +237,9 @@ def test_carried_shares_are_those_of_a_comparison_with_the_ann() -> None:
     converted = snnc.convert(model, calib=images, steps=32, accept_poor=True)
     carried = converted.report.verification.carried
     samples = snnc.data.as_dataset(images).images[np.random.default_rng(0).permutation(50)[:10]]
-    for name, (activation, spikes) in snnc.compare(converted, model, samples).items():
+    compared = snnc.compare(converted, model, samples)
+    assert set(compared) == set(carried) != set()
+    for name, (activation, spikes) in compared.items():
         assert carried[name] == pytest.approx(float(spikes.mean() / activation.mean()), rel=1e-5)
 
 

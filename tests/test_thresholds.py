@@ -61,13 +61,7 @@ def test_mean_currents_obey_the_conservation_law(model: onnx.ModelProto, v_init:
 
 
 def two_layers() -> networks.Network:
-    net = networks.Network((4,), np.random.default_rng(1))
-    for _ in range(2):
-        net.dense(6, False)
-        net.then("Relu")
-    net.dense(2, False)
-    net.output()
-    return net
+    return networks.perceptron([6, 6])
 
 
 @pytest.mark.parametrize("share", [1.0, 0.9])

@@ -59,7 +59,7 @@ def convert(
     from snnc import api
     from snnc.data.synthetic import synthetic_seed
     from snnc.files import check_writable
-    from snnc.measure.report import layer_table, verify_lines, write_json
+    from snnc.measure.report import compared_lines, layer_table, verify_lines, write_json
     from snnc.methods.defaults import check_range_is_used, make_options
     from snnc.simulate.ann import load_model
 
@@ -78,6 +78,8 @@ def convert(
     console.result(layer_table(model.report.layers))
     assert model.report.verification is not None
     console.result(verify_lines(model.report.verification))
+    if console.verbose:
+        console.result(compared_lines(model.report.verification))
     model.save(target)
     if report:
         write_json(report, model.report.to_json())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def inspect(console: Console, net: str) -> None:
     """Show format, options, calibration, layers, inputs and outputs of NET.snn.onnx."""
     from snnc import api
-    from snnc.measure.report import layer_table
+    from snnc.measure.report import compared_lines, layer_table
 
     file = api.open_converted(net)
     size = Path(net).stat().st_size
@@ -30,6 +30,8 @@ def inspect(console: Console, net: str) -> None:
     if file.calibration is not None:
         shown = dataclasses.replace(file.calibration, sha256=f"{file.calibration.sha256[:16]}...")
         console.result(f"calibration  {_wrapped(dataclasses.asdict(shown))}")
+    if file.verification is not None:
+        console.result(compared_lines(file.verification))
     for title, values in (("inputs", file.model.graph.input), ("outputs", file.model.graph.output)):
         for value in values:
             console.result(f"{title:<12} {_describe(value)}")

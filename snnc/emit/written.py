@@ -64,6 +64,11 @@ def describe_states(states: Sequence[State]) -> str:
     return json.dumps([{key: getattr(state, name) for name, key in fields.items()} for state in states])
 
 
+def places_of(model: onnx.ModelProto) -> Places:
+    """The positions of the block in a file of the current format."""
+    return Places.from_json(next(entry.value for entry in model.metadata_props if entry.key == "snnc.block"))
+
+
 def read_block(model: onnx.ModelProto, states_json: str, places_json: str) -> Block:
     """The block inside a file of the current format.
 

@@ -49,14 +49,28 @@ class InitialPotential:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """Two forms that were compared on `samples` samples over `steps` steps, or why they were not (`skipped`).
+
+    The forms are the file by its schedule, `blocks` and `reference`.
+    """
+
+    forms: tuple[str, str]
+    samples: int
+    steps: int
+    skipped: str | None = None
+
+
+@dataclass(frozen=True)
 class Verification:
     """How the spiking network follows the ANN on `samples` samples that calibrated nothing. Shares are from 0 to 1.
 
-    `v_init` is V(0) in thresholds; `agreement_interval` has 95 % confidence; `error` is ‖ŷ - y‖₂/‖y‖₂, None for class
-    numbers; `commonest_class` the share of samples that the ANN puts into one class; `missed` what the network falls
-    short of to be called good; `saturated` the share of neurons per layer that fired at every step, `carried` per layer
-    λ·rate over the ANN's mean activation; `longer` has more steps on fewer samples, where the network is poor;
-    `initial_potentials` is by V(0) in thresholds, `0` and `0.5`. What has a default is missing in the oldest files.
+    `compared` are the forms of the network that gave the same spikes. `v_init` is V(0) in thresholds;
+    `agreement_interval` has 95 % confidence; `error` is ‖ŷ - y‖₂/‖y‖₂, None for class numbers; `commonest_class` the
+    share of samples that the ANN puts into one class; `missed` what the network falls short of to be called good;
+    `saturated` the share of neurons per layer that fired at every step, `carried` per layer λ·rate over the ANN's mean
+    activation; `longer` has more steps on fewer samples, where the network is poor; `initial_potentials` is by V(0) in
+    thresholds, `0` and `0.5`. What has a default is missing in the oldest files.
     """
 
     samples: int
@@ -74,6 +88,7 @@ class Verification:
     carried: dict[str, float] = field(default_factory=dict)
     first_weak_layer: WeakLayer | None = None
     recommended_steps: int | None = None
+    compared: list[Comparison] = field(default_factory=list)
     curve: list[Row] = field(default_factory=list)
     longer: list[Row] = field(default_factory=list)
     initial_potentials: dict[str, InitialPotential] = field(default_factory=dict)

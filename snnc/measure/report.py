@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
+import textwrap
 from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -98,6 +99,17 @@ def verify_lines(verification: Verification) -> str:
     elif verification.missed is None:
         lines.append("they do not show how many steps are enough")
     return "\n".join([*lines, *_potentials(verification)])
+
+
+def compared_lines(verification: Verification) -> str:
+    """Which forms of the network were found to be the same, on how many samples × steps, and what was not compared."""
+    parts = []
+    for entry in verification.compared:
+        extent = f"{entry.samples} × {_steps(entry.steps)}"
+        found = extent if entry.skipped is None else f"not compared: {entry.skipped}"
+        parts.append(f"{' = '.join(entry.forms)} ({found})")
+    text = f"same spikes  {'; '.join(parts) or '(not noted)'}"
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 13)
 
 
 def _potentials(verification: Verification) -> list[str]:

@@ -20,7 +20,8 @@ class Snapshot:
     """State of a simulation after `step` steps.
 
     `outputs` in ANN units by name; `spike_totals` and `synaptic_operations` int64 `[N, L]` since step 0; `words` the
-    exposed spike words of the last block, which had `count` steps.
+    exposed spike words of the last block, which had `count` steps; `states` the states of the block (membrane
+    potentials and counts) after it, by their names.
     """
 
     step: int
@@ -29,17 +30,28 @@ class Snapshot:
     spike_totals: np.ndarray
     synaptic_operations: np.ndarray
     words: dict[str, np.ndarray]
+    states: dict[str, np.ndarray]
 
 
 class StreamRunner:
-    """The stream form of a block in an onnxruntime session."""
+    """The stream form of a block in an onnxruntime session.
+
+    `expose` names the spike words that snapshots have. `model` is the stream form where it is there already (with the
+    exposed words among its outputs).
+    """
 
     def __init__(
-        self, block: Block, *, expose: Sequence[str] = (), native: bool = True, threads: int | None = None
+        self,
+        block: Block,
+        *,
+        expose: Sequence[str] = (),
+        native: bool = True,
+        threads: int | None = None,
+        model: onnx.ModelProto | None = None,
     ) -> None:
         self.block = block
         self.expose = tuple(expose)
-        self.model: onnx.ModelProto = as_stream(block, self.expose)
+        self.model: onnx.ModelProto = as_stream(block, self.expose) if model is None else model
         self.session = make_session(self.model.SerializeToString(), native=native, threads=threads)
         self._names = [value.name for value in self.session.get_outputs()]
 
@@ -64,10 +76,11 @@ class StreamRunner:
                 spike_totals=results[SPIKE_TOTALS],
                 synaptic_operations=results[SYNAPTIC_OPERATIONS],
                 words={name: results[name] for name in self.expose},
+                states=states,
             )
 
     def run_to_end(self, images: np.ndarray, steps: int, *, batch: int, seed: int = 0) -> Snapshot:
-        """The state of all `images` after `steps` steps, simulated `batch` at a time; without spike words."""
+        """The state of all `images` after `steps` steps, simulated `batch` at a time; without words and states."""
         parts = []
         for start in range(0, len(images), batch):
             chosen = images[start : start + batch]
@@ -79,6 +92,7 @@ class StreamRunner:
             spike_totals=np.concatenate([part.spike_totals for part in parts]),
             synaptic_operations=np.concatenate([part.synaptic_operations for part in parts]),
             words={},
+            states={},
         )
 
 

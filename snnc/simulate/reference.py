@@ -27,6 +27,7 @@ Ints = NDArray[np.int64]
 Reset = Literal["soft", "hard"]
 
 CURRENT_LIMIT = 2**24  # float32 holds every integer up to here
+FLOAT64_LIMIT = 2**53  # and float64 up to here
 MEMBRANE_LIMIT = 2**31  # membranes are int32 in the emitted graph
 READOUT_LIMIT = 2**53  # float64 holds every integer up to here; readouts are int64
 _SNNC = "ai.snnc"
@@ -41,6 +42,8 @@ class Simulation:
     """Readout tensor name → value after the last step, in ANN units; NaN where the sample is not finite."""
     membranes: dict[str, Ints]
     """Neuron or readout → membrane potential after the last step."""
+    counts: dict[str, Ints]
+    """Neuron with signed spikes → its spikes so far; pool → those of each of its inputs."""
     totals: dict[str, Ints]
     """Encoder or neuron → spikes per sample, shape [N]; the encoder's spikes of either sign count as one."""
     spikes: dict[str, NDArray[np.int8]]
@@ -79,7 +82,9 @@ def simulate(
         if t + 1 in wanted:
             outputs_at[t + 1] = simulator.outputs(t + 1)
     spikes = {name: np.stack(train) for name, train in simulator.trains.items()}
-    return Simulation(simulator.outputs(steps), simulator.membranes, simulator.totals, spikes, outputs_at)
+    return Simulation(
+        simulator.outputs(steps), simulator.membranes, simulator.counts, simulator.totals, spikes, outputs_at
+    )
 
 
 class _Simulator:
@@ -290,11 +295,21 @@ def convolve(
     kernel = tuple(range(2, weight.ndim))
     window = tuple(range(weight.ndim, windows.ndim))
     parts = [
-        np.tensordot(channels, filters, axes=((1, *window), (1, *kernel)))  # [N, output..., M/group]
+        _contract(channels, filters, (1, *window), (1, *kernel))  # [N, output..., M/group]
         for channels, filters in zip(np.split(windows, group, axis=1), np.split(weight, group), strict=True)
     ]
     out = np.concatenate(parts, axis=-1)
     return np.moveaxis(out if bias is None else out + bias, -1, 1)
+
+
+def _contract(x: Ints, weight: Ints, axes: Sequence[int], weight_axes: Sequence[int]) -> Ints:
+    """`np.tensordot` of integers. Only its floating-point products are fast; while sums stay below 2^53, float64 is
+    exact."""
+    terms = math.prod(weight.shape[axis] for axis in weight_axes)
+    largest = terms * int(np.abs(x).max(initial=0)) * int(np.abs(weight).max(initial=0))
+    number = np.float64 if largest < FLOAT64_LIMIT else np.int64
+    product = np.tensordot(x.astype(number), weight.astype(number), (tuple(axes), tuple(weight_axes)))
+    return product.astype(np.int64)
 
 
 def sum_pool(
@@ -337,7 +352,8 @@ def _conv(attrs: dict[str, Any], x: Ints, weight: Ints, bias: Ints | None = None
 def _gemm(attrs: dict[str, Any], x: Ints, weight: Ints, bias: Ints | None = None) -> Ints:
     if any(attrs.get(name, default) != default for name, default in _GEMM_DEFAULTS.items()):
         raise ValueError(f"Gemm with {attrs}: a calibrated graph has x·W + c without attributes")
-    return x @ weight if bias is None else x @ weight + bias
+    product = _contract(x, weight, [x.ndim - 1], [0])
+    return product if bias is None else product + bias
 
 
 def _sum_pool(attrs: dict[str, Any], x: Ints, multiplicity: Ints | None = None) -> Ints:

@@ -1,0 +1,137 @@
+"""Every check of a calibrated graph can fail: integers, scales, thresholds, overflow, operators noted for layers."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import onnx_graphsurgeon as gs
+import pytest
+from broken_graphs import assert_found, assert_nothing_about, at, nodes
+
+from snnc.integers.grid import integer_bound
+from snnc.ir.conversion import Conversion, Level
+
+CALIBRATED = [Level.CALIBRATED, Level.FUSED]
+calibrated = pytest.mark.parametrize("level", CALIBRATED, ids=lambda level: level.name)
+
+
+@calibrated
+@pytest.mark.parametrize(("op", "index"), [("Conv", 1), ("Conv", 2), ("Gemm", 1)])
+def test_a_weight_or_bias_off_the_grid(op: str, index: int, level: Level) -> None:
+    conversion = at(level)
+    layer = next(node for node in nodes(conversion, op) if len(node.inputs) > index)
+    values = layer.inputs[index].values.copy()
+    values.flat[-1] += 0.25
+    layer.inputs[index].values = values
+    assert_found(conversion, repr(layer.name), "integer")
+
+
+@calibrated
+@pytest.mark.parametrize("op", ["SpikeEncode", "RMP", "SpikeReadout"])
+@pytest.mark.parametrize("scale", [None, 0.0, -1.0, float("nan")])
+def test_no_positive_scale(scale: float | None, op: str, level: Level) -> None:
+    conversion = at(level)
+    *_, node = nodes(conversion, op)
+    if scale is None:
+        del node.attrs["scale"]
+    else:
+        node.attrs["scale"] = scale
+    assert_found(conversion, repr(node.name), "no scale")
+
+
+THRESHOLDS: dict[str, Any] = {
+    "odd": np.array(7, np.int32),
+    "zero": np.array(0, np.int32),
+    "negative": np.array(-2, np.int32),
+    "no integer": np.array(8, np.float32),
+    "of another width": np.array(8, np.int64),
+    "odd in one channel": np.array([8, 7, 8, 8], np.int32).reshape(4, 1, 1),
+    "zero in one channel": np.array([8, 8, 8, 0], np.int32).reshape(4, 1, 1),
+}
+
+
+@calibrated
+@pytest.mark.parametrize("name", THRESHOLDS)
+def test_a_threshold_that_is_no_positive_even_integer(name: str, level: Level) -> None:
+    conversion = at(level)
+    (neuron, *_) = nodes(conversion, "RMP")
+    neuron.inputs[1] = gs.Constant("theta", THRESHOLDS[name])
+    assert_found(conversion, repr(neuron.name), "threshold")
+
+
+@calibrated
+def test_no_threshold(level: Level) -> None:
+    conversion = at(level)
+    (neuron, *_) = nodes(conversion, "RMP")
+    del neuron.inputs[1]
+    assert_found(conversion, repr(neuron.name), "threshold")
+
+
+# Overflow
+
+
+def with_bound(conversion: Conversion, op: str, bound: int, max_steps: int) -> gs.Node:
+    """The last neuron or readout, with the weights right before it such that its largest current is `bound`."""
+    conversion.options = dataclasses.replace(conversion.options, max_steps=max_steps, steps=1, calib_steps=1)
+    target = nodes(conversion, "RMP")[0] if op == "RMP" else dense_readout(conversion)
+    layer = target.inputs[0].inputs[0]
+    for constant in layer.inputs[1:]:
+        constant.values = np.zeros_like(constant.values)
+    layer.inputs[1].values.flat[0] = bound
+    assert integer_bound(target.inputs[0]) == bound
+    return target
+
+
+def dense_readout(conversion: Conversion) -> gs.Node:
+    (readout,) = [node for node in nodes(conversion, "SpikeReadout") if node.inputs[0].inputs[0].op == "Gemm"]
+    return readout
+
+
+# A readout adds up the 64 steps of a block at once.
+@calibrated
+@pytest.mark.parametrize(("op", "limit"), [("RMP", 2**24), ("SpikeReadout", 2**18)])
+def test_sums_that_float32_rounds(op: str, limit: int, level: Level) -> None:
+    conversion = at(level)
+    target = with_bound(conversion, op, limit, max_steps=1)
+    assert_found(conversion, repr(target.name), "float32")
+    conversion = at(level)
+    assert_nothing_about(conversion, with_bound(conversion, op, limit - 1, max_steps=1))
+
+
+@calibrated
+@pytest.mark.parametrize("op", ["RMP", "SpikeReadout"])
+def test_potentials_that_leave_int32(op: str, level: Level) -> None:
+    conversion = at(level)
+    target = with_bound(conversion, op, 2**10, max_steps=2**21)
+    assert_found(conversion, repr(target.name), "int32")
+    conversion = at(level)
+    assert_nothing_about(conversion, with_bound(conversion, op, 2**10 - 1, max_steps=2**21))
+
+
+@calibrated
+def test_a_potential_that_starts_too_high(level: Level) -> None:
+    """V(0) counts: what fits from zero does not from half a threshold."""
+    conversion = at(level)
+    neuron = with_bound(conversion, "RMP", 2**20, max_steps=3 * 2**9)
+    neuron.inputs[1].values = np.array(2**31 - 2, np.int32)
+    neuron.attrs["v_init"] = 0.0
+    assert_nothing_about(conversion, neuron)
+    neuron.attrs["v_init"] = 0.5
+    assert_found(conversion, repr(neuron.name), "int32")
+
+
+# Fused
+
+
+@pytest.mark.parametrize("note", [None, "SpikingDream"])
+@pytest.mark.parametrize("op", ["RMP", "SpikeReadout"])
+def test_no_operator_noted_for_a_layer(op: str, note: str | None) -> None:
+    conversion = at(Level.FUSED)
+    *_, target = nodes(conversion, op)
+    if note is None:
+        del target.attrs["fused"]
+    else:
+        target.attrs["fused"] = note
+    assert_found(conversion, repr(target.name), "operator")
