@@ -57,4 +57,5 @@ def graded(x: Array, scale: float) -> Ints:
     """Inputs as integers: round(clip(x/λ₀, -1, 1)·255) in float32, where one unit is worth `scale` = λ₀/255."""
     present = np.where(np.isnan(x), np.float32(0), x)
     share = np.clip(present / np.float32(scale * GRADED_LEVELS), np.float32(-1), np.float32(1))
-    return np.rint(share * np.float32(GRADED_LEVELS)).astype(np.int64)
+    integers: Ints = np.rint(share * np.float32(GRADED_LEVELS)).astype(np.int64)
+    return integers

@@ -229,7 +229,8 @@ def _train(blocks: Sequence[np.ndarray], counts: Sequence[int], signed: bool) ->
     if not signed:
         return train.astype(np.int8)
     plus, minus = np.split(train, 2, axis=2)
-    return plus.astype(np.int8) - minus
+    signs: np.ndarray = plus.astype(np.int8) - minus
+    return signs
 
 
 def _values(

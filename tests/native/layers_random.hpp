@@ -204,7 +204,7 @@ inline Layer random_layer(Random& random, const Sizes& sizes, const Values& valu
     const std::int64_t bound = bounds[static_cast<std::size_t>(neuron / layer.plane % sizes.outputs)];
     layer.v.push_back(
         static_cast<std::int32_t>(random_potential(random, values, potential_limit - sizes.steps * bound, moderate)));
-    const std::int64_t range = layer.neurons.high - layer.neurons.low;
+    const std::int64_t range = std::int64_t{layer.neurons.high} - layer.neurons.low;
     layer.counts.push_back(static_cast<std::int32_t>(layer.neurons.low + below(random, range + 1)));
   }
   return layer;

@@ -1,9 +1,10 @@
 // Rough costs of the kernels of layers: what an image costs in nanoseconds, and why.
 //
-// Only their ratios matter, and only for the choice of kernel and the size of tasks. The coefficients were fitted to
-// times of single layers on one thread of an AVX-512 machine (Zen 4, 3.7 GHz); `tests/benchmarks/kernel_costs.py`
-// measures layers by every kernel and prints what it would put here. They hold for soft and hard reset; a staircase
-// adds about the same to every kernel, which changes no choice.
+// Only their ratios matter, and only for the choice of kernel and the size of tasks. `tests/benchmarks/kernel_costs.py`
+// runs layers by every kernel and prints what it would put here. The values below were fitted to times of single layers
+// with soft reset, on one thread of an AVX-512 machine, 2026-11-21; they are used for all dynamics and vector units. On
+// an AVX2 machine (AMD EPYC, two cores, both busy, 2026-11-26) the benchmark found some three times as much for the events
+// of every kernel (row 2.6, run_vector 2.5, lookup 2.3).
 #pragma once
 
 #include "spiking_layer.hpp"
@@ -12,10 +13,10 @@ namespace snnc::kernels {
 
 // Nanoseconds each.
 struct GatherCosts {
-  static constexpr double pixel = 11;      // a step of the neurons of a pixel and tile: bookkeeping, firing
+  static constexpr double pixel = 11;         // a step of the neurons of a pixel and tile: bookkeeping, firing
   static constexpr double listed_word = 1.8;  // a step of a word of the input lines that a pixel's line reads
-  static constexpr double row = 0.85;      // a row of weights of a tile: reading the entry, a branch that may go wrong
-  static constexpr double vector = 0.05;   // 16 additions of a row
+  static constexpr double row = 0.85;         // a row of a tile: reading the entry, a branch that may go wrong
+  static constexpr double vector = 0.05;      // 16 additions of a row
 };
 
 struct ScatterCosts {

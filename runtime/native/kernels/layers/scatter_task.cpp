@@ -2,58 +2,18 @@
 
 #include <algorithm>
 #include <limits>
-#include <list>
 
 #include "costs.hpp"
 #include "layer_kernels.hpp"
 #include "line_memory.hpp"
 #include "neuron_memory.hpp"
+#include "scatter_part.hpp"
 
 namespace snnc::kernels {
 
 namespace {
 
 constexpr std::int64_t band_bytes = 24 * 1024;
-
-// Columns that share a word of the transposed input.
-int packed_for(const SynapseShape& shape) {
-  return columns_per_word(static_cast<int>(std::min<std::int64_t>(shape.copy_channels(), word_steps)));
-}
-
-int channel_bits_of(const SynapseShape& shape, int packed) {
-  if (packed > 1) return packed == 4 ? 4 : 5;
-  int bits = 6;
-  while ((std::int64_t{1} << bits) < shape.copy_channels()) ++bits;
-  return bits;
-}
-
-// Input lines of a band that reach the same lines, seen from the first of these.
-struct Group {
-  std::vector<ScatterTarget> targets;
-  std::vector<std::int64_t> lines;
-  std::vector<ScatterLine> views;
-};
-
-// What the events of a part reach in output lines [first, last), in any image.
-struct Connections {
-  std::int64_t first, last;
-  std::vector<Group> groups;
-  std::vector<ScatterColumn> columns;  // [line][field]
-  std::vector<ScatterGroup> views;
-};
-
-struct Part {
-  const Synapses* synapses;
-  const LayerInput* input;
-  int packed;
-  std::vector<Slot> slots;
-  std::vector<std::uint32_t> slot_channel;
-  std::vector<ScatterColumn> columns;  // by field of the packed line, for all lines
-  std::int64_t run;
-  LoadedLines* loaded;
-  std::list<Connections> bands;  // those that were met
-  Connections* band;             // the one that is computed
-};
 
 struct Memory {
   LoadedLines loaded[2];
@@ -70,7 +30,7 @@ class ScatterTask {
       if (!layer.synapses()[i].shape().depthwise()) add_part(layer.synapses()[i], call.inputs[i], memory.loaded[i]);
     }
     std::int64_t left = 0, right = call.geometry().columns_out();
-    for (Part& part : parts_) reach(part, left, right);
+    for (ScatterPart& part : parts_) reach(part, left, right);
     left_ = -left;
     right_ = right - call.geometry().columns_out();
     columns_ = right - left;
@@ -90,7 +50,7 @@ class ScatterTask {
 
  private:
   void add_part(const Synapses& synapses, const LayerInput& input, LoadedLines& loaded) {
-    Part part{};
+    ScatterPart part{};
     part.synapses = &synapses;
     part.input = &input;
     part.loaded = &loaded;
@@ -101,7 +61,7 @@ class ScatterTask {
   }
 
   // Output columns that the events of each input column reach; widens [left, right) to what is ever written.
-  void reach(Part& part, std::int64_t& left, std::int64_t& right) const {
+  void reach(ScatterPart& part, std::int64_t& left, std::int64_t& right) const {
     const Axis& axis = part.input->geometry.column_axis;
     const std::int64_t fields = words_of_line(axis.in, part.packed) * part.packed;
     part.columns.assign(static_cast<std::size_t>(fields), {0, 0, 0});
@@ -124,13 +84,13 @@ class ScatterTask {
   }
 
   // Elements of the weights of an input channel under one kernel line.
-  std::int64_t line_row(const Part& part) const {
+  std::int64_t line_row(const ScatterPart& part) const {
     const SynapseShape& shape = part.synapses->shape();
     return shape.phases() * shape.taps_of_phase() * tile_.width;
   }
 
   // The output lines of a band that an input line reaches.
-  std::vector<ScatterTarget> targets_of(const Part& part, std::int64_t from, std::int64_t first,
+  std::vector<ScatterTarget> targets_of(const ScatterPart& part, std::int64_t from, std::int64_t first,
                                         std::int64_t last) const {
     const Geometry& geometry = part.input->geometry;
     std::vector<ScatterTarget> targets;
@@ -144,11 +104,11 @@ class ScatterTask {
     return targets;
   }
 
-  static Group& group_with(std::vector<Group>& groups, const std::vector<ScatterTarget>& targets) {
+  static ScatterLines& group_with(std::vector<ScatterLines>& groups, const std::vector<ScatterTarget>& targets) {
     const auto same = [](const ScatterTarget& a, const ScatterTarget& b) {
       return a.potential == b.potential && a.weight == b.weight;
     };
-    for (Group& group : groups) {
+    for (ScatterLines& group : groups) {
       if (std::equal(group.targets.begin(), group.targets.end(), targets.begin(), targets.end(), same)) return group;
     }
     groups.push_back({targets, {}, {}});
@@ -156,11 +116,11 @@ class ScatterTask {
   }
 
   // Sorts the loaded input lines by what they reach. Bands of the next images are the same.
-  Connections& connect(Part& part, std::int64_t first, std::int64_t last) {
-    for (Connections& band : part.bands) {
+  ScatterConnections& connect(ScatterPart& part, std::int64_t first, std::int64_t last) {
+    for (ScatterConnections& band : part.bands) {
       if (band.first == first && band.last == last) return band;
     }
-    Connections& band = part.bands.emplace_back();
+    ScatterConnections& band = part.bands.emplace_back();
     band.first = first;
     band.last = last;
     for (std::int64_t from = 0; from < part.input->geometry.lines_in; ++from) {
@@ -168,7 +128,7 @@ class ScatterTask {
       std::vector<ScatterTarget> targets = targets_of(part, from, first, last);
       const std::int64_t base = targets[0].potential;
       for (ScatterTarget& target : targets) target.potential -= base;
-      Group& group = group_with(band.groups, targets);
+      ScatterLines& group = group_with(band.groups, targets);
       group.lines.push_back(from);
       group.views.push_back({nullptr, static_cast<std::uint32_t>(band.columns.size())});
       for (ScatterColumn column : part.columns) {
@@ -176,7 +136,7 @@ class ScatterTask {
         band.columns.push_back(column);
       }
     }
-    for (const Group& group : band.groups) {
+    for (const ScatterLines& group : band.groups) {
       ScatterGroup& view = band.views.emplace_back();
       view.lines = group.views.data();
       view.line_count = static_cast<int>(group.views.size());
@@ -188,11 +148,11 @@ class ScatterTask {
   }
 
   // Loads the input lines of a band of an image.
-  void load(Part& part, std::int64_t image, std::int64_t first, std::int64_t last) {
+  void load(ScatterPart& part, std::int64_t image, std::int64_t first, std::int64_t last) {
     part.loaded->load(
         *part.input, part.slots, request_of(call_, *part.synapses, *part.input, image, first, last, part.packed));
     part.band = &connect(part, first, last);
-    for (Group& group : part.band->groups) {
+    for (ScatterLines& group : part.band->groups) {
       for (std::size_t i = 0; i < group.lines.size(); ++i) group.views[i].bits = part.loaded->line(group.lines[i]);
     }
   }
@@ -207,7 +167,7 @@ class ScatterTask {
     return true;
   }
 
-  ScatterSource source(const Part& part) const {
+  ScatterSource source(const ScatterPart& part) const {
     ScatterSource source{};
     source.groups = part.band->views.data();
     source.group_count = static_cast<int>(part.band->views.size());
@@ -254,7 +214,7 @@ class ScatterTask {
   // Loads the parts for output lines [first, last) and makes room for the events of a step.
   void connect_sources(ScatterBand& band, std::int64_t image, std::int64_t first, std::int64_t last) {
     std::int64_t most_events = 0;
-    for (Part& part : parts_) {
+    for (ScatterPart& part : parts_) {
       load(part, image, first, last);
       band.sources[band.source_count++] = source(part);
       const auto lines_in = static_cast<std::int64_t>(part.band->columns.size() / part.columns.size());
@@ -279,7 +239,7 @@ class ScatterTask {
   const LayerCall& call_;
   const Tile tile_;
   Memory& memory_;
-  std::vector<Part> parts_;
+  std::vector<ScatterPart> parts_;
   std::int64_t left_ = 0, right_ = 0, columns_ = 0;  // of a line in scratch memory: beside the plane, and all
 };
 
