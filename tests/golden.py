@@ -17,7 +17,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from onnx import numpy_helper
 from snnc import pipeline
 from snnc.diagnostics import DiagnosticError
 from snnc.files import ConvertedFile
-from snnc.ir.conversion import Conversion, Level
+from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.levels import run_pass
 from snnc.methods.defaults import make_options
 
@@ -90,10 +90,17 @@ def run_case(case: Case) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def run_to(ann: onnx.ModelProto, level: Level, data: Any = None, **options: Any) -> Conversion:
-    """The conversion of `ann`, stopped as soon as it has reached `level`, without the passes that only measure."""
+def run_to(
+    ann: onnx.ModelProto, level: Level, data: Any = None, behind_spike: Sequence[Pass] = (), **options: Any
+) -> Conversion:
+    """The conversion of `ann`, stopped as soon as it has reached `level`, without the passes that only measure.
+
+    `behind_spike` are passes of a test, run on the spiking graph before it is calibrated.
+    """
     conversion = Conversion(ann, make_options(**options), data=data)
-    for step in pipeline.passes_of(conversion):
+    passes = list(pipeline.passes_of(conversion))
+    place = next(index for index, step in enumerate(passes) if step.name == "spike")
+    for step in [*passes[: place + 1], *behind_spike, *passes[place + 1 :]]:
         if step.takes >= level:
             break
         if step.name in _MEASURING:

@@ -11,6 +11,7 @@ from golden import run_to
 from hypothesis import reject
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from staircases import OTHER_NEURONS
 
 from snnc.data import DataSet
 from snnc.diagnostics import DiagnosticError
@@ -19,6 +20,7 @@ from snnc.emit.decode import add_decoding
 from snnc.emit.layer_operators import PLAIN
 from snnc.ir.conversion import Conversion, Level
 from snnc.ir.trees import targets
+from snnc.operators import SOURCES
 
 BATCH = "N"
 SAMPLES = 5
@@ -83,6 +85,16 @@ class Network:
             "AveragePool", shape=(planes, *out), kernel_shape=[kernel] * rank, strides=[stride] * rank,
             pads=[pad] * (2 * rank), count_include_pad=int(count_pads),
         )  # fmt: skip
+
+    def largest(self, kernel: int, stride: int, pad: int, dilation: int) -> None:
+        """Max-pooling, the same along all axes; nothing where the window does not fit."""
+        rank, reach = len(self.shape) - 1, (kernel - 1) * dilation + 1
+        pad = min(pad, kernel // 2)
+        sizes = [(size + 2 * pad - reach) // stride + 1 for size in self.shape[1:]]
+        if min(sizes) < 1 or any(size + 2 * pad < reach for size in self.shape[1:]):
+            return
+        attrs = {"kernel_shape": [kernel] * rank, "strides": [stride] * rank, "dilations": [dilation] * rank}
+        self.then("MaxPool", shape=(self.shape[0], *sizes), pads=[pad] * (2 * rank), **attrs)
 
     def residual(self, projection: bool, channels: int, bias: bool, stride: int = 2, group: int = 1) -> None:
         """A block with a shortcut: identity, or a 1x1 convolution with a stride, in groups where they divide."""
@@ -183,6 +195,8 @@ def models(draw: st.DrawFn) -> onnx.ModelProto:
             net.residual(kind == "projection", draw(st.integers(1, 4)), bias)
         if kind != "linear":
             net.then("Relu")
+            if draw(st.sampled_from([False, False, True])):
+                net.largest(draw(st.integers(1, 3)), draw(small), draw(st.integers(0, 1)), draw(st.integers(1, 2)))
     if net.nodes and net.nodes[-1].op_type == "Relu" and draw(st.booleans()):
         net.output()
     if draw(st.booleans()):
@@ -233,6 +247,9 @@ def options() -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
         {
             "reset": st.sampled_from(["soft", "hard"]),
+            "neurons": st.sampled_from([None, None, "staircase", "table"]),
+            "coding": st.sampled_from(["poisson", "poisson", "direct"]),
+            "per_channel": st.booleans(),
             "v_init": st.sampled_from([0.0, 0.5]),
             "alpha": st.sampled_from([1.0, 0.6]),
             "alpha_when": st.sampled_from(["after", "during"]),
@@ -249,12 +266,14 @@ def images_for(model: onnx.ModelProto, samples: int = SAMPLES, seed: int = 0) ->
     return np.random.default_rng(seed).normal(0.2, 0.7, (samples, *dims)).astype(np.float32)
 
 
-def emit(model: onnx.ModelProto, **choices: Any) -> Conversion:
-    """Convert up to the emitted file, without the verification that ends a conversion."""
+def emit(model: onnx.ModelProto, neurons: str | None = None, **choices: Any) -> Conversion:
+    """Convert up to the emitted file, without the verification that ends a conversion; with other `neurons` than those
+    of the options if named (`staircases.OTHER_NEURONS`)."""
     data = DataSet(images_for(model, 6, seed=1), None, "random")
-    defaults = {"bias": "current", "calib_steps": 30, "steps": 64}
+    defaults = {"bias": "current", "max_pool": "exact", "calib_steps": 30, "steps": 64}
+    behind = [OTHER_NEURONS[neurons]] if neurons else []
     try:
-        return run_to(model, Level.EMITTED, data, **{**defaults, **choices})
+        return run_to(model, Level.EMITTED, data, behind, **{**defaults, **choices})
     except DiagnosticError as error:
         if {found.rule.code for found in error.diagnostics} <= {"SNN208", "SNN406"}:
             reject()  # a layer with negative weights only, or one that loses its weights on the grid
@@ -276,5 +295,5 @@ def block_of(conversion: Conversion, *, plain: bool = False) -> Block:
 
 
 def source_nodes(conversion: Conversion) -> list[Any]:
-    """Encoder and neurons, in the order of the columns of `spike_totals`."""
-    return [node for node in conversion.graph.nodes if node.op in ("PoissonEncode", "RMP", "IF")]
+    """Encoder, neurons and pools, in the order of the columns of `spike_totals`."""
+    return [node for node in conversion.graph.nodes if node.op in SOURCES]

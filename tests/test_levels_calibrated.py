@@ -10,8 +10,8 @@ import onnx_graphsurgeon as gs
 import pytest
 from broken_graphs import assert_found, assert_nothing_about, at, nodes
 
-from snnc.integers.grid import integer_bound
 from snnc.ir.conversion import Conversion, Level
+from snnc.ir.trees import signal_of
 
 CALIBRATED = [Level.CALIBRATED, Level.FUSED]
 calibrated = pytest.mark.parametrize("level", CALIBRATED, ids=lambda level: level.name)
@@ -29,7 +29,7 @@ def test_a_weight_or_bias_off_the_grid(op: str, index: int, level: Level) -> Non
 
 
 @calibrated
-@pytest.mark.parametrize("op", ["SpikeEncode", "RMP", "SpikeReadout"])
+@pytest.mark.parametrize("op", ["PoissonEncode", "RMP", "SpikeReadout"])
 @pytest.mark.parametrize("scale", [None, 0.0, -1.0, float("nan")])
 def test_no_positive_scale(scale: float | None, op: str, level: Level) -> None:
     conversion = at(level)
@@ -80,7 +80,7 @@ def with_bound(conversion: Conversion, op: str, bound: int, max_steps: int) -> g
     for constant in layer.inputs[1:]:
         constant.values = np.zeros_like(constant.values)
     layer.inputs[1].values.flat[0] = bound
-    assert integer_bound(target.inputs[0]) == bound
+    assert signal_of(target.inputs[0]).magnitude == bound
     return target
 
 
@@ -89,25 +89,25 @@ def dense_readout(conversion: Conversion) -> gs.Node:
     return readout
 
 
-# A readout adds up the 64 steps of a block at once.
+# A readout adds up the 64 steps of a block at once, in float64.
 @calibrated
-@pytest.mark.parametrize(("op", "limit"), [("RMP", 2**24), ("SpikeReadout", 2**18)])
-def test_sums_that_float32_rounds(op: str, limit: int, level: Level) -> None:
+@pytest.mark.parametrize(("op", "limit"), [("RMP", 2**24), ("SpikeReadout", 2**47)])
+def test_sums_that_floats_round(op: str, limit: int, level: Level) -> None:
     conversion = at(level)
     target = with_bound(conversion, op, limit, max_steps=1)
-    assert_found(conversion, repr(target.name), "float32")
+    assert_found(conversion, repr(target.name), "exact integers")
     conversion = at(level)
-    assert_nothing_about(conversion, with_bound(conversion, op, limit - 1, max_steps=1))
+    assert_nothing_about(conversion, with_bound(conversion, op, limit // 2, max_steps=1))
 
 
 @calibrated
-@pytest.mark.parametrize("op", ["RMP", "SpikeReadout"])
-def test_potentials_that_leave_int32(op: str, level: Level) -> None:
+@pytest.mark.parametrize(("op", "bound", "max_steps"), [("RMP", 2**10, 2**21), ("SpikeReadout", 2**46, 2**17)])
+def test_potentials_that_overflow(op: str, bound: int, max_steps: int, level: Level) -> None:
     conversion = at(level)
-    target = with_bound(conversion, op, 2**10, max_steps=2**21)
-    assert_found(conversion, repr(target.name), "int32")
+    target = with_bound(conversion, op, bound, max_steps)
+    assert_found(conversion, repr(target.name), "overflow")
     conversion = at(level)
-    assert_nothing_about(conversion, with_bound(conversion, op, 2**10 - 1, max_steps=2**21))
+    assert_nothing_about(conversion, with_bound(conversion, op, bound // 2, max_steps))
 
 
 @calibrated
@@ -119,7 +119,7 @@ def test_a_potential_that_starts_too_high(level: Level) -> None:
     neuron.attrs["v_init"] = 0.0
     assert_nothing_about(conversion, neuron)
     neuron.attrs["v_init"] = 0.5
-    assert_found(conversion, repr(neuron.name), "int32")
+    assert_found(conversion, repr(neuron.name), "overflow")
 
 
 # Fused

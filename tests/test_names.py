@@ -11,7 +11,6 @@ import onnx_graphsurgeon as gs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_emitted import small
 
 import snnc
 from snnc.api import check
@@ -37,7 +36,7 @@ def names_of_snnc() -> list[str]:
     """Names that stand in files of each schedule and in the graph before, and what may be confused with them."""
     found: set[str] = {*PUBLIC, ELAPSED, "schedule/one", "elapsed", "v/BiasAdd", "x/spikes/signs"}
     for schedule in ("loop", "unrolled", "stream"):
-        conversion = networks.emit(small(), schedule=schedule, steps=STEPS)
+        conversion = networks.emit(networks.small().model(), schedule=schedule, steps=STEPS)
         assert conversion.emitted is not None
         found |= {*written_names(conversion.emitted), *names_in(conversion.graph.nodes)}
     bare = {name.removeprefix(PREFIX) for name in found}
@@ -61,18 +60,18 @@ def run(model: onnx.ModelProto, schedule: str) -> Result:
     emitted = networks.emit(model, schedule=schedule, steps=STEPS).emitted
     assert emitted is not None
     onnx.checker.check_model(emitted, full_check=True)
-    return SpikingSession(emitted.SerializeToString()).run(networks.images_for(small()))
+    return SpikingSession(emitted.SerializeToString()).run(networks.images_for(networks.small().model()))
 
 
 @cache
 def expected() -> Result:
-    return run(small(), "loop")
+    return run(networks.small().model(), "loop")
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_names_drawn_from_those_that_snnc_writes(data: st.DataObject) -> None:
-    model = small()
+    model = networks.small().model()
     tensors = {name: name for node in model.graph.node for name in (*node.input, *node.output) if name}
     interface = {value.name for value in (*model.graph.input, *model.graph.output)}
     pool = names_of_snnc()
@@ -93,7 +92,7 @@ def test_names_drawn_from_those_that_snnc_writes(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("schedule", ["loop", "unrolled", "stream"])
 def test_names_that_are_not_the_users_are_public_or_begin_with_the_prefix(schedule: str) -> None:
-    model = small()
+    model = networks.small().model()
     users = {name for node in model.graph.node for name in (*node.input, *node.output)}
     layers = {f"{node.op_type}_{index}" for index, node in enumerate(model.graph.node)}
     emitted = networks.emit(model, schedule=schedule, steps=STEPS).emitted
@@ -105,13 +104,13 @@ def test_names_that_are_not_the_users_are_public_or_begin_with_the_prefix(schedu
 @pytest.mark.parametrize("name", [*sorted(PUBLIC), ELAPSED, "snnc/", "snnc/x/spikes"])
 @pytest.mark.parametrize("end", ["x", "t8"])
 def test_reserved_names_of_inputs_and_outputs_are_reported(name: str, end: str) -> None:
-    model = small()
+    model = networks.small().model()
     (found,) = check(renamed(model, {end: name}, [""] * len(model.graph.node)), relaxed=True)
     assert (found.rule.code, repr(name) in found.message) == ("SNN106", True)
 
 
 def test_diagnostics_and_reports_have_the_names_of_the_user() -> None:
-    model = small()
+    model = networks.small().model()
     nodes = [f"snnc/node/{node.output[0]}" for node in model.graph.node]
     found = {diagnostic.node for diagnostic in check(renamed(model, {}, nodes)) if diagnostic.node}
     assert found
@@ -122,7 +121,7 @@ def test_diagnostics_and_reports_have_the_names_of_the_user() -> None:
 
 
 def test_a_node_with_the_name_of_the_input_is_another_layer() -> None:
-    model = small()
+    model = networks.small().model()
     first = next(index for index, node in enumerate(model.graph.node) if node.op_type == "Relu")
     nodes = ["x" if index == first else "" for index in range(len(model.graph.node))]
     report = networks.emit(renamed(model, {}, nodes)).report

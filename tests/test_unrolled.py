@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_emitted import small
 
 import snnc
 from snnc.api import open_converted
@@ -53,7 +52,7 @@ def test_outputs_and_counts_are_those_of_the_loop(model: onnx.ModelProto, choice
 
 
 def test_weights_are_stored_once_and_there_is_no_loop() -> None:
-    one, many = (written(small(), schedule="unrolled", steps=64 * blocks) for blocks in (1, 4))
+    one, many = (written(networks.small().model(), schedule="unrolled", steps=64 * blocks) for blocks in (1, 4))
     assert not any(node.op_type == "Loop" for node in many.graph.node)
     layers = [[node for node in model.graph.node if node.op_type == "SpikingConvAdd"] for model in (one, many)]
     assert len(layers[1]) == 4 * len(layers[0])
@@ -69,7 +68,7 @@ def test_weights_are_stored_once_and_there_is_no_loop() -> None:
     [("optional", ["x", "seed", "first_sample"]), ("required", ["x", "seed", "first_sample"]), ("fixed", ["x"])],
 )
 def test_steps_are_no_input(controls: str, inputs: list[str]) -> None:
-    conversion = networks.emit(small(), schedule="unrolled", controls=controls, steps=70)
+    conversion = networks.emit(networks.small().model(), schedule="unrolled", controls=controls, steps=70)
     assert conversion.emitted is not None
     assert [value.name for value in conversion.emitted.graph.input] == inputs
     reported = [found.rule.code for found in conversion.diagnostics.warnings]
@@ -77,8 +76,8 @@ def test_steps_are_no_input(controls: str, inputs: list[str]) -> None:
 
 
 def test_the_session_runs_the_steps_of_the_file_only() -> None:
-    session = SpikingSession(written(small(), schedule="unrolled", steps=70).SerializeToString())
-    images = networks.images_for(small())
+    session = SpikingSession(written(networks.small().model(), schedule="unrolled", steps=70).SerializeToString())
+    images = networks.images_for(networks.small().model())
     assert session.run(images).steps_used == session.run(images, 70, seed=4).steps_used == 70
     with pytest.raises(ValueError, match=r"steps is fixed to 70 in this file \(--schedule unrolled\)"):
         session.run(images, 64)
@@ -86,11 +85,11 @@ def test_the_session_runs_the_steps_of_the_file_only() -> None:
 
 def test_too_many_blocks_are_refused_before_calibration() -> None:
     most = MOST_UNROLLED_BLOCKS * BLOCK_STEPS
-    assert snnc.check(small(), schedule="unrolled", steps=most, relaxed=True) == []
-    (found,) = snnc.check(small(), schedule="unrolled", steps=most + 1, relaxed=True)
+    assert snnc.check(networks.small().model(), schedule="unrolled", steps=most, relaxed=True) == []
+    (found,) = snnc.check(networks.small().model(), schedule="unrolled", steps=most + 1, relaxed=True)
     assert found.rule.code == "SNN404"
     with pytest.raises(DiagnosticError, match="SNN404"):
-        snnc.convert(small(), schedule="unrolled", steps=most + 1, relaxed=True)
+        snnc.convert(networks.small().model(), schedule="unrolled", steps=most + 1, relaxed=True)
 
 
 def test_the_commands_take_an_unrolled_file(tmp_path: Path) -> None:
