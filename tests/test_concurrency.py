@@ -16,7 +16,8 @@ import onnx
 import onnxruntime
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
-from spiking_layers import CONSTANTS, Sizes, Values, model_of, random_layer, reference, session_of
+from spiking_layer_examples import Sizes, Values, random_layer
+from spiking_layers import CONSTANTS, model_of, reference, session_of
 
 import snnc
 from snnc.runtime import SpikingSession
