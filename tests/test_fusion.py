@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from snnc.emit.layer_operators import LAYER_OPERATORS, PLAIN
+from snnc.emit.layer_operators import LAYER_OPERATORS, PLAIN, select
 from snnc.emit.schedules import as_loop, as_stream
 from snnc.ir.conversion import Conversion, Level
 from snnc.ir.trees import targets
@@ -252,3 +252,32 @@ def test_signed_channels_may_be_grouped() -> None:
     net.dense(2, False)
     net.output()
     assert list(chosen(net.model()).values()) == ["SpikingConv", "SpikingConv", "SpikeReadout"]
+
+
+def test_staircases_have_operators_of_their_own() -> None:
+    """One neuron at a time is made one: its operator has what bounds the counts, and how its input comes."""
+    net = networks.Network((2, 6, 6), np.random.default_rng(0))
+    net.convolve(4, 3, 1, 1, 1, 1, False)
+    net.then("Relu")
+    net.then("AveragePool", shape=(4, 3, 3), kernel_shape=[2, 2], strides=[2, 2])
+    net.convolve(3, 3, 1, 1, 1, 1, False)
+    net.then("Relu")
+    net.dense(3, False)
+    net.then("Relu")
+    net.dense(2, False)
+    net.output()
+    found = {}
+    for neuron in targets(golden.run_to(net.model(), Level.FUSED, bias="current").graph)[:-1]:
+        before, neuron.op = neuron.op, "Staircase"
+        neuron.attrs |= {"low": 0, "high": 8}
+        fused = select(neuron)
+        assert fused is not None
+        found[neuron.name] = (fused.op, fused.attributes(neuron))
+        neuron.op = before
+    convolution = {"strides": [1, 1], "dilations": [1, 1], "pads": [1] * 4, "group": 1}
+    bounds = {"low": 0, "high": 8}
+    assert list(found.values()) == [
+        ("StaircaseConv", {"copies": 1, "signed": 1, **convolution, **bounds}),
+        ("StaircaseConv", {"copies": 4, "signed": 0, **convolution, **bounds}),
+        ("StaircaseGemm", {"copies": 1, "signed": 0, **bounds}),
+    ]

@@ -49,6 +49,7 @@ def _neuron(name: str, soft_reset: int) -> str:
 
 # `(values [rows, copies·(1 + signed)·C, ...], channels [1] = C) -> sums [rows, C, ...]`: the sum over the copies, what
 # the negative spikes of a copy add with a minus. A product with ones and minus ones, row by row: exact for integers.
+# Both factors have the rows, because onnxruntime 1.20 cannot broadcast against none.
 _SUM_COPIES = """
 SumCopies <copies, signed> (values, channels) => (sums) {
   list0 = Constant <value_ints = [0]> ()
@@ -61,15 +62,16 @@ SumCopies <copies, signed> (values, channels) => (sums) {
   plus_and_minus = Constant <value_floats = [1.0, -1.0]> ()
   of_copy = Slice (plus_and_minus, list0, signs, list0)
   factors = Tile (of_copy, copies_list)
-  factor_row = Unsqueeze (factors, list0)
   blocks = Mul (copies_list, signs)
   rows = Shape <start = 0, end = 1> (values)
+  factors_shape = Concat <axis = 0> (rows, list1, blocks)
+  factor_rows = Expand (factors, factors_shape)
   plane = Shape <start = 2> (values)
   sample_shape = Concat <axis = 0> (channels, plane)
   elements = ReduceProd <keepdims = 1> (sample_shape)
   split_shape = Concat <axis = 0> (rows, blocks, elements)
   split = Reshape <allowzero = 1> (values, split_shape)
-  flat_sums = MatMul (factor_row, split)
+  flat_sums = MatMul (factor_rows, split)
   sums_shape = Concat <axis = 0> (rows, sample_shape)
   sums = Reshape <allowzero = 1> (flat_sums, sums_shape)
 }"""
