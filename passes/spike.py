@@ -60,6 +60,11 @@ def run(conversion: Conversion) -> None:
             node.inputs[0] = _scaled(graph, node.inputs[0], node.name, names)
     graph.cleanup()
     sort_topologically(graph)
+    connect_pools(graph)
+
+
+def connect_pools(graph: gs.Graph) -> None:
+    """Tell the layers that read spikes, not currents, what these are like."""
     for node in layers(graph):
         if node.op in SOURCES and not LAYERS[node.op].integrates:
             (leaf,) = leaves(node.inputs[0])

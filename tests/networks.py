@@ -89,7 +89,7 @@ class Network:
     def largest(self, kernel: int, stride: int, pad: int, dilation: int) -> None:
         """Max-pooling, the same along all axes; nothing where the window does not fit."""
         rank, reach = len(self.shape) - 1, (kernel - 1) * dilation + 1
-        pad = min(pad, kernel // 2)
+        pad = min(pad, kernel // 2) if dilation == 1 else 0
         sizes = [(size + 2 * pad - reach) // stride + 1 for size in self.shape[1:]]
         if min(sizes) < 1 or any(size + 2 * pad < reach for size in self.shape[1:]):
             return

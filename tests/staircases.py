@@ -7,6 +7,7 @@ import numpy as np
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import sample_shape
 from snnc.ir.trees import layers
+from snnc.passes.spike import connect_pools
 
 LOW, HIGH = -3, 40
 
@@ -17,6 +18,7 @@ def _staircases(conversion: Conversion) -> None:
         if node.op in ("RMP", "IF"):
             node.op = "Staircase"
             node.attrs |= {"low": LOW, "high": HIGH}
+    connect_pools(conversion.graph)
 
 
 def _tables(conversion: Conversion) -> None:
@@ -33,6 +35,7 @@ def _tables(conversion: Conversion) -> None:
             "breaks": np.sort(random.normal(0, 3, (rows, 7)), axis=1),
             "rises": random.integers(-2, 4, (rows, 7)),
         }
+    connect_pools(conversion.graph)
 
 
 STAIRCASES = Pass("staircases", Level.SPIKING, Level.SPIKING, _staircases)

@@ -49,7 +49,7 @@ def _add_synapses(report: LayerReport, node: gs.Node, rounded: Rounded) -> None:
     report.fan_in = sum(operator_of(linear).fan_in(linear) for linear in tree(node.inputs[0]))
     report.macs = count_macs(node.inputs[0])
     report.weight_bits = math.ceil(math.log2(largest_weight + 1)) if largest_weight else 0
-    threshold = constant(node, 1) if node.op in SOURCES else None
+    threshold = constant(node, 1) if "v_init" in node.attrs else None
     if threshold is not None:
         report.threshold_integer = _plain(threshold)
         report.threshold = _plain(threshold * rounded.unit)

@@ -44,8 +44,12 @@ class SpikeMaxPool(SpikeSource):
                 f"it pools what {before.op} {before.name!r} gives, which are no spikes",
                 ("put the Relu in front of the pooling"),
             )
+        if options.coding == "direct" and _pools_the_input(node):
+            yield "SNN203", "with direct coding the input is no spikes", "pass `--coding poisson`"
         if len(node.outputs) > 1:
             yield "SNN203", "its second output, the indices, is used", "export without it"
+        elif _window_outside(node):
+            yield "SNN207", "a window of it lies outside the plane", "use smaller pads"
         if not 1 <= len(node.attrs["kernel_shape"]) <= _MOST_SPATIAL_AXES:
             yield "SNN207", "max-pooling over more than three axes is not supported", ""
 
@@ -81,3 +85,20 @@ class SpikeMaxPool(SpikeSource):
         yield from super().problems(node)
         if np.asarray(node.attrs["scale"]).ndim > 0 and not self.takes(node, np.asarray(node.attrs["scale"])):
             yield f"{node.name!r} compares counts of spikes that are not worth the same"
+
+
+def _pools_the_input(node: gs.Node) -> bool:
+    """Whether nothing but pools and moves stand between the input of the network and this pool."""
+    before = producer(node.inputs[0])
+    return before is None or (before.op in ("MaxPool", "Reshape", "Transpose") and _pools_the_input(before))
+
+
+def _window_outside(node: gs.Node) -> bool:
+    """Whether some window sees no element."""
+    sizes_in, sizes_out = sample_shape(node.inputs[0])[1:], sample_shape(node.outputs[0])[1:]
+    for axis, (size_in, size_out) in enumerate(zip(sizes_in, sizes_out, strict=True)):
+        first = np.arange(size_out) * node.attrs["strides"][axis] - node.attrs["pads"][axis]
+        taps = first[:, None] + np.arange(node.attrs["kernel_shape"][axis]) * node.attrs["dilations"][axis]
+        if not ((taps >= 0) & (taps < size_in)).any(1).all():
+            return True
+    return False
