@@ -2,6 +2,10 @@
 
 That is f_in·V_in of RMP-SNN, eq. 6 and 7, the lower end of the paper's desired range: a neuron with a larger mean fires
 at every step and loses the rest, so the share 1 - q of neurons and samples saturates.
+
+One threshold for a layer would silence a channel whose means are a thousandfold smaller, as folded batch normalization
+makes them: such a channel, below 1/32 of the layer, has a threshold of its own. The other channels share one, which is
+better where the samples are synthetic (docs/results/deep-networks.md).
 """
 
 from __future__ import annotations
@@ -17,6 +21,9 @@ from snnc.ir.signal import FloatArray
 from snnc.thresholds.contract import Estimate, Layer, ThresholdRule
 from snnc.thresholds.vmax import largest_sum
 
+# A channel below this share of the layer's threshold would fire a few times in 256 steps at most.
+_SMALL = 1 / 32
+
 
 class Rate(ThresholdRule):
     """Where no mean is positive, single sums may be all the same: the rule is `vmax` there."""
@@ -31,20 +38,30 @@ class Rate(ThresholdRule):
     v_init = None
 
     def estimate(self, layer: Layer) -> Estimate:
-        threshold = quantile_of_means(layer, layer.options.rate_quantile)
-        if not threshold.any():
+        of_layer, of_channels = quantiles_of_means(layer, layer.options.rate_quantile)
+        if of_layer == 0:
             return largest_sum(layer)
         sums = layer.trains.measure(layer.target, layer.unit, layer.progress, batches=1)
-        return Estimate(threshold, sums.positive_share, sums.positive_mean)
+        small = (of_channels > 0) & (of_channels < _SMALL * of_layer)
+        chosen: FloatArray | float = of_channels
+        if not layer.options.per_channel:
+            chosen = np.where(small, of_channels, of_layer) if small.any() else of_layer
+        return Estimate(chosen, sums.positive_share, sums.positive_mean)
 
 
-def quantile_of_means(layer: Layer, share: float) -> FloatArray:
-    """The quantile over neurons and samples of the mean weighted input sum over the steps, `[layer.rows]`.
+def quantiles_of_means(layer: Layer, share: float) -> tuple[float, FloatArray]:
+    """The quantile over neurons and samples of the mean weighted input sum over the steps: of the layer, and of each of
+    its channels, `[C]`.
 
     Where fewer neurons than 1 - share have a positive mean at all, none of those may saturate: the largest mean, or 0.
     """
-    shape, rows = sample_shape(layer.target.outputs[0]), layer.rows
-    means = LargestValues(share, rows, len(layer.trains.images) * math.prod(shape) // rows)
+    shape = sample_shape(layer.target.outputs[0])
+    channels, values = shape[0], len(layer.trains.images) * math.prod(shape)
+    of_all, of_each = LargestValues(share, 1, values), LargestValues(share, channels, values // channels)
     for batch in layer.trains.mean_currents(layer.target, layer.unit, layer.progress):
-        means.add(np.moveaxis(batch, 1, 0).reshape(rows, -1))
-    return np.where(means.at_share() > 0, means.at_share(), np.maximum(means.largest, 0))
+        of_all.add(batch.reshape(1, -1))
+        of_each.add(np.moveaxis(batch, 1, 0).reshape(channels, -1))
+    found = [
+        np.where(means.at_share() > 0, means.at_share(), np.maximum(means.largest, 0)) for means in (of_all, of_each)
+    ]
+    return float(found[0][0]), found[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from snnc.ir.option import Option
 from snnc.thresholds import Estimate, Layer, ThresholdRule
-from snnc.thresholds.rate import quantile_of_means
+from snnc.thresholds.rate import quantiles_of_means
 
 PERCENTILE = Option("percentile", float, 99.9, "Percent of neurons and samples that do not saturate.", low=50, high=100)
 
@@ -20,4 +20,5 @@ class Percentile(ThresholdRule):
 
     def estimate(self, layer: Layer) -> Estimate:
         percentile: float = layer.options.own(PERCENTILE)
-        return Estimate(quantile_of_means(layer, percentile / 100))
+        of_layer, of_channels = quantiles_of_means(layer, percentile / 100)
+        return Estimate(of_channels if layer.options.per_channel else of_layer)
