@@ -109,7 +109,7 @@ def test_check_of_a_good_network(invoke: Invoke) -> None:
 
 def test_inspect(invoke: Invoke, converted: Path) -> None:
     text = invoke("inspect", converted).stdout
-    for expected in ("format 1", "alpha=0.6", "data=digits:train", "spike_totals  int64 [batch, 4]", "/4/Relu"):
+    for expected in ("format 2", "alpha=0.6", "data=digits:train", "spike_totals  int64 [batch, 4]", "/4/Relu"):
         assert expected in text
     assert max(map(len, text.splitlines()[1:])) <= 80
     assert "SNN402" in invoke("inspect", "net.onnx", exit_code=1).stderr
