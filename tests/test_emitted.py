@@ -89,7 +89,7 @@ def test_standard_operators_only_and_functions_for_the_rest() -> None:
     model = emitted()
     assert {entry.domain: entry.version for entry in model.opset_import} == {"": 18, "ai.snnc": 2}
     used = {node.op_type for node in _all_nodes(model.graph) if node.domain == "ai.snnc"}
-    assert used >= {"SpikeEncode", "SpikingConvAdd", "SpikeReadout", "SpikeTotals", "SpikeCount"}
+    assert used >= {"PoissonEncode", "SpikingConvAdd", "SpikeReadout", "SpikeTotals", "SpikeCount"}
     assert used <= {function.name for function in model.functions}
     assert {node.domain for node in _all_nodes(model.graph)} <= {"", "ai.snnc"}
 

@@ -151,7 +151,7 @@ def test_choices_come_from_the_registries(tmp_path: Path) -> None:
     output = str(tmp_path / "x.snn.onnx")
     arguments = ["convert", str(DIGITS), "--method", "narrow", "--set", "sharpness=0.125", "-o", output]
     assert CliRunner().invoke(command_line, arguments).exit_code == 0
-    written = CliRunner().invoke(command_line, ["inspect", output]).output
+    written = " ".join(CliRunner().invoke(command_line, ["inspect", output]).output.split())
     assert "method=narrow" in written
     assert "plugin_options={'sharpness': 0.125}" in written
     for wrong, message in [("alpha", "NAME=VALUE"), ("alpha=1", "--alpha is one of snnc"), ("blunt=1", "'blunt'")]:

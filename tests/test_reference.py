@@ -12,15 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnc.simulate import reference
+from snnc.simulate import reference, reference_layers
 
 
 def test_the_reference_is_independent() -> None:
-    """It imports numpy and the standard library, nothing of snnc and nothing of ONNX."""
-    tree = ast.parse(Path(reference.__file__).read_text(encoding="utf-8"))
-    modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert {module.split(".")[0] for module in modules} - set(sys.stdlib_module_names) == {"numpy"}
+    """It imports numpy, the standard library and its own second file, nothing else of snnc and nothing of ONNX."""
+    modules: set[str] = set()
+    for part in (reference, reference_layers):
+        tree = ast.parse(Path(part.__file__).read_text(encoding="utf-8"))
+        modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    others = {module for module in modules if module.split(".")[0] not in {*sys.stdlib_module_names, "numpy"}}
+    assert others == {reference_layers.__name__}
 
 
 # The generator and the encoder

@@ -20,7 +20,7 @@ class Builder:
     def __init__(self, *shape: int, scale: float = 1.0) -> None:
         self.x = gs.Variable("x", np.float32, ("N", *shape))
         self.graph = gs.Graph(inputs=[self.x], opset=18)
-        self.encoded = self.node("SpikeEncode", "encoded", self.x, domain="ai.snnc", scale=scale)
+        self.encoded = self.node("PoissonEncode", "encoded", self.x, domain="ai.snnc", scale=scale)
 
     def node(self, op: str, name: str, *inputs: Any, domain: str | None = None, **attrs: Any) -> gs.Variable:
         """Append a node; inputs that are not tensors become float32 constants."""

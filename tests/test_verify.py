@@ -19,11 +19,11 @@ from snnc.files import ConvertedFile
 from snnc.measure import comparison
 from snnc.measure.comparison import Comparison, compare_forms
 
-WRITTEN = [{"schedule": "loop"}, {"schedule": "loop", "controls": "fixed"}, {"schedule": "stream"}]
+WRITTEN = [{"schedule": "loop"}, {"schedule": "loop", "controls": "fixed"}, {"schedule": "unrolled"}, {"schedule": "stream"}]
 FAULTS: dict[str, tuple[Fault, str]] = {
     "a flipped spike": (flipped(NEURON, 20, 2), f"'{NEURON}' differ at step 20 of sample 2"),
-    "a flipped spike of the input": (flipped("x/encode", 3, 1), "'x/encode' differ at step 3 of sample 1"),
-    "spikes of another sign": (spikes_changed("x/encode", np.negative), "'x/encode' differ at step 0 of sample 0"),
+    "a flipped spike of the input": (flipped("snnc/x/encode", 3, 1), "'snnc/x/encode' differ at step 3 of sample 1"),
+    "spikes of another sign": (spikes_changed("snnc/x/encode", np.negative), "'snnc/x/encode' differ at step 0 of sample 0"),
     "a shifted step": (spikes_changed(NEURON, lambda train: np.roll(train, 1, 0)), f"'{NEURON}' differ at step"),
     "samples in another order": (spikes_changed(NEURON, lambda train: train[:, ::-1]), f"'{NEURON}' differ at step"),
     "a missing step": (spikes_changed(NEURON, lambda train: train[1:]), f"'{NEURON}' have shapes"),
@@ -113,14 +113,14 @@ def change_constant(model: onnx.ModelProto, name: str, change: Callable[[np.ndar
 
 # What is wrong in the file, its name there, and who differs first.
 BROKEN_FILES: list[tuple[dict[str, Any], str, Callable[[np.ndarray], np.ndarray], str]] = [
-    ({}, f"threshold/{NEURON}", lambda value: value + value // 4, f"the reference simulator .*'{NEURON}'"),
-    ({}, "weight/Conv_0", np.negative, "the reference simulator .*'Relu_1'"),
-    ({}, "decode/t8/scale", lambda value: value * 2, "the reference simulator .*output 't8'"),
-    ({}, "schedule/block_less_one", lambda value: value * 0, "the file ran 1 blocks of .* for 70 steps"),
-    ({"controls": "fixed"}, "seed", lambda value: value + 1, "its blocks .*'x/encode'"),
-    ({"controls": "fixed"}, "first_sample", lambda value: value + 1, "its blocks .*'x/encode'"),
+    ({}, f"snnc/threshold/{NEURON}", lambda value: value + value // 4, f"the reference simulator .*'{NEURON}'"),
+    ({}, "snnc/weight/Conv_0", np.negative, "the reference simulator .*'Relu_1'"),
+    ({}, "snnc/decode/t8/scale", lambda value: value * 2, "the reference simulator .*output 't8'"),
+    ({}, "snnc/schedule/block_less_one", lambda value: value * 0, "the file ran 1 blocks of .* for 70 steps"),
+    ({"controls": "fixed"}, "seed", lambda value: value + 1, "its blocks .*'snnc/x/encode'"),
+    ({"controls": "fixed"}, "first_sample", lambda value: value + 1, "its blocks .*'snnc/x/encode'"),
     ({"controls": "fixed"}, "steps", lambda value: value - 1, "its blocks .*"),
-    ({"schedule": "stream"}, f"threshold/{NEURON}", lambda value: value * 2, f"the reference simulator .*'{NEURON}'"),
+    ({"schedule": "stream"}, f"snnc/threshold/{NEURON}", lambda value: value * 2, f"the reference simulator .*'{NEURON}'"),
 ]
 
 

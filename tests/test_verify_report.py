@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import networks
 import onnx
@@ -14,6 +15,7 @@ from faults import IMAGES, NEURON, STEPS, compare, emitted, flipped, inject
 import snnc
 from snnc.cli.app import snnc as command
 from snnc.diagnostics import InternalError
+from snnc.ir.report import Verification
 from snnc.measure import comparison
 from snnc.measure.comparison import Comparison, compare_forms
 from snnc.measure.report import compared_lines
@@ -101,7 +103,7 @@ def test_report_and_file_say_what_was_compared() -> None:
         {"forms": ["loop", "blocks"], "samples": 4, "steps": 9, "skipped": None},
         {"forms": ["blocks", "reference"], "samples": 4, "steps": 9, "skipped": None},
     ]
-    assert converted.report.to_json()["verification"]["compared"] == expected
+    assert json.loads(json.dumps(converted.report.to_json()))["verification"]["compared"] == expected
     metadata = {entry.key: entry.value for entry in converted.model.metadata_props}
     assert json.loads(metadata["snnc.verification"])["compared"] == expected
 
@@ -119,7 +121,11 @@ def test_one_line_says_what_was_compared(tmp_path: Path, monkeypatch: pytest.Mon
     assert line in runner.invoke(command, ["inspect", "net.snn.onnx"]).output
 
 
+def verification(**fields: Any) -> Verification:
+    return Verification(samples=4, data="", steps=9, agreement=None, error=None, clipped=0.0, **fields)
+
+
 def test_a_line_about_what_was_not_compared() -> None:
-    skipped = Comparison(("blocks", "reference"), 0, 0, "no time").to_json()
-    assert compared_lines({"compared": [skipped]}) == "same spikes  blocks = reference (not compared: no time)"
-    assert compared_lines({}) == "same spikes  (not noted)"
+    skipped = Comparison(("blocks", "reference"), 0, 0, "no time")
+    assert compared_lines(verification(compared=[skipped])) == "same spikes  blocks = reference (not compared: no time)"
+    assert compared_lines(verification()) == "same spikes  (not noted)"

@@ -244,11 +244,12 @@ class _Layers:
         """The layer whose spikes `layer` reads; of a junction, that of its first branch."""
         pending = list(reversed(self._producers[self._potentials[layer]].input))
         while pending:
-            node = self._producers.get(pending.pop())
+            name = pending.pop()
+            if name == self._file.block.input_name:
+                return self._file.layers[0].name
+            node = self._producers.get(name)
             if node is None:
                 continue
-            if node.op_type == "SpikeEncode":
-                return self._file.layers[0].name
             if node.name in self._rates:
                 return node.name
             pending += reversed(node.input)

@@ -220,9 +220,9 @@ def _charge(name: str, v: Ints, current: Ints, current_limit: int = CURRENT_LIMI
     """V + I, where both must keep the bounds that the integer grid promises."""
     charged = v + current
     if np.any(np.abs(current) >= current_limit):
-        raise OverflowError(f"{name}: a current of {np.abs(current).max()} reaches {current_limit}")
+        raise OverflowError(f"{name}: a current of {np.abs(current).max()} reaches 2^{current_limit.bit_length() - 1}")
     if np.any(np.abs(charged) >= limit):
-        raise OverflowError(f"{name}: a membrane potential of {np.abs(charged).max()} reaches {limit}")
+        raise OverflowError(f"{name}: a membrane potential of {np.abs(charged).max()} reaches 2^{limit.bit_length() - 1}")
     return charged
 
 
