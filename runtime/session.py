@@ -66,8 +66,8 @@ class SpikingLayer:
     kind: str
     neurons: int
     scale: float | list[float] = 1.0
-    levels: int = 1
     fused: str | None = None
+    levels: int = 1
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ from snnc.emit.layer_operators import PLAIN
 from snnc.ir.conversion import Conversion, Level
 from snnc.ir.trees import targets
 from snnc.operators import SOURCES
+from snnc.simulate.block_runner import Snapshot, unpack_words
 
 BATCH = "N"
 SAMPLES = 5
@@ -292,6 +294,30 @@ def block_of(conversion: Conversion, *, plain: bool = False) -> Block:
             target.attrs["fused"] = noted[target.name]
     add_decoding(conversion.graph, block)
     return block
+
+
+WITHOUT_SPIKES = ("DirectEncode", "ChargeEncode")
+
+
+def trains(conversion: Conversion, snapshots: Sequence[Snapshot]) -> dict[str, np.ndarray]:
+    """The spikes of every source that spikes, int8 `[steps, N, ...]`, by its name; negative ones stand behind the
+    positive ones in words."""
+    found = {}
+    for node in source_nodes(conversion):
+        if node.op not in WITHOUT_SPIKES:
+            words = node.outputs[0].name
+            parts = [unpack_words(part.words[words], part.count) for part in snapshots]
+            spikes = np.concatenate(parts).astype(np.int8)
+            if spikes.shape[2] == 2 * node.outputs[0].shape[1]:
+                plus, minus = np.split(spikes, 2, axis=2)
+                spikes = plus - minus
+            found[node.name] = spikes
+    return found
+
+
+def spike_words(conversion: Conversion) -> list[str]:
+    """The tensors of these spikes in a block."""
+    return [node.outputs[0].name for node in source_nodes(conversion) if node.op not in WITHOUT_SPIKES]
 
 
 def source_nodes(conversion: Conversion) -> list[Any]:

@@ -228,7 +228,7 @@ def test_lost_weights_are_said_or_refused() -> None:
         result = onnx.parser.parse_model(f"""
         <ir_version: 8, opset_import: ["" : 17]>
         net (float[N, 1, {size}, {size}] x) => (float[N, 3] y)
-        {{ a = Conv (x, W)  b = Relu (a)  c = GlobalAveragePool (b)  d = Flatten (c)  y = MatMul (d, V) }}
+        {{ a = Conv (x, W)  b = Relu (a)  c = GlobalAveragePool (b)  d = Flatten (c)  e = MatMul (d, V)  y = Relu (e) }}
         """)
         values = np.random.default_rng(0)
         for name, shape in {"W": (64, 1, 1, 1), "V": (64, 3)}.items():

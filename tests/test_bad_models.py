@@ -12,6 +12,7 @@ from bad_models import GOOD, WEIGHTS, codes, mlp, no_hang
 from onnx import TensorProto, helper, numpy_helper
 
 from snnc.ir.conversion import Level
+from snnc.ir.names import is_reserved
 
 # Models that are invalid
 
@@ -166,7 +167,7 @@ def test_weights_that_are_not_finite(value: float) -> None:
 INTERNAL_NAMES = [
     "steps", "seed", "first_sample", "spike_totals", "synaptic_operations", "count", "first_step", "elapsed",
     "schedule/one", "schedule/steps", "initial/v/r", "final/v/r", "v/r", "v_next/r", "threshold/r", "weight/m",
-    "decode/not_finite", "totals/axis", "x/spikes", "x/plus", "block", "time", "words",
+    "snnc/elapsed", "snnc/v/r", "decode/not_finite", "totals/axis", "x/spikes", "x/plus", "block", "time", "words",
 ]  # fmt: skip
 
 
@@ -190,7 +191,7 @@ def test_names_of_the_emitted_graph_inside_the_ann(name: str) -> None:
 
 @pytest.mark.parametrize("name", INTERNAL_NAMES)
 def test_names_of_the_emitted_graph_at_inputs_and_outputs(name: str) -> None:
-    expected = [] if name in ("block", "time", "words") else ["SNN106"]
+    expected = ["SNN106"] if is_reserved(name) else []
     assert codes(named("h", "m", "r", x=name)) == expected
     assert codes(named("h", "m", "r", y=name)) == expected
 

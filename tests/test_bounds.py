@@ -53,7 +53,7 @@ def final_states(conversion: Conversion, images: np.ndarray, steps: int) -> dict
         controls = {"seed": 0, "first_sample": 0, "first_step": first_step, "count": count}
         feeds = {name: np.array(value, np.int64) for name, value in controls.items()}
         values = dict(zip(names, runner.session.run(None, {"x": images, **feeds, **states}), strict=True))
-        states = {state.name: values[state.next_name] for state in runner.block.states}
+        states = {state.name: values[state.output or state.next_name] for state in runner.block.states}
     return states
 
 

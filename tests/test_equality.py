@@ -23,10 +23,9 @@ from hypothesis import strategies as st
 from snnc import runtime
 from snnc.ir.conversion import Conversion
 from snnc.runtime.session import Result, SpikingSession, make_session
-from snnc.simulate.block_runner import Snapshot, StreamRunner, unpack_words
+from snnc.simulate.block_runner import Snapshot, StreamRunner
 from snnc.simulate.reference import Simulation, simulate
 
-WITHOUT_SPIKES = ("DirectEncode", "ChargeEncode")
 STEPS = [1, 2, 63, 64, 65, 130]
 random_networks = given(model=networks.models(), choices=networks.options())
 
@@ -54,15 +53,8 @@ def assert_equals_reference(conversion: Conversion, simulated: Simulation, snaps
     last = snapshots[-1]
     for column, node in enumerate(networks.source_nodes(conversion)):
         assert np.array_equal(last.spike_totals[:, column], simulated.totals[node.name]), node.name
-        if node.op in WITHOUT_SPIKES:
-            continue
-        words = node.outputs[0].name
-        spikes = np.concatenate([unpack_words(part.words[words], part.count) for part in snapshots]).astype(np.int8)
-        expected = simulated.spikes[node.name]
-        if spikes.shape != expected.shape:  # negative spikes stand behind the positive ones
-            plus, minus = np.split(spikes, 2, axis=2)
-            spikes = plus - minus
-        assert np.array_equal(spikes, expected), node.name
+    for name, spikes in networks.trains(conversion, snapshots).items():
+        assert np.array_equal(spikes, simulated.spikes[name]), name
     assert set(simulated.outputs) == set(last.outputs)
     for name, values in simulated.outputs.items():
         assert np.array_equal(last.outputs[name], values.astype(np.float32)), name
@@ -73,9 +65,7 @@ def assert_equals_reference(conversion: Conversion, simulated: Simulation, snaps
 def test_the_runtime_is_the_reference(model: onnx.ModelProto, choices: dict[str, Any], steps: int) -> None:
     conversion = networks.emit(model, **choices)
     images, seed = networks.images_for(model, 3), choices["seed"]
-    spiking = [node for node in networks.source_nodes(conversion) if node.op not in WITHOUT_SPIKES]
-    expose = [node.outputs[0].name for node in spiking]
-    runner = StreamRunner(networks.block_of(conversion), expose=expose)
+    runner = StreamRunner(networks.block_of(conversion), expose=networks.spike_words(conversion))
     snapshots = list(runner.run(images, [steps], seed=seed, first_sample=11))
     simulated = simulate(conversion.graph, images, steps, seed, 11, record=True)
     assert_equals_reference(conversion, simulated, snapshots)

@@ -21,8 +21,9 @@ from snnc.emit.schedules import as_loop, as_stream
 from snnc.ir.conversion import Conversion, Level
 from snnc.ir.trees import targets
 from snnc.measure.report import layer_table
+from snnc.operators import LAYERS
 from snnc.runtime.session import make_session
-from snnc.simulate.block_runner import Snapshot, StreamRunner, unpack_words
+from snnc.simulate.block_runner import Snapshot, StreamRunner
 from snnc.simulate.reference import simulate
 
 
@@ -42,7 +43,7 @@ def chosen(model: onnx.ModelProto, **options: Any) -> dict[str, str]:
 
 def run_all_forms(conversion: Conversion, images: np.ndarray, cuts: list[int]) -> list[list[Snapshot]]:
     """Plain operators as functions; fused operators as functions, and in the library as far as it has them."""
-    names = [node.outputs[0].name for node in networks.source_nodes(conversion)[1:]]
+    names = networks.spike_words(conversion)
     blocks = [networks.block_of(conversion, plain=True), networks.block_of(conversion)]
     runners = [StreamRunner(block, expose=names, native=False) for block in blocks]
     runners.append(StreamRunner(blocks[1], expose=names))
@@ -61,9 +62,8 @@ def assert_equal_runs(conversion: Conversion, images: np.ndarray, cuts: list[int
             for name, values in plain.outputs.items():
                 assert np.array_equal(values, other.outputs[name]), name
     simulated = simulate(conversion.graph, images, max(cuts), 5, 2, record=True)
-    for node in networks.source_nodes(conversion)[1:]:
-        parts = [unpack_words(part.words[node.outputs[0].name], part.count) for part in runs[1]]
-        assert np.array_equal(np.concatenate(parts), simulated.spikes[node.name]), node.name
+    for name, spikes in networks.trains(conversion, runs[1]).items():
+        assert np.array_equal(spikes, simulated.spikes[name]), name
     for name, values in simulated.outputs.items():
         assert np.array_equal(runs[1][-1].outputs[name], values.astype(np.float32)), name
 
@@ -272,7 +272,7 @@ def test_staircases_have_operators_of_their_own() -> None:
         neuron.attrs |= {"low": 0, "high": 8}
         fused = select(neuron)
         assert fused is not None
-        found[neuron.name] = (fused.op, fused.attributes(neuron))
+        found[neuron.name] = (fused.op, fused.attributes() | LAYERS[neuron.op].attributes(neuron, whole_layer=True))
         neuron.op = before
     convolution = {"strides": [1, 1], "dilations": [1, 1], "pads": [1] * 4, "group": 1}
     bounds = {"low": 0, "high": 8}

@@ -83,6 +83,9 @@ EXAMPLES = {
     "reshape": Example("Reshape", (2, 3), (6,), {}, (np.array([-1, 6], np.int64),)),
     "transpose": Example("Transpose", (2, 1, 3), (3, 2, 1), {"perm": [0, 3, 1, 2]}),
     "transpose of the plane": Example("Transpose", (2, 1, 3), (2, 3, 1), {"perm": [0, 1, 3, 2]}),
+    "depth to space": Example("DepthToSpace", (8, 1, 2), (2, 2, 4), {"blocksize": 2}),
+    "depth to space DCR": Example("DepthToSpace", (8, 1, 2), (2, 2, 4), {"blocksize": 2, "mode": "DCR"}),
+    "depth to space CRD": Example("DepthToSpace", (8, 2, 1), (2, 4, 2), {"blocksize": 2, "mode": "CRD"}),
 }
 EACH = pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
 
@@ -90,7 +93,7 @@ EACH = pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
 def test_every_operator_has_an_example() -> None:
     assert {example.op for example in EXAMPLES.values()} == set(OPERATORS)
     assert all(room.name == name for name, room in OPERATORS.items())
-    assert {"Conv", "Gemm", "AveragePool", "Add", "Reshape", "Transpose"} == set(BY_ANN_NAME)
+    assert {"Conv", "Gemm", "AveragePool", "Add", "Reshape", "Transpose", "DepthToSpace"} == set(BY_ANN_NAME)
 
 
 @EACH

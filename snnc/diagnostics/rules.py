@@ -95,7 +95,8 @@ RULES: dict[str, Rule] = _rules(
         "this operator has no spiking meaning here",
         "replace it by Conv, Gemm, MatMul, AveragePool, GlobalAveragePool, Add, Relu, or a shape operator",
         "Between input and output a spiking network can hold linear operators (Conv, Gemm, MatMul with constant\n"
-        "weights, AveragePool, GlobalAveragePool, Add, Reshape, Flatten, Transpose, Dropout, Identity), Relu.\n"
+        "weights, AveragePool, GlobalAveragePool, Add, Reshape, Flatten, Transpose, DepthToSpace, Dropout,\n"
+        "Identity), Relu.\n"
         "At the end Softmax, LogSoftmax, ArgMax, Sigmoid are accepted: they work on the decoded output.",
     ),
     Rule(

@@ -84,6 +84,9 @@ class Calibrator:
                 node=node.name,
                 op=node.op,
             )
+        floats = self._weights[root.name]
+        if not rounded.signal.magnitude and any(weights.weight.any() for weights in floats.values()):
+            fail("SNN406", "its weights are too small for any grid", node=node.name, op=node.op)
         write_weights(root, rounded)
         self.rounded[node.name] = rounded
         return rounded

@@ -18,6 +18,7 @@ from snnc.ir.graph import TAIL, reaches
 from snnc.operators.add import Add
 from snnc.operators.contract import LinearOperator, WeightedOperator
 from snnc.operators.conv import Conv
+from snnc.operators.depth_to_space import DepthToSpace
 from snnc.operators.encoder import PoissonEncoder
 from snnc.operators.functions import parse_functions
 from snnc.operators.gemm import Gemm
@@ -50,7 +51,10 @@ __all__ = [
     "weighted",
 ]
 
-_ROOMS: tuple[LinearOperator, ...] = (Conv(), Gemm(), Scale(), SumPool(), Add(), Reshape(), Transpose())
+_ROOMS: tuple[LinearOperator, ...] = (
+    *(Conv(), Gemm(), Scale(), SumPool(), Add()),
+    *(Reshape(), Transpose(), DepthToSpace()),
+)
 _LAYERS: tuple[Layer, ...] = (
     *(PoissonEncoder(), DirectEncode(), ChargeEncode()),
     *(RMP(), IF(), Staircase(), StaircaseTable(), SpikeMaxPool()),

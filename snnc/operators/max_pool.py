@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MOST_SPATIAL_AXES = 3
 _WINDOW = ("kernel_shape", "strides", "pads", "dilations")
+_MOVES = ("Reshape", "Transpose", "DepthToSpace")
 
 
 class SpikeMaxPool(SpikeSource):
@@ -37,8 +38,8 @@ class SpikeMaxPool(SpikeSource):
         if options.max_pool == "reject":
             yield "SNN203", "a maximum of spikes is not the maximum of what they stand for", ""
             return
-        before = producer(node.inputs[0])
-        if before is not None and before.op not in ("Relu", "MaxPool", "Reshape", "Transpose"):
+        before = _behind_moves(node.inputs[0])
+        if before is not None and before.op not in ("Relu", "MaxPool"):
             yield (
                 "SNN203",
                 f"it pools what {before.op} {before.name!r} gives, which are no spikes",
@@ -89,8 +90,14 @@ class SpikeMaxPool(SpikeSource):
 
 def _pools_the_input(node: gs.Node) -> bool:
     """Whether nothing but pools and moves stand between the input of the network and this pool."""
-    before = producer(node.inputs[0])
-    return before is None or (before.op in ("MaxPool", "Reshape", "Transpose") and _pools_the_input(before))
+    before = _behind_moves(node.inputs[0])
+    return before is None or (before.op == "MaxPool" and _pools_the_input(before))
+
+
+def _behind_moves(tensor: gs.Tensor) -> gs.Node | None:
+    """What computes the elements of `tensor`; None for the input of the network."""
+    node = producer(tensor)
+    return _behind_moves(node.inputs[0]) if node is not None and node.op in _MOVES else node
 
 
 def _window_outside(node: gs.Node) -> bool:

@@ -222,7 +222,9 @@ def _charge(name: str, v: Ints, current: Ints, current_limit: int = CURRENT_LIMI
     if np.any(np.abs(current) >= current_limit):
         raise OverflowError(f"{name}: a current of {np.abs(current).max()} reaches 2^{current_limit.bit_length() - 1}")
     if np.any(np.abs(charged) >= limit):
-        raise OverflowError(f"{name}: a membrane potential of {np.abs(charged).max()} reaches 2^{limit.bit_length() - 1}")
+        raise OverflowError(
+            f"{name}: a membrane potential of {np.abs(charged).max()} reaches 2^{limit.bit_length() - 1}"
+        )
     return charged
 
 
@@ -361,6 +363,20 @@ def _sum_pool(attrs: dict[str, Any], x: Ints, multiplicity: Ints | None = None) 
     return sums if multiplicity is None else sums * multiplicity
 
 
+def _depth_to_space(attrs: dict[str, Any], x: Ints) -> Ints:
+    size = attrs["blocksize"]
+    samples, depth, height, width = x.shape
+    channels = depth // size**2
+    out = np.empty((samples, channels, height * size, width * size), np.int64)
+    for place in range(size**2):
+        if attrs.get("mode", "DCR") == "CRD":
+            pixels = x[:, place :: size**2]
+        else:
+            pixels = x[:, place * channels : (place + 1) * channels]
+        out[:, :, place // size :: size, place % size :: size] = pixels
+    return out
+
+
 _GEMM_DEFAULTS = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0}
 _LINEAR: dict[tuple[str, str], Callable[..., Ints]] = {
     ("", "Conv"): _conv,
@@ -369,6 +385,7 @@ _LINEAR: dict[tuple[str, str], Callable[..., Ints]] = {
     ("", "Add"): lambda attrs, a, b: a + b,
     ("", "Reshape"): lambda attrs, x, shape: x.reshape(len(x), *shape[1:]),
     ("", "Transpose"): lambda attrs, x: x.transpose(attrs["perm"]),
+    ("", "DepthToSpace"): _depth_to_space,
     (_SNNC, "SumPool"): _sum_pool,
     (_SNNC, "Scale"): lambda attrs, x, factor: x * factor,
 }
