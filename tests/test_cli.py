@@ -55,14 +55,16 @@ def test_convert_passes_every_option_on(invoke: Invoke, tmp_path: Path) -> None:
         "rate_quantile": 0.99, "plugin_options": {},
         "calib_samples": 20, "calib_steps": 30, "v_init": 0.5, "steps": 40, "seed": 5, "input_scale": 2.0,
         "input_range": [0.0, 1.5], "max_steps": 50, "bias": "current", "batchnorm": "fold", "schedule": "stream",
+        "coding": "direct", "per_channel": True, "max_pool": "exact",
         "controls": "required", "accept_poor": True,
     }  # fmt: skip
     assert set(chosen) == {field.name for field in dataclasses.fields(Options)}
     written = {**chosen, "input_range": "0,1.5"}
     refuse(invoke, "SNN405", "convert", "net.onnx", "--calib", "digits:train", "--input-range", "0,1.5", exit_code=2)
-    valued = [(name, value) for name, value in written.items() if name not in ("accept_poor", "plugin_options")]
+    unvalued = ("accept_poor", "per_channel", "plugin_options")
+    valued = [(name, value) for name, value in written.items() if name not in unvalued]
     flags = [text for name, value in valued for text in (f"--{name.replace('_', '-')}", str(value))]
-    invoke("convert", "net.onnx", "--calib", "synthetic:3", *flags, "--accept-poor")
+    invoke("convert", "net.onnx", "--calib", "synthetic:3", *flags, "--per-channel", "--accept-poor")
     metadata = {entry.key: entry.value for entry in onnx.load(tmp_path / "net.snn.onnx").metadata_props}
     assert json.loads(metadata["snnc.options"]) == chosen
     outputs = invoke("run", "net.snn.onnx", "--input", "digits:test", "--steps", "3").stdout
@@ -98,8 +100,9 @@ def test_check_lists_every_problem(invoke: Invoke, tmp_path: Path) -> None:
     findings = json.loads(invoke("check", "bad.onnx", "--json", exit_code=1).stdout)
     assert sorted(finding["code"] for finding in findings) == ["SNN201", "SNN201", "SNN202", "SNN203"]
     assert set(findings[0]) == {"code", "severity", "node", "op", "shape", "message", "hint"}
-    relaxed = json.loads(invoke("check", "bad.onnx", "--json", "--relaxed", exit_code=1).stdout)
+    relaxed = json.loads(invoke("check", "bad.onnx", "--json", "--relaxed", "--max-pool", "reject", exit_code=1).stdout)
     assert [finding["code"] for finding in relaxed] == ["SNN203"]
+    assert json.loads(invoke("check", "bad.onnx", "--json", "--relaxed").stdout) == []
 
 
 def test_check_of_a_good_network(invoke: Invoke) -> None:

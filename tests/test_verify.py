@@ -19,6 +19,7 @@ from snnc.files import ConvertedFile
 from snnc.measure import comparison
 from snnc.measure.comparison import Comparison, compare_forms
 
+ENCODER = "snnc/x/encode"
 WRITTEN = [
     {"schedule": "loop"},
     {"schedule": "loop", "controls": "fixed"},
@@ -27,7 +28,7 @@ WRITTEN = [
 ]
 FAULTS: dict[str, tuple[Fault, str]] = {
     "a flipped spike": (flipped(NEURON, 20, 2), f"'{NEURON}' differ at step 20 of sample 2"),
-    "a flipped spike of the input": (flipped("snnc/x/encode", 3, 1), "'snnc/x/encode' differ at step 3 of sample 1"),
+    "a flipped spike of the input": (flipped(ENCODER, 3, 1), f"'{ENCODER}' differ at step 3 of sample 1"),
     "spikes of another sign": (
         spikes_changed("snnc/x/encode", np.negative),
         "'snnc/x/encode' differ at step 0 of sample 0",
