@@ -21,15 +21,16 @@ import onnx_graphsurgeon as gs
 from snnc import pipeline
 from snnc.api import open_converted
 from snnc.emit.layer_operators import PLAIN
-from snnc.integers.grid import Rounded, round_tree, weights_of, write_weights
+from snnc.integers.calibration import Calibrator
 from snnc.integers.layer_simulation import SpikeTrains
-from snnc.integers.limits import largest_sum
 from snnc.ir.conversion import Conversion, LayerReport, Level, Pass
-from snnc.ir.graph import NEURONS, sample_shape
+from snnc.ir.graph import sample_shape
 from snnc.ir.options import Options
-from snnc.ir.trees import leaves, targets, tree
-from snnc.measure.fanout import count_macs
+from snnc.ir.trees import layers, leaves, targets
+from snnc.measure.layer_report import report_layers
+from snnc.operators import LAYERS
 from snnc.simulate.ann import load_model
+from snnc.thresholds import Estimate
 
 from .architectures import NETWORKS, images
 
@@ -45,117 +46,72 @@ class _RatedTrains(SpikeTrains):
         """Spikes per neuron and step of `target`, after `fire`."""
         spikes = neurons = 0
         for row in self._trains[target.outputs[0].name]:
-            spikes += sum(int(np.unpackbits(words.view(np.uint8)).sum()) for words, _ in row)
-            neurons += row[0][0].size
+            spikes += sum(int(np.unpackbits(words.view(np.uint8)).sum()) for words in row)
+            neurons += row[0].size
         return spikes / neurons / sum(count for _, count in self.blocks)
 
 
-def rate_pass(rate: float, known: dict[str, int], calibration_steps: int) -> Pass:
-    """A pass SPIKING → CALIBRATED that sets thresholds by rate; `known` thresholds are used as they are, and the
-    ones found are added to it."""
+class _Rated(Calibrator):
+    """Sets every threshold such that its layer fires at the wanted rate; simulates only where it is not known."""
 
-    def run(conversion: Conversion) -> None:
-        graph = conversion.graph
-        encoder = next(node for node in graph.nodes if node.op == "PoissonEncode")
-        encoder.attrs["scale"] = 1.0
-        shape = sample_shape(encoder.outputs[0])
-        layers = [LayerReport(encoder.inputs[0].name, "input", encoder.op, shape, int(np.prod(shape)), 1.0)]
-        scales = {encoder.outputs[0].name: 1.0}
-        search = _Search(conversion, encoder, rate, known, calibration_steps)
-        for target in targets(graph):
-            rounded = _round(conversion, target, scales)
-            target.attrs["scale"] = rounded.scale
-            if target.op in NEURONS:
-                threshold = search.threshold(target)
-                _set_threshold(target, threshold)
-                target.attrs["scale"] = scales[target.outputs[0].name] = rounded.scale * threshold
-            layers.append(_report(target, rounded))
-        conversion.report.layers = layers
-
-    return Pass("calibrate", Level.SPIKING, Level.CALIBRATED, run)
-
-
-class _Search:
-    """Finds the threshold at which a layer fires at the wanted rate; simulates only where it is not known."""
-
-    def __init__(
-        self, conversion: Conversion, encoder: gs.Node, rate: float, known: dict[str, int], steps: int
-    ) -> None:
-        self.rate, self.known = rate, known
-        order = targets(conversion.graph)
-        self.last_use = {leaf.name: target.name for target in order for leaf in leaves(target.inputs[0])}
-        neurons = [target.name for target in order if target.op in NEURONS]
-        self.trains: _RatedTrains | None = None
-        if not all(name in known for name in neurons):
+    def __init__(self, conversion: Conversion, rate: float, known: dict[str, float], steps: int) -> None:
+        order = layers(conversion.graph)
+        neurons = [node for node in order if LAYERS[node.op].kind == "neuron"]
+        trains = None
+        if not all(node.name in known for node in neurons):
             known.clear()
-            self.trains = _RatedTrains(
-                images(CALIBRATION_IMAGES, IMAGES_SEED), steps, 0, _largest_layer(conversion.graph)
-            )
-            self.trains.encode(encoder)
+            largest = max(int(np.prod(sample_shape(node.outputs[0]))) for node in order)
+            trains = _RatedTrains(images(CALIBRATION_IMAGES, IMAGES_SEED), steps, 0, largest)
+        super().__init__(conversion, 1.0, trains)
+        self.rated, self.rate, self.known = trains, rate, known
+        self.last_use = {leaf.name: node.name for node in order for leaf in leaves(node.inputs[0])}
 
-    def threshold(self, target: gs.Node) -> int:
-        """The even threshold of `target`; its spikes are kept for the layers behind it."""
-        if self.trains is None:
-            return self.known[target.name]
-        found = self._search(self.trains, target)
-        self.known[target.name] = found
-        for name, last in self.last_use.items():
-            if last == target.name:
-                self.trains.forget(name)
-        return found
+    def estimate(self, node: gs.Node) -> None:
+        """V_th of `node`; its spikes are kept for the layers behind it."""
+        if self.rated is not None:
+            self.known[node.name] = self._search(self.rated, node)
+            for name, last in self.last_use.items():
+                if last == node.name:
+                    self.rated.forget(name)
+        self.estimates[node.name] = Estimate(self.known[node.name])
 
-    def _search(self, trains: _RatedTrains, target: gs.Node) -> int:
-        """Bisection between powers of two; the rate falls with the threshold."""
-        low, high = 2, 2
-        while self._rate(trains, target, high) > self.rate:
+    def _search(self, trains: _RatedTrains, node: gs.Node) -> float:
+        """Bisection; the rate falls with the threshold."""
+        unit = float(self.round(node).unit.max())
+        low, high = 2 * unit, 2 * unit
+        while self._rate_with(trains, node, high) > self.rate:
             low, high = high, high * 4
-        while high - low > max(2, low // 64):
-            middle = 2 * round(np.sqrt(low * high) / 2) if high > 2 * low else (low + high) // 4 * 2
-            reached = self._rate(trains, target, middle)
+        while high > 1.015 * low and high - low > 2 * unit:
+            middle = float(np.sqrt(low * high))
+            reached = self._rate_with(trains, node, middle)
             if abs(reached - self.rate) < 0.01 * self.rate:
                 high = middle
                 break
             low, high = (middle, high) if reached > self.rate else (low, middle)
-        print(f"  {target.name}: threshold {high}, rate {self._rate(trains, target, high):.2%}", flush=True)
+        print(f"  {node.name}: threshold {high:.5g}, rate {self._rate_with(trains, node, high):.2%}", flush=True)
         return high
 
-    def _rate(self, trains: _RatedTrains, target: gs.Node, threshold: int) -> float:
-        _set_threshold(target, threshold)
-        trains.fire(target, lambda share: None)
-        return trains.rate(target)
+    def _rate_with(self, trains: _RatedTrains, node: gs.Node, threshold: float) -> float:
+        self.estimates[node.name] = Estimate(threshold)
+        self.set_threshold(node)
+        trains.fire(node)
+        return trains.rate(node)
 
 
-def _largest_layer(graph: gs.Graph) -> int:
-    return max(int(np.prod(sample_shape(target.outputs[0]))) for target in targets(graph))
+def rate_pass(rate: float, known: dict[str, float], calibration_steps: int) -> Pass:
+    """A pass SPIKING → CALIBRATED that sets thresholds by rate; `known` ones (V_th by layer) are used as they are, and
+    the ones found are added to it."""
 
+    def run(conversion: Conversion) -> None:
+        calibrator = _Rated(conversion, rate, known, calibration_steps)
+        for node in conversion.graph.nodes:
+            if node.op in LAYERS:
+                LAYERS[node.op].calibrate(node, calibrator)
+                if LAYERS[node.op].kind == "input" and calibrator.rated is not None:
+                    calibrator.rated.fire(node)
+        conversion.report.layers = report_layers(conversion.graph, calibrator.rounded, calibrator.estimates)
 
-def _set_threshold(target: gs.Node, threshold: int) -> None:
-    constant = gs.Constant(f"{target.name}/threshold", np.array(threshold, np.int32))
-    target.inputs = [target.inputs[0], constant]
-
-
-def _round(conversion: Conversion, target: gs.Node, scales: dict[str, float]) -> Rounded:
-    """Put the tree of `target` on the integer grid that `calibrate` would choose."""
-    limit = largest_sum(conversion.options.max_steps, readout=target.op == "SpikeReadout")
-    rounded = round_tree(target.inputs[0], weights_of(tree(target.inputs[0])), scales, limit)
-    assert rounded is not None, f"no grid for {target.name}"
-    write_weights(target.inputs[0], rounded)
-    return rounded
-
-
-def _report(target: gs.Node, rounded: Rounded) -> LayerReport:
-    shape = sample_shape(target.outputs[0])
-    largest = max(float(np.abs(weights.weight).max()) for weights in rounded.weights.values())
-    return LayerReport(
-        target.name,
-        "neuron" if target.op in NEURONS else "readout",
-        target.op,
-        shape,
-        int(np.prod(shape)),
-        float(target.attrs["scale"]),
-        macs=count_macs(target.inputs[0]),
-        weight_bits=int(np.ceil(np.log2(largest + 1))),
-    )
+    return Pass("calibrate", Level.SPIKING, Level.CALIBRATED, run)
 
 
 @dataclass(frozen=True)
@@ -175,8 +131,8 @@ def with_rate(
     """The network `name` in which every layer fires at about `rate` (share of steps); thresholds come from `cache`
     where they are known."""
     ann = NETWORKS[name](seed)
-    file = cache / f"{name}-{100 * rate:g}percent-seed{seed}.json"
-    known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+    file = cache / f"{name}-{100 * rate:g}percent-seed{seed}-vth.json"
+    known: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
     before = dict(known)
     conversion = Conversion(ann, Options(steps=steps, v_init=0.0))
     without_samples = ("synthesize", "choose_potential", "verify")
@@ -190,9 +146,8 @@ def with_rate(
         file.write_text(json.dumps(known, indent=1))
     fused = conversion.emitted
     assert fused is not None
-    for node in conversion.graph.nodes:
-        if node.op in (*NEURONS, "SpikeReadout"):
-            node.attrs["fused"] = PLAIN
+    for node in targets(conversion.graph):
+        node.attrs["fused"] = PLAIN
     emit = next(step for step in pipeline.RMP if step.name == "emit")
     emit.run(conversion)
     return Converted(ann, fused, conversion.emitted, conversion.report.layers)
