@@ -16,7 +16,7 @@ from snnc.ir.trees import targets, tree
 from snnc.operators import weighted
 from snnc.operators.contract import Weights
 from snnc.operators.layer import scale_of
-from snnc.simulate.reference import poisson_spikes
+from snnc.simulate.reference_coding import poisson_spikes
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])

@@ -26,7 +26,7 @@ from snnc.ir.graph import sample_shape
 from snnc.ir.signal import Signal
 from snnc.operators import BY_ANN_NAME, OPERATORS, operator_of, weighted
 from snnc.operators.contract import DTYPE, Mode
-from snnc.simulate import reference
+from snnc.simulate import reference_operators
 
 RANDOM = np.random.default_rng(0)
 
@@ -98,14 +98,14 @@ def test_every_operator_has_an_example() -> None:
 
 @EACH
 def test_every_operator_is_in_the_reference(example: Example) -> None:
-    assert (OPERATORS[example.op].domain, example.op) in reference._LINEAR
+    assert (OPERATORS[example.op].domain, example.op) in reference_operators.LINEAR
 
 
 def expected(node: gs.Node, values: list[np.ndarray]) -> np.ndarray:
     """What the reference simulator makes of integer values."""
     given = [tensor for tensor in node.inputs if isinstance(tensor, gs.Constant)]
     constants = [np.asarray(tensor.values).astype(np.int64) for tensor in given]
-    compute = reference._LINEAR[(node.domain or "", node.op)]
+    compute = reference_operators.LINEAR[(node.domain or "", node.op)]
     result: np.ndarray = compute(node.attrs, *(value.astype(np.int64) for value in values), *constants)
     return result
 

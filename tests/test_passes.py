@@ -18,7 +18,7 @@ from snnc import pipeline
 from snnc.diagnostics import DiagnosticError
 from snnc.ir.conversion import Level
 from snnc.simulate.ann import Ann
-from snnc.simulate.reference import sum_pool
+from snnc.simulate.reference_operators import sum_pool
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.txt"))
 

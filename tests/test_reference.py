@@ -12,18 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnc.simulate import reference, reference_layers
+from snnc.simulate import reference, reference_coding, reference_layers, reference_operators
+
+PARTS = (reference, reference_coding, reference_layers, reference_operators)
 
 
 def test_the_reference_is_independent() -> None:
-    """It imports numpy, the standard library and its own second file, nothing else of snnc and nothing of ONNX."""
+    """It imports numpy, the standard library and its own other files, nothing else of snnc and nothing of ONNX."""
     modules: set[str] = set()
-    for part in (reference, reference_layers):
+    for part in PARTS:
         tree = ast.parse(Path(part.__file__).read_text(encoding="utf-8"))
         modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     others = {module for module in modules if module.split(".")[0] not in {*sys.stdlib_module_names, "numpy"}}
-    assert others == {reference_layers.__name__}
+    assert others == {part.__name__ for part in PARTS[1:]}
 
 
 # The generator and the encoder
@@ -76,27 +78,27 @@ def test_philox_gives_the_published_vectors(rounds: int, counter: str, key: str,
     def words(text: str) -> list[int]:
         return [int(word, 16) for word in text.split()]
 
-    assert reference.philox4x32(words(counter), words(key), rounds).tolist() == words(expected)
+    assert reference_coding.philox4x32(words(counter), words(key), rounds).tolist() == words(expected)
 
 
 def test_poisson_spikes_follow_their_definition() -> None:
     """Element by element, from the words of the generator; samples and seeds beyond 32 bits."""
     x = np.array([[0.3, -0.7, 0.0, 1.0, -2.0, 0.999]], np.float32)
     seed, sample, step = -5, 2**33 + 1, 2**20
-    spikes = reference.poisson_spikes(x, 1.5, seed, sample, step, 1)[0, 0]
+    spikes = reference_coding.poisson_spikes(x, 1.5, seed, sample, step, 1)[0, 0]
     for element, value in enumerate(x[0]):
         counter = (element // 4, step, sample % 2**32, sample // 2**32)
-        word = int(reference.philox4x32(counter, (seed % 2**32, seed % 2**64 // 2**32))[element % 4])
+        word = int(reference_coding.philox4x32(counter, (seed % 2**32, seed % 2**64 // 2**32))[element % 4])
         probability = float(abs(value) / np.float32(1.5))
         assert spikes[element] == np.sign(value) * ((word >> 8) < probability * 2**24)
 
 
 def test_poisson_spikes_compare_exactly() -> None:
     """A random number u of 24 bits fires for p > u and not for p = u, down to the last bit of p."""
-    u = reference.philox4x32((np.arange(64), 0, 0, 0), (9, 0)).reshape(1, 256) >> np.uint32(8)
+    u = reference_coding.philox4x32((np.arange(64), 0, 0, 0), (9, 0)).reshape(1, 256) >> np.uint32(8)
     x = (u / 2**24).astype(np.float32)
-    assert not reference.poisson_spikes(x, 1.0, 9, 0, 0, 1).any()
-    assert reference.poisson_spikes(np.nextafter(x, np.float32(2)), 1.0, 9, 0, 0, 1).all()
+    assert not reference_coding.poisson_spikes(x, 1.0, 9, 0, 0, 1).any()
+    assert reference_coding.poisson_spikes(np.nextafter(x, np.float32(2)), 1.0, 9, 0, 0, 1).all()
 
 
 @settings(max_examples=30, deadline=None)
@@ -105,14 +107,14 @@ def test_poisson_spikes_do_not_depend_on_batches_and_blocks(
     split: int, block: int, seed: int, first_sample: int
 ) -> None:
     x = np.random.default_rng(3).normal(size=(6, 2, 3, 1)).astype(np.float32)
-    whole = reference.poisson_spikes(x, 1.5, seed, first_sample, 0, 20)
+    whole = reference_coding.poisson_spikes(x, 1.5, seed, first_sample, 0, 20)
     by_sample = [
-        reference.poisson_spikes(x[:split], 1.5, seed, first_sample, 0, 20),
-        reference.poisson_spikes(x[split:], 1.5, seed, first_sample + split, 0, 20),
+        reference_coding.poisson_spikes(x[:split], 1.5, seed, first_sample, 0, 20),
+        reference_coding.poisson_spikes(x[split:], 1.5, seed, first_sample + split, 0, 20),
     ]
     by_step = [
-        reference.poisson_spikes(x, 1.5, seed, first_sample, 0, block),
-        reference.poisson_spikes(x, 1.5, seed, first_sample, block, 20 - block),
+        reference_coding.poisson_spikes(x, 1.5, seed, first_sample, 0, block),
+        reference_coding.poisson_spikes(x, 1.5, seed, first_sample, block, 20 - block),
     ]
     assert np.array_equal(np.concatenate(by_sample, axis=1), whole)
     assert np.array_equal(np.concatenate(by_step, axis=0), whole)
@@ -121,7 +123,7 @@ def test_poisson_spikes_do_not_depend_on_batches_and_blocks(
 def test_poisson_rates_converge_to_the_input() -> None:
     """Mean over T steps against x/scale, within 5 standard deviations of a binomial."""
     x, steps = np.linspace(-2, 2, 41, dtype=np.float32)[None], 20_000
-    rates = reference.poisson_spikes(x, 2.0, 0, 0, 0, steps).mean(axis=0)
+    rates = reference_coding.poisson_spikes(x, 2.0, 0, 0, 0, steps).mean(axis=0)
     expected = x / 2
     deviation = np.sqrt(np.abs(expected) * (1 - np.abs(expected)) / steps)
     assert np.all(np.abs(rates - expected) <= 5 * deviation)
@@ -130,7 +132,7 @@ def test_poisson_rates_converge_to_the_input() -> None:
 def test_poisson_edges() -> None:
     """Certain spikes from |x| = scale on, none at zero; what is no number fires as if it were large."""
     x = np.array([[1.0, -1.0, 7.0, -np.inf, np.inf, np.nan, 0.0, -0.0]], np.float32)
-    spikes = reference.poisson_spikes(x, 1.0, 1, 0, 0, 50)
+    spikes = reference_coding.poisson_spikes(x, 1.0, 1, 0, 0, 50)
     assert np.array_equal(spikes, np.broadcast_to([1, -1, 1, -1, 1, 1, 0, 0], (50, 1, 8)))
 
 
@@ -180,11 +182,11 @@ def test_convolution_equals_a_naive_loop(
     x = rng.integers(-1, 2, (2, 4, *size))
     weight, bias = rng.integers(-99, 99, (8, 4 // group, *kernel)), rng.integers(-9, 9, 8)
     options: dict[str, Any] = {"strides": strides, "pads": pads, "dilations": dilations, "group": group}
-    result = reference.convolve(x, weight, bias, **options)
+    result = reference_operators.convolve(x, weight, bias, **options)
     expected = naive_convolution(x, weight, **options) + bias.reshape(8, *[1] * len(size))
     assert result.dtype == np.int64
     assert np.array_equal(result, expected)
-    assert reference.convolve(x[:0], weight, bias, **options).shape == (0, *expected.shape[1:])
+    assert reference_operators.convolve(x[:0], weight, bias, **options).shape == (0, *expected.shape[1:])
 
 
 @pytest.mark.parametrize("size", [2**20, 2**26 + 1, 2**30 + 1])
@@ -192,14 +194,16 @@ def test_products_are_exact_beyond_float64(size: int) -> None:
     """Products of numbers that float64 cannot hold."""
     x = np.array([[[size, -1, size]]], np.int64)
     weight = np.array([[[size, 1, 2]]], np.int64)
-    assert reference.convolve(x, weight).tolist() == [[[size * size - 1 + 2 * size]]]
+    assert reference_operators.convolve(x, weight).tolist() == [[[size * size - 1 + 2 * size]]]
 
 
 def test_sum_pool_is_a_convolution_with_ones() -> None:
     x = np.random.default_rng(1).integers(0, 2, (2, 3, 5, 6))
     options: dict[str, Any] = {"strides": [2, 1], "pads": [0, 1, 1, 0]}
     ones = np.ones((3, 1, 2, 3), np.int64)
-    assert np.array_equal(reference.sum_pool(x, [2, 3], **options), reference.convolve(x, ones, group=3, **options))
+    assert np.array_equal(
+        reference_operators.sum_pool(x, [2, 3], **options), reference_operators.convolve(x, ones, group=3, **options)
+    )
 
 
 # Neurons

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 import pytest
 
-from snnc.simulate import reference
+from snnc.simulate import reference, reference_coding, reference_operators
 
 # Calibrated graphs by hand
 
@@ -104,9 +104,10 @@ def test_simulation_equals_its_parts(op: str, reset: reference.Reset, v_init: fl
         if isinstance(tensor, gs.Constant) and not name.startswith("logits")
     }
 
-    encoded = reference.poisson_spikes(x, 2.0, 4, 10, 0, steps)
+    encoded = reference_coding.poisson_spikes(x, 2.0, 4, 10, 0, steps)
     drive = [
-        reference.convolve(s.astype(np.int64), constants["conv.1"], constants["conv.2"], pads=[1] * 4) for s in encoded
+        reference_operators.convolve(s.astype(np.int64), constants["conv.1"], constants["conv.2"], pads=[1] * 4)
+        for s in encoded
     ]
     spikes, v = reference.neuron(np.stack(drive), constants["hidden.threshold"], reset, v_init)
     pooled = spikes.astype(np.int64).reshape(steps, 3, 4, 3, 2, 3, 2).sum(axis=(4, 6)).reshape(steps, 3, 36)

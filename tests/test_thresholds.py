@@ -18,7 +18,8 @@ from snnc.ir.conversion import Conversion
 from snnc.ir.graph import constant
 from snnc.ir.trees import leaves, targets
 from snnc.methods.defaults import make_options
-from snnc.simulate.reference import poisson_spikes, simulate
+from snnc.simulate.reference import simulate
+from snnc.simulate.reference_coding import poisson_spikes
 from snnc.thresholds.sharing import dependencies
 
 

@@ -1,33 +1,32 @@
 """An independent simulator of calibrated graphs, in numpy on int64, one step at a time.
 
-It shares no code with the rest of snnc and knows neither blocks nor packed spikes nor ONNX: what the compiler
+It shares no code with the compiler and knows neither blocks nor packed spikes nor ONNX: what the compiler
 emits is held against it, spike by spike. It favours plain loops over speed. The graph is read through `op`,
 `domain`, `name`, `inputs`, `outputs` and `attrs` of its nodes, `name` of its tensors and `values` of its
 constants, and nothing else.
 
-Neurons and coding follow Han, Srinivasan, Roy: RMP-SNN (CVPR 2020), the generator Salmon et al.: Parallel
-random numbers: as easy as 1, 2, 3 (SC 2011).
+Neurons and coding follow Han, Srinivasan, Roy: RMP-SNN (CVPR 2020). Its other parts are `reference_coding`,
+`reference_layers` and `reference_operators`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from snnc.simulate.reference_layers import graded, staircase, staircase_by_table, window_maxima
+from snnc.simulate.reference_coding import graded, per_sample, poisson_spikes
+from snnc.simulate.reference_layers import staircase, staircase_by_table, window_maxima
+from snnc.simulate.reference_operators import LINEAR
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
 Reset = Literal["soft", "hard"]
 
 CURRENT_LIMIT = 2**24  # float32 holds every integer up to here
-FLOAT64_LIMIT = 2**53  # and float64 up to here
 MEMBRANE_LIMIT = 2**31  # membranes are int32 in the emitted graph
 READOUT_LIMIT = 2**53  # float64 holds every integer up to here; readouts are int64
 _SNNC = "ai.snnc"
@@ -112,12 +111,12 @@ class _Simulator:
             elif node.op in _FIRING:
                 value = self._count(node, _FIRING[node.op](self, node, *operands))
             else:
-                value = _LINEAR[_kind(node)](node.attrs, *operands)
+                value = LINEAR[_kind(node)](node.attrs, *operands)
             values[node.outputs[0].name] = value
 
     def outputs(self, steps: int) -> dict[str, NDArray[np.float64]]:
         """Every readout: scale·V/T + bias, where T is `steps`."""
-        finite = np.isfinite(_per_sample(self.x)).all(axis=1)
+        finite = np.isfinite(per_sample(self.x)).all(axis=1)
         outputs = {}
         for node in self.nodes:
             if node.op == "SpikeReadout":
@@ -175,7 +174,7 @@ class _Simulator:
         self.membranes[node.name] = _charge(node.name, v, current, READOUT_LIMIT, READOUT_LIMIT)
 
     def _count(self, node: Any, spikes: Ints) -> Ints:
-        fired = np.abs(_per_sample(spikes)).sum(axis=1)
+        fired = np.abs(per_sample(spikes)).sum(axis=1)
         self.totals[node.name] = self.totals.get(node.name, 0) + fired
         if self.record:
             self.trains.setdefault(node.name, []).append(spikes.astype(np.int8))
@@ -228,167 +227,6 @@ def _charge(name: str, v: Ints, current: Ints, current_limit: int = CURRENT_LIMI
     return charged
 
 
-# Input coding
-
-
-def poisson_spikes(
-    x: Array, scale: float, seed: int, first_sample: int, first_step: int, count: int
-) -> NDArray[np.int8]:
-    """Signed Poisson spike trains of `x` at rate |x|/scale (section 3.1): [N, ...] → [count, N, ...].
-
-    A function of seed, sample index, step and element alone: how samples are batched and steps are divided
-    into calls makes no difference.
-    """
-    flat = _per_sample(np.asarray(x, dtype=np.float32))
-    elements = flat.shape[1]
-    with np.errstate(over="ignore"):
-        probability = np.abs(flat) / np.float32(scale)
-    certain = ~(probability < 1)  # NaN too
-    quota = np.ceil(np.where(certain, 1, probability) * np.float32(2**24)).astype(np.uint32)
-
-    groups = np.arange(-(-elements // 4))  # four elements share a call of the generator
-    steps = first_step + np.arange(count)
-    sample_low, sample_high = _halves(first_sample + np.arange(len(flat)))
-    counter = (groups, steps[:, None, None], sample_low[:, None], sample_high[:, None])
-    words = philox4x32(counter, _halves(seed)).reshape(count, len(flat), 4 * len(groups))[..., :elements]
-
-    sign = np.where(flat < 0, -1, 1).astype(np.int8)
-    spikes: NDArray[np.int8] = sign * ((words >> np.uint32(8)) < quota)
-    return spikes.reshape(count, *np.shape(x))
-
-
-def philox4x32(counter: Sequence[ArrayLike], key: Sequence[ArrayLike], rounds: int = 10) -> NDArray[np.uint32]:
-    """Philox4x32 of four counter words and two key words, each an integer below 2^32 or an array of them.
-
-    The arrays broadcast together. Returns four words per counter, in a new last axis.
-    """
-    c0, c1, c2, c3 = (np.asarray(word, dtype=np.uint64) for word in counter)
-    k0, k1 = (np.asarray(word, dtype=np.uint64) for word in key)
-    for _ in range(rounds):
-        low0, high0 = _halves(c0 * np.uint64(0xD2511F53))
-        low1, high1 = _halves(c2 * np.uint64(0xCD9E8D57))
-        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
-        k0, _ = _halves(k0 + np.uint64(0x9E3779B9))
-        k1, _ = _halves(k1 + np.uint64(0xBB67AE85))
-    return np.stack(np.broadcast_arrays(c0, c1, c2, c3), axis=-1).astype(np.uint32)
-
-
-def _halves(value: ArrayLike) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Low and high 32 bits of 64-bit integers, negative ones in two's complement."""
-    bits = np.asarray(value).astype(np.uint64)
-    return bits & np.uint64(0xFFFFFFFF), bits >> np.uint64(32)
-
-
-# Linear operators, on integers
-
-
-def convolve(
-    x: Ints,
-    weight: Ints,
-    bias: Ints | None = None,
-    *,
-    strides: Sequence[int] | None = None,
-    pads: Sequence[int] | None = None,
-    dilations: Sequence[int] | None = None,
-    group: int = 1,
-) -> Ints:
-    """ONNX Conv over any number of spatial axes: x [N, C, ...], weight [M, C/group, ...] → [N, M, ...]."""
-    windows = _windows(x, weight.shape[2:], strides, pads, dilations)
-    kernel = tuple(range(2, weight.ndim))
-    window = tuple(range(weight.ndim, windows.ndim))
-    parts = [
-        _contract(channels, filters, (1, *window), (1, *kernel))  # [N, output..., M/group]
-        for channels, filters in zip(np.split(windows, group, axis=1), np.split(weight, group), strict=True)
-    ]
-    out = np.concatenate(parts, axis=-1)
-    return np.moveaxis(out if bias is None else out + bias, -1, 1)
-
-
-def _contract(x: Ints, weight: Ints, axes: Sequence[int], weight_axes: Sequence[int]) -> Ints:
-    """`np.tensordot` of integers. Only its floating-point products are fast; while sums stay below 2^53, float64 is
-    exact."""
-    terms = math.prod(weight.shape[axis] for axis in weight_axes)
-    largest = terms * int(np.abs(x).max(initial=0)) * int(np.abs(weight).max(initial=0))
-    number = np.float64 if largest < FLOAT64_LIMIT else np.int64
-    product = np.tensordot(x.astype(number), weight.astype(number), (tuple(axes), tuple(weight_axes)))
-    return product.astype(np.int64)
-
-
-def sum_pool(
-    x: Ints,
-    kernel_shape: Sequence[int],
-    strides: Sequence[int] | None = None,
-    pads: Sequence[int] | None = None,
-) -> Ints:
-    """Sums over windows: [N, C, ...] → [N, C, ...]."""
-    windows = _windows(x, kernel_shape, strides, pads, None)
-    sums: Ints = windows.sum(axis=tuple(range(x.ndim, windows.ndim)))
-    return sums
-
-
-def _windows(
-    x: Ints,
-    kernel_shape: Sequence[int],
-    strides: Sequence[int] | None,
-    pads: Sequence[int] | None,
-    dilations: Sequence[int] | None,
-) -> Ints:
-    """The window under each output element, zeros around x: [N, C, ...] → [N, C, output..., window...]."""
-    rank = len(kernel_shape)
-    strides, dilations = strides or [1] * rank, dilations or [1] * rank
-    begins, ends = (pads[:rank], pads[rank:]) if pads else ([0] * rank, [0] * rank)
-    padded = np.pad(x, [(0, 0), (0, 0), *zip(begins, ends, strict=True)])
-    extents = [(size - 1) * dilation + 1 for size, dilation in zip(kernel_shape, dilations, strict=True)]
-    windows = sliding_window_view(padded, extents, axis=tuple(range(2, 2 + rank)))
-    every = (1, 1, *strides, *dilations)
-    return windows[tuple(slice(None, None, stride) for stride in every)]
-
-
-def _conv(attrs: dict[str, Any], x: Ints, weight: Ints, bias: Ints | None = None) -> Ints:
-    if attrs.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-        raise ValueError(f"auto_pad={attrs['auto_pad']}: a calibrated graph has explicit pads")
-    options = {name: attrs.get(name) for name in ("strides", "pads", "dilations")}
-    return convolve(x, weight, bias, group=attrs.get("group", 1), **options)
-
-
-def _gemm(attrs: dict[str, Any], x: Ints, weight: Ints, bias: Ints | None = None) -> Ints:
-    if any(attrs.get(name, default) != default for name, default in _GEMM_DEFAULTS.items()):
-        raise ValueError(f"Gemm with {attrs}: a calibrated graph has x·W + c without attributes")
-    product = _contract(x, weight, [x.ndim - 1], [0])
-    return product if bias is None else product + bias
-
-
-def _sum_pool(attrs: dict[str, Any], x: Ints, multiplicity: Ints | None = None) -> Ints:
-    sums = sum_pool(x, attrs["kernel_shape"], attrs.get("strides"), attrs.get("pads"))
-    return sums if multiplicity is None else sums * multiplicity
-
-
-def _depth_to_space(attrs: dict[str, Any], x: Ints) -> Ints:
-    size = attrs["blocksize"]
-    samples, depth, height, width = x.shape
-    channels = depth // size**2
-    out = np.empty((samples, channels, height * size, width * size), np.int64)
-    for place in range(size**2):
-        if attrs.get("mode", "DCR") == "CRD":
-            pixels = x[:, place :: size**2]
-        else:
-            pixels = x[:, place * channels : (place + 1) * channels]
-        out[:, :, place // size :: size, place % size :: size] = pixels
-    return out
-
-
-_GEMM_DEFAULTS = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0}
-_LINEAR: dict[tuple[str, str], Callable[..., Ints]] = {
-    ("", "Conv"): _conv,
-    ("", "Gemm"): _gemm,
-    ("", "MatMul"): lambda attrs, x, weight: x @ weight,
-    ("", "Add"): lambda attrs, a, b: a + b,
-    ("", "Reshape"): lambda attrs, x, shape: x.reshape(len(x), *shape[1:]),
-    ("", "Transpose"): lambda attrs, x: x.transpose(attrs["perm"]),
-    ("", "DepthToSpace"): _depth_to_space,
-    (_SNNC, "SumPool"): _sum_pool,
-    (_SNNC, "Scale"): lambda attrs, x, factor: x * factor,
-}
 _ENCODERS = ("PoissonEncode", "DirectEncode", "ChargeEncode")
 _FIRING: dict[str, Callable[..., Ints]] = {
     **dict.fromkeys(_RESETS, _Simulator._integrate_and_fire),
@@ -402,7 +240,7 @@ _WITH_THRESHOLD = (*_RESETS, "Staircase")
 
 def knows(node: Any) -> bool:
     """Whether this simulator can run `node`."""
-    return _kind(node) in _LINEAR or _kind(node) in _SPIKING
+    return _kind(node) in LINEAR or _kind(node) in _SPIKING
 
 
 def register(domain: str, op: str, function: Callable[..., Ints]) -> None:
@@ -410,9 +248,9 @@ def register(domain: str, op: str, function: Callable[..., Ints]) -> None:
 
     ValueError: this simulator has its own account of the operator.
     """
-    if (domain, op) in _LINEAR or (domain, op) in _SPIKING:
+    if (domain, op) in LINEAR or (domain, op) in _SPIKING:
         raise ValueError(f"{op} of domain {domain!r} is known")
-    _LINEAR[domain, op] = function
+    LINEAR[domain, op] = function
 
 
 # Reading the graph
@@ -430,7 +268,7 @@ def _is_constant(tensor: Any) -> bool:
 def _in_order(graph: Any) -> list[Any]:
     """The nodes to simulate, producers first: all that follows from the input without passing a readout."""
     known = {tensor.name for tensor in graph.inputs}
-    waiting = [node for node in graph.nodes if _kind(node) in _LINEAR or _kind(node) in _SPIKING]
+    waiting = [node for node in graph.nodes if _kind(node) in LINEAR or _kind(node) in _SPIKING]
     ordered: list[Any] = []
 
     def ready(node: Any) -> bool:
@@ -484,8 +322,3 @@ def _integers(values: ArrayLike, what: str) -> Ints:
     if not np.array_equal(integers, given):
         raise ValueError(f"{what} is not made of integers")
     return integers
-
-
-def _per_sample(x: Array) -> Array:
-    """[N, ...] → [N, elements], also for N = 0."""
-    return x.reshape(len(x), math.prod(x.shape[1:]))

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
 
-GRADED_LEVELS = 255
-
 
 def staircase(v: Ints, counts: Ints, threshold: Ints, low: int, high: int) -> tuple[Ints, Ints, Ints]:
     """Spikes of charged neurons, V and S afterwards: +1 if V ≥ θ and S < high, -1 if V < 0 and S > low."""
@@ -51,11 +49,3 @@ def window_maxima(counts: Ints, attrs: dict[str, Any]) -> Ints:
     every = (1, 1, *attrs["strides"], *attrs["dilations"])
     maxima: Ints = windows[tuple(slice(None, None, step) for step in every)].max(tuple(range(2 + rank, 2 + 2 * rank)))
     return maxima
-
-
-def graded(x: Array, scale: float) -> Ints:
-    """Inputs as integers: round(clip(x/λ₀, -1, 1)·255) in float32, where one unit is worth `scale` = λ₀/255."""
-    present = np.where(np.isnan(x), np.float32(0), x)
-    share = np.clip(present / np.float32(scale * GRADED_LEVELS), np.float32(-1), np.float32(1))
-    integers: Ints = np.rint(share * np.float32(GRADED_LEVELS)).astype(np.int64)
-    return integers
