@@ -4,7 +4,8 @@ Takes and gives level SOURCE. Values are unchanged, as ReLU is monotone:
 
     Relu(MaxPool(x)) = MaxPool(Relu(x))
 
-1. `MaxPool` whose only reader is a `Relu`, neither of them an output beside: swapped, each under its own name;
+1. `MaxPool` whose only reader is a `Relu`, and which is no output: swapped. The ReLU gets a name of its own, since it
+   gives something that the ANN does not have;
 2. anything else: left alone. What pools no spikes is reported by `validate`.
 """
 
@@ -14,13 +15,13 @@ import onnx_graphsurgeon as gs
 
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import sort_topologically
-from snnc.ir.names import Names, names_in
+from snnc.ir.names import PREFIX, Names, names_in
 
 
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
     names = Names(names_in(graph.nodes))
-    for node in list(graph.nodes):
+    for node in reversed(list(graph.nodes)):  # of several pools in a row the last one first
         if node.op == "MaxPool" and len(node.outputs) == 1:
             readers = node.outputs[0].outputs
             is_output = any(node.outputs[0] is output for output in graph.outputs)
@@ -36,6 +37,8 @@ def _swap(pool: gs.Node, relu: gs.Node, names: Names) -> None:
     relu.outputs.clear()
     relu.inputs[0] = source
     relu.outputs.append(rectified)
+    if not relu.name.startswith(PREFIX):
+        relu.name = names.unique(f"{relu.name}/in_front_of_the_pool")
     pool.inputs[0] = rectified
     pool.outputs.append(result)
 

@@ -18,11 +18,14 @@ What follows from a poor result is up to `snnc.measure.judge`.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import numpy as np
 
+from snnc.emit.schedules import MOST_UNROLLED_BLOCKS
 from snnc.files import ConvertedFile, set_metadata
 from snnc.ir.conversion import Conversion, LayerReport, Level, Pass
+from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.report import InitialPotential, Row, Verification, WeakLayer
 from snnc.ir.trees import source_nodes
 from snnc.measure.comparison import compare_forms
@@ -30,11 +33,13 @@ from snnc.measure.evaluation import Point
 from snnc.measure.quality import GOOD, Yardstick, interval, steps_to_reach, supported_steps
 from snnc.measure.trials import held_back_images, simulate_against
 from snnc.operators import SOURCES
+from snnc.operators.layer import scale_of
 from snnc.simulate.ann import Ann, layer_probe
-from snnc.simulate.block_runner import StreamRunner
+from snnc.simulate.block_runner import StreamRunner, unpack_words
 
 _FEW = 16
 SATURATED_SHARE = 0.01
+_ALMOST_EVERY = 0.95  # neurons behind others start a few steps late
 VANISHED_SHARE = 0.5
 AMPLIFIED_SHARE = 2.0
 
@@ -50,10 +55,11 @@ def run(conversion: Conversion) -> None:
     last, report = curve.points[-1], conversion.report
     yardstick = Yardstick.of(curve, conversion.options.reset)
     conversion.progress("verifying", 0.5)
-    saturated = _saturated_shares(conversion, file, images[:_FEW])
-    carried = _carried_shares(conversion, last, images)
+    fired = _fired(conversion, file, images[:_FEW])
+    saturated = {name: layer.saturated for name, layer in fired.items()}
+    carried = _carried_shares(conversion, fired, images[:_FEW])
     for layer in report.layers:
-        layer.rate = last.layer_rates.get(layer.name)
+        layer.rate = last.layer_rates.get(layer.name) if layer.levels == 1 else None
     longer = _longer_runs(conversion, images) if yardstick.missed(last, GOOD) else []
     report.verification = Verification(
         compared=compared,
@@ -82,34 +88,44 @@ def run(conversion: Conversion) -> None:
     set_metadata(conversion.emitted, "snnc.verification", json.dumps(document["verification"]))
 
 
-def _saturated_shares(conversion: Conversion, file: ConvertedFile, images: np.ndarray) -> dict[str, float]:
-    """Share of neurons (over samples) of each layer that fired at every step."""
-    words = {
-        node.name: node.outputs[0].name for node in source_nodes(conversion.graph) if SOURCES[node.op].kind == "neuron"
-    }
+@dataclass(frozen=True)
+class _Fired:
+    """Of the neurons of a layer over samples: the share that fired in (almost) every step, and the mean per sample of
+    what all its spikes of a step are worth."""
+
+    saturated: float
+    worth: float
+
+
+def _fired(conversion: Conversion, file: ConvertedFile, images: np.ndarray) -> dict[str, _Fired]:
+    """What the neurons of each layer did."""
+    neurons = [node for node in source_nodes(conversion.graph) if SOURCES[node.op].kind == "neuron"]
+    words = {node.name: node.outputs[0].name for node in neurons}
+    steps = conversion.options.steps
+    counts: dict[str, np.ndarray] = {}
     runner = StreamRunner(file.block, expose=list(words.values()))
-    always: dict[str, np.ndarray] = {}
-    for snapshot in runner.run(images, [conversion.options.steps], seed=conversion.options.seed):
-        full = np.uint64(2**snapshot.count - 1)
+    for snapshot in runner.run(images, [steps], seed=conversion.options.seed):
         for name, tensor in words.items():
-            every_step = snapshot.words[tensor] == full
-            always[name] = always[name] & every_step if name in always else every_step
-    return {name: float(fired.mean()) for name, fired in always.items()}
+            spikes = unpack_words(snapshot.words[tensor], snapshot.count).sum(0, dtype=np.int64)
+            counts[name] = counts.get(name, np.int64(0)) + spikes
+    found = {}
+    for node in neurons:
+        count = counts[node.name]
+        if SOURCES[node.op].signal(node).signed:
+            plus, minus = np.split(count, 2, axis=1)
+            count = plus - minus
+        worth = float((count * scale_of(node)).sum()) / (steps * len(images))
+        found[node.name] = _Fired(float((count >= _ALMOST_EVERY * steps).mean()), worth)
+    return found
 
 
-def _carried_shares(conversion: Conversion, last: Point, images: np.ndarray) -> dict[str, float]:
-    """λ·rate of each layer over the mean activation of the ANN there; without layers that the ANN leaves at zero."""
-    scales = {layer.name: layer for layer in conversion.report.layers if layer.kind == "neuron"}
-    probe, tensors = layer_probe(conversion.ann, scales)
-    sums = dict.fromkeys(scales, 0.0)
-    for start in range(0, len(images), _FEW):
-        part = probe.run(images[start : start + _FEW])
-        for name, tensor in tensors.items():
-            value = part[tensor]
-            sums[name] += float(np.maximum(value, 0, dtype=np.float64).sum()) / (value.size // len(value))
-    means = {name: total / len(images) for name, total in sums.items()}
-    worth = {name: float(np.mean(layer.scale)) for name, layer in scales.items()}
-    return {name: worth[name] * last.layer_rates[name] / mean for name, mean in means.items() if mean > 0}
+def _carried_shares(conversion: Conversion, fired: dict[str, _Fired], images: np.ndarray) -> dict[str, float]:
+    """What the spikes of each layer are worth over the mean activation of the ANN there, on the same samples; without
+    layers that the ANN does not have or leaves at zero."""
+    probe, tensors = layer_probe(conversion.ann, fired)
+    outputs = probe.run(images)
+    means = {name: float(np.maximum(outputs[tensor], 0, dtype=np.float64).sum()) for name, tensor in tensors.items()}
+    return {name: fired[name].worth * len(images) / mean for name, mean in means.items() if mean > 0}
 
 
 def _first_weak_layer(
@@ -128,7 +144,10 @@ def _first_weak_layer(
 def _longer_runs(conversion: Conversion, images: np.ndarray) -> list[Point]:
     """What twice and four times the steps would give, on a few samples, behind what the steps give on the same."""
     options = conversion.options
-    cuts = [steps for steps in (2 * options.steps, 4 * options.steps) if steps <= options.max_steps]
+    most = options.max_steps
+    if options.schedule == "unrolled":
+        most = min(most, MOST_UNROLLED_BLOCKS * BLOCK_STEPS)
+    cuts = [steps for steps in (2 * options.steps, 4 * options.steps) if steps <= most]
     if not cuts:
         return []
     few = images[: 2 * _FEW]

@@ -208,7 +208,8 @@ def record(
     steps = file.options.steps if steps is None else steps
     file.check_steps(steps)
     words = _spike_words(file)
-    chosen = [name for name, found in words.items() if not found.signed] if layers is None else list(layers)
+    neurons = [layer.name for layer in file.layers if layer.kind == "neuron"]
+    chosen = neurons if layers is None else list(layers)
     for name in chosen:
         if name not in words:
             raise KeyError(f"no layer {name!r}; the spiking layers are {', '.join(map(repr, words))}")
@@ -291,7 +292,7 @@ def _spike_words(file: ConvertedFile) -> dict[str, _SpikeWords]:
     encoder = next(node for node in file.block.body if node.input and node.input[0] == file.block.input_name)
     words: dict[str, _SpikeWords] = {}
     for layer in file.layers:
-        if layer.kind != "readout":
+        if layer.kind != "readout" and layer.levels == 1:
             outputs = encoder.output if layer.kind == "input" else nodes[layer.name].output[:1]
             words[layer.name] = _SpikeWords(tuple(outputs), layer.signed or len(outputs) == 2)
     return words

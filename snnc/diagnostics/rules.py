@@ -284,7 +284,7 @@ RULES: dict[str, Rule] = _rules(
     ),
     Rule(
         "SNN509",
-        "a layer keeps few bits for its weights",
+        "rounding changes what a layer computes",
         "lower `--max-steps` to the steps you need; pool over smaller windows in front of the layer",
         "Every sum of a layer has to stay exact, and its potential in 32 bits, for max_steps steps. Pooling over\n"
         "a large window, a large fan-in, or linear layers behind each other leave few bits for a weight, and what\n"

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.diagnostics import fail
+from snnc.diagnostics import DiagnosticError, fail
 from snnc.integers.grid import Rounded, carries_channels, fixed_scale, round_tree, weights_of, write_weights
 from snnc.integers.layer_simulation import SpikeTrains
 from snnc.integers.limits import sum_limit, tree_limit
@@ -86,7 +86,12 @@ class Calibrator:
             )
         floats = self._weights[root.name]
         if not rounded.signal.magnitude and any(weights.weight.any() for weights in floats.values()):
-            fail("SNN406", "its weights are too small for any grid", node=node.name, op=node.op)
+            fail(
+                "SNN406",
+                "its weights are too small for any grid, or its inputs too large for so many steps",
+                node=node.name,
+                op=node.op,
+            )
         write_weights(root, rounded)
         self.rounded[node.name] = rounded
         return rounded
@@ -96,11 +101,29 @@ class Calibrator:
         if node.name in self.estimates:
             return
         rounded = self.round(node)
-        rule = RULES[self.options.threshold]
-        found = rule.estimate(Layer(node, rounded, self.trains, self.options, self.progress))
+        found = self._ask_the_rule(Layer(node, rounded, self.trains, self.options, self.progress))
         if not (np.asarray(found.threshold) > 0).any():
             found = _from_weights(node, rounded)
         self.estimates[node.name] = found
+
+    def _ask_the_rule(self, layer: Layer) -> Estimate:
+        """The estimate of the threshold rule; SNN409 where a plug-in's rule fails or gives no thresholds."""
+        name = self.options.threshold
+        plugged = name not in RULES.own
+        try:
+            found = RULES[name].estimate(layer)
+        except Exception as error:
+            if plugged and not isinstance(error, DiagnosticError):
+                fail("SNN409", f"threshold rule {name!r}: {type(error).__name__}: {error}")
+            raise
+        values, channels = np.asarray(found.threshold, np.float64), sample_shape(layer.target.outputs[0])[0]
+        if values.shape not in ((), (1,), (channels,)) or not (np.isfinite(values) & (values >= 0)).all():
+            message = (
+                f"threshold rule {name!r} gives {values.tolist()} for {layer.target.name!r} of {channels} channels"
+            )
+            assert plugged, message
+            fail("SNN409", message)
+        return found
 
     def set_threshold(self, node: gs.Node) -> None:
         """Round `node` for good and set its threshold to α·V_th."""
@@ -117,13 +140,15 @@ class Calibrator:
         # A threshold beyond what currents can reach would be one that potentials cannot start from.
         rounded = self.round(node, coarsest=value / (2 * sum_limit(self.options.max_steps)))
         value = value * (rounded.main_scale / main_scale)
-        coarsest = rounded.scale.max()
-        common = _even(value / coarsest)
-        if value.size == 1 and (not channels or (common >= _FINE_THRESHOLD).all()):
-            threshold = np.rint(common * (coarsest / rounded.scale)).astype(np.int64)
-            scale = np.asarray(common * coarsest)
+        units = value / rounded.scale
+        if value.size == 1 and (not channels or (units >= _FINE_THRESHOLD).all()):
+            # One λ, that of the coarsest grid on which it is fine; a channel that cannot have it exactly comes close.
+            fine = units >= _FINE_THRESHOLD
+            shared = rounded.scale[fine].max() if fine.any() else rounded.scale.min()
+            scale = np.asarray(_even(value / shared) * shared)
+            threshold = _even(scale / rounded.scale)
         else:
-            threshold = _even(value / rounded.scale)
+            threshold = _even(units)
             scale = threshold * rounded.scale
         integers = collapsed(threshold).astype(np.int32)
         if integers.size == 1:

@@ -196,7 +196,9 @@ class _Rounding:
             )
             excess = np.max([np.log2(_largest_in(values, pattern)) - math.log2(limit) for values, limit in pairs], 0)
         silent = np.isneginf(excess)
-        guess = np.minimum(_FINEST, np.where(silent, 0, np.floor(_FINEST + 1 - np.where(silent, 0, excess))))
+        guess = np.minimum(_FINEST, np.floor(_FINEST + 1 - np.where(silent, 0, excess)))
+        # A channel without weights is on the coarsest grid of the others, so that it decides nothing for them.
+        guess = np.where(silent, 0 if silent.all() else guess[~silent].min(), guess)
         if coarsest is not None:
             allowed = np.floor(np.log2(self.main_scale) - np.log2(_largest_in(coarsest, pattern)))
             guess = np.minimum(guess, np.maximum(allowed, _COARSEST + 1))

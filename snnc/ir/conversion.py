@@ -44,7 +44,8 @@ class LayerReport:
     f_in·V_in ≤ V_th ≤ V_in; with the rule `rate` a few samples give them. `macs` are the multiply-accumulates of the
     ANN in front of the layer. `fused` is the operator that runs the layer, or `plain`; None for the input and in files
     that do not tell. `signed` spikes have two words each. An input that is not coded into spikes has numbers of up to
-    `levels` units. `rate` is in spikes per neuron and step on the verification samples.
+    `levels` units; `macs_on_numbers` are those of `macs` that read such numbers. `rate` is in spikes per neuron and
+    step on the verification samples.
 
     `scale`, `threshold`, `threshold_integer` and `v_init` are one number where all channels have the same, else one for
     each channel; for a flat layer every neuron is a channel.
@@ -67,6 +68,7 @@ class LayerReport:
     fused: str | None = None
     signed: bool = False
     levels: int = 1
+    macs_on_numbers: int = 0
     rate: float | None = None
 
     def scales(self) -> np.ndarray:

@@ -46,7 +46,7 @@ class Options:
     coding: Literal["poisson", "direct"] = _option(
         "poisson",
         "The input: random spikes at the rate of its values, or the values themselves as a current of every step.",
-        group="neurons",
+        group="calibration",
     )
     alpha: float = _option(
         1.0,

@@ -68,9 +68,9 @@ class Verification:
     `compared` are the forms of the network that gave the same spikes. `v_init` is V(0) in thresholds;
     `agreement_interval` has 95 % confidence; `error` is ‖ŷ - y‖₂/‖y‖₂, None for class numbers; `commonest_class` the
     share of samples that the ANN puts into one class; `missed` what the network falls short of to be called good;
-    `saturated` the share of neurons per layer that fired at every step, `carried` per layer λ·rate over the ANN's mean
-    activation; `longer` has more steps on fewer samples, where the network is poor; `initial_potentials` is by V(0) in
-    thresholds, `0` and `0.5`. What has a default is missing in the oldest files.
+    `saturated` the share of neurons per layer that fired in at least 95 % of the steps, `carried` per layer λ·rate over
+    the ANN's mean activation; `longer` has more steps on fewer samples, where the network is poor;
+    `initial_potentials` is by V(0) in thresholds, `0` and `0.5`. What has a default is missing in the oldest files.
     """
 
     samples: int

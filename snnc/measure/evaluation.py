@@ -15,7 +15,9 @@ from snnc.runtime.session import largest_batch
 from snnc.simulate.block_runner import StreamRunner
 
 if TYPE_CHECKING:
-    from snnc.ir.conversion import LayerReport
+    from snnc.ir.domain import BLOCK_STEPS
+from snnc.ir.conversion import LayerReport
+from snnc.ir.domain import BLOCK_STEPS
 
 # Energy of 32-bit arithmetic at 45 nm (Horowitz, ISSCC 2014): accumulate and multiply-accumulate, without memory.
 PICOJOULE_PER_ACCUMULATE = 0.9
@@ -133,7 +135,8 @@ def measure_curve(
                     None if truth is None else truth[chosen],
                 )
             progress((start + (chosen.stop - start) * snapshot.step / cuts[-1]) / len(images))
-    points = [_point(cut, sums[cut], sources, len(images), labels, truth) for cut in cuts]
+    on_numbers = sum(layer.macs_on_numbers for layer in layers)
+    points = [_point(cut, sums[cut], sources, len(images), labels, truth, on_numbers) for cut in cuts]
     classes = None if truth is None else predictions(truth)
     ann_accuracy = None if classes is None or labels is None else float((classes == labels).mean())
     commonest = None if classes is None else float(np.unique(classes, return_counts=True)[1].max() / len(classes))
@@ -173,21 +176,25 @@ def _point(
     samples: int,
     labels: np.ndarray | None,
     truth: np.ndarray | None,
+    macs_on_numbers: int,
 ) -> Point:
     totals = np.asarray(sums.totals, np.float64)
     neurons = np.array([source.neurons for source in sources], np.float64)
     rates = totals / (neurons * steps * samples)
     classified = truth is not None and predictions(truth[:1]) is not None
     operations = sums.operations / samples
+    hidden = np.array([source.kind == "neuron" for source in sources])
+    # What reads numbers instead of spikes multiplies, once in every block.
+    multiplications = -(-steps // BLOCK_STEPS) * macs_on_numbers
     return Point(
         steps=steps,
         accuracy=sums.correct / samples if labels is not None and sums.classified else None,
         agreement=sums.agree / samples if classified else None,
         error=None if truth is None or np.issubdtype(truth.dtype, np.integer) else _relative(sums.error, sums.norm),
-        spike_rate=float(100 * totals[1:].sum() / (neurons[1:].sum() * steps * samples)),
+        spike_rate=float(100 * totals[hidden].sum() / (neurons[hidden].sum() * steps * samples)),
         layer_rates={source.name: float(rate) for source, rate in zip(sources, rates, strict=True)},
         operations=operations,
-        energy_uj=operations * PICOJOULE_PER_ACCUMULATE * 1e-6,
+        energy_uj=(operations * PICOJOULE_PER_ACCUMULATE + multiplications * PICOJOULE_PER_MAC) * 1e-6,
     )
 
 

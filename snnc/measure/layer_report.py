@@ -12,7 +12,7 @@ from snnc.integers.grid import Rounded
 from snnc.ir.conversion import LayerReport
 from snnc.ir.graph import constant, sample_shape
 from snnc.ir.signal import collapsed
-from snnc.ir.trees import tree
+from snnc.ir.trees import leaves, source_signal, tree
 from snnc.measure.fanout import count_macs
 from snnc.operators import LAYERS, SOURCES, operator_of
 from snnc.operators.layer import scale_of
@@ -48,6 +48,11 @@ def _add_synapses(report: LayerReport, node: gs.Node, rounded: Rounded) -> None:
     largest_weight = max(float(np.abs(weights.weight).max()) for weights in rounded.weights.values())
     report.fan_in = sum(operator_of(linear).fan_in(linear) for linear in tree(node.inputs[0]))
     report.macs = count_macs(node.inputs[0])
+    report.macs_on_numbers = sum(
+        operator_of(linear).macs(linear)
+        for linear in tree(node.inputs[0])
+        if all(source_signal(leaf).copies is None for leaf in leaves(linear.outputs[0]))
+    )
     report.weight_bits = math.ceil(math.log2(largest_weight + 1)) if largest_weight else 0
     threshold = constant(node, 1) if "v_init" in node.attrs else None
     if threshold is not None:
