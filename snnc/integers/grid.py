@@ -202,7 +202,8 @@ class _Rounding:
         if coarsest is not None:
             allowed = np.floor(np.log2(self.main_scale) - np.log2(_largest_in(coarsest, pattern)))
             guess = np.minimum(guess, np.maximum(allowed, _COARSEST + 1))
-        return guess
+        exponents: FloatArray = guess
+        return exponents
 
     def _at(self, exponents: FloatArray) -> Rounded:
         scale = self.main_scale * np.exp2(-exponents)
