@@ -97,6 +97,25 @@ def test_a_changed_output_is_found(form: str, monkeypatch: pytest.MonkeyPatch) -
                 compare()
 
 
+def test_spike_counts_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of staircases, which have a potential too, and of pools."""
+    net = networks.Network((2, 6, 6), np.random.default_rng(4))
+    net.convolve(4, 3, 1, 1, 1, 1, False)
+    net.then("Relu")
+    net.largest(2, 2, 0, 1)
+    net.dense(3, False)
+    net.output()
+    conversion = networks.emit(net.model(), neurons="staircase")
+    assert conversion.emitted is not None
+    file = ConvertedFile(conversion.emitted, "the file")
+    assert len(compare_forms(conversion, file, IMAGES)) == 2
+    for node in ("Relu_1", "MaxPool_2"):
+        with monkeypatch.context() as patch:
+            inject(patch, "reference_trace", value_changed(f"spike count of '{node}'", 1))
+            with pytest.raises(InternalError, match=f"spike count of '{node}' differs after .* steps of sample 1"):
+                compare_forms(conversion, file, IMAGES)
+
+
 def test_the_first_difference_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is wrong at an earlier step comes first, at the same step the layer that comes first."""
     later, earlier = flipped("Relu_1", 30, 0), flipped(NEURON, 20, 0)
