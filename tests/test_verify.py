@@ -12,10 +12,13 @@ import onnx
 import pytest
 from faults import IMAGES, NEURON, STEPS, Fault, compare, emitted, flipped, inject, spikes_changed, value_changed
 from onnx import numpy_helper
+from staircases import CHARGE_STEPS, OTHER_NEURONS
 
 import snnc
 from snnc.diagnostics import InternalError
 from snnc.files import ConvertedFile
+from snnc.ir.conversion import Conversion
+from snnc.ir.trees import source_nodes, source_signal
 from snnc.measure import comparison
 from snnc.measure.comparison import Comparison, compare_forms
 
@@ -97,18 +100,36 @@ def test_a_changed_output_is_found(form: str, monkeypatch: pytest.MonkeyPatch) -
                 compare()
 
 
-def test_spike_counts_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of staircases, which have a potential too, and of pools."""
+def with_counts(neurons: str, schedule: str = "loop") -> tuple[Conversion, ConvertedFile]:
+    """A network of other neurons and a pool, for more than one block."""
     net = networks.Network((2, 6, 6), np.random.default_rng(4))
     net.convolve(4, 3, 1, 1, 1, 1, False)
     net.then("Relu")
     net.largest(2, 2, 0, 1)
     net.dense(3, False)
     net.output()
-    conversion = networks.emit(net.model(), neurons="staircase")
+    conversion = networks.emit(net.model(), neurons=neurons, schedule=schedule, steps=STEPS, max_steps=STEPS)
     assert conversion.emitted is not None
-    file = ConvertedFile(conversion.emitted, "the file")
-    assert len(compare_forms(conversion, file, IMAGES)) == 2
+    return conversion, ConvertedFile(conversion.emitted, "the file")
+
+
+@pytest.mark.parametrize("schedule", ["loop", "unrolled", "stream"])
+@pytest.mark.parametrize("neurons", OTHER_NEURONS)
+def test_other_neurons_carry_their_states(neurons: str, schedule: str) -> None:
+    """Potentials and counts go from block to block; charge comes in the first one only."""
+    conversion, file = with_counts(neurons, schedule=schedule)
+    assert [found.steps for found in compare_forms(conversion, file, IMAGES)] == [STEPS] * 2
+
+
+def test_charge_is_bounded_by_that_of_all_steps() -> None:
+    conversion, _ = with_counts("charge")
+    encoder, *_ = source_nodes(conversion.graph)
+    assert source_signal(encoder.outputs[0]).magnitude == 255 * CHARGE_STEPS
+
+
+def test_spike_counts_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of staircases, which have a potential too, and of pools."""
+    conversion, file = with_counts("staircase")
     for node in ("Relu_1", "MaxPool_2"):
         with monkeypatch.context() as patch:
             inject(patch, "reference_trace", value_changed(f"spike count of '{node}'", 1))
