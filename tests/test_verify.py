@@ -101,12 +101,15 @@ def test_a_changed_output_is_found(form: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def with_counts(neurons: str, schedule: str = "loop") -> tuple[Conversion, ConvertedFile]:
-    """A network of other neurons and a pool, for more than one block."""
+    """A network of other neurons and a pool, and an output that reads the input, for more than one block."""
     net = networks.Network((2, 6, 6), np.random.default_rng(4))
     net.convolve(4, 3, 1, 1, 1, 1, False)
     net.then("Relu")
     net.largest(2, 2, 0, 1)
     net.dense(3, False)
+    net.output()
+    net.current, net.shape = "x", net.input_shape
+    net.dense(2, False)
     net.output()
     conversion = networks.emit(net.model(), neurons=neurons, schedule=schedule, steps=STEPS, max_steps=STEPS)
     assert conversion.emitted is not None
