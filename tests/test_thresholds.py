@@ -109,6 +109,17 @@ def test_a_small_threshold_is_rounded_on_the_grid_of_each_channel() -> None:
     assert neuron.attrs["scale"].ravel()[0] != pytest.approx(wanted, rel=1e-4)
 
 
+def test_the_rule_rate_gives_a_small_channel_a_threshold_of_its_own() -> None:
+    """One whose means are below a thirty-second of the layer's; the others share one."""
+    net = networks.perceptron([3])
+    weight = np.abs(np.frombuffer(net.weights[0].raw_data, np.float32).reshape(4, 3))
+    weight[:, 1] /= 1000
+    net.weights[0].raw_data = weight.tobytes()
+    scale = networks.source_nodes(networks.emit(net.model(), threshold="rate"))[1].attrs["scale"].ravel()
+    assert scale[0] == pytest.approx(scale[2], rel=1e-3)
+    assert 0 < scale[1] < scale[0] / 32
+
+
 def test_a_threshold_is_at_least_two_units_of_the_grid() -> None:
     conversion = networks.emit(networks.perceptron([3]).model(), threshold="model", alpha=1e-7)
     threshold = constant(networks.source_nodes(conversion)[1], 1)
