@@ -10,6 +10,7 @@ from snnc.ir.trees import layers
 from snnc.passes.spike import connect_pools
 
 LOW, HIGH = -3, 40
+CHARGE_STEPS = 70
 
 
 def _staircases(conversion: Conversion) -> None:
@@ -38,6 +39,16 @@ def _tables(conversion: Conversion) -> None:
     connect_pools(conversion.graph)
 
 
+def _charges(conversion: Conversion) -> None:
+    """Staircases behind an input that is all charge of the first step."""
+    _staircases(conversion)
+    for node in conversion.graph.nodes:
+        if node.op in ("PoissonEncode", "DirectEncode"):
+            node.op = "ChargeEncode"
+            node.attrs["steps"] = CHARGE_STEPS
+
+
 STAIRCASES = Pass("staircases", Level.SPIKING, Level.SPIKING, _staircases)
 TABLES = Pass("tables", Level.SPIKING, Level.SPIKING, _tables)
-OTHER_NEURONS = {"staircase": STAIRCASES, "table": TABLES}
+CHARGES = Pass("charges", Level.SPIKING, Level.SPIKING, _charges)
+OTHER_NEURONS = {"staircase": STAIRCASES, "table": TABLES, "charge": CHARGES}

@@ -71,6 +71,14 @@ def test_controls_are_optional_required_or_fixed() -> None:
         SpikingSession(content).run(images, 21)
 
 
+@pytest.mark.parametrize("schedule", ["loop", "unrolled"])
+def test_samples_are_counted_from_0_where_the_host_says_nothing(schedule: str) -> None:
+    session = make_session(emitted(schedule=schedule, steps=20).SerializeToString())
+    images = networks.images_for(networks.small().model())
+    told = session.run(None, {"x": images, "first_sample": np.array(0, np.int64)})
+    assert all(map(np.array_equal, session.run(None, {"x": images}), told))
+
+
 def test_metadata_says_what_the_file_is() -> None:
     conversion = networks.emit(networks.small().model(), alpha=0.75)
     assert conversion.emitted is not None

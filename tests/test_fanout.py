@@ -29,3 +29,15 @@ def test_the_ann_pools_before_it_multiplies_and_the_spikes_do_not() -> None:
     everywhere = model.session().run(np.ones((1, 1, 4, 4), np.float32), steps=1)
     assert everywhere.spike_totals.tolist() == [[16, 8]]  # the largest sums, 9 taps, are reached by the inner pixels
     assert everywhere.synaptic_operations.tolist() == [[16 * 9 * 2 - (4 * 5 + 8 * 3) * 2, 8 * 3]]
+
+
+def test_spikes_of_either_sign_cost_what_their_channel_costs() -> None:
+    """Channels of the input that a convolution runs along: those at the ends reach two sums, the others three."""
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+    net (float[N, 4, 2] x) => (float[N, 1, 4] y) <float[1, 2, 3] W = {1, 1, 1, 1, 1, 1}>
+    { a = Transpose <perm = [0, 2, 1]> (x)  b = Conv <pads = [1, 1]> (a, W)  y = Relu (b) }""")
+    converted = snnc.convert(model, steps=8, threshold="model", input_scale=1.0, accept_poor=True)
+    x = np.zeros((1, 4, 2), np.float32)
+    x[0, 1], x[0, 3, 0] = -1, 1
+    run = converted.session().run(x, steps=1)
+    assert (run.spike_totals[0, 0], run.synaptic_operations[0, 0]) == (3, 2 * 3 + 2)

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,9 @@ EXAMPLES = {
     "overlapping pool": Example("SumPool", (1, 3, 3), (1, 2, 2), window([2, 2], [1, 1], [0] * 4, divisor=4)),
     "pool with borders": Example(
         "SumPool", (1, 3), (1, 2), window([2], [2], [1, 0], divisor=2), (np.array([[[2.0, 1.0]]], np.float32),)
+    ),
+    "pool with borders of several sizes": Example(
+        "SumPool", (1, 4), (1, 4), window([3], [1], [1, 1], divisor=6), (np.array([[[3.0, 2, 2, 3]]], np.float32),)
     ),
     "padded pool": Example("SumPool", (1, 3), (1, 2), window([2], [2], [1, 0], divisor=2)),
     "junction": Example("Add", (2, 3), (2, 3), operands=2),
@@ -174,6 +177,16 @@ def test_bounds_are_reached(name: str) -> None:
     if not example.attrs.get("pads") or not any(example.attrs["pads"]):
         assert np.array_equal(np.broadcast_to(found.high, example.out), largest + np.maximum(offset, 0))
         assert np.array_equal(np.broadcast_to(found.low, example.out), -(largest - np.minimum(offset, 0)))
+
+
+def test_a_pool_reckons_with_the_worst_of_its_plane() -> None:
+    """Where the operand's bounds differ within a channel, as behind a `DepthToSpace`."""
+    node = EXAMPLES["pool"].node()
+    high = np.arange(16.0).reshape(2, 2, 4)
+    operand = replace(Signal.of_spikes(3, signed=True), low=-high - 1, high=high)
+    found = operator_of(node).signal(node, [operand], None)
+    assert found.high.ravel().tolist() == [4 * 7, 4 * 15]
+    assert found.low.ravel().tolist() == [-4 * 8, -4 * 16]
 
 
 @EACH

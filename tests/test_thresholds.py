@@ -97,6 +97,37 @@ def test_the_rule_rate_falls_back_to_the_largest_mean() -> None:
     assert not {"SNN504"} & {found.rule.code for found in report.diagnostics.found}
 
 
+def test_a_small_threshold_is_rounded_on_the_grid_of_each_channel() -> None:
+    """One λ for all would be as coarse as the grid of the largest weights."""
+    net = networks.perceptron([3])
+    weight = np.frombuffer(net.weights[0].raw_data, np.float32).reshape(4, 3).copy()
+    weight[:, 1:] /= 1000
+    net.weights[0].raw_data = weight.tobytes()
+    conversion = networks.emit(net.model(), threshold="model", alpha=0.001)
+    encoder, neuron = networks.source_nodes(conversion)
+    wanted = 0.001 * np.abs(weight).sum(0).max() * encoder.attrs["scale"]
+    assert neuron.attrs["scale"].ravel()[1:] == pytest.approx(wanted, rel=1e-4)
+    assert neuron.attrs["scale"].ravel()[0] != pytest.approx(wanted, rel=1e-4)
+
+
+def test_the_rule_rate_gives_a_small_channel_a_threshold_of_its_own() -> None:
+    """One whose means are below a thirty-second of the layer's; the others share one."""
+    net = networks.perceptron([3])
+    weight = np.abs(np.frombuffer(net.weights[0].raw_data, np.float32).reshape(4, 3))
+    weight[:, 1] /= 1000
+    net.weights[0].raw_data = weight.tobytes()
+    scale = networks.source_nodes(networks.emit(net.model(), threshold="rate"))[1].attrs["scale"].ravel()
+    assert scale[0] == pytest.approx(scale[2], rel=1e-3)
+    assert 0 < scale[1] < scale[0] / 32
+
+
+def test_a_threshold_is_at_least_two_units_of_the_grid() -> None:
+    conversion = networks.emit(networks.perceptron([3]).model(), threshold="model", alpha=1e-7)
+    threshold = constant(networks.source_nodes(conversion)[1], 1)
+    assert threshold is not None
+    assert (threshold == 2).all()
+
+
 def test_alpha_during_is_the_default_and_measures_at_the_rates_to_come() -> None:
     """Halving a threshold gives more spikes, so the next layer's mean sums are measured at higher rates."""
     assert make_options(alpha=0.5).alpha_when == "during"

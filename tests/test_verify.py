@@ -12,10 +12,13 @@ import onnx
 import pytest
 from faults import IMAGES, NEURON, STEPS, Fault, compare, emitted, flipped, inject, spikes_changed, value_changed
 from onnx import numpy_helper
+from staircases import CHARGE_STEPS, OTHER_NEURONS
 
 import snnc
 from snnc.diagnostics import InternalError
 from snnc.files import ConvertedFile
+from snnc.ir.conversion import Conversion
+from snnc.ir.trees import source_nodes, source_signal
 from snnc.measure import comparison
 from snnc.measure.comparison import Comparison, compare_forms
 
@@ -96,6 +99,46 @@ def test_a_changed_output_is_found(form: str, monkeypatch: pytest.MonkeyPatch) -
             inject(patch, form, value_changed(f"output '{output}'", 2))
             with pytest.raises(InternalError, match=f"output '{output}' differs after .* steps of sample 2"):
                 compare()
+
+
+def with_counts(neurons: str, schedule: str = "loop") -> tuple[Conversion, ConvertedFile]:
+    """A network of other neurons and a pool, and an output that reads the input, for more than one block."""
+    net = networks.Network((2, 6, 6), np.random.default_rng(4))
+    net.convolve(4, 3, 1, 1, 1, 1, False)
+    net.then("Relu")
+    net.largest(2, 2, 0, 1)
+    net.dense(3, False)
+    net.output()
+    net.current, net.shape = "x", net.input_shape
+    net.dense(2, False)
+    net.output()
+    conversion = networks.emit(net.model(), neurons=neurons, schedule=schedule, steps=STEPS, max_steps=STEPS)
+    assert conversion.emitted is not None
+    return conversion, ConvertedFile(conversion.emitted, "the file")
+
+
+@pytest.mark.parametrize("schedule", ["loop", "unrolled", "stream"])
+@pytest.mark.parametrize("neurons", OTHER_NEURONS)
+def test_other_neurons_carry_their_states(neurons: str, schedule: str) -> None:
+    """Potentials and counts go from block to block; charge comes in the first one only."""
+    conversion, file = with_counts(neurons, schedule=schedule)
+    assert [found.steps for found in compare_forms(conversion, file, IMAGES)] == [STEPS] * 2
+
+
+def test_charge_is_bounded_by_that_of_all_steps() -> None:
+    conversion, _ = with_counts("charge")
+    encoder, *_ = source_nodes(conversion.graph)
+    assert source_signal(encoder.outputs[0]).magnitude == 255 * CHARGE_STEPS
+
+
+def test_spike_counts_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of staircases, which have a potential too, and of pools."""
+    conversion, file = with_counts("staircase")
+    for node in ("Relu_1", "MaxPool_2"):
+        with monkeypatch.context() as patch:
+            inject(patch, "reference_trace", value_changed(f"spike count of '{node}'", 1))
+            with pytest.raises(InternalError, match=f"spike count of '{node}' differs after .* steps of sample 1"):
+                compare_forms(conversion, file, IMAGES)
 
 
 def test_the_first_difference_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,17 @@ def test_the_reference_has_a_budget_of_work(
     assert compared[1] == Comparison(("blocks", "reference"), samples, steps)
 
 
+def test_the_reference_repeats_no_more_samples_where_there_are_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    conversion, file = emitted()
+    layers = conversion.report.layers
+    neurons = [layer.neurons for layer in layers if layer.kind != "readout"]
+    monkeypatch.setattr(comparison, "MEMORY_BUDGET", 16 * 2 * sum(neurons) + 3 * STEPS * max(neurons))
+    monkeypatch.setattr(comparison, "REFERENCE_BUDGET", 2 * sum(layer.macs for layer in layers))
+    seen = extents_seen(monkeypatch, "reference_trace")
+    compare_forms(conversion, file, IMAGES)
+    assert seen == [(1, 1)] * 2
+
+
 def test_what_is_not_compared_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "REFERENCE_BUDGET", 1)
     written, reference = compare()
