@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from snnc.integers.limits import sum_limit
 from snnc.ir.conversion import Conversion
 from snnc.ir.graph import constant
 from snnc.ir.trees import signal_of, targets
@@ -76,6 +77,14 @@ def test_the_worst_input_for_max_steps(max_steps: int, choices: dict[str, Any]) 
     if max_steps >= 4096:  # otherwise 16-bit weights are the tighter limit
         assert -int(simulated.membranes[hidden.name].min()) > 2**31 / 8
     assert abs(int(simulated.membranes[hidden.name].min())) <= max_steps * bound
+
+
+@pytest.mark.parametrize("max_steps", [1, 5, 64, 4096, 100_000])
+def test_the_limit_of_a_current_leaves_room_for_the_start_and_the_next_step(max_steps: int) -> None:
+    """int32 holds a potential that starts one current away from 0 and gets one more before it is compared, no more."""
+    current = int(sum_limit(max_steps))
+    potentials = np.cumsum([current] * (max_steps + 2), dtype=np.int64)  # start, max_steps, the next one
+    assert potentials[-1] < 2**31 <= potentials[-1] + max_steps + 2
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
