@@ -59,9 +59,7 @@ def compare(options: argparse.Namespace) -> list[tuple[Run, Run]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--old", type=Path, required=True, help="Python in which the old build is installed")
-    parser.add_argument(
-        "--new", type=Path, default=Path(sys.executable), help="that of the new build (default: this)"
-    )
+    parser.add_argument("--new", type=Path, default=Path(sys.executable), help="that of the new build (default: this)")
     parser.add_argument("--file", type=Path, required=True, help="converted network")
     parser.add_argument("--old-file", type=Path, help="what the old build runs (default: the same file)")
     parser.add_argument("--batch", type=int, default=8)
