@@ -13,7 +13,7 @@ import onnx_graphsurgeon as gs
 
 from snnc.diagnostics import InternalError
 from snnc.emit.layer_operators import LAYER_OPERATORS, PLAIN
-from snnc.integers.limits import EXACT_FLOAT32, EXACT_FLOAT64, INT32
+from snnc.integers.limits import EXACT_FLOAT32, EXACT_FLOAT64, INT32, reach
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.graph import TAIL, activation_inputs, constant
@@ -118,7 +118,8 @@ def _no_overflow(conversion: Conversion) -> Iterator[str]:
                 yield f"sums of {target.name!r} leave the exact integers of floats in {node.name!r}"
         start = max(float(np.abs(state.initial).max()) for state in LAYERS[target.op].states(target))
         bound = signal_of(target.inputs[0]).magnitude
-        if start + conversion.options.max_steps * bound >= (_INT64 if readout else INT32):
+        currents = reach(target.inputs[0], conversion.options.max_steps)
+        if start + currents * bound >= (_INT64 if readout else INT32):
             yield f"the membrane potential of {target.name!r} can overflow"
 
 

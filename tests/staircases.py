@@ -10,7 +10,6 @@ from snnc.ir.trees import layers
 from snnc.passes.spike import connect_pools
 
 LOW, HIGH = -3, 40
-CHARGE_STEPS = 70
 
 
 def _staircases(conversion: Conversion) -> None:
@@ -45,7 +44,6 @@ def _charges(conversion: Conversion) -> None:
     for node in conversion.graph.nodes:
         if node.op in ("PoissonEncode", "DirectEncode"):
             node.op = "ChargeEncode"
-            node.attrs["steps"] = CHARGE_STEPS
 
 
 STAIRCASES = Pass("staircases", Level.SPIKING, Level.SPIKING, _staircases)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snnc.integers.limits import sum_limit
+from snnc.integers.limits import reach, sum_limit
 from snnc.ir.conversion import Conversion
 from snnc.ir.graph import constant
 from snnc.ir.trees import signal_of, targets
@@ -99,7 +99,7 @@ def test_the_bounds_hold_for_random_networks(model: Any, choices: dict[str, Any]
             continue
         assert bound < 2**24
         start = max(float(np.abs(state.initial).max()) for state in LAYERS[target.op].states(target))
-        assert start + choices["max_steps"] * bound < 2**31
+        assert start + reach(target.inputs[0], choices["max_steps"]) * bound < 2**31
 
 
 @settings(max_examples=40)

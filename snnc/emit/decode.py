@@ -1,6 +1,6 @@
 """From membrane potentials back to ANN units, and the tail of the ANN on the decoded values.
 
-    y = scale · V(T) / T [+ bias] + Σ (x - x)
+    y = scale · V(T) / T [+ bias] + Σ (x - x)         y = scale · V [+ bias] + Σ (x - x) of a network that settles
 
 in float64, rounded to float32 at the end. The last term is zero for finite inputs and NaN otherwise, so that a sample
 with a NaN or an infinity never gives a plausible answer. `snnc/elapsed` is T as float64, defined by the schedule.
@@ -18,6 +18,7 @@ from snnc.emit.nodes import Nodes
 from snnc.ir.graph import constant
 from snnc.ir.names import ELAPSED, names_in
 from snnc.operators import LAYERS
+from snnc.operators.readout import is_settling
 
 
 def add_decoding(graph: gs.Graph, block: Block) -> None:
@@ -50,7 +51,7 @@ def _decode(builder: Nodes, node: gs.Node, potential: str, poison: str) -> None:
     potential = builder.node("Cast", [potential], f"decode/{name}/v", to=onnx.TensorProto.DOUBLE)
     scale = builder.constant(f"decode/{name}/scale", np.array(node.attrs["scale"], np.float64))
     total = builder.node("Mul", [potential, scale], f"decode/{name}/total")
-    value = builder.node("Div", [total, ELAPSED], f"decode/{name}/per_step")
+    value = total if is_settling(node) else builder.node("Div", [total, ELAPSED], f"decode/{name}/per_step")
     bias = constant(node, 1)
     if bias is not None:
         addend = builder.constant(f"decode/{name}/bias", bias.astype(np.float64))

@@ -20,7 +20,7 @@ import onnx_graphsurgeon as gs
 from snnc.diagnostics import DiagnosticError, fail
 from snnc.integers.grid import Rounded, carries_channels, fixed_scale, round_tree, weights_of, write_weights
 from snnc.integers.layer_simulation import SpikeTrains
-from snnc.integers.limits import sum_limit, tree_limit
+from snnc.integers.limits import reach, sum_limit, tree_limit
 from snnc.ir.conversion import Conversion
 from snnc.ir.graph import sample_shape
 from snnc.ir.names import own
@@ -138,7 +138,8 @@ class Calibrator:
         main_scale = self.rounded[node.name].main_scale if node.name in self.rounded else self.round(node).main_scale
         value = (self.alpha * estimated * main_scale).reshape((-1,) + (1,) * (len(shape) - 1))
         # A threshold beyond what currents can reach would be one that potentials cannot start from.
-        rounded = self.round(node, coarsest=value / (2 * sum_limit(self.options.max_steps)))
+        limit = sum_limit(reach(node.inputs[0], self.options.max_steps))
+        rounded = self.round(node, coarsest=value / (2 * limit))
         value = value * (rounded.main_scale / main_scale)
         units = value / rounded.scale
         if value.size == 1 and (not channels or (units >= _FINE_THRESHOLD).all()):

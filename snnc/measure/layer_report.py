@@ -15,7 +15,7 @@ from snnc.ir.signal import collapsed
 from snnc.ir.trees import leaves, source_signal, tree
 from snnc.measure.fanout import count_macs
 from snnc.operators import LAYERS, SOURCES, operator_of
-from snnc.operators.layer import scale_of
+from snnc.operators.layer import initial_potential, scale_of
 from snnc.thresholds import Estimate
 
 
@@ -40,7 +40,7 @@ def _report_of(node: gs.Node) -> LayerReport:
     if node.op in SOURCES:
         signal = SOURCES[node.op].signal(node)
         report.signed = signal.signed
-        report.levels = int(signal.magnitude)
+        report.levels = SOURCES[node.op].levels(node)
     return report
 
 
@@ -65,7 +65,7 @@ def potentials(node: gs.Node) -> int | list[int]:
     """V(0) of a neuron in units of the grid."""
     threshold = constant(node, 1)
     assert threshold is not None
-    found: int | list[int] = _plain((threshold * node.attrs["v_init"]).astype(np.int64))
+    found: int | list[int] = _plain(np.asarray(initial_potential(node, threshold), np.int64))
     return found
 
 

@@ -85,6 +85,15 @@ class SpikeSource(Layer):
         """Of its spikes: unsigned ones unless it says otherwise."""
         return Signal.of_spikes(len(sample_shape(node.outputs[0])), signed=False)
 
+    def levels(self, node: gs.Node) -> int:
+        """The largest number that stands for a value of the input; 1 for spikes."""
+        return 1
+
+    def largest_total(self, node: gs.Node) -> int | None:
+        """What its spikes so far, negative ones subtracted, can add up to, in steps with as many as there can be; None
+        where that grows with time."""
+        return None
+
 
 def write_scale(node: gs.Node, scale: FloatArray) -> None:
     """Note what a spike (of a readout: a unit of potential) is worth in ANN units; `scale` broadcasts against a
@@ -100,6 +109,12 @@ def scale_of(node: gs.Node) -> FloatArray:
 
 
 def initial_potential(node: gs.Node, threshold: np.ndarray) -> list[int] | int:
-    """V(0) of a neuron in units of the grid: its `v_init` thresholds."""
-    initial: list[int] | int = (threshold * node.attrs["v_init"]).astype(np.int32).tolist()
-    return initial
+    """V(0) of a neuron in units of the grid: its `v_init` thresholds, and its charge at the start."""
+    initial = (threshold * node.attrs["v_init"]).astype(np.int32) + initial_charge(node)
+    found: list[int] | int = initial.tolist()
+    return found
+
+
+def initial_charge(node: gs.Node) -> np.ndarray:
+    """The charge that a neuron has before anything comes, in units of the grid: its bias, where that is no current."""
+    return np.asarray(node.attrs.get("charge", 0), np.int32)

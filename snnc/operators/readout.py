@@ -1,7 +1,7 @@
 """`SpikeReadout`: an output layer that integrates its current and never fires; V(0) = 0.
 
-Its value is decoded as scale·V(T)/T + bias (`snnc.emit.decode`). V has 64 bits, so that sums over large planes and long
-runs keep the bits of their weights.
+Its value is decoded as scale·V(T)/T + bias (`snnc.emit.decode`) or, behind neurons that settle (attribute `settles`),
+as scale·V + bias. V has 64 bits, so that sums over large planes and long runs keep the bits of their weights.
 """
 
 from __future__ import annotations
@@ -44,3 +44,8 @@ class Readout(Layer):
 
     def layer_operator(self, shape: Shape) -> str | None:
         return "SpikeReadout" if shape == "Gemm" else None
+
+
+def is_settling(node: gs.Node) -> bool:
+    """Whether V itself stands for the value, not its growth per step."""
+    return bool(node.attrs.get("settles", 0))

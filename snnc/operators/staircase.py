@@ -19,7 +19,7 @@ from snnc.ir.graph import constant, sample_shape
 from snnc.ir.names import COUNT, own
 from snnc.ir.signal import Signal
 from snnc.ir.state import State
-from snnc.operators.layer import Shape, SpikeSource
+from snnc.operators.layer import Shape, SpikeSource, initial_charge
 from snnc.operators.neuron import Neuron
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ class Staircase(Neuron):
 
     def signal(self, node: gs.Node) -> Signal:
         return Signal.of_spikes(len(sample_shape(node.outputs[0])), signed=True)
+
+    def largest_total(self, node: gs.Node) -> int:
+        return int(max(-node.attrs["low"], node.attrs["high"]))
 
     def states(self, node: gs.Node) -> list[State]:
         return [*super().states(node), _counts(node)]
@@ -66,8 +69,13 @@ class StaircaseTable(SpikeSource):
         return Signal.of_spikes(len(sample_shape(node.outputs[0])), signed=True)
 
     def states(self, node: gs.Node) -> list[State]:
-        dims = sample_shape(node.outputs[0])
-        return [State(f"v/{node.name}", f"v_next/{node.name}", "int32", dims), _counts(node)]
+        dims, initial = sample_shape(node.outputs[0]), initial_charge(node).tolist()
+        return [State(f"v/{node.name}", f"v_next/{node.name}", "int32", dims, initial), _counts(node)]
+
+    def largest_total(self, node: gs.Node) -> int:
+        tables = self._tables(node)
+        counts = tables["first"][:, None] + np.cumsum(tables["rises"], axis=1)
+        return int(max(np.abs(tables["first"]).max(), np.abs(counts).max(initial=0)))
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
         scale = calibrator.round(node).scale

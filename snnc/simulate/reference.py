@@ -42,7 +42,7 @@ class Simulation:
     membranes: dict[str, Ints]
     """Neuron or readout → membrane potential after the last step."""
     counts: dict[str, Ints]
-    """Neuron with signed spikes → its spikes so far; pool → those of each of its inputs."""
+    """Neuron with signed spikes → its spikes so far; pool → those of each input; `ChargeEncode` → what has entered."""
     totals: dict[str, Ints]
     """Encoder or neuron → spikes per sample, shape [N]; the encoder's spikes of either sign count as one."""
     spikes: dict[str, NDArray[np.int8]]
@@ -115,12 +115,13 @@ class _Simulator:
             values[node.outputs[0].name] = value
 
     def outputs(self, steps: int) -> dict[str, NDArray[np.float64]]:
-        """Every readout: scale·V/T + bias, where T is `steps`."""
+        """Every readout: scale·V/T + bias, where T is `steps`; scale·V + bias of networks that settle."""
         finite = np.isfinite(per_sample(self.x)).all(axis=1)
         outputs = {}
         for node in self.nodes:
             if node.op == "SpikeReadout":
-                value = np.asarray(node.attrs["scale"], dtype=np.float64) * self.membranes[node.name] / steps
+                value = np.asarray(node.attrs["scale"], dtype=np.float64) * self.membranes[node.name]
+                value = value / (1 if node.attrs.get("settles") else steps)
                 for bias in node.inputs[1:]:
                     value = value + np.asarray(bias.values, dtype=np.float64)
                 value[~finite] = np.nan
@@ -133,13 +134,17 @@ class _Simulator:
             train = poisson_spikes(self.x, node.attrs["scale"], self.seed, self.first_sample, t, 1)
             return self._count(node, np.asarray(train[0], dtype=np.int64))
         self.totals[node.name] = np.zeros(len(self.x), np.int64)
-        values = graded(self.x, node.attrs["scale"])
-        return values if node.op == "DirectEncode" else values * (node.attrs["steps"] if t == 0 else 0)
+        values = graded(self.x, node.attrs["scale"], node.attrs.get("low", -255), node.attrs.get("high", 255))
+        if node.op == "DirectEncode":
+            return values
+        before = self.counts.get(node.name, np.zeros_like(values))
+        self.counts[node.name] = values
+        return values - before
 
     def _staircase(self, node: Any, current: Ints, threshold: Ints) -> Ints:
         v = self.membranes.get(node.name)
         if v is None:
-            v = _initial(threshold, node.attrs.get("v_init", 0.0), current.shape)
+            v = _initial(threshold, node.attrs.get("v_init", 0.0), current.shape) + _charge_at_start(node)
         charged = _charge(node.name, v, current)
         limits = (node.attrs["low"], node.attrs["high"])
         spikes, self.membranes[node.name], self.counts[node.name] = staircase(
@@ -148,7 +153,7 @@ class _Simulator:
         return spikes
 
     def _staircase_by_table(self, node: Any, current: Ints, first: Ints, breaks: Ints, rises: Ints) -> Ints:
-        before = self.membranes.get(node.name, np.zeros(current.shape, np.int64))
+        before = self.membranes.get(node.name, np.zeros(current.shape, np.int64) + _charge_at_start(node))
         charge = self.membranes[node.name] = _charge(node.name, before, current)
         spikes, self.counts[node.name] = staircase_by_table(charge, self._counts(node, current), first, breaks, rises)
         return spikes
@@ -213,6 +218,11 @@ def _initial(threshold: Ints, fraction: float, shape: tuple[int, ...]) -> Ints:
     v = np.zeros(shape, np.int64)
     v += _integers(threshold * fraction, "initial membrane potential")
     return v
+
+
+def _charge_at_start(node: Any) -> Ints:
+    """The bias of a neuron that settles: charge that is there before anything comes."""
+    return _integers(node.attrs.get("charge", 0), f"charge of {node.name!r}")
 
 
 def _charge(name: str, v: Ints, current: Ints, current_limit: int = CURRENT_LIMIT, limit: int = MEMBRANE_LIMIT) -> Ints:

@@ -21,7 +21,7 @@ from snnc.files import ConvertedFile
 from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.names import PREFIX, SPIKE_TOTALS, SYNAPTIC_OPERATIONS
 from snnc.ir.state import State
-from snnc.ir.trees import layers, source_nodes, source_signal
+from snnc.ir.trees import source_nodes, source_signal
 from snnc.operators import LAYERS
 from snnc.runtime.session import Result, SpikingSession
 from snnc.simulate.block_runner import Snapshot, StreamRunner, unpack_words
@@ -64,7 +64,9 @@ class Names:
         self.words = {node.name: node.outputs[0].name for node in spiking}
         self.signed = {node.name for node in spiking if source_signal(node.outputs[0]).signed}
         self.states = {
-            node.name: [_what(state.name) for state in LAYERS[node.op].states(node)] for node in layers(graph)
+            node.name: [_what(state.name) for state in LAYERS[node.op].states(node)]
+            for node in graph.nodes
+            if node.op in LAYERS
         }
 
     def values(self, states: Sequence[State], values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -78,7 +80,7 @@ class Names:
 
 
 def _what(label: str) -> str:
-    return "membrane potential" if label.startswith("v/") else "spike count"
+    return {"v": "membrane potential", "entered": "entered charge"}.get(label.split("/")[0], "spike count")
 
 
 def difference(one: Trace, other: Trace, sources: Sequence[str], first_sample: int = 0) -> str | None:
