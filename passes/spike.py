@@ -3,7 +3,8 @@
 Takes level CANONICAL, gives SPIKING:
 
 1. the input is encoded by the option `coding`: `x → PoissonEncode` into spikes, `DirectEncode` into numbers;
-2. `Relu` → `RMP` (soft reset) or `IF` (hard reset): y = max(0, x) becomes the rate of a neuron (RMP-SNN, section 3.2);
+2. `Relu` → the neuron of the method, such as `RMP` (soft reset) or `IF` (hard reset): y = max(0, x) becomes the rate of
+   a neuron (RMP-SNN, section 3.2);
 3. other operators take their spiking form (`become_spiking` of their rooms): `AveragePool` → `SumPool`, `MaxPool` →
    `SpikeMaxPool`;
 4. each output: `SpikeReadout` on the current of the last layer, which integrates and never fires; what follows (the
@@ -20,6 +21,7 @@ import onnx_graphsurgeon as gs
 
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import (
+    NEURONS,
     TAIL,
     activation_inputs,
     constant,
@@ -30,18 +32,18 @@ from snnc.ir.graph import (
 )
 from snnc.ir.names import Names, names_in, own
 from snnc.ir.trees import layers, leaves, source_signal, targets
+from snnc.methods import METHODS
 from snnc.operators import BY_ANN_NAME, LAYERS, POOLS, SOURCES, before_layers, is_linear, weighted
 from snnc.operators.encoder import ENCODERS
-from snnc.operators.neuron import BY_RESET
 
 
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
+    method = METHODS[conversion.options.method]
     tail, names = _tail_nodes(graph), Names(names_in(graph.nodes))
     for node in graph.nodes:
-        if node.op == "Relu":
-            node.op, node.domain = BY_RESET[conversion.options.reset], "ai.snnc"
-            node.attrs = {"v_init": 0.0}
+        if node.op in NEURONS:
+            method.place_neuron(node, conversion.options)
         elif node.op in BY_ANN_NAME:
             BY_ANN_NAME[node.op].become_spiking(node)
         elif node.op in POOLS:

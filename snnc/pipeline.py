@@ -8,6 +8,8 @@ from snnc.methods import METHODS
 from snnc.passes import (
     biases,
     calibrate,
+    certify,
+    charges,
     choose_potential,
     dense,
     emit,
@@ -16,13 +18,38 @@ from snnc.passes import (
     fuse,
     ingest,
     pools,
+    relays,
     reshapes,
+    settle,
     spike,
     synthesize,
     validate,
     verify,
     windows,
 )
+
+#: Method `exact` (snnc.methods.exact).
+EXACT: list[Pass] = [
+    ingest.PASS,
+    fold.PASS,
+    reshapes.PASS,
+    dense.PASS,
+    windows.PASS,
+    biases.PASS,
+    fold_batchnorm.PASS,
+    pools.PASS,
+    relays.PASS,
+    validate.PASS,
+    spike.PASS,
+    charges.PASS,
+    synthesize.PASS,
+    calibrate.PASS,
+    fuse.PASS,
+    settle.PASS,
+    emit.PASS,
+    certify.PASS,
+    verify.PASS,
+]
 
 #: Method `rmp` (snnc.methods.rmp).
 RMP: list[Pass] = [

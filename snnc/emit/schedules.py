@@ -1,7 +1,8 @@
 """How blocks of 64 steps become a model.
 
-`loop`: in an ONNX Loop, a drop-in for the ANN. `unrolled`: one after the other for a fixed number of steps, also a
-drop-in, for hosts without Loop. `stream`: one block, the states as graph inputs and outputs.
+`loop`: in an ONNX Loop, a drop-in for the ANN; it ends early where the network settles. `unrolled`: one after the
+other for a fixed number of steps, also a drop-in, for hosts without Loop. `stream`: one block, the states as graph
+inputs and outputs.
 
 All hold the same nodes, and say where (`snnc.emit.written`), so that the block can be taken out of a file again: the
 compiler evaluates every file through its stream form.
@@ -53,6 +54,7 @@ def as_loop(block: Block, *, steps: int, seed: int, max_steps: int, controls: Co
         decode=(len(outer.nodes), len(outer.nodes) + len(block.decode)),
         decode_constants=(0, len(block.decode_constants)),
         finals=tuple(finals),
+        quiet=block.quiet,
     )
     nodes = [*outer.nodes, *_decoding(block, finals)]
     constants = [*block.decode_constants, *outer.constants.values()]
@@ -88,6 +90,7 @@ def as_unrolled(block: Block, *, steps: int, seed: int, controls: Controls) -> o
         decode=(len(writer.nodes), len(writer.nodes) + len(block.decode)),
         decode_constants=(within, within + len(block.decode_constants)),
         finals=tuple(finals),
+        quiet=block.quiet,
     )
     nodes = [*writer.nodes, *_decoding(block, finals)]
     constants = [*block.body_constants, *block.decode_constants, *writer.constants.values()]
@@ -116,6 +119,7 @@ def as_stream(block: Block, expose: tuple[str, ...] = ()) -> onnx.ModelProto:
         decode=(between, between + len(block.decode)),
         decode_constants=(len(block.body_constants), len(block.body_constants) + len(block.decode_constants)),
         finals=tuple(finals),
+        quiet=block.quiet,
     )
     nodes = [*(with_names(node, renamed) for node in block.body), *writer.nodes, *_decoding(block, finals)]
     outputs = [*block.outputs, *(_state_info(block, state, state.next_name) for state in states)]
@@ -181,7 +185,6 @@ def _loop_body(block: Block, outer: Nodes, total: str, length: str) -> tuple[onn
     inner.write("Mul", [iteration, length], [FIRST_STEP], node)
     left = inner.node("Sub", [total, FIRST_STEP], "schedule/left")
     inner.write("Min", [left, length], [COUNT], inner.names.unique("schedule/count"))
-    inner.write("Identity", [go_in], [go_out], inner.names.unique("schedule/go"))
     inputs = [
         *_scalar_infos((iteration,)),
         helper.make_tensor_value_info(go_in, TensorProto.BOOL, []),
@@ -191,8 +194,12 @@ def _loop_body(block: Block, outer: Nodes, total: str, length: str) -> tuple[onn
         helper.make_tensor_value_info(go_out, TensorProto.BOOL, []),
         *(_state_info(block, state, state.next_name) for state in block.states),
     ]
-    nodes = [*inner.nodes, *block.body]
-    return helper.make_graph(nodes, "block", inputs, outputs, block.body_constants), len(inner.nodes)
+    in_front = len(inner.nodes)
+    inner.nodes += block.body
+    # A network that settles stops when it is quiet: nothing would happen any more.
+    op, condition = ("Not", block.quiet) if block.quiet else ("Identity", go_in)
+    inner.write(op, [condition], [go_out], inner.names.unique("schedule/go"))
+    return helper.make_graph(inner.nodes, "block", inputs, outputs, block.body_constants), in_front
 
 
 def _renamed_block(

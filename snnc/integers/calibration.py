@@ -20,7 +20,7 @@ import onnx_graphsurgeon as gs
 from snnc.diagnostics import DiagnosticError, fail
 from snnc.integers.grid import Rounded, carries_channels, fixed_scale, round_tree, weights_of, write_weights
 from snnc.integers.layer_simulation import SpikeTrains
-from snnc.integers.limits import reach, sum_limit, tree_limit
+from snnc.integers.limits import LARGEST_CHARGE, reach, sum_limit, tree_limit
 from snnc.ir.conversion import Conversion
 from snnc.ir.graph import sample_shape
 from snnc.ir.names import own
@@ -125,8 +125,8 @@ class Calibrator:
             fail("SNN409", message)
         return found
 
-    def set_threshold(self, node: gs.Node) -> None:
-        """Round `node` for good and set its threshold to α·V_th."""
+    def set_threshold(self, node: gs.Node, levels: int = 1) -> None:
+        """Round `node` for good and set its threshold to α·V_th over its `levels`."""
         spikes = node.outputs[0]
         shape = sample_shape(spikes)
         channels = carries_channels(spikes, [layer for layer in self._layers if _reads(layer.inputs[0], spikes)])
@@ -136,10 +136,11 @@ class Calibrator:
         elif estimated.ndim:
             estimated = np.where(estimated > 0, estimated, estimated.max())
         main_scale = self.rounded[node.name].main_scale if node.name in self.rounded else self.round(node).main_scale
-        value = (self.alpha * estimated * main_scale).reshape((-1,) + (1,) * (len(shape) - 1))
+        value = (self.alpha / levels * estimated * main_scale).reshape((-1,) + (1,) * (len(shape) - 1))
         # A threshold beyond what currents can reach would be one that potentials cannot start from.
         limit = sum_limit(reach(node.inputs[0], self.options.max_steps))
-        rounded = self.round(node, coarsest=value / (2 * limit))
+        charge = np.abs(node.attrs.get("charge_value", 0.0))
+        rounded = self.round(node, coarsest=np.maximum(value / (2 * limit), charge / LARGEST_CHARGE))
         value = value * (rounded.main_scale / main_scale)
         units = value / rounded.scale
         if value.size == 1 and (not channels or (units >= _FINE_THRESHOLD).all()):
@@ -155,7 +156,13 @@ class Calibrator:
         if integers.size == 1:
             integers = integers.reshape(())
         node.inputs = [node.inputs[0], gs.Constant(own(f"{node.name}/threshold"), integers)]
+        self.charge(node, rounded)
         self.settle_threshold(node, scale, rounded, integers)
+
+    def charge(self, node: gs.Node, rounded: Rounded) -> None:
+        """Put the charge that a neuron starts with on its grid."""
+        if "charge_value" in node.attrs:
+            node.attrs["charge"] = np.rint(node.attrs["charge_value"] / rounded.scale).astype(np.int32)
 
     def settle_threshold(self, node: gs.Node, scale: FloatArray, rounded: Rounded, threshold: np.ndarray) -> None:
         """λ of a neuron, and what the rounding of its weights does to its rate."""

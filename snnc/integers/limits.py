@@ -11,6 +11,8 @@ from snnc.ir.trees import largest_total
 EXACT_FLOAT32 = 2**24
 EXACT_FLOAT64 = 2**53
 INT32 = 2**31
+# What a neuron may have at the start: potentials move by as much again at least.
+LARGEST_CHARGE = 2**29
 # Weights of readouts are packed in 32 bits; more of them than a few decimal digits carries nothing.
 _READOUT_WEIGHT = 2.0**20
 

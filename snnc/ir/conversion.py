@@ -16,7 +16,7 @@ import onnx_graphsurgeon as gs
 from snnc.data import DataSet
 from snnc.diagnostics import Diagnostics
 from snnc.ir.options import Options
-from snnc.ir.report import Calibration, Verification
+from snnc.ir.report import Calibration, Certificate, Verification
 from snnc.thresholds.contract import Estimate
 
 if TYPE_CHECKING:
@@ -80,12 +80,13 @@ class LayerReport:
 class Report:
     """Everything worth knowing of a conversion; `to_json` is stable and documented in docs/format.md.
 
-    `calibration` and `verification` are None before the passes of these names have run.
+    `calibration`, `certificate` and `verification` are None before the passes that find them have run.
     """
 
     layers: list[LayerReport] = field(default_factory=list)
     calibration: Calibration | None = None
     verification: Verification | None = None
+    certificate: Certificate | None = None
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
 
     def to_json(self) -> dict[str, Any]:
@@ -94,6 +95,7 @@ class Report:
             "layers": [dataclasses.asdict(layer) for layer in self.layers],
             "calibration": {} if self.calibration is None else dataclasses.asdict(self.calibration),
             "verification": {} if self.verification is None else dataclasses.asdict(self.verification),
+            "certificate": {} if self.certificate is None else dataclasses.asdict(self.certificate),
             "diagnostics": [diagnostic.to_json() for diagnostic in self.diagnostics.found],
         }
 
@@ -116,6 +118,8 @@ class Conversion:
     graph: gs.Graph = field(default_factory=gs.Graph)
     level: Level = Level.SOURCE
     emitted: onnx.ModelProto | None = None
+    # The quantised ANN at which the network settles.
+    quantised: onnx.ModelProto | None = None
     report: Report = field(default_factory=Report)
     # Which node of the ANN gave a layer its bias, where that is not the layer itself: layer name → (op, name).
     bias_origin: dict[str, tuple[str, str]] = field(default_factory=dict)

@@ -10,6 +10,8 @@ import onnx_graphsurgeon as gs
 
 from snnc.ir.domain import DOMAIN
 
+#: Nodes of a canonical ANN that the method turns into neurons; a `Relay` is y = x, put there by the pass `relays`.
+NEURONS = ("Relu", "Relay")
 TAIL = ("Softmax", "LogSoftmax", "ArgMax", "Sigmoid")
 
 

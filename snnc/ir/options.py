@@ -14,6 +14,8 @@ from snnc.ir.option import Option
 LARGEST_MAX_STEPS = 2**25
 # Inputs are float32, and so is everything that is computed from them.
 SMALLEST_INPUT, LARGEST_INPUT = 1e-30, 1e30
+# Counts of a block are exact in float32 with weights of 24 bits.
+MOST_LEVELS = 4096
 # A quantile below this would let a tenth of a layer's neurons saturate.
 LEAST_RATE_QUANTILE = 0.9
 
@@ -43,10 +45,20 @@ class Options:
         "What a spike does to the membrane potential: subtract the threshold, or set it to zero.",
         group="neurons",
     )
-    coding: Literal["poisson", "direct"] = _option(
+    coding: Literal["poisson", "direct", "charge"] = _option(
         "poisson",
-        "The input: random spikes at the rate of its values, or the values themselves as a current of every step.",
+        "The input: random spikes at the rate of its values, or the values themselves as a current of every step or as "
+        "a charge that enters once.",
+        default_text="that of the method",
         group="calibration",
+    )
+    levels: int = _option(
+        16,
+        "Levels that activations are quantised to: spikes that stand for the largest one.",
+        metavar="L",
+        group="neurons",
+        low=1,
+        high=MOST_LEVELS,
     )
     alpha: float = _option(
         1.0,

@@ -26,6 +26,25 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Certificate:
+    """Where the counts and potentials of all layers were equal, integer for integer, to those of the quantised ANN.
+
+    `layers` were compared on `samples` samples of `data` with this `sha256`. They took at most `steps` steps until the
+    last spike, on average `mean_steps`, and could not have taken more than `most_steps`. `network` is the hash of the
+    quantised ANN.
+    """
+
+    layers: int
+    samples: int
+    data: str
+    sha256: str
+    steps: int
+    mean_steps: float
+    most_steps: int
+    network: str
+
+
+@dataclass(frozen=True)
 class WeakLayer:
     """The first layer, in order of the graph, that loses its signal: the `share` of its neurons that fire at every
     step, or of the ANN's mean activation that its spikes carry."""

@@ -45,7 +45,9 @@ def make_options(*, relaxed: bool = False, **options: Any) -> Options:
     given = {name: OPTIONS[name].plain(value) if name in OPTIONS else value for name, value in given.items()}
     method = _chosen("method", given.get("method", Options.method), METHODS, METHODS)
     _refuse_options_without_meaning(method, given)
-    fields = {**method.defaults(given), **given}
+    if given.get("coding", method.coding) not in method.codings:
+        fail("SNN405", f"coding is {given['coding']!r}, must be one of {', '.join(method.codings)} with {method.name}")
+    fields = {"coding": method.coding, **method.defaults(given), **given}
     rule = _chosen("threshold", fields.setdefault("threshold", Options.threshold), RULES, method.rules())
     _refuse_options_of_other_rules(rule, given)
     fields.setdefault("v_init", rule.v_init)

@@ -44,4 +44,4 @@ class PoissonEncoder(SpikeSource):
 
 
 #: The encoder of the option `coding`.
-ENCODERS = {"poisson": PoissonEncoder.name, "direct": "DirectEncode"}
+ENCODERS = {"poisson": PoissonEncoder.name, "direct": "DirectEncode", "charge": "ChargeEncode"}

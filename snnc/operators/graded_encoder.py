@@ -63,7 +63,7 @@ class GradedEncoder(SpikeSource):
         numbers = self._numbers(node, block)
         block.currents.declare(node.outputs[0], numbers, first_step_only=False)
 
-    def _numbers(self, node: gs.Node, block: BlockWriter) -> str:
+    def _numbers(self, node: gs.Node, block: Nodes) -> str:
         """n of the input: `[N, ...]`, float32. NaN becomes 0; decoding marks it."""
         pixels, spikes = node.inputs[0].name, node.outputs[0]
 
@@ -101,7 +101,15 @@ class ChargeEncode(GradedEncoder):
         return 1  # what has entered is one n, and a step may change it from one limit to the other
 
     def states(self, node: gs.Node) -> list[State]:
-        return [State(f"entered/{node.name}", f"entered_next/{node.name}", "int32", sample_shape(node.outputs[0]))]
+        dims, name = sample_shape(node.outputs[0]), node.name
+        return [State(f"entered/{name}", f"entered_next/{name}", "int32", dims, what="entered charge")]
+
+    def settling_steps(self, node: gs.Node) -> int:
+        return 1
+
+    def settled(self, node: gs.Node, read: str, nodes: Nodes) -> tuple[str, str]:
+        numbers = self._numbers(node, nodes)
+        return nodes.node("Cast", [numbers], f"{node.outputs[0].name}/settled", to=TensorProto.DOUBLE), ""
 
     def emit(self, node: gs.Node, block: BlockWriter) -> None:
         (entered,) = block.states_of(node)

@@ -91,6 +91,15 @@ class SpikeSource(Layer):
         """Of its spikes: unsigned ones unless it says otherwise."""
         return Signal.of_spikes(len(sample_shape(node.outputs[0])), signed=False)
 
+    def settled(self, node: gs.Node, read: str, nodes: Nodes) -> tuple[str, str]:
+        """Write what it comes to in the quantised ANN, from `read`, the sum of all that it ever gets, float64
+        `[N, ...]`: the count of its spikes and, where it has one, the membrane potential (else ""), both float64."""
+        raise NotImplementedError(f"{self.name} does not settle")
+
+    def settling_steps(self, node: gs.Node) -> int:
+        """The most steps that it takes to settle when nothing changes any more in front of it."""
+        raise NotImplementedError(f"{self.name} does not settle")
+
     def levels(self, node: gs.Node) -> int:
         """The largest number that stands for a value of the input; 1 for spikes."""
         return 1

@@ -34,7 +34,8 @@ class Neuron(SpikeSource):
 
     def states(self, node: gs.Node) -> list[State]:
         initial = initial_potential(node, _threshold(node))
-        return [State(f"v/{node.name}", f"v_next/{node.name}", "int32", sample_shape(node.outputs[0]), initial)]
+        dims, name = sample_shape(node.outputs[0]), node.name
+        return [State(f"v/{name}", f"v_next/{name}", "int32", dims, initial, what="membrane potential")]
 
     def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
         cap = node.attrs.get("cap")

@@ -28,7 +28,8 @@ class Readout(Layer):
     name, kind, integrates = "SpikeReadout", "readout", True
 
     def states(self, node: gs.Node) -> list[State]:
-        return [State(f"v/{node.name}", f"v_next/{node.name}", "int64", sample_shape(node.outputs[0]))]
+        dims, name = sample_shape(node.outputs[0]), node.name
+        return [State(f"v/{name}", f"v_next/{name}", "int64", dims, what="membrane potential")]
 
     def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
         bias = constant(node, 1)
@@ -55,4 +56,4 @@ class Readout(Layer):
 
 def is_settling(node: gs.Node) -> bool:
     """Whether V itself stands for the value, not its growth per step."""
-    return bool(node.attrs.get("settles", 0))
+    return node.op == Readout.name and bool(node.attrs.get("settles", 0))

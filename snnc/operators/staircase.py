@@ -20,7 +20,7 @@ from snnc.ir.graph import constant, sample_shape
 from snnc.ir.names import COUNT, own
 from snnc.ir.signal import Signal
 from snnc.ir.state import State
-from snnc.operators.layer import Shape, SpikeSource, initial_charge
+from snnc.operators.layer import Shape, SpikeSource, initial_charge, initial_potential
 from snnc.operators.neuron import Neuron
 
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ class Staircase(Neuron):
 
     name = "Staircase"
 
+    def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
+        """The threshold of the rule is that of all levels: a spike is worth one of them."""
+        calibrator.estimate(node)
+        calibrator.set_threshold(node, levels=int(max(-node.attrs["low"], node.attrs["high"])))
+
     def signal(self, node: gs.Node) -> Signal:
         return Signal.of_spikes(len(sample_shape(node.outputs[0])), signed=True)
 
@@ -44,6 +49,23 @@ class Staircase(Neuron):
 
     def states(self, node: gs.Node) -> list[State]:
         return [*super().states(node), _counts(node)]
+
+    def settling_steps(self, node: gs.Node) -> int:
+        return int(node.attrs["high"] - node.attrs["low"])
+
+    def settled(self, node: gs.Node, read: str, nodes: Nodes) -> tuple[str, str]:
+        """S = clip(floor(U/θ), low, high) and U - θ·S, with U = Σ I + V(0)."""
+        threshold = constant(node, 1)
+        assert threshold is not None
+        label = f"{node.name}/settled"
+        start = np.asarray(initial_potential(node, threshold), np.float64)
+        units = nodes.constant(f"{label}/threshold", threshold.astype(np.float64))
+        charge = nodes.node("Add", [read, nodes.constant(f"{label}/start", start)], f"{label}/charge")
+        steps = nodes.node("Floor", [nodes.node("Div", [charge, units], f"{label}/share")], f"{label}/steps")
+        limits = [nodes.constant(f"limit/{node.attrs[name]}", np.float64(node.attrs[name])) for name in ("low", "high")]
+        count = nodes.node("Clip", [steps, *limits], f"{label}/count")
+        spent = nodes.node("Mul", [count, units], f"{label}/spent")
+        return count, nodes.node("Sub", [charge, spent], f"{label}/potential")
 
     def attributes(self, node: gs.Node, *, whole_layer: bool) -> dict[str, int]:
         return {name: int(node.attrs[name]) for name in ("low", "high")}
@@ -72,12 +94,35 @@ class StaircaseTable(SpikeSource):
 
     def states(self, node: gs.Node) -> list[State]:
         dims, initial = sample_shape(node.outputs[0]), initial_charge(node).tolist()
-        return [State(f"v/{node.name}", f"v_next/{node.name}", "int32", dims, initial), _counts(node)]
+        potential = State(f"v/{node.name}", f"v_next/{node.name}", "int32", dims, initial, what="membrane potential")
+        return [potential, _counts(node)]
 
     def largest_total(self, node: gs.Node) -> int:
+        return int(np.abs(self._counts_of(node)).max())
+
+    def settling_steps(self, node: gs.Node) -> int:
+        counts = self._counts_of(node)
+        return int(max(0, counts.max()) - min(0, counts.min()))
+
+    def _counts_of(self, node: gs.Node) -> np.ndarray:
+        """Every count that it can have, by channel."""
         tables = self._tables(node)
-        counts = tables["first"][:, None] + np.cumsum(tables["rises"], axis=1)
-        return int(max(np.abs(tables["first"]).max(), np.abs(counts).max(initial=0)))
+        return np.cumsum(np.concatenate([tables["first"][:, None], tables["rises"]], axis=1), axis=1)
+
+    def settled(self, node: gs.Node, read: str, nodes: Nodes) -> tuple[str, str]:
+        """S = first + Σ rises of the breaks that U has reached, and U."""
+        label, ones = f"{node.name}/settled", [1] * (len(sample_shape(node.outputs[0])) - 1)
+        tables = {name: table.astype(np.float64) for name, table in self._tables(node).items()}
+        start = nodes.constant(f"{label}/start", initial_charge(node).astype(np.float64))
+        charge = nodes.node("Add", [read, start], f"{label}/charge")
+        nothing = nodes.constant("settled/nothing", np.float64(0))
+        parts = [nodes.constant(f"{label}/first", tables["first"].reshape(-1, *ones))]
+        for index, (breaks, rises) in enumerate(zip(tables["breaks"].T, tables["rises"].T, strict=True)):
+            at = nodes.constant(f"{label}/break_{index}", breaks.reshape(-1, *ones))
+            reached = nodes.node("GreaterOrEqual", [charge, at], f"{label}/reached_{index}")
+            rise = nodes.constant(f"{label}/rise_{index}", rises.reshape(-1, *ones))
+            parts.append(nodes.node("Where", [reached, rise, nothing], f"{label}/risen_{index}"))
+        return nodes.node("Sum", parts, f"{label}/count"), charge
 
     def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
         """value·g(x): the sum over the steps that x has reached."""
@@ -138,4 +183,5 @@ class StaircaseTable(SpikeSource):
 
 def _counts(node: gs.Node) -> State:
     """The spikes so far, positive minus negative."""
-    return State(f"counts/{node.name}", f"counts_next/{node.name}", "int32", sample_shape(node.outputs[0]))
+    dims, name = sample_shape(node.outputs[0]), node.name
+    return State(f"counts/{name}", f"counts_next/{name}", "int32", dims, what="spike count")

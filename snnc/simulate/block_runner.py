@@ -11,7 +11,7 @@ import onnx
 from snnc.emit.block import Block
 from snnc.emit.schedules import as_stream
 from snnc.ir.domain import BLOCK_STEPS
-from snnc.ir.names import COUNT, FIRST_SAMPLE, FIRST_STEP, SEED, SPIKE_TOTALS, SYNAPTIC_OPERATIONS
+from snnc.ir.names import COUNT, FIRST_SAMPLE, FIRST_STEP, SEED, SPIKE_TOTALS, STEPS_USED, SYNAPTIC_OPERATIONS
 from snnc.runtime.session import make_session
 
 
@@ -21,7 +21,8 @@ class Snapshot:
 
     `outputs` in ANN units by name; `spike_totals` and `synaptic_operations` int64 `[N, L]` since step 0; `words` the
     exposed spike words of the last block, which had `count` steps; `states` the states of the block (membrane
-    potentials and counts) after it, by their names.
+    potentials and counts) after it, by their names. `steps_used` int64 `[N]` are the steps until the last spike of each
+    sample, in networks that settle.
     """
 
     step: int
@@ -31,6 +32,12 @@ class Snapshot:
     synaptic_operations: np.ndarray
     words: dict[str, np.ndarray]
     states: dict[str, np.ndarray]
+    steps_used: np.ndarray | None = None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing will happen any more: the last step went by without a spike, in a network that settles."""
+        return self.steps_used is not None and bool((self.steps_used < self.step).all())
 
 
 class StreamRunner:
@@ -77,7 +84,17 @@ class StreamRunner:
                 synaptic_operations=results[SYNAPTIC_OPERATIONS],
                 words={name: results[name] for name in self.expose},
                 states=states,
+                steps_used=results.get(STEPS_USED),
             )
+
+    def run_until_quiet(self, images: np.ndarray, most_steps: int) -> Snapshot:
+        """The state of one batch once it has settled, or after `most_steps`."""
+        last: Snapshot | None = None
+        for last in self.run(images, [most_steps]):
+            if last.quiet:
+                break
+        assert last is not None
+        return last
 
     def run_to_end(self, images: np.ndarray, steps: int, *, batch: int, seed: int = 0) -> Snapshot:
         """The state of all `images` after `steps` steps, simulated `batch` at a time; without words and states."""

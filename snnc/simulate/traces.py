@@ -64,7 +64,7 @@ class Names:
         self.words = {node.name: node.outputs[0].name for node in spiking}
         self.signed = {node.name for node in spiking if source_signal(node.outputs[0]).signed}
         self.states = {
-            node.name: [_what(state.name) for state in LAYERS[node.op].states(node)]
+            node.name: [state.what for state in LAYERS[node.op].states(node)]
             for node in graph.nodes
             if node.op in LAYERS
         }
@@ -77,10 +77,6 @@ class Names:
             for state, value in zip(states, values, strict=True)
             if state.layer
         }
-
-
-def _what(label: str) -> str:
-    return {"v": "membrane potential", "entered": "entered charge"}.get(label.split("/")[0], "spike count")
 
 
 def difference(one: Trace, other: Trace, sources: Sequence[str], first_sample: int = 0) -> str | None:

@@ -1,0 +1,70 @@
+"""`exact`: neurons that take back what they fired too early, so that counts settle at those of the quantised ANN.
+
+Charge-coded input and staircase neurons (after ST-BIF): once the input has entered, layer after layer settles at
+S = g(Σ W·S + charge), which is what the quantised ANN computes, integer for integer (docs/exact.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from snnc.methods.contract import Method, kept
+from snnc.operators.staircase import Staircase
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+
+    from snnc.ir.conversion import Pass
+    from snnc.ir.options import Options
+
+_TAKES_BACK = "its neurons take spikes back, whatever order they come in"
+_UNTIL_QUIET = "the network runs until it is quiet, which takes as many steps as it takes"
+_FROM_ACTIVATIONS = "thresholds come from the activations of the ANN, not from spikes"
+
+
+class Exact(Method):
+    """Thresholds are those that quantise activations best: one spike is worth λ over the levels of its layer."""
+
+    name = "exact"
+    summary = "signed spikes whose counts settle at those of the quantised ANN, integer for integer, with a certificate"
+    source = "docs/exact.md; staircase neurons after ST-BIF"
+    coding = "charge"
+    codings = ("charge",)
+    settles = True
+    without: ClassVar[Mapping[str, str]] = {
+        "reset": _TAKES_BACK,
+        "v_init": "counts are rounded to the nearest",
+        "alpha": _FROM_ACTIVATIONS,
+        "alpha_when": _FROM_ACTIVATIONS,
+        "calib_steps": _FROM_ACTIVATIONS,
+        "steps": _UNTIL_QUIET,
+        "max_steps": _UNTIL_QUIET,
+        "seed": "nothing in it is random",
+    }
+
+    @property
+    def passes(self) -> list[Pass]:
+        from snnc import pipeline
+
+        return pipeline.EXACT
+
+    def rules(self) -> list[str]:
+        return ["mmse", "percentile", "max"]
+
+    def defaults(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Everything that has an exact treatment is allowed; every channel has a step of its own."""
+        return {
+            "threshold": "mmse",
+            "per_channel": True,
+            "bias": "current",
+            "batchnorm": "fold",
+            "max_pool": "exact",
+            "v_init": 0.5,
+        }
+
+    def place_neuron(self, node: gs.Node, options: Options) -> None:
+        """`Relu` → `Staircase` from 0 to its levels; `Relay` → the same below 0 too."""
+        low = -options.levels if node.op == "Relay" else 0
+        node.op, node.domain = Staircase.name, Staircase.domain
+        node.attrs = {**kept(node), "v_init": 0.5, "low": low, "high": options.levels}
