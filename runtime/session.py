@@ -130,8 +130,9 @@ class Result:
         spike_totals: spikes per sample and layer, int64 `[N, L]`; column 0 is the input.
         synaptic_operations: accumulations per sample and layer that these spikes cause, int64 `[N, L]`.
         spike_rates: spikes per neuron and step of each layer, mean over the samples.
-        steps_used: T.
+        steps_used: T, or of a network that settles the steps until the last spike of all samples.
         clipped: share of input elements beyond the input scale (their rate is cut to 1; logged as a warning).
+        sample_steps: of a network that settles, the steps until the last spike of each sample, int64 `[N]`; else None.
     """
 
     logits: np.ndarray
@@ -141,6 +142,7 @@ class Result:
     spike_rates: dict[str, float]
     steps_used: int
     clipped: float
+    sample_steps: np.ndarray | None = None
 
 
 class SpikingSession:
@@ -219,6 +221,9 @@ class SpikingSession:
         joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
         outputs = dict(zip(self._outputs, joined, strict=True))
         totals, operations = outputs.pop("spike_totals"), outputs.pop("synaptic_operations")
+        sample_steps = outputs.pop("steps_used", None)
+        if sample_steps is not None:
+            steps = int(max(1, sample_steps.max(initial=0)))
         rates = {
             layer.name: float(totals[:, column].sum() / max(1, len(array)) / layer.neurons / steps)
             for column, layer in enumerate(self.layers)
@@ -228,7 +233,7 @@ class SpikingSession:
         if clipped and warn:
             share = 100 * clipped
             log.warning("%.2f%% of the input elements exceed the input scale %g and are clipped to it", share, scale)
-        return Result(next(iter(outputs.values())), outputs, totals, operations, rates, steps, clipped)
+        return Result(next(iter(outputs.values())), outputs, totals, operations, rates, steps, clipped, sample_steps)
 
     def _run_batch(self, batch: np.ndarray, controls: dict[str, int]) -> list[np.ndarray]:
         feeds: dict[str, np.ndarray] = {self._input.name: batch}

@@ -72,7 +72,8 @@ class Options:
     )
     threshold: str = _option(
         "rate",
-        "Thresholds from mean input sums, from the largest input sum, or from the weights alone.",
+        "Thresholds from mean input sums, from the largest one, from the weights alone, or from activations of the "
+        "ANN: largest, percentile, least squared error at these steps, balanced.",
         default_text="rate for soft reset without --alpha, else vmax",
         registry="snnc.thresholds",
         group="calibration",
@@ -84,6 +85,14 @@ class Options:
         group="calibration",
         low=LEAST_RATE_QUANTILE,
         high=1,
+    )
+    percentile: float = _option(
+        99.9,
+        "Percentage of activations that the rule percentile keeps from saturating.",
+        metavar="P",
+        group="calibration",
+        low=50,
+        high=100,
     )
     per_channel: bool = _option(
         False,
