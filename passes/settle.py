@@ -30,7 +30,7 @@ _QUIET_STEP = 1
 
 def run(conversion: Conversion) -> None:
     steps = settling_steps(conversion.graph)
-    conversion.options = dataclasses.replace(conversion.options, steps=steps, max_steps=steps)
+    conversion.options = dataclasses.replace(conversion.options, steps=steps, calib_steps=1, max_steps=steps)
     images = held_back_images(conversion)
     ann_outputs = Ann(conversion.ann).run(images)
     used = max(1, int(_steps_used(conversion, images).max(initial=1)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from snnc.ir.options import LARGEST_MAX_STEPS
 from snnc.methods.contract import Method, kept
 from snnc.operators.staircase import Staircase
 
@@ -61,6 +62,8 @@ class Exact(Method):
             "batchnorm": "fold",
             "max_pool": "exact",
             "v_init": 0.5,
+            "calib_steps": 1,
+            "max_steps": LARGEST_MAX_STEPS,
         }
 
     def place_neuron(self, node: gs.Node, options: Options) -> None:
