@@ -15,7 +15,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.ir.graph import NEURONS, activation_inputs, producer, replace_uses, sort_topologically
+from snnc.ir.graph import NEURONS, RELAY, activation_inputs, producer, replace_uses, sort_topologically
 from snnc.ir.names import Names, names_in
 from snnc.methods import METHODS
 from snnc.operators import BY_ANN_NAME, POOLS, WeightedOperator, before_layers
@@ -70,7 +70,7 @@ def _relay(graph: gs.Graph, tensor: gs.Tensor, names: Names) -> None:
     """Let everything that reads `tensor` read what an identity neuron makes of it."""
     relayed = gs.Variable(names.unique(f"{tensor.name}/relayed"), np.float32, tensor.shape)
     replace_uses(tensor, relayed)
-    node = gs.Node("Relay", names.unique(f"{tensor.name}/relay"), {}, [tensor], [relayed])
+    node = gs.Node(RELAY, names.unique(f"{tensor.name}/relay"), {}, [tensor], [relayed])
     graph.nodes.append(node)
 
 

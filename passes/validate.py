@@ -15,6 +15,7 @@ import onnx_graphsurgeon as gs
 
 from snnc.diagnostics import DiagnosticError, sort_by_node_order
 from snnc.ir.conversion import Conversion, Level, Pass
+from snnc.ir.domain import DOMAIN
 from snnc.ir.graph import NEURONS, TAIL, activation_inputs, describe
 from snnc.operators import BY_ANN_NAME, POOLS, accepted, before_layers
 from snnc.operators.contract import Finding
@@ -68,7 +69,7 @@ def _report_linear_mazes(conversion: Conversion) -> None:
 
 
 def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[Finding]:
-    if node.domain not in ("", "ai.onnx", None):
+    if node.domain not in ("", "ai.onnx", None, DOMAIN):
         yield "SNN204", f"operator of the domain {node.domain!r}", ""
     elif in_tail and node.op in TAIL:
         yield from _tail(conversion, node)
@@ -87,6 +88,7 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
         yield "SNN206", "it multiplies two activations", ""
     elif not accepted(node):
         reason = "it is only accepted at the end of the network" if node.op in TAIL else "it is not supported"
+        reason = conversion.declined.get(node.name, reason)
         yield "SNN204", reason, ""
     else:
         yield from _shapes(node)

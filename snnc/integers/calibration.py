@@ -6,6 +6,7 @@ The rooms of the layers ask for what they need, in order of the graph (`Layer.ca
     estimate        V_th ← the threshold rule on the calibration samples
     set_threshold   θ_c = even integer nearest to α·V_th/σ_c, at least 2;  λ_c = σ_c·θ_c
 
+A neuron whose ANN values are clipped at a cap has λ_c ≤ cap: in every step a spike, and it is worth what it is there.
 Where all channels have one V_th, one λ is kept for all of them if that costs less than a thousandth: then σ_c·θ_c is
 the same for every c, as the σ_c are powers of two apart.
 """
@@ -133,7 +134,8 @@ class Calibrator:
         return found
 
     def set_threshold(self, node: gs.Node, levels: int = 1) -> None:
-        """Round `node` for good and set its threshold to α·V_th over its `levels`."""
+        """Round `node` for good and set its threshold to α·V_th over its `levels`, or to what is worth its cap where that
+        is less."""
         spikes = node.outputs[0]
         shape = sample_shape(spikes)
         channels = carries_channels(spikes, [layer for layer in self._layers if _reads(layer.inputs[0], spikes)])
@@ -142,23 +144,28 @@ class Calibrator:
             estimated = estimated.max()
         elif estimated.ndim:
             estimated = np.where(estimated > 0, estimated, estimated.max())
+        cap = np.asarray(node.attrs.get("cap", np.inf)) / levels
+        cap, even = (cap if channels else cap.min()), (_even if np.isinf(cap).all() else _even_below)
         main_scale = self.rounded[node.name].main_scale if node.name in self.rounded else self.round(node).main_scale
         value = (self.alpha / levels * estimated * main_scale).reshape((-1,) + (1,) * (len(shape) - 1))
         # A threshold beyond what currents can reach would be one that potentials cannot start from.
         limit = sum_limit(reach(node.inputs[0], self.options.max_steps))
         charge = np.abs(node.attrs.get("charge_value", 0.0))
-        rounded = self.round(node, coarsest=np.maximum(value / (2 * limit), charge / LARGEST_CHARGE))
-        value = value * (rounded.main_scale / main_scale)
+        rounded = self.round(node, coarsest=np.maximum(np.minimum(value, cap) / (2 * limit), charge / LARGEST_CHARGE))
+        value = np.minimum(value * (rounded.main_scale / main_scale), cap)
         units = value / rounded.scale
         if value.size == 1 and (not channels or (units >= _FINE_THRESHOLD).all()):
             # One λ, that of the coarsest grid on which it is fine; a channel that cannot have it exactly comes close.
             fine = units >= _FINE_THRESHOLD
             shared = rounded.scale[fine].max() if fine.any() else rounded.scale.min()
-            scale = np.asarray(_even(value / shared) * shared)
-            threshold = _even(scale / rounded.scale)
+            scale = np.asarray(even(value / shared) * shared)
+            threshold = even(scale / rounded.scale)
         else:
-            threshold = _even(units)
+            threshold = even(units)
             scale = threshold * rounded.scale
+        if (scale > cap).any():
+            message = f"no integer grid is fine enough for values that end at {float(cap.min()):g}"
+            fail("SNN406", message, node=node.name, op=node.op)
         integers = collapsed(threshold).astype(np.int32)
         if integers.size == 1:
             integers = integers.reshape(())
@@ -194,6 +201,11 @@ class Calibrator:
 def _even(values: FloatArray) -> FloatArray:
     """The nearest even integers, at least 2."""
     return np.maximum(2.0, 2.0 * np.rint(values / 2))
+
+
+def _even_below(values: FloatArray) -> FloatArray:
+    """The largest even integers that are not above, at least 2."""
+    return np.maximum(2.0, 2.0 * np.floor(values / 2))
 
 
 def _reads(root: gs.Tensor, spikes: gs.Tensor) -> bool:

@@ -123,6 +123,8 @@ class Conversion:
     report: Report = field(default_factory=Report)
     # Which node of the ANN gave a layer its bias, where that is not the layer itself: layer name → (op, name).
     bias_origin: dict[str, tuple[str, str]] = field(default_factory=dict)
+    # Why an elementwise function of the ANN was not taken for one: name of its last node → reason.
+    declined: dict[str, str] = field(default_factory=dict)
     progress: Callable[[str, float], None] = lambda stage, share: None
 
     @property

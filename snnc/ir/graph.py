@@ -10,9 +10,11 @@ import onnx_graphsurgeon as gs
 
 from snnc.ir.domain import DOMAIN
 
-#: Nodes of a canonical ANN that the method turns into neurons; a `Relay` is y = x, put there by the pass `relays`.
-NEURONS = ("Relu", "Relay")
 TAIL = ("Softmax", "LogSoftmax", "ArgMax", "Sigmoid")
+#: An elementwise function of any kind, of the domain `ai.snnc` (snnc.ir.region); y = x, put there by the pass `relays`.
+REGION, RELAY = "Region", "Relay"
+#: What becomes neurons.
+NEURONS = ("Relu", REGION, RELAY)
 
 
 def producer(tensor: gs.Tensor) -> gs.Node | None:

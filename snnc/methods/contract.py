@@ -33,6 +33,8 @@ class Method(ABC):
     codings: ClassVar[tuple[str, ...]] = ("poisson", "direct")
     #: Whether the network runs until nothing changes any more, as its neurons take back what they fired too early.
     settles: ClassVar[bool] = False
+    #: Whether any function of one variable can become a neuron (`Region`), not only a ReLU.
+    functions: ClassVar[bool] = False
     #: Fields of `Options` that this method has not: name → the reason, which is told to those who set it.
     without: ClassVar[Mapping[str, str]] = {}
     #: Options beyond the fields of `Options`, declared by a plug-in.

@@ -33,6 +33,7 @@ class Exact(Method):
     coding = "charge"
     codings = ("charge",)
     settles = True
+    functions = True
     without: ClassVar[Mapping[str, str]] = {
         "reset": _TAKES_BACK,
         "v_init": "counts are rounded to the nearest",

@@ -26,8 +26,8 @@ class Neuron(SpikeSource):
     """A neuron with one threshold for each channel, or one for all.
 
     It stands for max(x, 0) or, with the attribute cap (in ANN units, one number or an array that broadcasts against a
-    sample), for min(max(x, 0), cap). Attribute v_init: V(0) in thresholds. The threshold is input 1: even int32, `[]`
-    or `[C, 1, ...]`. V is the first state, the threshold follows the states.
+    sample), for min(max(x, 0), cap): then λ is at most the cap. Attribute v_init: V(0) in thresholds. The threshold is
+    input 1: even int32, `[]` or `[C, 1, ...]`. V is the first state, the threshold follows the states.
     """
 
     kind, integrates = "neuron", True

@@ -1,0 +1,111 @@
+"""Take elementwise nodes for the function that they compute, whatever the exporter made of it.
+
+Takes and gives level SOURCE. A region is a maximal set of elementwise nodes that depend on one tensor
+(`snnc.ir.elementwise`). Each of its results that is read outside is a function f of that tensor, known by its values
+(`snnc.ir.function_kind`):
+
+1. f = max(x, 0):  → `Relu`;
+2. f = min(max(x, 0), cap), with a layer behind it:  → `Relu` with the attribute `cap`, a number or one by channel;
+3. any other f with a layer behind it, if the method makes neurons of any function:  → `Region` of the domain `ai.snnc`,
+   with the attributes `region` (snnc.ir.region) and `kind`.
+
+The node that gave the result becomes it, and keeps its name; what nothing reads any more goes.
+
+Left alone: nothing but `Relu`s; what lies behind the last layer, where it works on decoded values; what the method
+cannot use; nodes that mean something else in opset 18. `validate` reports those of them that it does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from snnc.ir.conversion import Conversion, Level, Pass
+from snnc.ir.domain import DOMAIN
+from snnc.ir.elementwise import roots
+from snnc.ir.function_kind import ClippedRelu, Kind, Relu, kind_of
+from snnc.ir.graph import REGION, activation_inputs, sort_topologically
+from snnc.ir.region import NotARegion, Region, region_between
+from snnc.methods import METHODS
+from snnc.operators import before_layers
+
+
+@dataclass
+class _Function:
+    """A result of a region and the nodes that compute it from `source`, in order."""
+
+    source: gs.Variable
+    result: gs.Variable
+    nodes: list[gs.Node]
+    before_layer: bool
+
+
+def run(conversion: Conversion) -> None:
+    graph = conversion.graph
+    any_function = METHODS[conversion.options.method].functions
+    taken: list[tuple[_Function, Region, Kind]] = []
+    for function in _functions(graph):
+        if all(node.op == "Relu" for node in function.nodes):
+            continue
+        try:
+            region = region_between(function.source, function.result, function.nodes, graph.opset)
+        except NotARegion as reason:
+            if any_function and function.before_layer:
+                conversion.declined[function.nodes[-1].name] = str(reason)
+            continue
+        taken.append((function, region, kind_of(region)))
+    for function, region, kind in taken:
+        if isinstance(kind, Relu):
+            _become(function, "Relu")
+        elif isinstance(kind, ClippedRelu) and function.before_layer:
+            _become(function, "Relu", cap=kind.cap)
+        elif any_function and function.before_layer:
+            _become(function, REGION, DOMAIN, region=region, kind=kind)
+    graph.cleanup()
+    sort_topologically(graph)
+
+
+def _functions(graph: gs.Graph) -> Iterator[_Function]:
+    """The results of regions that are read outside."""
+    sources, in_layers = roots(graph), before_layers(graph)
+    for node in graph.nodes:
+        result = node.outputs[0] if node.outputs else None
+        source = None if result is None else sources.get(result.name)
+        if source is None or not (_is_activation(source) and _is_activation(result)):
+            continue
+        outside = [reader for reader in result.outputs if _source_of(reader, sources) is not source]
+        if outside or any(result is output for output in graph.outputs):
+            before_layer = any(reader.name in in_layers for reader in outside)
+            yield _Function(source, result, _between(graph, source, result), before_layer)
+
+
+def _is_activation(tensor: gs.Tensor) -> bool:
+    return isinstance(tensor.shape[0], str) and tensor.dtype == np.float32
+
+
+def _source_of(node: gs.Node, sources: dict[str, gs.Variable]) -> gs.Variable | None:
+    return sources.get(node.outputs[0].name) if node.outputs else None
+
+
+def _between(graph: gs.Graph, source: gs.Variable, result: gs.Variable) -> list[gs.Node]:
+    """The nodes that `result` needs, up to `source`."""
+    needed: set[str] = set()
+    pending = [result]
+    while pending:
+        node = pending.pop().inputs[0]
+        if node.name not in needed:
+            needed.add(node.name)
+            pending += [tensor for tensor in activation_inputs(node) if tensor is not source]
+    return [node for node in graph.nodes if node.name in needed]
+
+
+def _become(function: _Function, op: str, domain: str = "", **attrs: object) -> None:
+    """Let the node of the result compute it from the source."""
+    last = function.nodes[-1]
+    last.op, last.domain, last.attrs, last.inputs = op, domain, attrs, [function.source]
+
+
+PASS = Pass("regions", Level.SOURCE, Level.SOURCE, run)
