@@ -23,6 +23,8 @@ from snnc.integers.activations import Activations
 from snnc.integers.grid import Rounded, carries_channels, fixed_scale, round_tree, weights_of, write_weights
 from snnc.integers.layer_simulation import SpikeTrains
 from snnc.integers.limits import LARGEST_CHARGE, reach, sum_limit, tree_limit
+from snnc.integers.steps import Steps
+from snnc.integers.tables import tabulate
 from snnc.ir.conversion import Conversion
 from snnc.ir.graph import sample_shape
 from snnc.ir.names import own
@@ -79,11 +81,11 @@ class Calibrator:
         """What a spike is worth that is only moved to `tensor`."""
         return fixed_scale(tensor, self.scales)
 
-    def round(self, node: gs.Node, coarsest: FloatArray | None = None) -> Rounded:
-        """Put the tree of `node` on its grid."""
+    def round(self, node: gs.Node, coarsest: FloatArray | None = None, multiple: FloatArray | None = None) -> Rounded:
+        """Put the tree of `node` on its grid; `multiple` is a value that is to be an even number of units."""
         root = node.inputs[0]
         limits = tree_limit(root, self.options.max_steps, readout=node.op not in SOURCES)
-        rounded = round_tree(root, self._weights[root.name], self.scales, limits, coarsest)
+        rounded = round_tree(root, self._weights[root.name], self.scales, limits, coarsest, multiple)
         if rounded is None:
             fail(
                 "SNN406",
@@ -133,28 +135,39 @@ class Calibrator:
             fail("SNN409", message)
         return found
 
-    def set_threshold(self, node: gs.Node, levels: int = 1) -> None:
-        """Round `node` for good and set its threshold to α·V_th over its `levels`, or to what is worth its cap where that
-        is less."""
-        spikes = node.outputs[0]
-        shape = sample_shape(spikes)
-        channels = carries_channels(spikes, [layer for layer in self._layers if _reads(layer.inputs[0], spikes)])
+    def value_of_a_spike(self, node: gs.Node, levels: int) -> FloatArray:
+        """α·V_th over `levels`, or what is worth the cap where that is less: in ANN units, by channel where all that
+        read the spikes can work with that. The tree of `node` is on its grid then."""
+        channels = self.by_channel(node)
         estimated = np.asarray(self.estimates[node.name].threshold, np.float64)
         if not channels:
             estimated = estimated.max()
         elif estimated.ndim:
             estimated = np.where(estimated > 0, estimated, estimated.max())
-        cap = np.asarray(node.attrs.get("cap", np.inf)) / levels
-        cap, even = (cap if channels else cap.min()), (_even if np.isinf(cap).all() else _even_below)
         main_scale = self.rounded[node.name].main_scale if node.name in self.rounded else self.round(node).main_scale
-        value = (self.alpha / levels * estimated * main_scale).reshape((-1,) + (1,) * (len(shape) - 1))
+        ones = (1,) * (len(sample_shape(node.outputs[0])) - 1)
+        value: FloatArray = (self.alpha / levels * estimated * main_scale).reshape(-1, *ones)
+        cap = np.asarray(node.attrs.get("cap", np.inf)) / levels
+        return np.minimum(value, cap if channels else cap.min())
+
+    def by_channel(self, node: gs.Node) -> bool:
+        """Whether all that read the spikes of `node` can work with another λ for every channel."""
+        spikes = node.outputs[0]
+        return carries_channels(spikes, [layer for layer in self._layers if _reads(layer.inputs[0], spikes)])
+
+    def set_threshold(self, node: gs.Node, levels: int = 1) -> None:
+        """Round `node` for good, and set its threshold to the value of a spike."""
+        value = self.value_of_a_spike(node, levels)
+        main_scale = self.rounded[node.name].main_scale
         # A threshold beyond what currents can reach would be one that potentials cannot start from.
         limit = sum_limit(reach(node.inputs[0], self.options.max_steps))
-        charge = np.abs(node.attrs.get("charge_value", 0.0))
-        rounded = self.round(node, coarsest=np.maximum(np.minimum(value, cap) / (2 * limit), charge / LARGEST_CHARGE))
+        rounded = self.round(node, coarsest=np.maximum(value / (2 * limit), self.coarsest_of_charge(node)))
+        capped = np.asarray(node.attrs.get("cap", np.inf)) / levels
+        cap = capped if value.size > 1 else capped.min()
         value = np.minimum(value * (rounded.main_scale / main_scale), cap)
+        even = _even if np.isinf(cap).all() else _even_below
         units = value / rounded.scale
-        if value.size == 1 and (not channels or (units >= _FINE_THRESHOLD).all()):
+        if value.size == 1 and (not self.by_channel(node) or (units >= _FINE_THRESHOLD).all()):
             # One λ, that of the coarsest grid on which it is fine; a channel that cannot have it exactly comes close.
             fine = units >= _FINE_THRESHOLD
             shared = rounded.scale[fine].max() if fine.any() else rounded.scale.min()
@@ -173,10 +186,20 @@ class Calibrator:
         self.charge(node, rounded)
         self.settle_threshold(node, scale, rounded, integers)
 
+    def coarsest_of_charge(self, node: gs.Node) -> FloatArray:
+        """σ with which the charge that a neuron starts with leaves room for the rest."""
+        return np.abs(np.asarray(node.attrs.get("charge_value", 0.0))) / LARGEST_CHARGE
+
     def charge(self, node: gs.Node, rounded: Rounded) -> None:
         """Put the charge that a neuron starts with on its grid."""
         if "charge_value" in node.attrs:
             node.attrs["charge"] = np.rint(node.attrs["charge_value"] / rounded.scale).astype(np.int32)
+
+    def tabulate(
+        self, node: gs.Node, rounded: Rounded, value: FloatArray, limits: tuple[int, int]
+    ) -> tuple[Steps, np.ndarray | None]:
+        """The steps of a neuron that stands for any function, and its thresholds where they are uniform."""
+        return tabulate(node, rounded, value, limits, self.options.max_steps)
 
     def settle_threshold(self, node: gs.Node, scale: FloatArray, rounded: Rounded, threshold: np.ndarray) -> None:
         """λ of a neuron, and what the rounding of its weights does to its rate."""

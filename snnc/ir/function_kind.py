@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from snnc.ir.region import TOLERANCE, Float32, Region, constant_numbers
 from snnc.ir.signal import FloatArray, collapsed
+
+if TYPE_CHECKING:
+    from snnc.emit.nodes import Nodes
 
 #: A quantiser has at most as many steps.
 MOST_STEPS = 1024
@@ -22,6 +26,20 @@ _PER_OCTAVE, _OCTAVES, _UNIFORM, _REACH = 24, 28, 4096, 10.0
 _MOST_VALUES = 2**23
 # What a function may fall between two points, as a share of its largest value on [-1, 1]: the noise of exp and erf.
 _NOISE = 2.0**-20
+
+
+class Curve(Protocol):
+    """A function of one variable, perhaps another one for every channel: a `Region`, or whatever else is one."""
+
+    @property
+    def channels(self) -> int:
+        """How many functions there are: one for every channel, or one."""
+
+    def curve(self, values: Float32) -> Float32:
+        """f of `values` `[K, C]`, element by element."""
+
+    def write(self, nodes: Nodes, x: str, output: str) -> str:
+        """Write it as standard ONNX behind the tensor `x`; gives the name of the result."""
 
 
 @dataclass(frozen=True, kw_only=True)

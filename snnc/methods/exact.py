@@ -9,15 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
+from snnc.ir.function_kind import Identity, Kind, Quantiser, sample_points
+from snnc.ir.graph import REGION
 from snnc.ir.options import LARGEST_MAX_STEPS
 from snnc.methods.contract import Method, kept
-from snnc.operators.staircase import Staircase
+from snnc.operators.staircase import Staircase, StaircaseTable
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
     from snnc.ir.conversion import Pass
     from snnc.ir.options import Options
+    from snnc.ir.region import Region
 
 _TAKES_BACK = "its neurons take spikes back, whatever order they come in"
 _UNTIL_QUIET = "the network runs until it is quiet, which takes as many steps as it takes"
@@ -68,7 +73,22 @@ class Exact(Method):
         }
 
     def place_neuron(self, node: gs.Node, options: Options) -> None:
-        """`Relu` → `Staircase` from 0 to its levels; `Relay` → the same below 0 too."""
-        low = -options.levels if node.op == "Relay" else 0
-        node.op, node.domain = Staircase.name, Staircase.domain
-        node.attrs = {**kept(node), "v_init": 0.5, "low": low, "high": options.levels}
+        """`Relu` → `Staircase` from 0 to its levels; `Relay` → the same below 0 too; `Region` → `StaircaseTable`."""
+        levels = options.levels
+        if node.op != REGION or isinstance(node.attrs["kind"], Identity):
+            low = 0 if node.op == "Relu" else -levels
+            node.op, node.attrs = Staircase.name, {**kept(node), "v_init": 0.5, "low": low, "high": levels}
+        else:
+            node.op, node.attrs = StaircaseTable.name, _any_function(node.attrs["region"], node.attrs["kind"], levels)
+        node.domain = Staircase.domain
+
+
+def _any_function(region: Region, kind: Kind, levels: int) -> dict[str, Any]:
+    """Attributes of a neuron for a function with steps of its own, or with `levels` of them on each side of 0 that it
+    reaches."""
+    if isinstance(kind, Quantiser):
+        return {"region": region, "value": kind.step, "low": kind.low, "high": kind.high}
+    with np.errstate(all="ignore"):  # it may leave its domain
+        values = region.curve(sample_points(region))
+    low = -levels if np.nanmin(values) < 0 else 0
+    return {"region": region, "low": low, "high": levels if np.nanmax(values) > 0 else 0}

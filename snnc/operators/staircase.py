@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_graphsurgeon as gs
-from onnx import TensorProto
 
 from snnc.ir.graph import constant, sample_shape
 from snnc.ir.names import COUNT, own
-from snnc.ir.signal import Signal
+from snnc.ir.signal import FloatArray, Signal
 from snnc.ir.state import State
 from snnc.operators.layer import Shape, SpikeSource, initial_charge, initial_potential
 from snnc.operators.neuron import Neuron
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
     from snnc.emit.nodes import Nodes
     from snnc.integers.calibration import Calibrator
-
-_INT32 = 2**31 - 1
+    from snnc.integers.grid import Rounded
 
 
 class Staircase(Neuron):
@@ -80,11 +78,12 @@ class Staircase(Neuron):
 
 
 class StaircaseTable(SpikeSource):
-    """Steps of any height anywhere, one table for every channel or one for all.
+    """Steps of any height anywhere: y = f(x) for any function of the ANN, one table for every channel or one for all.
 
-    Attributes, in ANN units: `value`, what a spike is worth; `first` `[C']`, the count at the lowest charge; `breaks`
-    `[C', K]`, where steps are, ascending, in charge; `rises` `[C', K]`, by how many spikes the count changes there.
-    On the grid the table becomes the constants 1 to 3: a break is the smallest integer charge behind it.
+    Attributes: `region`, the function (`snnc.ir.function_kind.Curve`); `low` and `high`, the limits of the count;
+    `value`, what a spike is worth, where the function itself has steps (else the threshold rule finds it). On the grid
+    the table becomes the constants 1 to 3, integers: the count at the lowest charge, the charges at which it changes, by
+    how much.
     """
 
     name, kind, integrates = "StaircaseTable", "neuron", True
@@ -125,40 +124,36 @@ class StaircaseTable(SpikeSource):
         return nodes.node("Sum", parts, f"{label}/count"), charge
 
     def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
-        """value·g(x): the sum over the steps that x has reached."""
-        rank = len(sample_shape(node.outputs[0]))
-
-        def table(name: str) -> str:
-            values = np.asarray(node.attrs[name], np.float32)
-            by_channel = values.reshape(len(values), *[1] * (rank - 1), *values.shape[1:])
-            return nodes.constant(f"{name}/{node.name}", by_channel)
-
-        last = nodes.constant("last_axis", np.array([rank + 1], np.int64))
-        column = nodes.node("Unsqueeze", [x, last], f"{output}/column")
-        reached = nodes.node("GreaterOrEqual", [column, table("breaks")], f"{output}/reached")
-        steps = nodes.node("Cast", [reached], f"{output}/steps", to=TensorProto.FLOAT)
-        rises = nodes.node("Mul", [steps, table("rises")], f"{output}/rises")
-        risen = nodes.node("ReduceSum", [rises, last], f"{output}/risen", keepdims=0)
-        count = nodes.node("Add", [risen, table("first")], f"{output}/count")
-        value = nodes.constant(f"value/{node.name}", np.array(node.attrs["value"], np.float32))
-        return nodes.node("Mul", [count, value], output)
+        found: str = node.attrs["region"].write(nodes, x, output)
+        return found
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
-        scale = calibrator.round(node).scale
-        shape = sample_shape(node.outputs[0])
-        by_channel = np.broadcast_to(scale.reshape(-1), (shape[0],))[:, None] if scale.size > 1 else scale.reshape(1, 1)
-        breaks = np.clip(np.ceil(np.asarray(node.attrs["breaks"]) / by_channel), -_INT32 - 1, _INT32)
-        rows = len(breaks)
-        tables = {
-            "first": np.broadcast_to(np.asarray(node.attrs["first"]), (rows,)),
-            "breaks": breaks,
-            "rises": np.broadcast_to(np.asarray(node.attrs["rises"]), breaks.shape),
-        }
-        constants = [
-            gs.Constant(own(f"{node.name}/{name}"), np.array(table, np.int32)) for name, table in tables.items()
-        ]
+        """Tabulate the function; a neuron whose steps turn out to be uniform becomes a `Staircase`."""
+        value, rounded = self._on_grid(node, calibrator)
+        calibrator.charge(node, rounded)
+        limits = int(node.attrs["low"]), int(node.attrs["high"])
+        steps, thresholds = calibrator.tabulate(node, rounded, value, limits)
+        if thresholds is None or not limits[0] <= 0 < limits[1]:
+            tables = {"first": steps.first, "breaks": steps.breaks, "rises": steps.rises}
+            constants = [gs.Constant(own(f"{node.name}/{name}"), table) for name, table in tables.items()]
+        else:
+            node.op = Staircase.name
+            node.attrs["v_init"] = 0.5
+            ones = [1] * (len(sample_shape(node.outputs[0])) - 1)
+            integers = thresholds.reshape(-1, *ones) if thresholds.size > 1 else thresholds.reshape(())
+            constants = [gs.Constant(own(f"{node.name}/threshold"), integers.astype(np.int32))]
         node.inputs = [node.inputs[0], *constants]
-        calibrator.settle(node, np.asarray(node.attrs["value"], np.float64))
+        calibrator.settle_threshold(node, value, rounded, value / rounded.scale)
+
+    def _on_grid(self, node: gs.Node, calibrator: Calibrator) -> tuple[FloatArray, Rounded]:
+        """What a spike is worth, and the tree on its grid: where that is given, it is an even number of units."""
+        coarsest, levels = calibrator.coarsest_of_charge(node), max(-node.attrs["low"], node.attrs["high"])
+        given = np.asarray(node.attrs.get("value", 0.0), np.float64)
+        if (given > 0).all() and (given.size == 1 or calibrator.by_channel(node)):
+            return given, calibrator.round(node, coarsest, multiple=given)
+        calibrator.estimate(node)
+        value = calibrator.value_of_a_spike(node, levels)
+        return value, calibrator.round(node, coarsest)
 
     def emit(self, node: gs.Node, block: BlockWriter) -> None:
         v, counts = block.states_of(node)
