@@ -31,7 +31,7 @@ def run(conversion: Conversion) -> None:
 
 
 def _commutes(node: gs.Node) -> bool:
-    return node.op == "Relu" or (node.op == REGION and node.attrs["kind"].monotone)
+    return bool(node.op == "Relu" or (node.op == REGION and node.attrs["kind"].monotone))
 
 
 def _swap(pool: gs.Node, neuron: gs.Node, names: Names) -> None:

@@ -72,10 +72,10 @@ def _functions(graph: gs.Graph) -> Iterator[_Function]:
     """The results of regions that are read outside."""
     sources, in_layers = roots(graph), before_layers(graph)
     for node in graph.nodes:
-        result = node.outputs[0] if node.outputs else None
-        source = None if result is None else sources.get(result.name)
-        if source is None or not (_is_activation(source) and _is_activation(result)):
+        source = _source_of(node, sources)
+        if source is None or not (_is_activation(source) and _is_activation(node.outputs[0])):
             continue
+        result = node.outputs[0]
         outside = [reader for reader in result.outputs if _source_of(reader, sources) is not source]
         if outside or any(result is output for output in graph.outputs):
             before_layer = any(reader.name in in_layers for reader in outside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -40,19 +41,18 @@ INTEGERS = {"point": np.uint8(3), "none": np.uint8(0), "signed": np.int8(0), "po
 
 
 def model_of(
-    body: str, opset: int, outputs: str = "y", shape: str = "N,3,2,2", **constants: float | np.ndarray
+    body: str, opset: int, shape: str = "N,3,2,2", constants: Mapping[str, float | np.ndarray] | None = None
 ) -> onnx.ModelProto:
-    """A model of nodes from x to `outputs`, of one shape; `constants` beside those above."""
-    results = ", ".join(f"float[{shape}] {name}" for name in outputs.split(", "))
-    text = f'<ir_version: 8, opset_import: ["": {opset}]>\nnet (float[{shape}] x) => ({results}) {{ {body} }}'
-    model = onnx.parser.parse_model(text)
-    _add_constants(model, {**CONSTANTS, **constants})
+    """A model of nodes from x to y, of one shape; `constants` beside those above."""
+    text = f'<ir_version: 8, opset_import: ["": {opset}]>\nnet (float[{shape}] x) => (float[{shape}] y)'
+    model = onnx.parser.parse_model(f"{text} {{ {body} }}")
+    _add_constants(model, {**CONSTANTS, **(constants or {})})
     return model
 
 
 def region_of(body: str, opset: int = 18, **constants: float | np.ndarray) -> Region:
     """All nodes of `body`, from x to y, as a region."""
-    graph = gs.import_onnx(model_of(body, opset, **constants))
+    graph = gs.import_onnx(model_of(body, opset, constants=constants))
     return region_between(graph.inputs[0], graph.outputs[0], graph.nodes, graph.opset)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnx import numpy_helper
 from region_models import network
 
 from snnc.data import DataSet
@@ -69,6 +70,6 @@ def test_a_saturated_neuron_gives_its_cap() -> None:
 
 def test_a_cap_beyond_every_grid() -> None:
     model = network("y = Clip (x, zero, cap)")
-    model.graph.initializer.append(golden.numpy_helper.from_array(np.array(1e-30, np.float32), "cap"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(1e-30, np.float32), "cap"))
     with pytest.raises(DiagnosticError, match="SNN406"):
         golden.run_to(model, Level.CALIBRATED, threshold="model", input_scale=1.0)

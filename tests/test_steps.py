@@ -47,7 +47,8 @@ def brute_force(
         y = function((charges * sigma[:, None]).astype(np.float32).T).astype(np.float64).T
         ratio = y / value[:, None]
         rounded = np.floor(np.where(ratio > 0, ratio * (1 + 2.0**-22), ratio * (1 - 2.0**-22)) + 0.5)
-    return np.clip(np.where(np.isnan(rounded), 0, rounded), low, high).astype(np.int64)
+    counts: np.ndarray = np.clip(np.where(np.isnan(rounded), 0, rounded), low, high).astype(np.int64)
+    return counts
 
 
 def assert_table(steps: Steps) -> None:
@@ -92,7 +93,12 @@ def piecewise(draw: st.DrawFn) -> tuple[Curve, int]:
     edges = np.sort(np.array(draw(st.lists(st.integers(-500, 500), min_size=1, max_size=30, unique=True))))
     heights = draw(st.lists(st.integers(-40, 40), min_size=len(edges) + 1, max_size=len(edges) + 1))
     table = np.array(heights, np.float32)
-    return lambda x: table[np.searchsorted(edges, x, side="right")], len(edges)
+
+    def function(x: np.ndarray) -> np.ndarray:
+        found: np.ndarray = table[np.searchsorted(edges, x, side="right")]
+        return found
+
+    return function, len(edges)
 
 
 @settings(max_examples=60)

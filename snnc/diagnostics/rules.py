@@ -96,7 +96,7 @@ RULES: dict[str, Rule] = _rules(
         "replace it by Conv, Gemm, MatMul, AveragePool, GlobalAveragePool, Add, Relu, or a shape operator",
         "Between input and output a spiking network can hold linear operators (Conv, Gemm, MatMul with constant\n"
         "weights, AveragePool, GlobalAveragePool, Add, Reshape, Flatten, Transpose, DepthToSpace, Dropout,\n"
-        "Identity), Relu.\n"
+        "Identity), Relu, also one that ends at a cap, whatever elementwise operators it is made of (Clip, Max, Min).\n"
         "At the end Softmax, LogSoftmax, ArgMax, Sigmoid are accepted: they work on the decoded output.",
     ),
     Rule(

@@ -132,6 +132,7 @@ class _Count:
     def __call__(self, charges: Int64) -> Int64:
         with np.errstate(all="ignore"):  # functions may leave their domain
             values = self.function((charges * self.sigma).astype(np.float32)).astype(np.float64)
+            assert values.shape == charges.shape, "a function that differs by channel wants charges of every channel"
             counts = values / self.value
             counts = np.floor(np.maximum(counts * (1 + _TIE), counts * (1 - _TIE)) + 0.5)
         found: Int64 = np.clip(np.nan_to_num(counts, nan=0.0), self.low, self.high).astype(np.int64)
