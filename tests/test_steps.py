@@ -128,7 +128,7 @@ def test_wide_ranges_are_searched() -> None:
         assert steps.first[channel] + (after - before).sum() == after[-1]
 
     def bump(x: np.ndarray) -> np.ndarray:
-        return (np.abs(x - 123456789) < 20).astype(np.float32)
+        return np.asarray(np.abs(x - 123456789) < 20, np.float32)
 
     one = np.ones(1)
     span = np.array([-(2**31) + 1]), np.array([2**31 - 1])
