@@ -82,7 +82,7 @@ class StaircaseTable(SpikeSource):
 
     Attributes: `region`, the function (`snnc.ir.function_kind.Curve`); `low` and `high`, the limits of the count;
     `value`, what a spike is worth, where the function itself has steps (else the threshold rule finds it). On the grid
-    the table becomes the constants 1 to 3, integers: the count at the lowest charge, the charges at which it changes, and
+    the table becomes the constants 1 to 3, integers: the count at the lowest charge, the charges where it changes, and
     by how much.
     """
 
