@@ -18,6 +18,8 @@ from snnc.data.synthetic import synthetic_seed
 from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.files import ConvertedFile, write_atomically
 from snnc.ir.conversion import Conversion, Level, Report
+from snnc.ir.report import Certificate
+from snnc.measure.certificate import Equality, compare_with_quantised
 from snnc.measure.evaluation import Curve, measure_curve
 from snnc.measure.judge import judge
 from snnc.methods.defaults import check_range_is_used, make_options
@@ -37,9 +39,16 @@ Estimates = dict[Any, dict[str, Estimate]]
 class SpikingModel:
     """A converted network: the ONNX model, and the report of its conversion."""
 
-    def __init__(self, model: onnx.ModelProto, report: Report) -> None:
+    def __init__(self, model: onnx.ModelProto, report: Report, quantised: onnx.ModelProto | None = None) -> None:
         self.model = model
         self.report = report
+        #: The quantised ANN at which the network settles; None where the method is none that settles.
+        self.quantised = quantised
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """On what the network was found to equal its quantised ANN; None where the method is none that settles."""
+        return self.report.certificate
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the `.snn.onnx` file, whole or not at all."""
@@ -89,7 +98,7 @@ def convert(
     pipeline.run(conversion)
     judge(conversion)
     assert conversion.emitted is not None
-    return SpikingModel(conversion.emitted, conversion.report)
+    return SpikingModel(conversion.emitted, conversion.report, conversion.quantised)
 
 
 def check(model: Model, **options: Any) -> list[Diagnostic]:
@@ -147,7 +156,7 @@ def evaluate(
     """
     file = open_converted(model)
     dataset = as_dataset(data, file.input_dims)
-    cuts = default_cuts(file.options.steps) if steps is None else list(steps)
+    cuts = default_steps(file) if steps is None else list(steps)
     if not cuts:
         fail("SNN404", "no numbers of steps are given")
     for cut in cuts:
@@ -169,6 +178,44 @@ def evaluate(
         labels=dataset.labels,
         ann_outputs=ann_outputs,
         seed=file.choose_seed(seed),
+        threads=threads,
+        progress=progress,
+    )
+
+
+def default_steps(file: ConvertedFile) -> list[int]:
+    """Powers of two up to the file's steps; of a network that settles up to what its certificate says, and the bound."""
+    if not file.settles:
+        return default_cuts(file.options.steps)
+    usual = 1 if file.certificate is None else max(1, file.certificate.steps)
+    return [*default_cuts(usual)[:-1], file.options.steps]
+
+
+def verify(
+    model: str | PathLike[str] | SpikingModel,
+    data: Any,
+    *,
+    quantised: onnx.ModelProto | None = None,
+    threads: int | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Equality:
+    """Whether a network of the method `exact` settles at its quantised ANN on all samples of `data`: counts and
+    potentials of every layer, integer for integer (`Equality.differences` is empty then).
+
+    `quantised` is that ANN; None takes the one that the file carries.
+
+    Raises:
+        DiagnosticError: SNN402 where the file carries none.
+    """
+    file = open_converted(model)
+    opponent = file.quantised() if quantised is None else quantised
+    images = as_dataset(data, file.input_dims).images
+    return compare_with_quantised(
+        file.block,
+        opponent,
+        images,
+        most_steps=file.options.steps,
+        batch=largest_batch([layer for layer in file.layers if layer.kind != "readout"]),
         threads=threads,
         progress=progress,
     )

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from google.protobuf.message import DecodeError
 
 from snnc.diagnostics import DiagnosticError, fail
 from snnc.emit import format1
 from snnc.emit.block import Block
+from snnc.emit.embedded import extract
 from snnc.emit.written import read_block
 from snnc.ir.conversion import LayerReport
 from snnc.ir.options import Options
 from snnc.ir.records import read_record
-from snnc.ir.report import Calibration, Verification
+from snnc.ir.report import Calibration, Certificate, Verification
 from snnc.runtime.session import FORMAT_VERSION
 
 
@@ -71,7 +73,7 @@ class ConvertedFile:
     """A `.snn.onnx` file with its metadata.
 
     Attributes: `model`, `name`, `format_version`, `version` (of the snnc that wrote it), `options`, `layers`,
-    `calibration` and `verification` (None where the file has none), `block` (the block of 64 steps inside it).
+    `calibration`, `verification` and `certificate` (None where the file has none), `block` (the block of 64 steps in it).
 
     Raises:
         DiagnosticError: SNN402 where it is not a converted network or damaged, SNN403 where its format is newer.
@@ -81,6 +83,7 @@ class ConvertedFile:
     layers: list[LayerReport]
     calibration: Calibration | None
     verification: Verification | None
+    certificate: Certificate | None
     block: Block
 
     def __init__(self, model: onnx.ModelProto, name: str) -> None:
@@ -123,11 +126,27 @@ class ConvertedFile:
             raise ValueError("the first layer is not the input")
         self.calibration = read_record(Calibration, calibration) if calibration else None
         self.verification = read_record(Verification, verification) if verification else None
+        self.certificate = read_record(Certificate, document("certificate")) if "snnc.certificate" in metadata else None
+        self._quantised = metadata.get("snnc.quantised")
 
     @property
     def input_dims(self) -> tuple[int, ...]:
         """Shape of one sample."""
         return tuple(dim.dim_value for dim in self.model.graph.input[0].type.tensor_type.shape.dim[1:])
+
+    @property
+    def settles(self) -> bool:
+        """Whether the network stops by itself, when it is quiet."""
+        return bool(self.block.quiet)
+
+    def quantised(self) -> onnx.ModelProto:
+        """The quantised ANN at which the network settles; SNN402 where the file has none or it is damaged."""
+        if self._quantised is None:
+            fail("SNN402", f"{self.name} carries no quantised network: its method is {self.options.method}")
+        try:
+            return extract(self._quantised, self.block.body_constants)
+        except (ValueError, KeyError, DecodeError) as error:
+            fail("SNN402", f"the quantised network in {self.name} is damaged ({error})")
 
     def check_steps(self, steps: int) -> None:
         """SNN404 unless `steps` is from 1 to the file's max_steps."""

@@ -12,7 +12,7 @@ import traceback
 import click
 
 import snnc as package
-from snnc.cli import bench, check, convert, demo, evaluate, explain, inspect, library, passes, run, sweep
+from snnc.cli import bench, check, convert, demo, evaluate, explain, inspect, library, passes, run, sweep, verify
 from snnc.cli.console import Console
 from snnc.diagnostics import DiagnosticError
 
@@ -78,6 +78,7 @@ COMMANDS = (
     convert.convert,
     check.check,
     evaluate.evaluate,
+    verify.verify,
     sweep.sweep,
     run.run,
     bench.bench,

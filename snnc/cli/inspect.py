@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def inspect(console: Console, net: str) -> None:
     """Show format, options, calibration, layers, inputs and outputs of NET.snn.onnx."""
     from snnc import api
-    from snnc.measure.report import compared_lines, layer_table
+    from snnc.measure.report import certificate_lines, compared_lines, layer_table
 
     file = api.open_converted(net)
     size = Path(net).stat().st_size
@@ -32,6 +32,8 @@ def inspect(console: Console, net: str) -> None:
         console.result(f"calibration  {_wrapped(dataclasses.asdict(shown))}")
     if file.verification is not None:
         console.result(compared_lines(file.verification))
+    if file.certificate is not None:
+        console.result(certificate_lines(file.certificate))
     for title, values in (("inputs", file.model.graph.input), ("outputs", file.model.graph.output)):
         for value in values:
             console.result(f"{title:<12} {_describe(value)}")

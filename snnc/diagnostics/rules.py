@@ -225,6 +225,14 @@ RULES: dict[str, Rule] = _rules(
         "The one that was asked for cannot be imported, is not what it says it is, or two distributions claim the\n"
         "same name. Nothing else is affected: a plug-in is imported only where one of its names is used.",
     ),
+    Rule(
+        "SNN410",
+        "a network does not settle at its quantised ANN",
+        "give the network and the quantised ANN of one conversion, as snnc wrote them; else please report it",
+        "A network of the method exact settles at the spike counts of its quantised ANN, integer for integer; `snnc\n"
+        "verify` repeats the comparison. Where they differ, the file was changed, the two come from different\n"
+        "conversions, or snnc has an error.",
+    ),
     # --- warnings -------------------------------------------------------------------------------------------------
     Rule(
         "SNN501",

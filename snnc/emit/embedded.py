@@ -31,12 +31,13 @@ def embed(model: onnx.ModelProto, constants: Iterable[onnx.TensorProto]) -> str:
 
 
 def extract(text: str, constants: Iterable[onnx.TensorProto]) -> onnx.ModelProto:
-    """The model again; ValueError or KeyError where the text is damaged or the file lacks an initializer."""
+    """The model again. ValueError, KeyError or protobuf's DecodeError: the text is damaged, or the block lacks an
+    initializer."""
     model = onnx.ModelProto()
     try:
         model.ParseFromString(zlib.decompress(base64.b64decode(text, validate=True)))
-    except (zlib.error, onnx.onnx_cpp2py_export.checker.ValidationError) as error:
-        raise ValueError(f"the quantised network in it cannot be read: {error}") from error
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
     known = {tensor.name: tensor for tensor in constants}
     for tensor in model.graph.initializer:
         if tensor.doc_string.startswith(f"{_SHARED} "):

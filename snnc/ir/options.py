@@ -119,7 +119,8 @@ class Options:
     v_init: float | None = _option(
         None,
         "Membrane potential at step 0, in thresholds.",
-        default_text="0; with the rule rate 0.5 where it does clearly better on the held-back samples",
+        default_text="0; with the rule rate and those of activations 0.5 where it does clearly better on the held-back "
+        "samples",
         group="calibration",
         choices=(0.0, 0.5),
     )

@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from snnc.diagnostics import fail
 from snnc.emit.block import Block
-from snnc.runtime.session import largest_batch
-from snnc.simulate.block_runner import StreamRunner
-
-if TYPE_CHECKING:
-    from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.conversion import LayerReport
 from snnc.ir.domain import BLOCK_STEPS
+from snnc.runtime.session import largest_batch
+from snnc.simulate.block_runner import StreamRunner
 
 # Energy of 32-bit arithmetic at 45 nm (Horowitz, ISSCC 2014): accumulate and multiply-accumulate, without memory.
 PICOJOULE_PER_ACCUMULATE = 0.9
@@ -30,8 +27,8 @@ class Point:
 
     `accuracy` and `agreement` are shares; `error` is ‖ŷ - y‖₂/‖y‖₂ against the ANN's outputs, None where they are class
     numbers or not finite; `spike_rate` is R of RMP-SNN, equation 8, in percent (input and output not counted);
-    `layer_rates` spikes per neuron and step; `operations` synaptic operations per sample, and `energy_uj` what they
-    cost in µJ by arithmetic alone.
+    `layer_rates` spikes per neuron and step; `spikes_per_neuron` all spikes of the hidden layers over their neurons;
+    `operations` synaptic operations per sample, and `energy_uj` what they cost in µJ by arithmetic alone.
     """
 
     steps: int
@@ -40,6 +37,7 @@ class Point:
     error: float | None
     spike_rate: float
     layer_rates: dict[str, float]
+    spikes_per_neuron: float
     operations: float
     energy_uj: float
 
@@ -49,6 +47,7 @@ class Curve:
     """Points by increasing steps, with the ANN beside them.
 
     `commonest_class` is the share of samples that the ANN puts into one class: near 1, agreement says nothing.
+    `settled` are the steps that each sample took until its last spike, sorted, of a network that settles.
     """
 
     points: list[Point]
@@ -58,6 +57,7 @@ class Curve:
     ann_macs: int
     clipped: float
     commonest_class: float | None = None
+    settled: list[int] | None = None
 
     @property
     def ann_energy_uj(self) -> float:
@@ -122,12 +122,14 @@ def measure_curve(
     truth = None if ann_outputs is None else ann_outputs[output]
     if truth is not None and truth.shape[1:] != tuple(dim.dim_value for dim in _dims(block)[1:]):
         fail("SNN405", f"output {output!r} of the given ANN has shape {list(truth.shape)}, not that of the file")
+    settled: list[int] = []
     for start in range(0, len(images), batch):
         chosen = slice(start, min(start + batch, len(images)))
         for snapshot in runner.run(images[chosen], cuts, seed=seed, first_sample=first_sample + start):
-            if snapshot.step in sums:
+            # What is quiet stays as it is.
+            for cut in [cut for cut in cuts if cut == snapshot.step or (snapshot.quiet and cut > snapshot.step)]:
                 _add(
-                    sums[snapshot.step],
+                    sums[cut],
                     snapshot.outputs[output],
                     snapshot.spike_totals,
                     snapshot.synaptic_operations,
@@ -135,6 +137,10 @@ def measure_curve(
                     None if truth is None else truth[chosen],
                 )
             progress((start + (chosen.stop - start) * snapshot.step / cuts[-1]) / len(images))
+            if snapshot.quiet:
+                break
+        if snapshot.steps_used is not None:
+            settled += snapshot.steps_used.tolist()
     on_numbers = sum(layer.macs_on_numbers for layer in layers)
     points = [_point(cut, sums[cut], sources, len(images), labels, truth, on_numbers) for cut in cuts]
     classes = None if truth is None else predictions(truth)
@@ -143,7 +149,8 @@ def measure_curve(
     scale = np.float32(np.max(sources[0].scale) * sources[0].levels)
     clipped = float((np.abs(images) > scale).mean())
     macs = sum(layer.macs for layer in layers)
-    return Curve(points, len(images), seed, ann_accuracy, macs, clipped, commonest)
+    steps = sorted(settled) if block.quiet else None
+    return Curve(points, len(images), seed, ann_accuracy, macs, clipped, commonest, steps)
 
 
 def _add(
@@ -193,6 +200,7 @@ def _point(
         error=None if truth is None or np.issubdtype(truth.dtype, np.integer) else _relative(sums.error, sums.norm),
         spike_rate=float(100 * totals[hidden].sum() / (neurons[hidden].sum() * steps * samples)),
         layer_rates={source.name: float(rate) for source, rate in zip(sources, rates, strict=True)},
+        spikes_per_neuron=float(totals[hidden].sum() / (neurons[hidden].sum() * samples)),
         operations=operations,
         energy_uj=(operations * PICOJOULE_PER_ACCUMULATE + multiplications * PICOJOULE_PER_MAC) * 1e-6,
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snnc.ir.conversion import LayerReport
-    from snnc.ir.report import Verification
+    from snnc.ir.report import Certificate, Verification
     from snnc.measure.evaluation import Curve, Point
 
 WIDTH = 80
@@ -101,6 +101,17 @@ def verify_lines(verification: Verification) -> str:
     return "\n".join([*lines, *_potentials(verification)])
 
 
+def certificate_lines(certificate: Certificate) -> str:
+    """What a network of the method `exact` was certified on."""
+    samples = f"{certificate.samples:,} sample{'' if certificate.samples == 1 else 's'}"
+    return (
+        f"certificate: all counts and potentials of {certificate.layers} layers equal those of\n"
+        f"the quantised ANN on {samples} of {certificate.data}; last spike after\n"
+        f"{certificate.mean_steps:.1f} steps on average, {certificate.steps} at most (never more than "
+        f"{certificate.most_steps - 1})"
+    )
+
+
 def compared_lines(verification: Verification) -> str:
     """Which forms of the network were found to be the same, on how many samples × steps, and what was not compared."""
     parts = []
@@ -122,7 +133,9 @@ def _potentials(verification: Verification) -> list[str]:
         return []
     what = percent(goal) if verification.judged_by == "classes" else f"error {goal:.3f}"
     needs = {v_init: "more steps" if trial.steps is None else _steps(trial.steps) for v_init, trial in trials.items()}
-    (other,) = [v_init for v_init in trials if v_init != chosen]
+    (other,) = [v_init for v_init in trials if v_init != chosen] or [chosen]
+    if other == chosen:
+        return []
     return [f"V(0) = {names[chosen]}: {what} with {needs[chosen]}; V(0) = {names[other]} with {needs[other]}"]
 
 
@@ -160,10 +173,23 @@ def curve_notes(curves: Sequence[Curve]) -> str:
     if len(curves) > 1:
         lines.append(f"± is the standard deviation over {len(curves)} seeds.")
     lines.append("R (RMP-SNN, equation 8): spikes per step of 100 neurons, input and output apart.")
+    lines += _settled(curves)
     lines.append(ENERGY_NOTE.format(bits=steps.bit_length(), steps=steps))
     if curve.clipped:
         lines.append(f"{curve.clipped:.2%} of the input elements exceed the input scale and were clipped.")
     return "\n".join(lines)
+
+
+def _settled(curves: Sequence[Curve]) -> list[str]:
+    """When the last spikes came, of a network that settles."""
+    steps = [step for curve in curves for step in curve.settled or []]
+    if not steps:
+        return []
+    spikes = statistics.fmean(curve.points[-1].spikes_per_neuron for curve in curves)
+    return [
+        f"Settled: last spike after {statistics.fmean(steps):.1f} steps on average, {max(steps)} at most; "
+        f"{spikes:.2f} spikes per neuron."
+    ]
 
 
 def sweep_table(curves: dict[str, Curve], name: str) -> str:

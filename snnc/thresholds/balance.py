@@ -1,7 +1,8 @@
 """`balance`: λ grows from 0 where activations exceed it (local threshold balancing, Bu et al., CVPR 2025).
 
 Batches of samples go through the ANN with all activations cut off at λ; each moves λ ← λ + 2c·mean((x - λ)₊), down the
-gradient of E(x - min(x, λ))². Later layers see what the cut ones in front of them give.
+gradient of E(x - min(x, λ))², but not beyond the largest x of the batch. Later layers see what the cut ones in front of
+them give.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from snnc.thresholds.contract import Estimate, Layer, ThresholdRule
 if TYPE_CHECKING:
     from snnc.integers.activations import Activations
 
-_RATE = 1.0
-_UPDATES = 64
+RATE = 8.0
+UPDATES = 64
 
 
 class Balance(ThresholdRule):
@@ -43,10 +44,13 @@ class Balance(ThresholdRule):
 def balanced(network: Activations, per_channel: bool) -> dict[str, FloatArray]:
     """λ by layer, `[C]` or `[1]`."""
     limits = {name: np.zeros(channels) for name, channels in network.channels.items()}
-    for batch in itertools.islice(_again(network, limits), _UPDATES):
+    for batch in itertools.islice(_again(network, limits), UPDATES):
         for name, values in batch.items():
-            excess = np.maximum(values - limits[name][:, None], 0).mean(1)
-            limits[name] += 2 * _RATE * (excess if per_channel else excess.mean())
+            excess, largest = np.maximum(values - limits[name][:, None], 0).mean(1), values.max(1)
+            if not per_channel:
+                excess, largest = excess.mean(keepdims=True), largest.max(keepdims=True)
+            grown = np.minimum(limits[name] + 2 * RATE * excess, largest)
+            limits[name] = np.maximum(limits[name], grown)
     return limits if per_channel else {name: values[:1] for name, values in limits.items()}
 
 

@@ -77,6 +77,12 @@ class Layer:
         """What this layer gives in the ANN."""
         return self.ann.of(self.target.name)
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """The lowest and the highest spike count: those of a staircase, else no spike and one in every step."""
+        attrs = self.target.attrs
+        return int(attrs.get("low", 0)), int(attrs.get("high", self.options.steps))
+
     def in_input_spikes(self, values: FloatArray) -> FloatArray:
         """Values of the ANN in units of the layer's input spikes."""
         return values / self.rounded.main_scale

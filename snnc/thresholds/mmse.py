@@ -22,12 +22,6 @@ class Mmse(ThresholdRule):
     v_init = None
 
     def estimate(self, layer: Layer) -> Estimate:
-        low, high = levels_of(layer)
+        low, high = layer.counts
         found = layer.activations.mmse(max(-low, high), low, high, 0.5, per_channel=layer.options.per_channel)
         return Estimate(layer.in_input_spikes(found))
-
-
-def levels_of(layer: Layer) -> tuple[int, int]:
-    """The lowest and the highest count of its neurons: those of a staircase, else no spike and one in every step."""
-    attrs = layer.target.attrs
-    return int(attrs.get("low", 0)), int(attrs.get("high", layer.options.steps))
