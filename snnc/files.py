@@ -73,7 +73,7 @@ class ConvertedFile:
     """A `.snn.onnx` file with its metadata.
 
     Attributes: `model`, `name`, `format_version`, `version` (of the snnc that wrote it), `options`, `layers`,
-    `calibration`, `verification` and `certificate` (None where the file has none), `block` (the block of 64 steps in it).
+    `calibration`, `verification` and `certificate` (None where there is none), `block` (the block of 64 steps in it).
 
     Raises:
         DiagnosticError: SNN402 where it is not a converted network or damaged, SNN403 where its format is newer.
