@@ -15,10 +15,13 @@ import dataclasses
 import hashlib
 import json
 
+import numpy as np
+
 from snnc.diagnostics import InternalError
 from snnc.emit.embedded import embed
 from snnc.emit.quantised import quantised_network
 from snnc.files import ConvertedFile, set_metadata
+from snnc.integers.calibration_split import calibration_split
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.report import Certificate
 from snnc.measure.certificate import compare_with_quantised
@@ -36,7 +39,9 @@ def run(conversion: Conversion) -> None:
     file = ConvertedFile(conversion.emitted, "the emitted file")
     steps = conversion.options.max_steps
     macs = max(1, sum(layer.macs for layer in file.layers))
-    images = conversion.data.images[: max(_FEWEST, int(_BUDGET // (macs * min(steps, 64))))]
+    calibrated, held_back = calibration_split(conversion.data, conversion.options.calib_samples)
+    images = np.concatenate([held_back.images, calibrated.images])
+    images = images[: max(_FEWEST, int(_BUDGET // (macs * min(steps, 64))))]
     sources = [layer for layer in file.layers if layer.kind != "readout"]
     found = compare_with_quantised(
         file.block,

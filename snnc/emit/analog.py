@@ -56,7 +56,8 @@ def analog_network(graph: gs.Graph, *, limited: bool = False) -> AnalogNetwork:
             operands = [values[operand.name] for operand in activation_inputs(node)]
             values[node.outputs[0].name] = _linear(node, operands, nodes)
         tensor = layer.outputs[0]
-        value = room.analog(layer, values[layer.inputs[0].name], f"{layer.name}/analog", nodes)
+        read = _charged(layer, values[layer.inputs[0].name], nodes)
+        value = room.analog(layer, read, f"{layer.name}/analog", nodes)
         values[tensor.name] = outputs[layer.name] = value
         infos_out.append(_info(value, list(tensor.shape)))
         if limited and room.kind == "neuron":
@@ -74,6 +75,14 @@ def _linear(node: gs.Node, operands: list[str], nodes: Nodes) -> str:
         return room.current(node, operands, label, "steps", nodes)
     sums = room.current(node, operands, f"{label}/sums", "steps", nodes)
     return nodes.node("Div", [sums, nodes.constant("divisor", np.array(divisor, np.float32))], label)
+
+
+def _charged(layer: gs.Node, read: str, nodes: Nodes) -> str:
+    """What a layer reads, with the bias that the pass `charges` has taken out of its tree."""
+    if "charge_value" not in layer.attrs:
+        return read
+    charge = nodes.constant(f"charge/{layer.name}", np.asarray(layer.attrs["charge_value"], np.float32))
+    return nodes.node("Add", [read, charge], f"{layer.name}/charged")
 
 
 def _info(name: str, dims: list[str | int]) -> onnx.ValueInfoProto:

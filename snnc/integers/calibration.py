@@ -188,7 +188,9 @@ class Calibrator:
 
     def coarsest_of_charge(self, node: gs.Node) -> FloatArray:
         """σ with which the charge that a neuron starts with leaves room for the rest."""
-        return np.abs(np.asarray(node.attrs.get("charge_value", 0.0))) / LARGEST_CHARGE
+        values = np.abs(np.asarray(node.attrs.get("charge_value", 0.0))) / LARGEST_CHARGE
+        axes = len(sample_shape(node.outputs[0]))
+        return values.reshape((1,) * (axes - values.ndim) + values.shape)
 
     def charge(self, node: gs.Node, rounded: Rounded) -> None:
         """Put the charge that a neuron starts with on its grid."""

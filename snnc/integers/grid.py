@@ -206,7 +206,8 @@ class _Rounding:
         # A channel without weights is on the coarsest grid of the others, so that it decides nothing for them.
         guess = np.where(silent, 0 if silent.all() else guess[~silent].min(), guess)
         if coarsest is not None:
-            allowed = np.floor(np.log2(self.main_scale) - np.log2(_largest_in(coarsest, pattern)))
+            with np.errstate(divide="ignore"):
+                allowed = np.floor(np.log2(self.main_scale) - np.log2(_largest_in(coarsest, pattern)))
             guess = np.minimum(guess, np.maximum(allowed, _COARSEST + 1))
         exponents: FloatArray = guess
         return exponents

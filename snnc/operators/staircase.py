@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 
 class Staircase(Neuron):
-    """Attributes low and high: the limits of the spike count; v_init and the threshold as of `IntegrateAndFire`."""
+    """Attributes low and high: the limits of the spike count; v_init and the threshold as of `IntegrateAndFire`.
+
+    It stands for max(x, 0), or for x where low is negative.
+    """
 
     name = "Staircase"
 
@@ -38,6 +41,10 @@ class Staircase(Neuron):
         """The threshold of the rule is that of all levels: a spike is worth one of them."""
         calibrator.estimate(node)
         calibrator.set_threshold(node, levels=int(max(-node.attrs["low"], node.attrs["high"])))
+
+    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+        """x itself where counts go below 0 too."""
+        return nodes.node("Identity", [x], output) if node.attrs["low"] < 0 else super().analog(node, x, output, nodes)
 
     def signal(self, node: gs.Node) -> Signal:
         return Signal.of_spikes(len(sample_shape(node.outputs[0])), signed=True)
