@@ -31,8 +31,8 @@ LEVELS = 255
 
 
 class GradedEncoder(SpikeSource):
-    """Attributes low and high: the limits of n. There are no words: the first layer stays plain, and its current has no
-    time in it."""
+    """Attributes low and high: the limits of n; unit: what one of it is worth, where the network itself says so. There
+    are no words: the first layer stays plain, and its current has no time in it."""
 
     kind = "input"
 
@@ -57,7 +57,7 @@ class GradedEncoder(SpikeSource):
         return nodes.node("Identity", [x], output)
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
-        calibrator.settle(node, np.array(calibrator.input_scale / LEVELS))
+        calibrator.settle(node, np.array(node.attrs.get("unit", calibrator.input_scale / LEVELS)))
 
     def emit(self, node: gs.Node, block: BlockWriter) -> None:
         numbers = self._numbers(node, block)
