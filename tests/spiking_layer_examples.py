@@ -75,7 +75,7 @@ def random_layer(sizes: Sizes, values: Values, random: Random, *, readout: bool 
     """A layer of these sizes. Whatever its spikes, currents stay below 2^24 and potentials in their integers."""
     rank = len(sizes.size)
     shape = (sizes.outputs, sizes.channels // sizes.group, *sizes.kernel)
-    weight = random_weights(random, shape, values.weights, sizes.copies, CURRENT_LIMIT // 2)
+    weight = random_weights(random, shape, values.weights, sizes.copies, CURRENT_LIMIT // (4 if sizes.signed else 2))
     bias = random_magnitudes(random, CURRENT_LIMIT // 4, (sizes.outputs,)) * int(values.bias)
     bound = largest_sum(weight, sizes.signed) * sizes.copies + abs(bias)
     channels = sizes.copies * (1 + sizes.signed) * sizes.channels
@@ -108,7 +108,7 @@ def _add_residual(
     assert sizes.residual is not None
     channels, group, copies = sizes.residual
     shape = (sizes.outputs, channels // group, *[1] * len(sizes.size))
-    weight = random_weights(random, shape, values.weights, copies, CURRENT_LIMIT // 4)
+    weight = random_weights(random, shape, values.weights, copies, CURRENT_LIMIT // (8 if sizes.residual_signed else 4))
     words = copies * (1 + sizes.residual_signed) * channels
     inputs["residual"] = random_words(random, (words, *sizes.neurons[1:]), sizes, values)
     inputs["residual_weight"] = weight.astype(np.float32)
