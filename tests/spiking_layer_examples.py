@@ -51,6 +51,7 @@ class Values:
     bias: bool = True
     per_channel: bool = True
     soft: bool = True
+    leak: int = 0
     staircase: tuple[int, int] | None = None  # lowest and highest count
 
 
@@ -129,6 +130,7 @@ def _add_neurons(
     inputs["v"] = v.astype(np.int32)
     if values.staircase is None:
         attributes["soft_reset"] = int(values.soft)
+        attributes |= {"leak": values.leak} if values.leak else {}
     else:
         low, high = values.staircase
         inputs["counts"] = random.integers(low, high, v.shape, np.int32, endpoint=True)
@@ -210,6 +212,7 @@ VALUES = st.builds(
     bias=st.booleans(),
     per_channel=st.booleans(),
     soft=st.booleans(),
+    leak=st.sampled_from([0, 0, 1, 4, 15]),
     staircase=st.sampled_from([None, None, (0, 4), (-2, 3), (-(2**31), 2**31 - 1)]),
 )
 _LARGEST_WORK = 2**23  # multiplications of the reference
