@@ -3,7 +3,8 @@
 Takes level CANONICAL, gives SPIKING:
 
 1. the input is encoded by the option `coding`: `x → PoissonEncode` into spikes, `DirectEncode` into numbers;
-2. `Relu` → `RMP` (soft reset) or `IF` (hard reset): y = max(0, x) becomes the rate of a neuron (RMP-SNN, section 3.2);
+2. `Relu` → `RMP` (soft reset) or `IF` (hard reset): y = max(0, x) becomes the rate of a neuron (RMP-SNN, section 3.2),
+   with the attribute `leak` if the option asks for one;
 3. other operators take their spiking form (`become_spiking` of their rooms): `AveragePool` → `SumPool`, `MaxPool` →
    `SpikeMaxPool`;
 4. each output: `SpikeReadout` on the current of the last layer, which integrates and never fires; what follows (the
@@ -38,10 +39,11 @@ from snnc.operators.neuron import BY_RESET
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
     tail, names = _tail_nodes(graph), Names(names_in(graph.nodes))
+    leak = {"leak": conversion.options.leak} if conversion.options.leak else {}
     for node in graph.nodes:
         if node.op == "Relu":
             node.op, node.domain = BY_RESET[conversion.options.reset], "ai.snnc"
-            node.attrs = {"v_init": 0.0}
+            node.attrs = {"v_init": 0.0, **leak}
         elif node.op in BY_ANN_NAME:
             BY_ANN_NAME[node.op].become_spiking(node)
         elif node.op in POOLS:
