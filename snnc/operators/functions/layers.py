@@ -9,7 +9,7 @@ from snnc.ir.domain import DOMAIN
 
 # For each step: v ← v - floor(v / 2^leak) if leak > 0; v ← v + current; fired = v ≥ threshold;
 # v ← (v - threshold)·soft_reset where fired. `Div` rounds towards 0, so it divides what is left of the remainder, which
-# `Mod` takes with the sign of the divisor.
+# `Mod` takes with the sign of the divisor. onnxruntime folds the `If`: its condition is a constant.
 _INTEGRATE_AND_FIRE = """
 IntegrateAndFire <soft_reset, leak> (current, v, threshold, count) => (spikes, v_out) {
   list1 = Constant <value_ints = [1]> ()
