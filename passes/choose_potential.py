@@ -48,7 +48,7 @@ def run(conversion: Conversion) -> None:
 
 def _better(trials: dict[float, Curve], options: Options) -> float:
     zero, half = (trials[v_init] for v_init in INITIAL_POTENTIALS)
-    yardstick = Yardstick.of(zero, options.reset)
+    yardstick = Yardstick.of(zero, options.reset, options.leak)
     if yardstick.classes:
         before, after = (_late(curve, options.steps, "agreement", 0.0) for curve in (zero, half))
         noise = math.sqrt(max(before * (1 - before), 1 / yardstick.samples) / yardstick.samples)

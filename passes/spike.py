@@ -5,7 +5,7 @@ Takes level CANONICAL, gives SPIKING:
 1. the input is encoded by the option `coding`: `x → PoissonEncode` into spikes, `DirectEncode` into numbers;
 2. `Relu` → the neuron of the method, such as `RMP` (soft reset) or `IF` (hard reset): y = max(0, x) becomes the rate of
    a neuron (RMP-SNN, section 3.2); a `cap` stays with it: no rate is higher than a spike in every step, which must not
-   be worth more;
+   be worth more; `leak`, if the option asks for one;
 3. other operators take their spiking form (`become_spiking` of their rooms): `AveragePool` → `SumPool`, `MaxPool` →
    `SpikeMaxPool`;
 4. each output: `SpikeReadout` on the current of the last layer, which integrates and never fires; what follows (the

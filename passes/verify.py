@@ -10,7 +10,7 @@ Takes and gives level EMITTED. On the samples held back from calibration:
    the number of steps that the samples support go into the report and into the file;
 3. for every layer the share of the ANN's mean activation that its spikes carry: in a deep network rates vanish or
    saturate layer by layer, and the first layer where they do is the one to look at;
-4. warnings: clipped input (SNN502), silent layers (SNN504), values lost to hard reset (SNN508).
+4. warnings: clipped input (SNN502), silent layers (SNN504), values lost to hard reset or a leak (SNN508).
 
 What follows from a poor result is up to `snnc.measure.judge`.
 """
@@ -53,7 +53,7 @@ def run(conversion: Conversion) -> None:
     compared = compare_forms(conversion, file, images)
     curve = conversion.trials[conversion.options.v_init]
     last, report = curve.points[-1], conversion.report
-    yardstick = Yardstick.of(curve, conversion.options.reset)
+    yardstick = Yardstick.of(curve, conversion.options.reset, conversion.options.leak)
     conversion.progress("verifying", 0.5)
     fired = _fired(conversion, file, images[:_FEW])
     saturated = {name: layer.saturated for name, layer in fired.items()}
@@ -183,6 +183,9 @@ def _warn(conversion: Conversion, last: Point, clipped: float) -> None:
         report("SNN502", f"{clipped:.2%} of the input elements exceed the input scale")
     if conversion.options.reset == "hard":
         report("SNN508", "hard reset drops the potential above threshold")
+    if conversion.options.leak:
+        hint = "use a larger `--leak` (a slower one), or none, where the values matter"
+        report("SNN508", f"in every step 1/{2**conversion.options.leak} of each potential leaks away", hint=hint)
     for layer in conversion.report.layers:
         if layer.kind == "neuron" and layer.rate == 0:
             steps = f"{last.steps} step{'' if last.steps == 1 else 's'}"

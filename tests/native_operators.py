@@ -32,10 +32,10 @@ GRAPHS = {
         { out = ai.snnc.SpikeUnpack(spikes, count) }""",
     "RMP": """(float[] current, int32[] v, int32[] threshold, int64 count)
         => (uint64[] spikes, int32[] v_out)
-        { spikes, v_out = ai.snnc.RMP(current, v, threshold, count) }""",
+        { spikes, v_out = ai.snnc.RMP<ATTRIBUTES>(current, v, threshold, count) }""",
     "IF": """(float[] current, int32[] v, int32[] threshold, int64 count)
         => (uint64[] spikes, int32[] v_out)
-        { spikes, v_out = ai.snnc.IF(current, v, threshold, count) }""",
+        { spikes, v_out = ai.snnc.IF<ATTRIBUTES>(current, v, threshold, count) }""",
     "Staircase": f"""({_STATES}, int32[] threshold, int64 count) => {_SIGNED}
         {{ fired, v_out, counts_out = ai.snnc.Staircase<ATTRIBUTES>(current, v, counts, threshold, count) }}""",
     "StaircaseTable": f"""({_STATES}, int32[] first, int32[] breaks, int32[] rises, int64 count) => {_SIGNED}
@@ -62,7 +62,8 @@ def session_of(graph: str, threads: int = 1, native: bool = True) -> onnxruntime
 @functools.lru_cache(1000)
 def operator(name: str, attributes: str = "", threads: int = 1, native: bool = True) -> onnxruntime.InferenceSession:
     """A session for one operator; `attributes` in ONNX text."""
-    return session_of(GRAPHS[name].replace("ATTRIBUTES", attributes), threads, native)
+    graph = GRAPHS[name].replace("<ATTRIBUTES>", f"<{attributes}>" if attributes else "")
+    return session_of(graph, threads, native)
 
 
 def run(session: onnxruntime.InferenceSession, *inputs: npt.ArrayLike) -> list[Array]:

@@ -249,6 +249,7 @@ def options() -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
         {
             "reset": st.sampled_from(["soft", "hard"]),
+            "leak": st.sampled_from([0, 0, 0, 1, 4, 12]),
             "neurons": st.sampled_from([None, None, "staircase", "table"]),
             "coding": st.sampled_from(["poisson", "poisson", "direct"]),
             "per_channel": st.booleans(),

@@ -60,7 +60,7 @@ def final_states(conversion: Conversion, images: np.ndarray, steps: int) -> dict
 
 
 @pytest.mark.parametrize("max_steps", [1, 5, 64, 200, 4096])
-@pytest.mark.parametrize("choices", [{}, {"reset": "hard"}, {"v_init": 0.5}, {"alpha": 0.01}], ids=str)
+@pytest.mark.parametrize("choices", [{}, {"reset": "hard"}, {"v_init": 0.5}, {"alpha": 0.01}, {"leak": 15}], ids=str)
 def test_the_worst_input_for_max_steps(max_steps: int, choices: dict[str, Any]) -> None:
     """Membranes equal those of the reference on int64, which raises OverflowError beyond the limits."""
     conversion = networks.emit(mlp().model(), max_steps=max_steps, steps=1, calib_steps=1, threshold="model", **choices)

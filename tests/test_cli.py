@@ -55,7 +55,7 @@ def test_convert_passes_every_option_on(invoke: Invoke, tmp_path: Path) -> None:
         "rate_quantile": 0.99, "plugin_options": {},
         "calib_samples": 20, "calib_steps": 30, "v_init": 0.5, "steps": 40, "seed": 5, "input_scale": 2.0,
         "input_range": [0.0, 1.5], "max_steps": 50, "bias": "current", "batchnorm": "fold", "schedule": "stream",
-        "coding": "direct", "per_channel": True, "max_pool": "exact",
+        "coding": "direct", "per_channel": True, "max_pool": "exact", "leak": 6,
         "controls": "required", "accept_poor": True,
     }  # fmt: skip
     assert set(chosen) == {field.name for field in dataclasses.fields(Options)}
@@ -69,6 +69,22 @@ def test_convert_passes_every_option_on(invoke: Invoke, tmp_path: Path) -> None:
     assert json.loads(metadata["snnc.options"]) == chosen
     outputs = invoke("run", "net.snn.onnx", "--input", "digits:test", "--steps", "3").stdout
     assert outputs.count("class") == 500
+
+
+def test_convert_with_a_leak(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("convert", "net.onnx", "--calib", "digits:train", "--leak", "6", "--schedule", "stream")
+    assert "warning[SNN508] in every step 1/64 of each potential leaks away" in result.stderr
+    nodes = onnx.load(tmp_path / "net.snn.onnx").graph.node
+    leaks = [
+        attr.i for node in nodes if node.op_type == "SpikingConv" for attr in node.attribute if attr.name == "leak"
+    ]
+    assert leaks == [6, 6, 6]
+    assert "leak=6" in " ".join(invoke("inspect", "net.snn.onnx").stdout.split())
+    evaluated = invoke("eval", "net.snn.onnx", "--data", "digits:test", "--steps", "64", "--json", "e.json")
+    assert "warning" not in evaluated.stderr
+    (point,) = json.loads((tmp_path / "e.json").read_text(encoding="utf-8"))["curves"][0]["points"]
+    assert point["accuracy"] > 0.95
+    refuse(invoke, "SNN405", "convert", "net.onnx", "--leak", "16", exit_code=2)
 
 
 def test_relaxed_yields_to_explicit_options(invoke: Invoke, tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ def refused(**options: Any) -> str:
         ("max_steps", LARGEST_MAX_STEPS + 1, "max_steps is 33554433, must be from 1 to 2^25"),
         ("seed", 2**63, "seed is 9223372036854775808, must be from -2^63 to 2^63 - 1"),
         ("v_init", 0.25, "v_init is 0.25, must be one of 0.0, 0.5"),
+        ("leak", 16, "leak is 16, must be from 0 to 15"),
+        ("leak", -1, "leak is -1, must be from 0 to 15"),
         ("reset", "medium", "reset is 'medium', must be one of soft, hard"),
         (
             "threshold",
@@ -69,6 +71,7 @@ def test_values_out_of_range(option: str, value: Any, message: str) -> None:
     ("option", "value"),
     [
         *[("steps", value) for value in (4.0, True, np.True_, "4", np.float32(4), [4])],
+        *[("leak", value) for value in (6.0, True, np.True_, "6")],
         *[("alpha", value) for value in ("0.5", True, np.True_, [0.5])],
         *[("accept_poor", value) for value in (1, "yes", 0.0)],
         *[("reset", value) for value in (1, True, b"soft")],

@@ -18,6 +18,7 @@ from snnc.ir.conversion import Conversion
 from snnc.ir.graph import constant
 from snnc.ir.trees import leaves, targets
 from snnc.methods.defaults import make_options
+from snnc.simulate.block_runner import unpack_words
 from snnc.simulate.reference import simulate
 from snnc.simulate.reference_coding import poisson_spikes
 from snnc.thresholds.sharing import dependencies
@@ -62,6 +63,25 @@ def test_mean_currents_obey_the_conservation_law(model: onnx.ModelProto, v_init:
         assert np.array_equal(np.rint(found * steps), charge)
         trains.fire(target)
     assert all(leaf.name in trains._trains for target in targets(conversion.graph) for leaf in leaves(target.inputs[0]))
+
+
+def test_calibration_fires_leaky_neurons_and_measures_their_currents_without_the_leak() -> None:
+    steps, model = 70, two_layers().model()
+    conversion = networks.emit(model, leak=2, v_init=0.5, threshold="vmax")
+    images = networks.images_for(model, 4, seed=2)
+    first, second = (node for node in networks.source_nodes(conversion) if node.op == "RMP")
+    trains = SpikeTrains(images, steps, 3, 64)
+    for node in networks.source_nodes(conversion)[:2]:
+        trains.fire(node)
+    (words,) = trains._trains[first.outputs[0].name]
+    fired = [unpack_words(block, count) for block, (_, count) in zip(words, trains.blocks, strict=True)]
+    spikes = simulate(conversion.graph, images, steps, seed=3, record=True).spikes[first.name]
+    assert np.array_equal(np.concatenate(fired), spikes)
+    (found,) = trains.mean_currents(second, np.ones((1,)), lambda share: None)
+    weight = constant(second.inputs[0].inputs[0], 1)
+    assert weight is not None
+    assert np.array_equal(np.rint(found * steps), spikes.sum(0, dtype=np.int64) @ weight.astype(np.int64))
+    assert second.attrs["leak"] == 2
 
 
 def two_layers() -> networks.Network:
@@ -184,6 +204,7 @@ def test_estimates_depend_on_network_data_and_options() -> None:
         dependencies(Conversion(other, options), "a"),
         dependencies(Conversion(one, make_options(alpha=0.5, seed=1, alpha_when="after")), "a"),
         dependencies(Conversion(one, make_options(alpha=0.5)), "a"),
+        dependencies(Conversion(one, make_options(alpha=0.5, leak=6, alpha_when="after")), "a"),
     }
-    assert len(keys) == 5
+    assert len(keys) == 6
     assert dependencies(Conversion(one, make_options(alpha=0.6, alpha_when="after", steps=3)), "a") in keys

@@ -170,6 +170,7 @@ strictness = together(
 file_form = together(*_group("file"))
 accept_poor = together(*_group("poor"))
 seed = declared(OPTIONS["seed"])
+leak = declared(OPTIONS["leak"])
 
 data_form = together(
     click.option("--scale", type=float, metavar="S", help="Factor on the stored values.  [default: guessed]"),

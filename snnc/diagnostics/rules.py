@@ -285,9 +285,10 @@ RULES: dict[str, Rule] = _rules(
     ),
     Rule(
         "SNN508",
-        "outputs after hard reset are good for comparisons only",
+        "outputs after hard reset or with a leak are good for comparisons only",
         "use `--reset soft` where the values matter",
-        "Hard reset throws away the potential above threshold, so decoded outputs keep their order, not their values.",
+        "Hard reset throws away the potential above threshold, a leak a part of all of it, so decoded outputs keep "
+        "their order, not their values.",
         warning=True,
     ),
     Rule(

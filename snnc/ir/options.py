@@ -16,6 +16,8 @@ LARGEST_MAX_STEPS = 2**25
 SMALLEST_INPUT, LARGEST_INPUT = 1e-30, 1e30
 # Counts of a block are exact in float32 with weights of 24 bits.
 MOST_LEVELS = 4096
+# Beyond it a leak takes nothing from the potentials of ordinary thresholds.
+LARGEST_LEAK = 15
 # A quantile below this would let a tenth of a layer's neurons saturate.
 LEAST_RATE_QUANTILE = 0.9
 
@@ -44,6 +46,15 @@ class Options:
         "soft",
         "What a spike does to the membrane potential: subtract the threshold, or set it to zero.",
         group="neurons",
+    )
+    leak: int = _option(
+        0,
+        "Leaky neurons: every step begins with V - floor(V / 2^M). Small currents never make them fire.",
+        default_text="0, no leak",
+        metavar="M",
+        group="neurons",
+        low=0,
+        high=LARGEST_LEAK,
     )
     coding: Literal["poisson", "direct", "charge"] = _option(
         "poisson",

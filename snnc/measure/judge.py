@@ -57,7 +57,7 @@ def judge(conversion: Conversion) -> None:
     """Warn of a poor conversion, or raise `DiagnosticError`."""
     assert conversion.options.v_init is not None
     curve = conversion.trials[conversion.options.v_init]
-    last, yardstick = curve.points[-1], Yardstick.of(curve, conversion.options.reset)
+    last, yardstick = curve.points[-1], Yardstick.of(curve, conversion.options.reset, conversion.options.leak)
     if yardstick.missed(last, GOOD) is None:
         return
     missed = None if conversion.options.accept_poor else yardstick.certainly_missed(last, USABLE)

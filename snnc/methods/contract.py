@@ -59,7 +59,8 @@ class Method(ABC):
         """Turn a canonical node that has to become a neuron into one (level SPIKING): a `Relu`, or a `Relay`, which
         only stands in networks that settle."""
         node.op, node.domain = BY_RESET[options.reset], RMP.domain
-        node.attrs = {**kept(node), "v_init": 0.0}
+        leak = {"leak": options.leak} if options.leak else {}
+        node.attrs = {**kept(node), "v_init": 0.0, **leak}
 
     def remedies(self, options: Options) -> list[tuple[str, dict[str, Any]]]:
         """What may do better than `options` where a network is poor: the words on the command line, and the options

@@ -41,6 +41,7 @@ class Exact(Method):
     functions = True
     without: ClassVar[Mapping[str, str]] = {
         "reset": _TAKES_BACK,
+        "leak": "charge that leaks away is lost, and counts would not settle",
         "v_init": "counts are rounded to the nearest",
         "alpha": _FROM_ACTIVATIONS,
         "alpha_when": _FROM_ACTIVATIONS,

@@ -1,6 +1,6 @@
 """Integrate-and-fire neurons: `RMP` with soft reset, `IF` with hard reset (RMP-SNN, equation 2 and section 4).
 
-V ← V + I;   s = V ≥ θ;   RMP: V ← V - s·θ   IF: V ← 0 where s
+V ← V - floor(V / 2^leak) if leak > 0;   V ← V + I;   s = V ≥ θ;   RMP: V ← V - s·θ   IF: V ← 0 where s
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import onnx_graphsurgeon as gs
 
 from snnc.ir.graph import constant, sample_shape
 from snnc.ir.names import COUNT
+from snnc.ir.options import LARGEST_LEAK
 from snnc.ir.state import State
 from snnc.operators.layer import Shape, SpikeSource, initial_potential
 
@@ -75,13 +76,19 @@ def _threshold(node: gs.Node) -> np.ndarray:
 
 
 class IntegrateAndFire(Neuron):
-    """A neuron that a spike resets."""
+    """A neuron that a spike resets. Attribute leak: where it is not there, the neuron does not leak."""
 
     ann_name = "Relu"
     soft_reset: ClassVar[bool]
 
     def attributes(self, node: gs.Node, *, whole_layer: bool) -> dict[str, int]:
-        return {"soft_reset": int(self.soft_reset)} if whole_layer else {}
+        leak = {"leak": int(node.attrs["leak"])} if "leak" in node.attrs else {}
+        return {"soft_reset": int(self.soft_reset), **leak} if whole_layer else leak
+
+    def problems(self, node: gs.Node) -> Iterator[str]:
+        yield from super().problems(node)
+        if node.attrs.get("leak", 1) not in range(1, LARGEST_LEAK + 1):
+            yield f"the leak of {node.name!r} is {node.attrs['leak']!r}"
 
     def layer_operator(self, shape: Shape) -> str:
         return f"Spiking{shape}"

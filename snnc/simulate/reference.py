@@ -28,6 +28,7 @@ Reset = Literal["soft", "hard"]
 
 CURRENT_LIMIT = 2**24  # float32 holds every integer up to here
 MEMBRANE_LIMIT = 2**31  # membranes are int32 in the emitted graph
+LARGEST_LEAK = 15
 READOUT_LIMIT = 2**53  # float64 holds every integer up to here; readouts are int64
 _SNNC = "ai.snnc"
 _RESETS: dict[str, Reset] = {"RMP": "soft", "IF": "hard"}
@@ -170,6 +171,7 @@ class _Simulator:
         v = self.membranes.get(node.name)
         if v is None:
             v = _initial(threshold, node.attrs.get("v_init", 0.0), current.shape)
+        v = _leaked(v, node.attrs.get("leak", 0))
         spikes, v = _fire(_charge(node.name, v, current), threshold, _RESETS[node.op])
         self.membranes[node.name] = v
         return spikes
@@ -190,20 +192,27 @@ class _Simulator:
 
 
 def neuron(
-    currents: ArrayLike, threshold: ArrayLike, reset: Reset = "soft", v_init: float = 0
+    currents: ArrayLike, threshold: ArrayLike, reset: Reset = "soft", v_init: float = 0, leak: int = 0
 ) -> tuple[NDArray[np.int8], Ints]:
     """Drive one neuron (or an array of them) with integer `currents`, shape [T, ...] (RMP-SNN, equation 2).
 
-    V ← V + I; s = V ≥ θ; then V ← V - s·θ (soft reset) or V ← 0 where s (hard reset). V(0) = `v_init`·θ.
-    Returns the spikes, shape [T, ...], and the last membrane potential.
+    V ← V - floor(V/2^leak) unless `leak` is 0; V ← V + I; s = V ≥ θ; then V ← V - s·θ (soft reset) or V ← 0 where s
+    (hard reset). V(0) = `v_init`·θ. Returns the spikes, shape [T, ...], and the last membrane potential.
     """
     drive = _integers(currents, "currents")
     theta = _integers(threshold, "threshold")
     v = _initial(theta, v_init, drive.shape[1:])
     spikes = np.zeros(drive.shape, np.int8)
     for t, current in enumerate(drive):
-        spikes[t], v = _fire(v + current, theta, reset)
+        spikes[t], v = _fire(_leaked(v, leak) + current, theta, reset)
     return spikes, v
+
+
+def _leaked(v: Ints, leak: int) -> Ints:
+    """V - floor(V/2^leak); V itself where there is no leak."""
+    if leak not in range(LARGEST_LEAK + 1):
+        raise ValueError(f"a leak of {leak!r} is no integer from 0 to {LARGEST_LEAK}")
+    return v - np.floor_divide(v, 2**leak) if leak else v
 
 
 def _fire(v: Ints, threshold: Ints, reset: Reset) -> tuple[Ints, Ints]:
