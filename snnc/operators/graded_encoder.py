@@ -23,6 +23,7 @@ from snnc.operators.layer import SpikeSource
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
+    from snnc.emit.nodes import Nodes
     from snnc.integers.calibration import Calibrator
 
 #: L: steps of the input between 0 and λ₀, as fine as bytes.
@@ -41,6 +42,9 @@ class GradedEncoder(SpikeSource):
 
     def states(self, node: gs.Node) -> list[State]:
         return []
+
+    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+        return nodes.node("Identity", [x], output)
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
         calibrator.settle(node, np.array(calibrator.input_scale / LEVELS))

@@ -21,6 +21,7 @@ from snnc.operators.contract import Finding
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
+    from snnc.emit.nodes import Nodes
     from snnc.integers.calibration import Calibrator
     from snnc.ir.options import Options
 
@@ -40,6 +41,11 @@ class Layer(ABC):
     @abstractmethod
     def states(self, node: gs.Node) -> list[State]:
         """What is carried from block to block."""
+
+    @abstractmethod
+    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+        """Write the nodes that compute in the ANN, in float32, what this layer stands for (level SPIKING): from `x`
+        `[N, ...]`, what it reads in ANN units. Gives the name of the output."""
 
     @abstractmethod
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:

@@ -21,6 +21,7 @@ from snnc.operators.layer import SpikeSource
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
+    from snnc.emit.nodes import Nodes
     from snnc.integers.calibration import Calibrator
     from snnc.ir.options import Options
 
@@ -70,6 +71,9 @@ class SpikeMaxPool(SpikeSource):
     def states(self, node: gs.Node) -> list[State]:
         dims = sample_shape(node.inputs[0])
         return [State(f"counts/{node.name}", f"counts_next/{node.name}", "int32", dims)]
+
+    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+        return nodes.node("MaxPool", [x], output, **{name: node.attrs[name] for name in _WINDOW})
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
         calibrator.settle(node, calibrator.scale_of(node.inputs[0]))

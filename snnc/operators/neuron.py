@@ -18,14 +18,16 @@ from snnc.operators.layer import Shape, SpikeSource, initial_potential
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
+    from snnc.emit.nodes import Nodes
     from snnc.integers.calibration import Calibrator
 
 
 class Neuron(SpikeSource):
     """A neuron with one threshold for each channel, or one for all.
 
-    Attribute v_init: V(0) in thresholds. The threshold is input 1: even int32, `[]` or `[C, 1, ...]`. V is the first
-    state, the threshold follows the states.
+    It stands for max(x, 0) or, with the attribute cap (in ANN units, one number or an array that broadcasts against a
+    sample), for min(max(x, 0), cap). Attribute v_init: V(0) in thresholds. The threshold is input 1: even int32, `[]`
+    or `[C, 1, ...]`. V is the first state, the threshold follows the states.
     """
 
     kind, integrates = "neuron", True
@@ -33,6 +35,13 @@ class Neuron(SpikeSource):
     def states(self, node: gs.Node) -> list[State]:
         initial = initial_potential(node, _threshold(node))
         return [State(f"v/{node.name}", f"v_next/{node.name}", "int32", sample_shape(node.outputs[0]), initial)]
+
+    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+        cap = node.attrs.get("cap")
+        if cap is None:
+            return nodes.node("Relu", [x], output)
+        limit = nodes.constant(f"cap/{node.name}", np.asarray(cap, np.float32))
+        return nodes.node("Min", [nodes.node("Relu", [x], f"{output}/uncapped"), limit], output)
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
         calibrator.estimate(node)

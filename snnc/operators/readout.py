@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
-from snnc.ir.graph import sample_shape
+from snnc.ir.graph import constant, sample_shape
 from snnc.ir.names import COUNT
 from snnc.ir.state import State
 from snnc.operators.layer import Layer, Shape
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
+    from snnc.emit.nodes import Nodes
     from snnc.integers.calibration import Calibrator
 
 
@@ -28,6 +29,12 @@ class Readout(Layer):
 
     def states(self, node: gs.Node) -> list[State]:
         return [State(f"v/{node.name}", f"v_next/{node.name}", "int64", sample_shape(node.outputs[0]))]
+
+    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+        bias = constant(node, 1)
+        if bias is None:
+            return nodes.node("Identity", [x], output)
+        return nodes.node("Add", [x, nodes.constant(f"bias/{node.name}", bias)], output)
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
         calibrator.settle(node, calibrator.round(node).scale)

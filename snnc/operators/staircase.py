@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_graphsurgeon as gs
+from onnx import TensorProto
 
 from snnc.ir.graph import constant, sample_shape
 from snnc.ir.names import COUNT, own
@@ -24,6 +25,7 @@ from snnc.operators.neuron import Neuron
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
+    from snnc.emit.nodes import Nodes
     from snnc.integers.calibration import Calibrator
 
 _INT32 = 2**31 - 1
@@ -68,6 +70,25 @@ class StaircaseTable(SpikeSource):
     def states(self, node: gs.Node) -> list[State]:
         dims = sample_shape(node.outputs[0])
         return [State(f"v/{node.name}", f"v_next/{node.name}", "int32", dims), _counts(node)]
+
+    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+        """value·g(x): the sum over the steps that x has reached."""
+        rank = len(sample_shape(node.outputs[0]))
+
+        def table(name: str) -> str:
+            values = np.asarray(node.attrs[name], np.float32)
+            by_channel = values.reshape(len(values), *[1] * (rank - 1), *values.shape[1:])
+            return nodes.constant(f"{name}/{node.name}", by_channel)
+
+        last = nodes.constant("last_axis", np.array([rank + 1], np.int64))
+        column = nodes.node("Unsqueeze", [x, last], f"{output}/column")
+        reached = nodes.node("GreaterOrEqual", [column, table("breaks")], f"{output}/reached")
+        steps = nodes.node("Cast", [reached], f"{output}/steps", to=TensorProto.FLOAT)
+        rises = nodes.node("Mul", [steps, table("rises")], f"{output}/rises")
+        risen = nodes.node("ReduceSum", [rises, last], f"{output}/risen", keepdims=0)
+        count = nodes.node("Add", [risen, table("first")], f"{output}/count")
+        value = nodes.constant(f"value/{node.name}", np.array(node.attrs["value"], np.float32))
+        return nodes.node("Mul", [count, value], output)
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
         scale = calibrator.round(node).scale
