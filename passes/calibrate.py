@@ -1,6 +1,6 @@
 """Round every layer to its integer grid and give every neuron its threshold, layer by layer.
 
-Takes level SPIKING, gives CALIBRATED. For l = 1..L, with the layers before l frozen and spiking:
+Takes level SPIKING, gives CALIBRATED. For l = 1..L, with the layers before l frozen and spiking if the rule wants that:
 
     weights of l → integers, every channel on its grid (snnc.integers.grid)
     V_th ← the rule of `--threshold` (snnc.thresholds) on the calibration samples
@@ -26,6 +26,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.diagnostics import fail
+from snnc.integers.activations import Activations, in_batches
 from snnc.integers.calibration import Calibrator
 from snnc.integers.calibration_split import calibration_split
 from snnc.integers.layer_simulation import SpikeTrains
@@ -51,10 +52,12 @@ def run(conversion: Conversion) -> None:
     data_hash = conversion.data.content_hash()
     shared = {} if conversion.estimates is None else conversion.estimates
     key = None if conversion.estimates is None else dependencies(conversion, data_hash)
-    trains = None
-    if rule.needs_samples and key not in shared:
+    trains = network = None
+    if rule.needs == "spikes" and key not in shared:
         trains = SpikeTrains(samples.images, options.calib_steps, options.seed, _largest_layer(graph))
-    calibrator = Calibrator(conversion, input_scale, trains)
+    elif rule.needs == "activations" and key not in shared:
+        network = Activations(graph, in_batches(samples.images, graph))
+    calibrator = Calibrator(conversion, input_scale, trains, network)
     calibrator.estimates = shared.setdefault(key, calibrator.estimates)
     _calibrate(conversion, calibrator)
     calibrator.report_rounding()
@@ -63,8 +66,8 @@ def run(conversion: Conversion) -> None:
     start_from(conversion, options.v_init or 0.0)
     conversion.report.calibration = Calibration(
         threshold=options.threshold,
-        samples=len(samples) if rule.needs_samples else 0,
-        steps=options.calib_steps if rule.needs_samples else 0,
+        samples=0 if rule.needs == "nothing" else len(samples),
+        steps=options.calib_steps if rule.needs == "spikes" else 0,
         data=PurePath(samples.name).name,
         sha256=data_hash,
         synthetic=samples.value_range is not None,

@@ -255,7 +255,7 @@ def options() -> st.SearchStrategy[dict[str, Any]]:
             "v_init": st.sampled_from([0.0, 0.5]),
             "alpha": st.sampled_from([1.0, 0.6]),
             "alpha_when": st.sampled_from(["after", "during"]),
-            "threshold": st.sampled_from(["rate", "vmax", "model"]),
+            "threshold": st.sampled_from(["rate", "vmax", "model", "max", "mmse", "balance"]),
             "seed": st.sampled_from([0, 7, -3, 2**40 + 1]),
             "max_steps": st.sampled_from([256, 4096]),
         }

@@ -48,7 +48,11 @@ def refused(**options: Any) -> str:
         ("seed", 2**63, "seed is 9223372036854775808, must be from -2^63 to 2^63 - 1"),
         ("v_init", 0.25, "v_init is 0.25, must be one of 0.0, 0.5"),
         ("reset", "medium", "reset is 'medium', must be one of soft, hard"),
-        ("threshold", "medium", "threshold is 'medium', must be one of rate, vmax, model"),
+        (
+            "threshold",
+            "medium",
+            "threshold is 'medium', must be one of rate, vmax, model, max, percentile, mmse, balance",
+        ),
         ("method", "medium", "method is 'medium', must be one of rmp"),
         ("input_scale", 0.0, "input_scale is 0.0, must be from 1e-30 to 1e+30"),
         ("input_range", [1, 0], "input_range is (1.0, 0.0), must be two numbers from -1e+30 to 1e+30, the lower one"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -21,6 +22,7 @@ from snnc.ir.graph import sample_shape
 from snnc.operators import LAYERS
 from snnc.runtime.session import make_session
 
+Found = TypeVar("Found")
 #: Calibration samples: a new walk through them, in batches `[N, ...]`, whenever it is called.
 Batches = Callable[[], Iterable[np.ndarray]]
 
@@ -44,10 +46,18 @@ class Activations:
         self.channels = {name: shape[0] for name, shape in shapes.items()}
         self._axes = {name: len(shape) for name, shape in shapes.items()}
         self._model = network.model.SerializeToString()
+        self._found: dict[str, Any] = {}
 
     def of(self, layer: str) -> Histogram:
         """The activations of a neuron's layer."""
         return self._histograms[layer]
+
+    def once(self, name: str, work_out: Callable[[], Found]) -> Found:
+        """What a rule works out for all layers: by the first of them that asks."""
+        if name not in self._found:
+            self._found[name] = work_out()
+        found: Found = self._found[name]
+        return found
 
     def walk(self, limits: Mapping[str, np.ndarray] | None = None) -> Iterator[dict[str, np.ndarray]]:
         """The activations of every batch by layer, `[C, N·...]` float32.

@@ -18,6 +18,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.diagnostics import DiagnosticError, fail
+from snnc.integers.activations import Activations
 from snnc.integers.grid import Rounded, carries_channels, fixed_scale, round_tree, weights_of, write_weights
 from snnc.integers.layer_simulation import SpikeTrains
 from snnc.integers.limits import sum_limit, tree_limit
@@ -41,13 +42,19 @@ _FINE_THRESHOLD = 1024
 class Calibrator:
     """The calibration of one conversion; knows λ of the spikes so far.
 
-    `trains` are the spikes of the layers so far on the samples; None for rules that need none. `alpha` multiplies the
-    thresholds that are set from now on.
+    `trains` are the spikes of the layers so far on the samples, `network` is the ANN on them; None for rules that need
+    none. `alpha` multiplies the thresholds that are set from now on.
     """
 
-    def __init__(self, conversion: Conversion, input_scale: float, trains: SpikeTrains | None) -> None:
+    def __init__(
+        self,
+        conversion: Conversion,
+        input_scale: float,
+        trains: SpikeTrains | None = None,
+        network: Activations | None = None,
+    ) -> None:
         self.options, self.diagnostics = conversion.options, conversion.diagnostics
-        self.input_scale, self.trains = input_scale, trains
+        self.input_scale, self.trains, self.network = input_scale, trains, network
         self.alpha = 1.0
         self.progress: Callable[[float], None] = lambda share: None
         self.scales: dict[str, FloatArray] = {}
@@ -101,7 +108,7 @@ class Calibrator:
         if node.name in self.estimates:
             return
         rounded = self.round(node)
-        found = self._ask_the_rule(Layer(node, rounded, self.trains, self.options, self.progress))
+        found = self._ask_the_rule(Layer(node, rounded, self.trains, self.network, self.options, self.progress))
         if not (np.asarray(found.threshold) > 0).any():
             found = _from_weights(node, rounded)
         self.estimates[node.name] = found

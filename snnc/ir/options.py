@@ -60,7 +60,8 @@ class Options:
     )
     threshold: str = _option(
         "rate",
-        "Thresholds from mean input sums, from the largest input sum, or from the weights alone.",
+        "Thresholds from mean input sums, from the largest one, from the weights alone, or from activations of the "
+        "ANN: largest, percentile, least squared error at these steps, balanced.",
         default_text="rate for soft reset without --alpha, else vmax",
         registry="snnc.thresholds",
         group="calibration",
@@ -72,6 +73,14 @@ class Options:
         group="calibration",
         low=LEAST_RATE_QUANTILE,
         high=1,
+    )
+    percentile: float = _option(
+        99.9,
+        "Percentage of activations that the rule percentile keeps from saturating.",
+        metavar="P",
+        group="calibration",
+        low=50,
+        high=100,
     )
     per_channel: bool = _option(
         False,
@@ -98,7 +107,8 @@ class Options:
     v_init: float | None = _option(
         None,
         "Membrane potential at step 0, in thresholds.",
-        default_text="0; with the rule rate 0.5 where it does clearly better on the held-back samples",
+        default_text="0; with the rule rate and those of activations 0.5 where it does clearly better on the held-back "
+        "samples",
         group="calibration",
         choices=(0.0, 0.5),
     )

@@ -11,7 +11,8 @@ Row = tuple[int, float | None, float | None]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the thresholds were set by. `samples` and `steps` are 0 where the rule looks at the weights alone.
+    """What the thresholds were set by. `steps` are 0 where the rule simulates nothing, `samples` too where it looks at
+    the weights alone.
 
     `sha256` is that of the data, `input_scale` the ANN value of an input spike.
     """
