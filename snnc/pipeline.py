@@ -8,6 +8,7 @@ from snnc.methods import METHODS
 from snnc.passes import (
     biases,
     calibrate,
+    choose_alpha,
     choose_potential,
     dense,
     emit,
@@ -37,6 +38,7 @@ RMP: list[Pass] = [
     validate.PASS,
     spike.PASS,
     synthesize.PASS,
+    choose_alpha.PASS,
     calibrate.PASS,
     fuse.PASS,
     choose_potential.PASS,

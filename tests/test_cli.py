@@ -12,7 +12,7 @@ import click
 import numpy as np
 import onnx
 import pytest
-from commands import CALIBRATED, Invoke, dense_model, model_with_everything_wrong, refuse, save
+from commands import CALIBRATED, FAST, Invoke, dense_model, model_with_everything_wrong, refuse, save
 
 from snnc.cli.app import snnc
 from snnc.data import load
@@ -58,17 +58,25 @@ def test_convert_passes_every_option_on(invoke: Invoke, tmp_path: Path) -> None:
         "coding": "direct", "per_channel": True, "max_pool": "exact",
         "controls": "required", "accept_poor": True,
     }  # fmt: skip
-    assert set(chosen) == {field.name for field in dataclasses.fields(Options)}
+    of_other_rules = {"percentile": Options.percentile}
+    assert set(chosen) | set(of_other_rules) == {field.name for field in dataclasses.fields(Options)}
     written = {**chosen, "input_range": "0,1.5"}
     refuse(invoke, "SNN405", "convert", "net.onnx", "--calib", "digits:train", "--input-range", "0,1.5", exit_code=2)
     unvalued = ("accept_poor", "per_channel", "plugin_options")
     valued = [(name, value) for name, value in written.items() if name not in unvalued]
     flags = [text for name, value in valued for text in (f"--{name.replace('_', '-')}", str(value))]
     invoke("convert", "net.onnx", "--calib", "synthetic:3", *flags, "--per-channel", "--accept-poor")
-    metadata = {entry.key: entry.value for entry in onnx.load(tmp_path / "net.snn.onnx").metadata_props}
-    assert json.loads(metadata["snnc.options"]) == chosen
+    assert written_options(tmp_path / "net.snn.onnx") == {**chosen, **of_other_rules}
     outputs = invoke("run", "net.snn.onnx", "--input", "digits:test", "--steps", "3").stdout
     assert outputs.count("class") == 500
+    invoke("convert", "net.onnx", "--threshold", "percentile", "--percentile", "90", "--accept-poor", *FAST)
+    assert written_options(tmp_path / "net.snn.onnx")["percentile"] == 90
+
+
+def written_options(path: Path) -> dict[str, Any]:
+    metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    found: dict[str, Any] = json.loads(metadata["snnc.options"])
+    return found
 
 
 def test_relaxed_yields_to_explicit_options(invoke: Invoke, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import onnx_graphsurgeon as gs
 from snnc.data import DataSet
 from snnc.diagnostics import Diagnostics
 from snnc.ir.options import Options
-from snnc.ir.report import Calibration, Verification
+from snnc.ir.report import Calibration, Row, Verification
 from snnc.thresholds.contract import Estimate
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ class Conversion:
     synthetic_seed: int = 0
     # Estimates by what they depend on (`snnc.thresholds.sharing.dependencies`), where conversions share them.
     estimates: dict[Any, dict[str, Estimate]] | None = None
+    # Where alpha was chosen: alpha → the network with it against the ANN, on the held-back samples.
+    alphas: dict[str, list[Row]] = field(default_factory=dict)
     # Initial potential (in thresholds) → the network that starts there against the ANN, on the held-back samples.
     trials: dict[float, Curve] = field(default_factory=dict)
     graph: gs.Graph = field(default_factory=gs.Graph)

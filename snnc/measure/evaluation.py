@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.conversion import LayerReport
 from snnc.ir.domain import BLOCK_STEPS
+from snnc.ir.report import Row
 
 # Energy of 32-bit arithmetic at 45 nm (Horowitz, ISSCC 2014): accumulate and multiply-accumulate, without memory.
 PICOJOULE_PER_ACCUMULATE = 0.9
@@ -67,6 +68,11 @@ class Curve:
     def to_json(self) -> dict[str, Any]:
         """A dictionary of plain values, documented in docs/cli.md."""
         return {**asdict(self), "ann_energy_uj": self.ann_energy_uj}
+
+
+def rows_of(points: Sequence[Point]) -> list[Row]:
+    """Steps, agreement and error of `points`."""
+    return [(point.steps, point.agreement, point.error) for point in points]
 
 
 def _dims(block: Block) -> Any:

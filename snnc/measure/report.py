@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snnc.ir.conversion import LayerReport
-    from snnc.ir.report import Verification
+    from snnc.ir.report import Calibration, Verification
     from snnc.measure.evaluation import Curve, Point
 
 WIDTH = 80
@@ -99,6 +99,19 @@ def verify_lines(verification: Verification) -> str:
     elif verification.missed is None:
         lines.append("they do not show how many steps are enough")
     return "\n".join([*lines, *_potentials(verification)])
+
+
+def alpha_lines(calibration: Calibration) -> str:
+    """What every alpha that was tried gave after the most steps."""
+    parts = []
+    for alpha, rows in calibration.alphas.items():
+        _, agreement, error = rows[-1]
+        found = [] if agreement is None else [percent(agreement)]
+        found += [] if error is None else [f"error {error:.3f}"]
+        parts.append(f"{alpha}: {', '.join(found) or 'nothing finite'}")
+    steps = next(iter(calibration.alphas.values()))[-1][0]
+    text = f"alpha        {calibration.alpha:g} was best at {_steps(steps)}; {'; '.join(parts)}"
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
 
 
 def compared_lines(verification: Verification) -> str:
