@@ -37,7 +37,7 @@ def test_convert_with_data(invoke: Invoke, tmp_path: Path) -> None:
     result = invoke("convert", "net.onnx", *CALIBRATED, "-o", "out.onnx", "--report", "report.json")
     assert result.stderr == "data: digits:train, 1,297 samples: 8x8 -> 1x8x8; uint8 divided by 16\n"
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["layer", "op", "neurons", "fan-in", "V_th", "weight", "bits", "rate"]
+    assert lines[0].split() == ["layer", "op", "neurons", "fan-in", "V_th", "bits", "rate"]
     assert [line.split()[0] for line in lines[2:7]] == ["image", "/1/Relu", "/4/Relu", "/7/Relu", "snnc/logits/readout"]
     assert max(map(len, lines)) <= 80
     report = json.loads((tmp_path / "report.json").read_text())

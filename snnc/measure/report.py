@@ -59,10 +59,11 @@ def shorten(text: str, width: int) -> str:
 def layer_table(layers: Sequence[LayerReport], *, fused: bool = False) -> str:
     """One row for each spike source and readout.
 
-    `V_th` is in units of the layer's input spikes, `rate` in spikes per neuron and step on the samples held back.
-    `fused` shows the operator that runs the layer (`plain`: several) in place of what the layer is.
+    `V_th` is in units of the layer's input spikes, `bits` are those of its weights, `rate` is in spikes per neuron and
+    step on the samples held back. `fused` shows the operator that runs the layer (`plain`: several) in place of what
+    the layer is, and where V_th stands towards the range of RMP-SNN.
     """
-    headers = ["layer", "runs as" if fused else "op", "neurons", "fan-in", "V_th", "weight bits", "rate"]
+    headers = ["layer", "runs as" if fused else "op", "neurons", "fan-in", "V_th", "bits", "rate"]
     rows = []
     for layer in layers:
         rows.append(
@@ -76,6 +77,10 @@ def layer_table(layers: Sequence[LayerReport], *, fused: bool = False) -> str:
                 _optional(layer.rate, "{:.4f}"),
             ]
         )
+        if fused:
+            rows[-1].insert(5, layer.place or "")
+    if fused:
+        headers.insert(5, "range")
     return table(headers, rows, text_columns=2)
 
 
