@@ -72,13 +72,15 @@ def run(conversion: Conversion) -> None:
         sha256=data_hash,
         synthetic=samples.value_range is not None,
         input_scale=input_scale,
+        alpha=options.factor,
+        alphas=conversion.alphas,
     )
 
 
 def _calibrate(conversion: Conversion, calibrator: Calibrator) -> None:
     """Estimate and set the thresholds, in order of the graph; with `after` set them once more when all are known."""
     options = conversion.options
-    calibrator.alpha = options.alpha if options.alpha_when == "during" else 1.0
+    calibrator.alpha = options.factor if options.alpha_when == "during" else 1.0
     for node in conversion.graph.nodes:
         if node.op in LAYERS and LAYERS[node.op].kind == "input":
             LAYERS[node.op].calibrate(node, calibrator)
@@ -102,8 +104,8 @@ def _calibrate(conversion: Conversion, calibrator: Calibrator) -> None:
             calibrator.trains.fire(node, part(stage, 0.5))
         for name in [name for name, last in last_use.items() if last == index]:
             calibrator.trains.forget(name)
-    if calibrator.alpha != options.alpha:
-        calibrator.alpha = options.alpha
+    if calibrator.alpha != options.factor:
+        calibrator.alpha = options.factor
         for node in order:
             LAYERS[node.op].calibrate(node, calibrator)
 

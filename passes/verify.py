@@ -26,10 +26,10 @@ from snnc.emit.schedules import MOST_UNROLLED_BLOCKS
 from snnc.files import ConvertedFile, set_metadata
 from snnc.ir.conversion import Conversion, LayerReport, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS
-from snnc.ir.report import InitialPotential, Row, Verification, WeakLayer
+from snnc.ir.report import InitialPotential, Verification, WeakLayer
 from snnc.ir.trees import source_nodes
 from snnc.measure.comparison import compare_forms
-from snnc.measure.evaluation import Point
+from snnc.measure.evaluation import Point, rows_of
 from snnc.measure.quality import GOOD, Yardstick, interval, steps_to_reach, supported_steps
 from snnc.measure.trials import held_back_images, simulate_against
 from snnc.operators import SOURCES
@@ -78,8 +78,8 @@ def run(conversion: Conversion) -> None:
         carried=carried,
         first_weak_layer=_first_weak_layer(report.layers, saturated, carried),
         recommended_steps=supported_steps(curve.points, yardstick),
-        curve=_rows(curve.points),
-        longer=_rows(longer),
+        curve=rows_of(curve.points),
+        longer=rows_of(longer),
         initial_potentials=_initial_potentials(conversion, yardstick),
     )
     _warn(conversion, last, curve.clipped)
@@ -165,16 +165,12 @@ def _initial_potentials(conversion: Conversion, yardstick: Yardstick) -> dict[st
         goal = 1.1 * max(errors) if len(errors) == len(ends) else 0.0
     return {
         f"{v_init:g}": InitialPotential(
-            curve=_rows(curve.points),
+            curve=rows_of(curve.points),
             goal=goal if goal > 0 else None,
             steps=steps_to_reach(curve.points, goal, yardstick) if goal > 0 else None,
         )
         for v_init, curve in conversion.trials.items()
     }
-
-
-def _rows(points: list[Point]) -> list[Row]:
-    return [(point.steps, point.agreement, point.error) for point in points]
 
 
 def _warn(conversion: Conversion, last: Point, clipped: float) -> None:

@@ -35,6 +35,9 @@ def canonical_values(graph: gs.Graph, images: np.ndarray) -> dict[str, np.ndarra
     for node in graph.nodes:
         if node.op == "AveragePool":
             node.attrs.pop("dilations")
+        if "cap" in node.attrs:
+            node.op, limits = "Clip", (0.0, node.attrs.pop("cap"))
+            node.inputs += [gs.Constant(f"{node.name}/{limit}", np.float32(limit)) for limit in limits]
     graph.outputs = [node.outputs[0] for node in graph.nodes]
     found = run(gs.export_onnx(graph), {graph.inputs[0].name: images})
     return found | {node.name: found[node.outputs[0].name] for node in graph.nodes}

@@ -12,7 +12,7 @@ import click
 import numpy as np
 import onnx
 import pytest
-from commands import CALIBRATED, Invoke, dense_model, model_with_everything_wrong, refuse, save
+from commands import CALIBRATED, FAST, Invoke, dense_model, model_with_everything_wrong, refuse, save
 
 from snnc.cli.app import snnc
 from snnc.data import load
@@ -37,7 +37,7 @@ def test_convert_with_data(invoke: Invoke, tmp_path: Path) -> None:
     result = invoke("convert", "net.onnx", *CALIBRATED, "-o", "out.onnx", "--report", "report.json")
     assert result.stderr == "data: digits:train, 1,297 samples: 8x8 -> 1x8x8; uint8 divided by 16\n"
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["layer", "op", "neurons", "fan-in", "V_th", "weight", "bits", "rate"]
+    assert lines[0].split() == ["layer", "op", "neurons", "fan-in", "V_th", "bits", "rate"]
     assert [line.split()[0] for line in lines[2:7]] == ["image", "/1/Relu", "/4/Relu", "/7/Relu", "snnc/logits/readout"]
     assert max(map(len, lines)) <= 80
     report = json.loads((tmp_path / "report.json").read_text())
@@ -58,17 +58,25 @@ def test_convert_passes_every_option_on(invoke: Invoke, tmp_path: Path) -> None:
         "coding": "direct", "per_channel": True, "max_pool": "exact", "leak": 6,
         "controls": "required", "accept_poor": True,
     }  # fmt: skip
-    assert set(chosen) == {field.name for field in dataclasses.fields(Options)}
+    of_other_rules = {"percentile": Options.percentile}
+    assert set(chosen) | set(of_other_rules) == {field.name for field in dataclasses.fields(Options)}
     written = {**chosen, "input_range": "0,1.5"}
     refuse(invoke, "SNN405", "convert", "net.onnx", "--calib", "digits:train", "--input-range", "0,1.5", exit_code=2)
     unvalued = ("accept_poor", "per_channel", "plugin_options")
     valued = [(name, value) for name, value in written.items() if name not in unvalued]
     flags = [text for name, value in valued for text in (f"--{name.replace('_', '-')}", str(value))]
     invoke("convert", "net.onnx", "--calib", "synthetic:3", *flags, "--per-channel", "--accept-poor")
-    metadata = {entry.key: entry.value for entry in onnx.load(tmp_path / "net.snn.onnx").metadata_props}
-    assert json.loads(metadata["snnc.options"]) == chosen
+    assert written_options(tmp_path / "net.snn.onnx") == {**chosen, **of_other_rules}
     outputs = invoke("run", "net.snn.onnx", "--input", "digits:test", "--steps", "3").stdout
     assert outputs.count("class") == 500
+    invoke("convert", "net.onnx", "--threshold", "percentile", "--percentile", "90", "--accept-poor", *FAST)
+    assert written_options(tmp_path / "net.snn.onnx")["percentile"] == 90
+
+
+def written_options(path: Path) -> dict[str, Any]:
+    metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    found: dict[str, Any] = json.loads(metadata["snnc.options"])
+    return found
 
 
 def test_convert_with_a_leak(invoke: Invoke, tmp_path: Path) -> None:

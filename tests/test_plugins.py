@@ -109,6 +109,8 @@ def test_the_operator_of_the_example(installed: Path, work: Path) -> None:
     assert np.linalg.norm(found - expected) < 0.15 * np.linalg.norm(expected)
     run(work, "eval", "net.snn.onnx", "--data", "x.npy", "--steps", "8,512")
     assert "net.onnx can be converted" in run(work, "check", "net.onnx", path=installed).stdout
+    run(work, *CONVERT, "--threshold", "max", "--steps", "512", path=installed)  # its activations can be measured
+    assert metadata(file)["snnc.verification"]["error"] < 0.15
 
 
 def test_without_its_account_the_reference_is_skipped(installed: Path, work: Path, tmp_path: Path) -> None:

@@ -66,7 +66,14 @@ def convert(
     from snnc import api
     from snnc.data.synthetic import synthetic_seed
     from snnc.files import check_writable, write_atomically
-    from snnc.measure.report import certificate_lines, compared_lines, layer_table, verify_lines, write_json
+    from snnc.measure.report import (
+        alpha_lines,
+        certificate_lines,
+        compared_lines,
+        layer_table,
+        verify_lines,
+        write_json,
+    )
     from snnc.methods import METHODS
     from snnc.methods.defaults import check_range_is_used, make_options
     from snnc.simulate.ann import load_model
@@ -89,6 +96,9 @@ def convert(
     model = api.convert(ann, calib=data, progress=console.progress, **chosen)
     console.result(layer_table(model.report.layers))
     assert model.report.verification is not None
+    assert model.report.calibration is not None
+    if model.report.calibration.alphas:
+        console.result(alpha_lines(model.report.calibration))
     console.result(verify_lines(model.report.verification))
     if model.certificate is not None:
         console.result(certificate_lines(model.certificate))

@@ -21,15 +21,18 @@ if TYPE_CHECKING:
 def inspect(console: Console, net: str) -> None:
     """Show format, options, calibration, layers, inputs and outputs of NET.snn.onnx."""
     from snnc import api
-    from snnc.measure.report import certificate_lines, compared_lines, layer_table
+    from snnc.measure.report import alpha_lines, certificate_lines, compared_lines, layer_table
 
     file = api.open_converted(net)
     size = Path(net).stat().st_size
     console.result(f"{net}: format {file.format_version}, written by snnc {file.version}, {_bytes(size)}")
     console.result(f"options      {_wrapped(file.options.to_json())}")
     if file.calibration is not None:
-        shown = dataclasses.replace(file.calibration, sha256=f"{file.calibration.sha256[:16]}...")
-        console.result(f"calibration  {_wrapped(dataclasses.asdict(shown))}")
+        shown = {**dataclasses.asdict(file.calibration), "sha256": f"{file.calibration.sha256[:16]}..."}
+        tried = shown.pop("alphas")
+        console.result(f"calibration  {_wrapped(shown)}")
+        if tried:
+            console.result(alpha_lines(file.calibration))
     if file.verification is not None:
         console.result(compared_lines(file.verification))
     if file.certificate is not None:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from snnc.plugins import Registry
 
     NameType = click.ParamType[str]
+    NumberType = click.ParamType[float | str]
 else:
-    NameType = click.ParamType  # not generic before click 8.2
+    NameType = NumberType = click.ParamType  # not generic before click 8.2
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -126,6 +127,21 @@ class RegisteredName(NameType):
         return str(value)
 
 
+class NumberOrWord(NumberType):
+    """A number, or the one word that may stand in its place."""
+
+    name = "number"
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        try:
+            return self.word if value == self.word else float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor {self.word}.", param, ctx)
+
+
 def declared(option: Option) -> Callable[[Command], Command]:
     """The option of a command from its declaration. What is not given is None, so that defaults can depend on others
     and what was given can be told from what was not."""
@@ -141,6 +157,8 @@ def declared(option: Option) -> Callable[[Command], Command]:
         more["type"] = click.Choice([f"{choice:g}" if option.kind is float else choice for choice in option.choices])
     elif option.kind is tuple:
         more["callback"] = RANGE
+    elif option.word:
+        more["type"] = NumberOrWord(option.word)
     else:
         more["type"] = option.kind
     return click.option(flag, **more)

@@ -16,7 +16,7 @@ import onnx_graphsurgeon as gs
 from snnc.data import DataSet
 from snnc.diagnostics import Diagnostics
 from snnc.ir.options import Options
-from snnc.ir.report import Calibration, Certificate, Verification
+from snnc.ir.report import Calibration, Certificate, Row, Verification
 from snnc.thresholds.contract import Estimate
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class LayerReport:
 
     `scale` is the ANN value of one spike (λ; of one unit of potential for a readout), `threshold` the paper's V_th (in
     units of the layer's input spikes) and `threshold_integer` the same on the grid. `v_in` is the mean positive
-    weighted input sum and `f_in` the share of steps that have one: RMP-SNN (equation 7) wants
-    f_in·V_in ≤ V_th ≤ V_in; with the rule `rate` a few samples give them. `macs` are the multiply-accumulates of the
+    weighted input sum and `f_in` the share of steps that have one; with the rule `rate` a few samples give them, and
+    they are None for rules that simulate nothing. `macs` are the multiply-accumulates of the
     ANN in front of the layer. `fused` is the operator that runs the layer, or `plain`; None for the input and in files
     that do not tell. `signed` spikes have two words each. An input that is not coded into spikes has numbers of up to
     `levels` units; `macs_on_numbers` are those of `macs` that read such numbers. `rate` is in spikes per neuron and
@@ -70,6 +70,17 @@ class LayerReport:
     levels: int = 1
     macs_on_numbers: int = 0
     rate: float | None = None
+
+    @property
+    def place(self) -> Literal["below", "inside", "above"] | None:
+        """Where V_th (the largest of the channels) stands towards f_in·V_in ≤ V_th ≤ V_in, the range of RMP-SNN
+        (equation 7): below it neurons saturate, above it they need many steps. None where these were not measured."""
+        if self.threshold is None or self.f_in is None or self.v_in is None:
+            return None
+        largest = float(np.max(self.threshold))
+        if largest < self.f_in * self.v_in:
+            return "below"
+        return "inside" if largest <= self.v_in else "above"
 
     def scales(self) -> np.ndarray:
         """`scale` as an array that broadcasts against samples of `shape`."""
@@ -113,6 +124,8 @@ class Conversion:
     synthetic_seed: int = 0
     # Estimates by what they depend on (`snnc.thresholds.sharing.dependencies`), where conversions share them.
     estimates: dict[Any, dict[str, Estimate]] | None = None
+    # Where alpha was chosen: alpha → the network with it against the ANN, on the held-back samples.
+    alphas: dict[str, list[Row]] = field(default_factory=dict)
     # Initial potential (in thresholds) → the network that starts there against the ANN, on the held-back samples.
     trials: dict[float, Curve] = field(default_factory=dict)
     graph: gs.Graph = field(default_factory=gs.Graph)

@@ -20,6 +20,8 @@ MOST_LEVELS = 4096
 LARGEST_LEAK = 15
 # A quantile below this would let a tenth of a layer's neurons saturate.
 LEAST_RATE_QUANTILE = 0.9
+#: Of `alpha`: chosen by measurement (`snnc.passes.choose_alpha`).
+AUTO = "auto"
 
 
 def _option(default: Any, help: str, **declared: Any) -> Any:
@@ -71,15 +73,16 @@ class Options:
         low=1,
         high=MOST_LEVELS,
     )
-    alpha: float = _option(
+    alpha: float | Literal["auto"] = _option(
         1.0,
-        "Factor on every threshold, and with it the rule vmax.",
+        "Factor on every threshold, and with it the rule vmax; auto tries several on the held-back samples.",
         default_text="1, and for soft reset the rule rate",
         metavar="A",
         group="neurons",
         low=0,
         high=1,
         above=True,
+        word=AUTO,
     )
     threshold: str = _option(
         "rate",
@@ -209,6 +212,12 @@ class Options:
             if getattr(self, name) > self.max_steps:
                 fail("SNN404", f"{name} is {getattr(self, name)}, larger than max_steps {self.max_steps}")
 
+    @property
+    def factor(self) -> float:
+        """`alpha`, once it has been chosen."""
+        assert isinstance(self.alpha, float), "alpha has not been chosen yet"
+        return self.alpha
+
     def own(self, option: Option) -> Any:
         """The value of an option that a plug-in has declared."""
         return dict(self.plugin_options).get(option.name, option.default)
@@ -230,13 +239,13 @@ def _declared() -> dict[str, Option]:
 
 
 def _kind_of(hint: Any) -> tuple[type, tuple[Any, ...]]:
-    """The type, and all values of a Literal; `X | None` is like X."""
+    """The type, and all values of a Literal; `X | None` and `X | Literal[...]` are like X."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
         return type(arguments[0]), arguments
     if origin is tuple:
         return tuple, ()
-    if type(None) in arguments:
+    if arguments:
         return _kind_of(next(argument for argument in arguments if argument is not type(None)))
     return hint, ()
 

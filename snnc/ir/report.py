@@ -14,7 +14,8 @@ class Calibration:
     """What the thresholds were set by. `steps` are 0 where the rule simulates nothing, `samples` too where it looks at
     the weights alone.
 
-    `sha256` is that of the data, `input_scale` the ANN value of an input spike.
+    `sha256` is that of the data, `input_scale` the ANN value of an input spike. `alpha` scaled the thresholds (None in
+    older files); where it was chosen, `alphas` has the curve on the held-back samples of every one that was tried.
     """
 
     threshold: str
@@ -24,6 +25,8 @@ class Calibration:
     sha256: str
     input_scale: float
     synthetic: bool = False
+    alpha: float | None = None
+    alphas: dict[str, list[Row]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

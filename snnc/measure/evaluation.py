@@ -13,6 +13,7 @@ from snnc.diagnostics import fail
 from snnc.emit.block import Block
 from snnc.ir.conversion import LayerReport
 from snnc.ir.domain import BLOCK_STEPS
+from snnc.ir.report import Row
 from snnc.runtime.session import largest_batch
 from snnc.simulate.block_runner import StreamRunner
 
@@ -67,6 +68,11 @@ class Curve:
     def to_json(self) -> dict[str, Any]:
         """A dictionary of plain values, documented in docs/cli.md."""
         return {**asdict(self), "ann_energy_uj": self.ann_energy_uj}
+
+
+def rows_of(points: Sequence[Point]) -> list[Row]:
+    """Steps, agreement and error of `points`."""
+    return [(point.steps, point.agreement, point.error) for point in points]
 
 
 def _dims(block: Block) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snnc.ir.conversion import LayerReport
-    from snnc.ir.report import Certificate, Verification
+    from snnc.ir.report import Calibration, Certificate, Verification
     from snnc.measure.evaluation import Curve, Point
 
 WIDTH = 80
@@ -59,10 +59,11 @@ def shorten(text: str, width: int) -> str:
 def layer_table(layers: Sequence[LayerReport], *, fused: bool = False) -> str:
     """One row for each spike source and readout.
 
-    `V_th` is in units of the layer's input spikes, `rate` in spikes per neuron and step on the samples held back.
-    `fused` shows the operator that runs the layer (`plain`: several) in place of what the layer is.
+    `V_th` is in units of the layer's input spikes, `bits` are those of its weights, `rate` is in spikes per neuron and
+    step on the samples held back. `fused` shows the operator that runs the layer (`plain`: several) in place of what
+    the layer is, and where V_th stands towards the range of RMP-SNN.
     """
-    headers = ["layer", "runs as" if fused else "op", "neurons", "fan-in", "V_th", "weight bits", "rate"]
+    headers = ["layer", "runs as" if fused else "op", "neurons", "fan-in", "V_th", "bits", "rate"]
     rows = []
     for layer in layers:
         rows.append(
@@ -76,6 +77,10 @@ def layer_table(layers: Sequence[LayerReport], *, fused: bool = False) -> str:
                 _optional(layer.rate, "{:.4f}"),
             ]
         )
+        if fused:
+            rows[-1].insert(5, layer.place or "")
+    if fused:
+        headers.insert(5, "range")
     return table(headers, rows, text_columns=2)
 
 
@@ -110,6 +115,19 @@ def certificate_lines(certificate: Certificate) -> str:
         f"{certificate.mean_steps:.1f} steps on average, {certificate.steps} at most (never more than "
         f"{certificate.most_steps - 1})"
     )
+
+
+def alpha_lines(calibration: Calibration) -> str:
+    """What every alpha that was tried gave after the most steps."""
+    parts = []
+    for alpha, rows in calibration.alphas.items():
+        _, agreement, error = rows[-1]
+        found = [] if agreement is None else [percent(agreement)]
+        found += [] if error is None else [f"error {error:.3f}"]
+        parts.append(f"{alpha}: {', '.join(found) or 'nothing finite'}")
+    steps = next(iter(calibration.alphas.values()))[-1][0]
+    text = f"alpha        {calibration.alpha:g} was best at {_steps(steps)}; {'; '.join(parts)}"
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
 
 
 def compared_lines(verification: Verification) -> str:

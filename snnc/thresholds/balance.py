@@ -19,7 +19,9 @@ from snnc.thresholds.contract import Estimate, Layer, ThresholdRule
 if TYPE_CHECKING:
     from snnc.integers.activations import Activations
 
-RATE = 8.0
+#: c and the number of batches. Of c from 1 to 32 and 32 to 512 batches this had the least output error on a ResNet-20
+#: and on the digits network, at 32 to 128 steps. Without the bound by the largest x a c above 8 overshoots.
+RATE = 32.0
 UPDATES = 64
 
 
