@@ -37,7 +37,7 @@ def canonical_values(graph: gs.Graph, images: np.ndarray) -> dict[str, np.ndarra
             node.attrs.pop("dilations")
         if "cap" in node.attrs:
             node.op, limits = "Clip", (0.0, node.attrs.pop("cap"))
-            node.inputs += [gs.Constant(f"{node.name}/{limit}", np.float32(limit)) for limit in limits]
+            node.inputs += [gs.Constant(f"{node.name}/{limit}", np.array(limit, np.float32)) for limit in limits]
     graph.outputs = [node.outputs[0] for node in graph.nodes]
     found = run(gs.export_onnx(graph), {graph.inputs[0].name: images})
     return found | {node.name: found[node.outputs[0].name] for node in graph.nodes}
@@ -110,7 +110,7 @@ def test_a_cap_bounds_a_neuron(op: str, cap: float | np.ndarray) -> None:
     images = networks.images_for(model, 4)
     first = next(node for node in layers(conversion.graph) if node.op == "RMP")
     free = analog_values(conversion, images)
-    first.op, first.attrs["cap"] = op, cap
+    first.op, first.attrs = op, {**first.attrs, "cap": cap, "low": 0}
     capped = analog_values(conversion, images)
     assert_equal(capped[first.name], np.minimum(free[first.name], cap), op)
     (readout,) = [name for name in free if name.endswith("readout")][-1:]
@@ -140,17 +140,33 @@ def test_limits_cut_what_the_next_layers_read() -> None:
     assert_equal(cut[neurons[1].name], analog_values(conversion, images)[neurons[1].name], neurons[1].name)
 
 
-def test_a_table_of_steps() -> None:
-    """`value` times the count that the current asks for."""
-    model = networks.perceptron([3]).model()
-    conversion = spiking(model)
-    images = networks.images_for(model, 50)
-    (neuron, _) = layers(conversion.graph)
-    currents = images @ np.frombuffer(model.graph.initializer[0].raw_data, np.float32).reshape(4, 3)
-    neuron.op = "StaircaseTable"
-    for rows in (1, 3):
-        first, breaks = np.arange(rows) - 1, np.array([[-0.5, 0.0, 0.4]] * rows) + np.arange(rows)[:, None] / 10
-        rises = np.array([[1, 2, -1]] * rows)
-        neuron.attrs = {"value": 0.5, "first": first, "breaks": breaks, "rises": rises}
-        wanted = first + (rises * (currents[..., None] >= breaks)).sum(-1)
-        assert_equal(analog_values(conversion, images)[neuron.name], 0.5 * wanted, "table")
+def test_any_function() -> None:
+    """A neuron with a table gives the function that the table stands for; one whose counts go below 0 gives x."""
+    conversion = golden.run_to(leaky_perceptron(), Level.SPIKING, method="exact")
+    images = networks.images_for(leaky_perceptron(), 50)
+    first, second, _ = layers(conversion.graph)
+    assert (first.op, second.op) == ("StaircaseTable", "Staircase")
+    wanted = run(with_outputs(leaky_perceptron()), {"x": images})
+    found = analog_values(conversion, images)
+    assert_equal(found[first.name], wanted["leaky"], "table")
+    assert_equal(found[second.name], wanted["between"], "relay")
+
+
+def leaky_perceptron() -> onnx.ModelProto:
+    """LeakyRelu behind a bias, then two dense layers in a row."""
+    model = onnx.parser.parse_model("""
+        <ir_version: 9, opset_import: ["" : 18]>
+        leaky (float[N, 2] x) => (float[N, 2] y)
+        <float[2, 2] first = {1, -2, 0.5, 1}, float[2] bias = {0.5, -0.25},
+         float[2, 2] second = {1, 1, -1, 0.5}, float[2, 2] third = {1, 0, 2, -1}> {
+          sums = Gemm (x, first, bias)
+          leaky = LeakyRelu <alpha = 0.25> (sums)
+          between = MatMul (leaky, second)
+          y = MatMul (between, third)
+        }""")
+    return model
+
+
+def with_outputs(model: onnx.ModelProto) -> onnx.ModelProto:
+    model.graph.output.extend(onnx.helper.make_tensor_value_info(name, 1, None) for name in ("leaky", "between"))
+    return model
