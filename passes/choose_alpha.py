@@ -46,14 +46,14 @@ def run(conversion: Conversion) -> None:
     if not curves:
         assert failure is not None
         raise failure
-    conversion.options = dataclasses.replace(options, alpha=best(curves, options.reset))
+    conversion.options = dataclasses.replace(options, alpha=best(curves, options.reset, options.leak))
     conversion.alphas = {f"{alpha:g}": rows_of(curve.points) for alpha, curve in curves.items()}
 
 
-def best(curves: dict[float, Curve], reset: str) -> float:
+def best(curves: dict[float, Curve], reset: str, leak: int) -> float:
     """The alpha whose curve ends best."""
     ends = {alpha: curve.points[-1] for alpha, curve in curves.items()}
-    yardsticks = [Yardstick.of(curve, reset) for curve in curves.values()]
+    yardsticks = [Yardstick.of(curve, reset, leak) for curve in curves.values()]
     classes, values = (any(getattr(yardstick, what) for yardstick in yardsticks) for what in ("classes", "values"))
     errors = {alpha: math.inf if end.error is None else end.error for alpha, end in ends.items()}
     if not classes:

@@ -103,8 +103,8 @@ def curve(agreement: float | None, error: float | None, samples: int = 100, comm
     ],
 )
 def test_which_one_is_best(curves: dict[float, Curve], reset: str, wanted: float) -> None:
-    assert best(curves, reset) == wanted
-    assert best(dict(reversed(curves.items())), reset) == wanted
+    assert best(curves, reset, 0) == wanted
+    assert best(dict(reversed(curves.items())), reset, 0) == wanted
 
 
 def test_an_alpha_that_does_not_fit_is_out(model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
