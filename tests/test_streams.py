@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from streams import NETWORKS, Fresh, content, converted, frames_for
 
 import snnc
 from snnc.runtime import SpikingSession, StreamSession
+from snnc.runtime.session import make_session
 
 MANY, SOME = 200, 30
 
@@ -308,7 +310,6 @@ def test_the_session_imports_no_compiler(tmp_path: Path) -> None:
 
 def test_the_quantised_network_is_what_frames_settle_at() -> None:
     """Not only a fresh run of the same operators: the ANN without time that the file carries."""
-    from snnc.runtime.session import make_session
 
     file = converted("functions")
     quantised = make_session(file.quantised().SerializeToString())
@@ -317,3 +318,27 @@ def test_the_quantised_network_is_what_frames_settle_at() -> None:
     for frames in frames_for(file, SOME, 3, seed=11):
         (expected,) = quantised.run([output], {quantised.get_inputs()[0].name: frames})
         np.testing.assert_array_equal(session.feed(frames).logits, expected)
+
+
+@pytest.mark.parametrize("native", [True, False], ids=["native", "functions"])
+def test_the_host_loop_of_the_embedding_guide(native: bool) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "embedding.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    (example,) = [block for block in blocks if "def feed(frame)" in block]
+    file, fresh = converted("functions"), StreamSession(content("functions"))
+    host: dict[str, Any] = {"session": make_session(content("functions"), native=native)}
+    exec(example.replace('"image"', repr(file.block.input_name)), host)
+    for frames in frames_for(file, SOME, seed=9):
+        results, expected = host["feed"](frames), fresh.feed(frames)
+        np.testing.assert_array_equal(results[file.model.graph.output[0].name], expected.logits)
+        np.testing.assert_array_equal(results["spike_totals"], expected.spikes)
+        np.testing.assert_array_equal(results["steps_used"], expected.steps)
+        for state in host["states"]:
+            if not state["output"]:
+                np.testing.assert_array_equal(host["kept"][state["name"]], fresh.state[state["name"]])
+    # A frame with NaN passes by: its outputs are NaN, those behind it are not.
+    *_, missing = frames_for(file, 2, seed=9)
+    missing[0, 0, 0, 0] = np.nan
+    output = file.model.graph.output[0].name
+    assert np.isnan(host["feed"](missing)[output]).all()
+    np.testing.assert_array_equal(host["feed"](frames)[output], expected.logits)
