@@ -56,10 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         file = open_converted(options.snn)
     frames = WORKLOADS[options.workload](images, options.frames)
     sides = Sides(file.stream_form().SerializeToString(), ann, images[-CALIBRATION:], options.threads)
-    print(
-        f"{options.ann or 'a random network for signals'}, {options.workload}, {len(frames)} frames; int8: {sides.scheme}",
-        flush=True,
-    )
+    name = options.ann or "a random network for signals"
+    print(f"{name}, {options.workload}, {len(frames)} frames; int8: {sides.scheme}", flush=True)
     runs = [sides.measure(frames, clock(options.cpu_time), first) for first in range(options.rounds)]
     seconds = np.stack([run.seconds for run in runs])
     print_times(seconds)
