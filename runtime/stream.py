@@ -26,8 +26,8 @@ log = logging.getLogger("snnc.runtime")
 Arrays = dict[str, np.ndarray]
 
 _LONGEST_BLOCK = 64  # steps (docs/format.md)
-# To start another block costs about as much as ten steps of a large network and seventy of a small one (measured on ResNet-20
-# and LeNet), so blocks are long enough for most frames, the first one included, and never very short.
+# To start another block costs about as much as ten steps of a large network and seventy of a small one (measured on
+# ResNet-20 and LeNet), so blocks are long enough for most frames, the first one included, and never very short.
 _FIRST_BLOCK, _SHORTEST_BLOCK = 16, 4
 _ENTERED, _STEPS_USED = "entered charge", "steps_used"
 _TOTALS = ("spike_totals", "synaptic_operations")
