@@ -24,6 +24,7 @@ from snnc.measure.evaluation import Curve, measure_curve
 from snnc.measure.judge import judge
 from snnc.methods.defaults import check_range_is_used, make_options
 from snnc.runtime.session import SpikingSession, largest_batch
+from snnc.runtime.stream import StreamSession
 from snnc.simulate.ann import Ann, layer_probe, load_model
 from snnc.simulate.block_runner import StreamRunner, default_cuts, unpack_words
 from snnc.thresholds import Estimate
@@ -57,6 +58,11 @@ class SpikingModel:
     def session(self, *, native: bool = True, threads: int | None = None) -> SpikingSession:
         """A session that runs this network."""
         return SpikingSession(self.model.SerializeToString(), native=native, threads=threads)
+
+    def stream(self, streams: int = 1, *, native: bool = True, threads: int | None = None) -> StreamSession:
+        """A session for the frames of streams, whatever the schedule; ValueError where the network never settles."""
+        model = open_converted(self).stream_form()
+        return StreamSession(model.SerializeToString(), streams=streams, native=native, threads=threads)
 
 
 def convert(

@@ -17,6 +17,7 @@ from snnc.diagnostics import DiagnosticError, fail
 from snnc.emit import format1
 from snnc.emit.block import Block
 from snnc.emit.embedded import extract
+from snnc.emit.schedules import as_stream
 from snnc.emit.written import read_block
 from snnc.ir.conversion import LayerReport
 from snnc.ir.options import Options
@@ -147,6 +148,19 @@ class ConvertedFile:
             return extract(self._quantised, self.block.body_constants)
         except (ValueError, KeyError, DecodeError) as error:
             fail("SNN402", f"the quantised network in {self.name} is damaged ({error})")
+
+    def stream_form(self) -> onnx.ModelProto:
+        """The network as `--schedule stream` writes it, whatever the schedule of the file."""
+        if self.options.schedule == "stream":
+            return self.model
+        model = as_stream(self.block)
+        own = {entry.key for entry in model.metadata_props}
+        for entry in self.model.metadata_props:
+            if entry.key not in own:
+                set_metadata(model, entry.key, entry.value)
+        options = next(json.loads(entry.value) for entry in self.model.metadata_props if entry.key == "snnc.options")
+        set_metadata(model, "snnc.options", json.dumps({**options, "schedule": "stream"}))
+        return model
 
     def check_steps(self, steps: int) -> None:
         """SNN404 unless `steps` is from 1 to the file's max_steps."""

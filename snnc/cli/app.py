@@ -12,7 +12,21 @@ import traceback
 import click
 
 import snnc as package
-from snnc.cli import bench, check, convert, demo, evaluate, explain, inspect, library, passes, run, sweep, verify
+from snnc.cli import (
+    bench,
+    check,
+    convert,
+    demo,
+    evaluate,
+    explain,
+    inspect,
+    library,
+    passes,
+    run,
+    stream,
+    sweep,
+    verify,
+)
 from snnc.cli.console import Console
 from snnc.diagnostics import DiagnosticError
 
@@ -81,6 +95,7 @@ COMMANDS = (
     verify.verify,
     sweep.sweep,
     run.run,
+    stream.stream,
     bench.bench,
     inspect.inspect,
     passes.passes,

@@ -226,17 +226,24 @@ def refuse_data_form(form: dict[str, Any]) -> None:
 
 
 def load_data(
-    console: Console, spec: str, dims: tuple[int | None, ...], form: dict[str, Any], *, samples: int | None = None
+    console: Console,
+    spec: str,
+    dims: tuple[int | None, ...],
+    form: dict[str, Any],
+    *,
+    samples: int | None = None,
+    streams: int = 1,
 ) -> DataSet:
     """Read DATA for a network with this input shape, and say what was guessed.
 
-    With `samples`, that many of them, spread evenly (data may be sorted by class).
+    With `samples`, that many of them, spread evenly (data may be sorted by class). Of several `streams` the samples are
+    frames (`snnc.data.load`).
     """
     import numpy as np
 
     from snnc import data
 
-    loaded = data.load(spec, dims, **form)
+    loaded = data.load(spec, dims, streams=streams, **form)
     if samples is not None and samples < len(loaded):
         loaded = loaded.select(np.linspace(0, len(loaded) - 1, samples).round().astype(np.int64))
     notes = f": {'; '.join(loaded.notes)}" if loaded.notes else ""

@@ -233,6 +233,14 @@ RULES: dict[str, Rule] = _rules(
         "verify` repeats the comparison. Where they differ, the file was changed, the two come from different\n"
         "conversions, or snnc has an error.",
     ),
+    Rule(
+        "SNN411",
+        "a frame of a stream does not settle where a fresh run does",
+        "give a file as snnc wrote it; else please report it",
+        "In a network of the method exact the counts and potentials behind a frame do not depend on the frames before\n"
+        "it. `snnc stream --check` repeats frames from the initial states and compares everything. Where they differ,\n"
+        "the file was changed or snnc has an error.",
+    ),
     # --- warnings -------------------------------------------------------------------------------------------------
     Rule(
         "SNN501",

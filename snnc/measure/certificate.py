@@ -97,15 +97,16 @@ def _compare(last: Snapshot, opponent: _Opponent, images: np.ndarray, block: Blo
     for state in block.states:
         if state.name in opponent.expected:
             what = f"the {state.what} of {state.layer!r}"
-            found.differences += _difference(
+            found.differences += difference(
                 what, last.states[state.name], expected[opponent.expected[state.name]], first_sample
             )
     for name, value in last.outputs.items():
-        found.differences += _difference(f"the output {name!r}", value, expected[name], first_sample)
+        found.differences += difference(f"the output {name!r}", value, expected[name], first_sample)
     return found
 
 
-def _difference(what: str, found: np.ndarray, expected: np.ndarray, first_sample: int) -> list[str]:
+def difference(what: str, found: np.ndarray, expected: np.ndarray, first_sample: int) -> list[str]:
+    """Where `found` is not `expected`, both `[N, ...]`, in a sentence; empty where they are equal."""
     if found.shape != expected.shape:
         return [f"{what} has shapes {found.shape} and {expected.shape}"]
     wrong = (found != expected) & ((found == found) | (expected == expected))  # NaN equals NaN here
