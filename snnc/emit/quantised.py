@@ -91,6 +91,6 @@ class _Writer:
 
     def _output(self, layer: gs.Node, value: str, what: str, dtype: int) -> str:
         name = self._nodes.node("Cast", [value], f"{what}/{layer.name}", to=dtype)
-        dims = [self._block.batch, *sample_shape(layer.outputs[0])]
+        dims: list[str | int] = [self._block.batch, *sample_shape(layer.outputs[0])]
         self._infos.append(helper.make_tensor_value_info(name, dtype, dims))
         return name

@@ -188,7 +188,7 @@ class Calibrator:
 
     def coarsest_of_charge(self, node: gs.Node) -> FloatArray:
         """σ with which the charge that a neuron starts with leaves room for the rest."""
-        values = np.abs(np.asarray(node.attrs.get("charge_value", 0.0))) / LARGEST_CHARGE
+        values: FloatArray = np.abs(np.asarray(node.attrs.get("charge_value", 0.0), np.float64)) / LARGEST_CHARGE
         axes = len(sample_shape(node.outputs[0]))
         return values.reshape((1,) * (axes - values.ndim) + values.shape)
 

@@ -34,7 +34,7 @@ class Exact(Method):
 
     name = "exact"
     summary = "signed spikes whose counts settle at those of the quantised ANN, integer for integer, with a certificate"
-    source = "docs/exact.md; staircase neurons after ST-BIF"
+    source = "[exact](exact.md)"
     coding = "charge"
     codings = ("charge",)
     settles = True

@@ -129,8 +129,9 @@ class SumPool(LinearOperator):
         kernel, strides, pads = (list(node.attrs[name]) for name in ("kernel_shape", "strides", "pads"))
         if mode == "steps":
             weight = nodes.constant(f"window/{node.name}", ones)
-            attrs = {"kernel_shape": kernel, "strides": strides, "pads": pads, "group": channels}
-            return nodes.node("Conv", [x, weight], output, **attrs)
+            return nodes.node(
+                "Conv", [x, weight], output, kernel_shape=kernel, strides=strides, pads=pads, group=channels
+            )
         planes = sizes, sample_shape(node.outputs[0])[1:]
         window = Window(kernel, strides, [1] * len(kernel), pads)
         return convolved_by_taps(nodes, x, ones, window, channels, planes, output)
