@@ -113,7 +113,7 @@ def measure(
 
 def eval_document(net: str, ann: str | None, dataset: DataSet, curves: list[Curve]) -> dict[str, Any]:
     """What `--json` writes (docs/cli.md)."""
-    from snnc.measure.evaluation import PICOJOULE_PER_ACCUMULATE, PICOJOULE_PER_MAC
+    from snnc.measure.energy import FLOAT32, break_even
     from snnc.measure.report import summary
 
     return {
@@ -121,10 +121,11 @@ def eval_document(net: str, ann: str | None, dataset: DataSet, curves: list[Curv
         "ann": ann,
         "data": {"name": dataset.name, "samples": len(dataset), "notes": list(dataset.notes)},
         "energy": {
-            "process": "45 nm, 32 bits, arithmetic only",
-            "picojoule_per_accumulate": PICOJOULE_PER_ACCUMULATE,
-            "picojoule_per_mac": PICOJOULE_PER_MAC,
+            "process": "45 nm, 32-bit floats, arithmetic of synapses only",
+            "picojoule_per_accumulate": FLOAT32.accumulate,
+            "picojoule_per_mac": FLOAT32.mac,
         },
+        "break_even": {name: line.to_json() for name, line in break_even(curves).items()},
         "seeds": [curve.seed for curve in curves],
         "summary": summary(curves),
         "curves": [curve.to_json() for curve in curves],
