@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from snnc.measure.bench import LayerBench, NetworkBench, Roofline
 
 _NOTES = """\
-input %: spikes per 100 input neurons and step. µs: per image and step.
+input %: spikes of either sign per 100 input neurons and step; numbers: none.
+µs: per image and step.
 SOP: an accumulation that a spike causes."""
 _ROOF_NOTES = """\
 roof %: SOP/s as a share of the add stream, what {threads} would reach by only
@@ -105,7 +106,8 @@ def layer_table(measured: NetworkBench) -> str:
 
 
 def _row(layer: LayerBench) -> list[str]:
-    row = [layer.name, layer.op, layer.kernel, f"{100 * layer.input_density:.2f}", "", "", ""]
+    density = "numbers" if layer.input_density is None else f"{100 * layer.input_density:.2f}"
+    row = [layer.name, layer.op, layer.kernel, density, "", "", ""]
     if layer.microseconds is not None and layer.operations_per_second is not None:
         row[4:6] = f"{layer.microseconds:.3f}", f"{layer.operations_per_second / 1e9:.2f}"
     if layer.roofline_share is not None:
@@ -117,7 +119,7 @@ def summary(measured: NetworkBench) -> str:
     """What was run, how fast it was in all, what the columns mean, and the rooflines."""
     threads = _counted(measured.threads, "thread")
     lines = [
-        f"{_counted(measured.images, 'image')} at once, {_counted(measured.steps, 'step')}, {threads}, "
+        f"{_counted(measured.images, 'image')} at once, {_steps(measured)}, {threads}, "
         f"{measured.vector_unit}, median of {_counted(measured.repeats, 'run')}:",
         f"{measured.images_per_second:,.1f} images per second, "
         f"{measured.operations / measured.images:,.0f} SOP per image",
@@ -131,6 +133,11 @@ def summary(measured: NetworkBench) -> str:
         lines.append(_ROOF_NOTES.format(threads=threads))
     lines += [_roofline_line(roofline, layers) for roofline, layers in by_roofline.items()]
     return "\n".join(lines)
+
+
+def _steps(measured: NetworkBench) -> str:
+    text = _counted(measured.steps, "step")
+    return text if measured.steps_run == measured.steps else f"{measured.steps_run:,} of {text} (quiet then)"
 
 
 def _roofline_line(roofline: Roofline, layers: list[str]) -> str:
