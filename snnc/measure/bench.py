@@ -18,9 +18,8 @@ from snnc.diagnostics import InternalError
 from snnc.emit.layer_operators import PLAIN
 from snnc.files import ConvertedFile
 from snnc.measure.operations import LayerSpikes, count_accumulations, fused_nodes
+from snnc.measure.runner import make_runner
 from snnc.runtime import statistics as native
-from snnc.runtime.session import SpikingSession
-from snnc.simulate.block_runner import StreamRunner
 
 _WARM_UPS = 1
 # Statistics are collected in the whole process, and a measurement takes all new nodes for its own.
@@ -117,17 +116,17 @@ def _measure(
     progress("counting spikes", 0.0)
     reached = count_accumulations(file.block, images, steps, seed=seed, threads=threads)
     older = {node.id for node in native.read()}
-    run = _runner(file, images, steps, seed, threads)
+    run = make_runner(file, steps=steps, seed=seed, threads=threads)
     for index in range(_WARM_UPS):
         progress("warming up", index / _WARM_UPS)
-        totals, operations = run()
+        ran = run(images, 0)
     seconds: list[float] = []
     nodes: list[list[native.NodeStatistics]] = []
     for index in range(repeats):
         progress("measuring", index / repeats)
         with native.collecting():
             start = time.perf_counter()
-            run()
+            run(images, 0)
             seconds.append(time.perf_counter() - start)
         nodes.append([node for node in native.read() if node.id not in older])
 
@@ -136,8 +135,8 @@ def _measure(
     sample_steps = len(images) * steps_run
     per_image_and_step = 1e6 / sample_steps
     times = _median_times(nodes)
-    layers = _Layers(file, reached.layers, nodes[-1], times, threads, totals, sample_steps).bench()
-    median = statistics.median(seconds)
+    layers = _Layers(file, reached.layers, nodes[-1], times, threads, ran.spike_totals, sample_steps).bench()
+    median, operations = statistics.median(seconds), int(ran.synaptic_operations.sum())
     return NetworkBench(
         images=len(images),
         steps=steps,
@@ -146,34 +145,12 @@ def _measure(
         repeats=repeats,
         vector_unit=native.vector_unit(),
         layers=layers,
-        operations=int(operations.sum()),
+        operations=operations,
         microseconds=median * per_image_and_step,
         other_microseconds=(median - sum(times.values())) * per_image_and_step,
         images_per_second=len(images) / median,
-        operations_per_second=float(operations.sum()) / median,
+        operations_per_second=operations / median,
     )
-
-
-Run = Callable[[], tuple[np.ndarray, np.ndarray]]
-
-
-def _runner(file: ConvertedFile, images: np.ndarray, steps: int, seed: int, threads: int) -> Run:
-    """Runs the network in its own schedule; gives `spike_totals` and `synaptic_operations`."""
-    if file.options.schedule != "stream":
-        session = SpikingSession(file.model.SerializeToString(), threads=threads)
-
-        def run_file() -> tuple[np.ndarray, np.ndarray]:
-            result = session.run(images, steps, seed=seed, batch_size=len(images), warn=False)
-            return result.spike_totals, result.synaptic_operations
-
-        return run_file
-    runner = StreamRunner(file.block, threads=threads)
-
-    def run_stream() -> tuple[np.ndarray, np.ndarray]:
-        last = runner.run_to_end(images, steps, seed=seed, batch=len(images))
-        return last.spike_totals, last.synaptic_operations
-
-    return run_stream
 
 
 def _median_times(repeats: Sequence[Sequence[native.NodeStatistics]]) -> dict[str, float]:
