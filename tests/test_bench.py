@@ -207,6 +207,7 @@ def test_a_plain_layer_has_no_time_of_its_own() -> None:
     ops = {layer.op: layer for layer in measured.layers}
     assert ops.keys() == {"SpikingConv", "plain"}
     assert ops["plain"].kernel == "plain"
+    assert ops["plain"].input_density is not None
     assert ops["plain"].input_density > 0
     assert ops["plain"].microseconds is ops["plain"].operations is None
     assert measured.other_microseconds > 0

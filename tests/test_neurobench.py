@@ -34,13 +34,16 @@ IMAGES = np.array([[1.0, 0.0], [0.5, 1.0]], np.float32)
 STEPS = 4
 
 
-def tiny(**choices: Any) -> ConvertedFile:
+def tiny_model(**choices: Any) -> snnc.SpikingModel:
     model = onnx.parser.parse_model(TINY)
     calib = np.random.default_rng(0).random((20, 2), np.float32)
-    options = {"input_scale": 1.0, "steps": STEPS, "calib_steps": STEPS, "v_init": 0.0, "max_steps": 64}
+    options: dict[str, Any] = {"input_scale": 1.0, "steps": STEPS, "calib_steps": STEPS, "v_init": 0.0, "max_steps": 64}
     options |= {"threshold": "model", **choices}
-    made = snnc.convert(model, calib=calib, accept_poor=True, **options)
-    return ConvertedFile(made.model, "tiny")
+    return snnc.convert(model, calib=calib, accept_poor=True, **options)
+
+
+def tiny(**choices: Any) -> ConvertedFile:
+    return ConvertedFile(tiny_model(**choices).model, "tiny")
 
 
 def measured(file: Any, images: np.ndarray, steps: int, labels: np.ndarray | None = None) -> NeuroBench:
@@ -51,7 +54,7 @@ def test_a_tiny_network_by_hand() -> None:
     """Direct coding: in every step neuron a gets x0 + x1, neuron b gets x1."""
     file = tiny(coding="direct", threshold="vmax")
     found = measured(file, IMAGES, STEPS, np.array([0, 1]))
-    threshold = np.float64(file.layers[1].threshold)  # in units of the input
+    threshold = np.asarray(file.layers[1].threshold, np.float64)  # in units of the input
     potentials, spikes, updates, acs = np.zeros((2, 2)), 0, 4, 0  # in the first step every potential counts
     numbers = np.round(IMAGES * 255)
     for step in range(STEPS):
@@ -84,9 +87,9 @@ def test_memory_of_a_tiny_network() -> None:
 
 
 def test_signed_input_spikes_are_accumulations() -> None:
-    file = tiny()
-    found = measured(file, -IMAGES, 64)
-    (image_spikes, *_) = snnc.record(snnc.api.SpikingModel(file.model, None), -IMAGES, steps=64, layers=["x"]).values()
+    model = tiny_model()
+    found = measured(ConvertedFile(model.model, "tiny"), -IMAGES, 64)
+    image_spikes = snnc.record(model, -IMAGES, steps=64, layers=["x"])["x"]
     assert (image_spikes < 0).any()
     by_input = np.abs(image_spikes.astype(int)).sum((0, 1))
     assert found.effective_acs == (by_input @ np.array([1, 2])) / 2  # no neuron ever fires
@@ -139,6 +142,12 @@ def dense(index: int, shape: Sequence[int]) -> float:
     return float(layer_session(index, tuple(shape), True).run(None, {"x": np.ones((1, *shape), np.float32)})[0].sum())
 
 
+def in_units(images: np.ndarray, scale: float | list[float]) -> np.ndarray:
+    """What a graded input gives to the first layer."""
+    found: np.ndarray = np.round(np.clip(images / np.asarray(scale, np.float32), -255, 255))
+    return found
+
+
 def pooled(spikes: np.ndarray) -> np.ndarray:
     steps, samples, channels, height, width = spikes.shape
     windows = spikes.reshape(steps, samples, channels, height // 2, 2, width // 2, 2)
@@ -165,7 +174,7 @@ def test_a_network_with_everything(method: str) -> None:
     hidden, behind = (
         train.astype(np.int64) for train in snnc.record(model, images, steps=found.steps, layers=names).values()
     )
-    numbers = np.round(np.clip(images / np.float32(file.layers[0].scale), -255, 255))
+    numbers = in_units(images, file.layers[0].scale)
     times = 1 if method == "exact" else steps
     sums = pooled(hidden)
     assert np.abs(sums).max() > 1
@@ -193,7 +202,7 @@ def test_spikes_that_are_taken_back_are_accumulations() -> None:
     assert any((train.astype(int) < 0).any() for train in trains)
     fired = [np.abs(train.astype(int)).sum() for train in trains]
     assert found.effective_acs == np.dot(fired, [10, 8, 2]) / 8
-    numbers = np.round(np.clip(images / np.float32(model.report.layers[0].scale), -255, 255))
+    numbers = in_units(images, model.report.layers[0].scale)
     assert found.effective_macs == 12 * (numbers != 0).sum() / 8
     assert found.dense == found.steps * (6 * 12 + 12 * 10 + 10 * 8 + 8 * 2)
 

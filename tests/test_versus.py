@@ -21,6 +21,7 @@ from snnc.diagnostics import DiagnosticError
 from snnc.files import ConvertedFile
 from snnc.measure import opponents, versus
 from snnc.measure.opponents import make_opponent
+from snnc.measure.runner import make_runner
 from snnc.measure.versus import Quartiles, compare
 from snnc.runtime import SpikingSession
 from snnc.simulate.ann import Ann, load_model
@@ -187,9 +188,9 @@ def test_both_take_turns(converted: Path, monkeypatch: pytest.MonkeyPatch) -> No
         return real(images, first_sample)
 
     file, model = ConvertedFile(load_model(converted), "net"), load_model(DIGITS)
-    real = versus.make_runner(file, steps=4, seed=0, threads=1)
+    real = make_runner(file, steps=4, seed=0, threads=1)
     monkeypatch.setattr(versus, "make_runner", lambda *_, **__: spiking)
-    monkeypatch.setattr(versus.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
     opponent = make_opponent("dense", model, CALIBRATION, threads=1)
     run = opponent.ann.run
 
