@@ -86,7 +86,7 @@ def test_check_knows_it(model: onnx.ModelProto) -> None:
 
 
 def curve(agreement: float | None, error: float | None, samples: int = 100, commonest: float = 0.2) -> Curve:
-    point = Point(32, None, agreement, error, 1.0, {}, 1.0, 1.0, 1.0)
+    point = Point(32, None, agreement, error, 1.0, {}, 1.0, 1.0, 0.0, 1.0)
     return Curve([point], samples, 0, None, 1, 0.0, None if agreement is None else commonest)
 
 

@@ -181,12 +181,15 @@ def test_eval(invoke: Invoke, converted: Path, tmp_path: Path) -> None:
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines[2:4]] == ["4", "32"]
     assert max(map(len, lines)) <= 80
-    assert "0.9 pJ per accumulate, 4.6 pJ per" in result.stdout
+    assert "0.9 pJ per SOP, 4.6 pJ per MAC. No neuron updates, no memory" in result.stdout
+    assert result.stdout.count("Break-even with ") == 2
     assert "6 bits at T = 32" in result.stdout
     document = json.loads((tmp_path / "eval.json").read_text())
     assert document["data"]["samples"] == 100
     assert [row["steps"] for row in document["summary"]] == [4, 32]
     assert document["curves"][0]["points"][1]["accuracy"] > 0.9
+    for row, point in zip(document["summary"], document["break_even"]["float32"]["points"], strict=True):
+        assert (point["operations"], point["energy_uj"]) == pytest.approx((row["operations"], row["energy_uj"]))
     assert (tmp_path / "eval.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -17,7 +17,7 @@ from snnc.measure.quality import GOOD, USABLE, Yardstick, interval, steps_to_rea
 
 
 def point(steps: int, agreement: float | None, error: float | None = 0.1) -> Point:
-    return Point(steps, None, agreement, error, 1.0, {}, 0.0, 0.0, 0.0)
+    return Point(steps, None, agreement, error, 1.0, {}, 0.0, 0.0, 0.0, 0.0)
 
 
 def points(*agreements: float | None) -> list[Point]:

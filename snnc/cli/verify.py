@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "--quantised",
     type=options.EXISTING,
     metavar="FILE.onnx",
-    help="The quantised ANN that `convert --quantised` wrote.  [default: the one in the file]",
+    help="A quantised ANN, as convert writes it.  [default: the one in the file]",
 )
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
 @options.data_form

@@ -206,7 +206,8 @@ RULES: dict[str, Rule] = _rules(
         "SNN407",
         "an optional package is missing",
         "install it with the command in the message",
-        "Plots need matplotlib, the `digits` data set scikit-learn, image folders Pillow: `pip install snnc[plot]`.",
+        "Plots need matplotlib, the `digits` data set scikit-learn, image folders Pillow: `pip install snnc[plot]`.\n"
+        "`snnc bench --against int8` needs onnxruntime.quantization, a part of the Python package of onnxruntime.",
     ),
     Rule(
         "SNN408",

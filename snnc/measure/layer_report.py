@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnx_graphsurgeon as gs
 
 from snnc.integers.grid import Rounded
 from snnc.ir.conversion import LayerReport
-from snnc.ir.graph import constant, sample_shape
+from snnc.ir.graph import activation_inputs, constant, sample_shape
 from snnc.ir.signal import collapsed
 from snnc.ir.trees import leaves, source_signal, tree
 from snnc.measure.fanout import count_macs
@@ -48,17 +49,30 @@ def _add_synapses(report: LayerReport, node: gs.Node, rounded: Rounded) -> None:
     largest_weight = max(float(np.abs(weights.weight).max()) for weights in rounded.weights.values())
     report.fan_in = sum(operator_of(linear).fan_in(linear) for linear in tree(node.inputs[0]))
     report.macs = count_macs(node.inputs[0])
-    report.macs_on_numbers = sum(
-        operator_of(linear).macs(linear)
-        for linear in tree(node.inputs[0])
-        if all(source_signal(leaf).copies is None for leaf in leaves(linear.outputs[0]))
-    )
+    report.macs_on_numbers = _macs_where(node.inputs[0], _reads_numbers)
+    report.macs_on_currents = _macs_where(node.inputs[0], _reads_currents)
     report.weight_bits = math.ceil(math.log2(largest_weight + 1)) if largest_weight else 0
     threshold = constant(node, 1) if "v_init" in node.attrs else None
     if threshold is not None:
         report.threshold_integer = _plain(threshold)
         report.threshold = _plain(threshold * rounded.unit)
         report.v_init = potentials(node)
+
+
+def _macs_where(root: gs.Tensor, condition: Callable[[gs.Node], bool]) -> int:
+    """Multiply-accumulates of those linear operators under `root`."""
+    return sum(operator_of(linear).macs(linear) for linear in tree(root) if condition(linear))
+
+
+def _reads_numbers(linear: gs.Node) -> bool:
+    """Whether what comes in (or some of it) is an input that is not coded into spikes."""
+    return any(source_signal(leaf).copies is None for leaf in leaves(linear.outputs[0]))
+
+
+def _reads_currents(linear: gs.Node) -> bool:
+    """Whether it reads sums of weighted spikes: they are numbers, and others in every step."""
+    before = (node for operand in activation_inputs(linear) for node in tree(operand))
+    return not _reads_numbers(linear) and any(operator_of(node).macs(node) for node in before)
 
 
 def potentials(node: gs.Node) -> int | list[int]:

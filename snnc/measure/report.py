@@ -6,13 +6,17 @@ import json
 import math
 import statistics
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from os import PathLike
 from typing import TYPE_CHECKING, Any
+
+from snnc.measure.energy import break_even
 
 if TYPE_CHECKING:
     from snnc.ir.conversion import LayerReport
     from snnc.ir.report import Calibration, Certificate, Verification
+    from snnc.measure.energy import BreakEven, Standing
     from snnc.measure.evaluation import Curve, Point
 
 WIDTH = 80
@@ -20,10 +24,15 @@ _GAP = "  "
 _SHORTEST_NAME = 8
 
 ENERGY_NOTE = (
-    "Energy: arithmetic only, 32 bits at 45 nm (0.9 pJ per accumulate, 4.6 pJ per\n"
-    "multiply-accumulate), no memory traffic. An ANN quantised to ceil(log2(T+1))\n"
-    "bits is the fair opponent at T steps: {bits} bits at T = {steps}."
+    "Energy: arithmetic of synapses only, 45 nm (Horowitz, ISSCC 2014), in the table\n"
+    "in 32-bit floats: 0.9 pJ per SOP, 4.6 pJ per MAC. No neuron updates, no memory\n"
+    "traffic: that favours the spiking network. An ANN quantised to ceil(log2(T+1))\n"
+    "bits carries as much as T steps: {bits} bits at T = {steps}."
 )
+_OPPONENTS = {
+    "float32": "the float ANN (32-bit floats: {accumulate:g} pJ per SOP, {ann_mac:g} pJ per MAC)",
+    "int8": "an int8 ANN (integers: {accumulate:g} pJ per SOP, {ann_mac:g} pJ per MAC of 8 bits)",
+}
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1, width: int = WIDTH) -> str:
@@ -192,10 +201,35 @@ def curve_notes(curves: Sequence[Curve]) -> str:
         lines.append(f"± is the standard deviation over {len(curves)} seeds.")
     lines.append("R (RMP-SNN, equation 8): spikes per step of 100 neurons, input and output apart.")
     lines += _settled(curves)
+    lines += break_even_lines(break_even(curves))
     lines.append(ENERGY_NOTE.format(bits=steps.bit_length(), steps=steps))
     if curve.clipped:
         lines.append(f"{curve.clipped:.2%} of the input elements exceed the input scale and were clipped.")
     return "\n".join(lines)
+
+
+def break_even_lines(lines: Mapping[str, BreakEven]) -> list[str]:
+    """At how many synaptic operations the network costs what its ANN does, and what it does cost."""
+    return [
+        textwrap.fill(
+            f"Break-even with {_OPPONENTS[name].format(**asdict(line.prices))}: {_where(line)}. {_verdict(line.last)}.",
+            WIDTH,
+            subsequent_indent="  ",
+        )
+        for name, line in lines.items()
+    ]
+
+
+def _where(line: BreakEven) -> str:
+    if line.operations is None:
+        return "nowhere, as the spiking network's own MACs alone cost more"
+    return f"{line.operations:,.0f} SOPs/sample"
+
+
+def _verdict(last: Standing) -> str:
+    macs = f" and {last.macs:,.0f} MACs" if last.macs else ""
+    text = f"At T = {last.steps} it takes {last.operations:,.0f} SOPs{macs}, {last.ratio:.2f} times the ANN's energy"
+    return f"{text}: the spiking network costs more" if last.ratio > 1 else text
 
 
 def _settled(curves: Sequence[Curve]) -> list[str]:
@@ -229,7 +263,7 @@ def sweep_table(curves: dict[str, Curve], name: str) -> str:
 
 def summary(curves: Sequence[Curve]) -> list[dict[str, Any]]:
     """Mean and standard deviation over seeds for every number of steps (None where there is nothing to tell)."""
-    names = ("accuracy", "agreement", "error", "spike_rate", "operations", "energy_uj")
+    names = ("accuracy", "agreement", "error", "spike_rate", "operations", "macs", "energy_uj")
     rows = []
     for column in zip(*(curve.points for curve in curves), strict=True):
         row: dict[str, Any] = {"steps": column[0].steps}

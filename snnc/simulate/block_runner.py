@@ -87,21 +87,22 @@ class StreamRunner:
                 steps_used=results.get(STEPS_USED),
             )
 
-    def run_until_quiet(self, images: np.ndarray, most_steps: int) -> Snapshot:
+    def run_until_quiet(self, images: np.ndarray, most_steps: int, *, seed: int = 0, first_sample: int = 0) -> Snapshot:
         """The state of one batch once it has settled, or after `most_steps`."""
         last: Snapshot | None = None
-        for last in self.run(images, [most_steps]):
+        for last in self.run(images, [most_steps], seed=seed, first_sample=first_sample):
             if last.quiet:
                 break
         assert last is not None
         return last
 
     def run_to_end(self, images: np.ndarray, steps: int, *, batch: int, seed: int = 0) -> Snapshot:
-        """The state of all `images` after `steps` steps, simulated `batch` at a time; without words and states."""
-        parts = []
-        for start in range(0, len(images), batch):
-            chosen = images[start : start + batch]
-            parts.append(list(self.run(chosen, [steps], seed=seed, first_sample=start))[-1])
+        """The state of all `images` after `steps` steps, simulated `batch` at a time; without words and states. What is
+        quiet earlier stays as it is, and is not simulated any longer."""
+        parts = [
+            self.run_until_quiet(images[start : start + batch], steps, seed=seed, first_sample=start)
+            for start in range(0, len(images), batch)
+        ]
         return Snapshot(
             step=steps,
             count=parts[-1].count,
