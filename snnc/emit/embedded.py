@@ -42,7 +42,7 @@ def extract(text: str, constants: Iterable[onnx.TensorProto]) -> onnx.ModelProto
     for tensor in model.graph.initializer:
         if tensor.doc_string.startswith(f"{_SHARED} "):
             tensor.raw_data = known[tensor.doc_string.removeprefix(f"{_SHARED} ")].raw_data
-            tensor.doc_string = ""
+            tensor.ClearField("doc_string")
     return model
 
 
