@@ -11,8 +11,9 @@ Takes and gives level SOURCE. A region is a maximal set of elementwise nodes tha
 
 The node that gave the result becomes it, and keeps its name; what nothing reads any more goes.
 
-Left alone: nothing but `Relu`s; what lies behind the last layer, where it works on decoded values; what the method
-cannot use; nodes that mean something else in opset 18. `validate` reports those of them that it does not know.
+Left alone: nothing but `Relu`s; functions of the network's input that are neither a ReLU nor a quantiser; what lies behind
+the last layer, where it works on decoded values; what the method cannot use; nodes that mean something else in opset 18.
+`validate` reports those of them that it does not know.
 """
 
 from __future__ import annotations
@@ -26,11 +27,15 @@ import onnx_graphsurgeon as gs
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import DOMAIN
 from snnc.ir.elementwise import roots
-from snnc.ir.function_kind import ClippedRelu, Kind, Relu, kind_of
+from snnc.ir.function_kind import ClippedRelu, Identity, Kind, Other, Relu, kind_of
 from snnc.ir.graph import REGION, activation_inputs, sort_topologically
 from snnc.ir.region import NotARegion, Region, region_between
 from snnc.methods import METHODS
 from snnc.operators import before_layers
+
+# A neuron would round the input to its levels.
+_PREPARING = (Identity, Other)
+_PREPARATION = "it prepares the input: export the network without it, and give it prepared samples"
 
 
 @dataclass
@@ -56,7 +61,11 @@ def run(conversion: Conversion) -> None:
             if any_function and function.before_layer:
                 conversion.declined[function.nodes[-1].name] = str(reason)
             continue
-        taken.append((function, region, kind_of(region)))
+        kind = kind_of(region)
+        if any_function and any(function.source is tensor for tensor in graph.inputs) and isinstance(kind, _PREPARING):
+            conversion.declined[function.nodes[-1].name] = _PREPARATION
+            continue
+        taken.append((function, region, kind))
     for function, region, kind in taken:
         if isinstance(kind, Relu):
             _become(function, "Relu")

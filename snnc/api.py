@@ -18,6 +18,7 @@ from snnc.data.synthetic import synthetic_seed
 from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.files import ConvertedFile, write_atomically
 from snnc.ir.conversion import Conversion, Level, Report
+from snnc.ir.names import is_reserved
 from snnc.ir.report import Certificate
 from snnc.measure.certificate import Equality, compare_with_quantised
 from snnc.measure.evaluation import Curve, measure_curve
@@ -279,9 +280,10 @@ def record(
 def compare(
     model: str | PathLike[str] | SpikingModel, ann: Model, images: Any, *, steps: int | None = None
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """ANN activations and spike rates in ANN units, layer by layer: name → (activation, λ·count/T), both `[N, ...]`.
+    """ANN activations and spike rates in ANN units, layer by layer: name → (activation, λ·count/T), both `[N, ...]`; of
+    a network that settles λ·count.
 
-    Layers are the neurons; their names are those of the ANN's `Relu` nodes.
+    Layers are the neurons that the ANN has; their names are those of its nodes.
     """
     file = open_converted(model)
     steps = file.options.steps if steps is None else steps
@@ -292,6 +294,8 @@ def compare(
     probe, tensors = layer_probe(loaded, scales)
     outputs = probe.run(array)
     expected = {name: outputs[tensor] for name, tensor in tensors.items()}
+    if file.settles:
+        return {name: (expected[name], scales[name] * count) for name, count in _settled_counts(file, array).items()}
     rates: dict[str, np.ndarray] = {}
     batch = largest_batch(file.layers)
     for start in range(0, len(array), batch):
@@ -300,6 +304,19 @@ def compare(
             values = scales[name] * spikes.mean(0)
             rates[name] = np.concatenate([rates[name], values]) if name in rates else values
     return {name: (expected[name], rates[name]) for name in expected}
+
+
+def _settled_counts(file: ConvertedFile, images: np.ndarray) -> dict[str, np.ndarray]:
+    """The spike counts of the ANN's neurons once the network is quiet, int32 `[N, ...]`."""
+    counts = {state.name: state.layer for state in file.block.states if state.what == "spike count"}
+    runner, size = StreamRunner(file.block), largest_batch(file.layers)
+    parts: dict[str, list[np.ndarray]] = {}
+    for start in range(0, max(1, len(images)), size):
+        last = runner.run_until_quiet(images[start : start + size], file.options.steps)
+        for name, layer in counts.items():
+            if not is_reserved(layer):
+                parts.setdefault(layer, []).append(last.states[name])
+    return {layer: np.concatenate(found) for layer, found in parts.items()}
 
 
 def open_converted(model: str | PathLike[str] | SpikingModel) -> ConvertedFile:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
-from snnc.api import SpikingModel, open_converted
+from snnc.api import SpikingModel, compare, open_converted
 from snnc.files import ConvertedFile
 from snnc.runtime.session import SpikingSession
 from snnc.simulate.block_runner import StreamRunner
@@ -144,3 +144,13 @@ def test_options_that_make_no_sense(option: dict[str, Any]) -> None:
 
 def test_numpy_scalars_are_numbers() -> None:
     assert converted(body("max-pool and biases"), levels=np.int64(3)).certificate is not None
+
+
+def test_compare_has_counts_in_units_of_the_ann() -> None:
+    """Of the layers that the ANN has: identity neurons have no counterpart."""
+    for name in BODIES:
+        images = networks.images_for(body(name), 6, seed=1)
+        found = compare(converted(body(name), levels=512), body(name), images)
+        assert not any(layer.startswith("snnc/") for layer in found)
+        for layer, (activation, value) in found.items():
+            assert np.abs(activation - value).max() < 0.05 * np.abs(activation).max() + 0.02, (name, layer)
