@@ -11,9 +11,9 @@ Takes and gives level SOURCE. A region is a maximal set of elementwise nodes tha
 
 The node that gave the result becomes it, and keeps its name; what nothing reads any more goes.
 
-Left alone: nothing but `Relu`s; functions of the network's input that are neither a ReLU nor a quantiser; what lies behind
-the last layer, where it works on decoded values; what the method cannot use; nodes that mean something else in opset 18.
-`validate` reports those of them that it does not know.
+Left alone: nothing but `Relu`s; functions of the network's input that are neither a ReLU nor a quantiser; what lies
+behind the last layer, where it works on decoded values; what the method cannot use; nodes that mean something else in
+opset 18. `validate` reports those of them that it does not know.
 """
 
 from __future__ import annotations
