@@ -92,4 +92,4 @@ def _any_function(region: Region, kind: Kind, levels: int) -> dict[str, Any]:
     with np.errstate(all="ignore"):  # it may leave its domain
         values = region.curve(sample_points(region))
     low = -levels if np.nanmin(values) < 0 else 0
-    return {"region": region, "low": low, "high": levels if np.nanmax(values) > 0 else 0}
+    return {"region": region, "low": low, "high": levels if np.nanmax(values) > 0 or low == 0 else 0}

@@ -172,7 +172,7 @@ class StaircaseTable(SpikeSource):
 
     def problems(self, node: gs.Node) -> Iterator[str]:
         yield from super().problems(node)
-        if (np.diff(self._tables(node)["breaks"], axis=1) < 0).any():
+        if (np.diff(self._tables(node)["breaks"].astype(np.int64), axis=1) < 0).any():
             yield f"the steps of {node.name!r} are not in order"
 
     @staticmethod
