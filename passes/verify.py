@@ -36,6 +36,7 @@ from snnc.operators import SOURCES
 from snnc.operators.layer import scale_of
 from snnc.simulate.ann import Ann, layer_probe
 from snnc.simulate.block_runner import StreamRunner, unpack_words
+from snnc.thresholds import RULES
 
 _FEW = 16
 SATURATED_SHARE = 0.01
@@ -142,13 +143,14 @@ def _first_weak_layer(
 
 
 def _longer_runs(conversion: Conversion, images: np.ndarray) -> list[Point]:
-    """What twice and four times the steps would give, on a few samples, behind what the steps give on the same."""
+    """What twice and four times the steps would give, on a few samples, behind what the steps give on the same; nothing
+    where more steps would come with other thresholds."""
     options = conversion.options
     most = options.max_steps
     if options.schedule == "unrolled":
         most = min(most, MOST_UNROLLED_BLOCKS * BLOCK_STEPS)
     cuts = [steps for steps in (2 * options.steps, 4 * options.steps) if steps <= most]
-    if not cuts:
+    if not cuts or RULES[options.threshold].by_steps:
         return []
     few = images[: 2 * _FEW]
     return simulate_against(conversion, few, Ann(conversion.ann).run(few), [options.steps, *cuts]).points

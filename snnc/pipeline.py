@@ -56,6 +56,27 @@ EXACT: list[Pass] = [
     verify.PASS,
 ]
 
+#: Method `low-latency` (snnc.methods.low_latency).
+LOW_LATENCY: list[Pass] = [
+    ingest.PASS,
+    fold.PASS,
+    reshapes.PASS,
+    dense.PASS,
+    windows.PASS,
+    biases.PASS,
+    fold_batchnorm.PASS,
+    regions.PASS,
+    pools.PASS,
+    validate.PASS,
+    spike.PASS,
+    synthesize.PASS,
+    calibrate.PASS,
+    fuse.PASS,
+    choose_potential.PASS,
+    emit.PASS,
+    verify.PASS,
+]
+
 #: Method `rmp` (snnc.methods.rmp).
 RMP: list[Pass] = [
     ingest.PASS,

@@ -37,7 +37,8 @@ class Method(ABC):
     functions: ClassVar[bool] = False
     #: Fields of `Options` that this method has not: name → the reason, which is told to those who set it.
     without: ClassVar[Mapping[str, str]] = {}
-    #: Options beyond the fields of `Options`, declared by a plug-in.
+    #: Options that not every method has: fields of `Options` (`snnc.ir.options.OPTIONS`), or those that a plug-in
+    #: declares.
     options: ClassVar[tuple[Option, ...]] = ()
 
     @property
