@@ -113,7 +113,8 @@ def _verified(conversion: Conversion, before: Result) -> list[Trial]:
 def _more_steps(conversion: Conversion, before: Result) -> list[Trial]:
     """Twice and four times the steps, with the thresholds for these, where the verification could not tell."""
     options = conversion.options
-    if not THRESHOLD_RULES[options.threshold].by_steps or METHODS[options.method].settles:
+    given = options.target_drop is None and not METHODS[options.method].settles
+    if not (given and THRESHOLD_RULES[options.threshold].by_steps):
         return []
     trials = []
     for steps in (2 * options.steps, 4 * options.steps):
@@ -139,6 +140,7 @@ def _converted(conversion: Conversion, change: dict[str, Any]) -> tuple[float, P
         conversion.ann,
         dataclasses.replace(conversion.options, **change),
         data=conversion.data,
+        most_held_back=conversion.most_held_back,
         report=Report(diagnostics=Diagnostics(logged=False)),
         progress=conversion.progress,
     )

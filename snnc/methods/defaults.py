@@ -24,6 +24,13 @@ def check_range_is_used(options: Options, calib: Any) -> None:
         fail("SNN405", "the input range is that of synthetic images, and there is calibration data")
 
 
+def check_drop_is_measurable(options: Options, calib: Any) -> None:
+    """SNN405 where accuracy is asked for and there is no data."""
+    if options.target_drop is not None and (calib is None or synthetic_seed(calib) is not None):
+        message = "target_drop is about accuracy, and there is no data to measure it on"
+        fail("SNN405", message, hint="give `--calib DATA`: random images say nothing about the classes of real ones")
+
+
 def make_options(*, relaxed: bool = False, **options: Any) -> Options:
     """`Options` from those that a user gave (None: not given), with the defaults that depend on others:
 
@@ -48,6 +55,8 @@ def make_options(*, relaxed: bool = False, **options: Any) -> Options:
     _refuse_options_of_others("method", method, METHODS, given)
     if given.get("coding", method.coding) not in method.codings:
         fail("SNN405", f"coding is {given['coding']!r}, must be one of {', '.join(method.codings)} with {method.name}")
+    if "target_drop" in given and "steps" in given:
+        fail("SNN405", "target_drop chooses the steps, and steps are given", hint="give one of the two")
     fields = {"coding": method.coding, **method.defaults(given), **given}
     rule = _chosen("threshold", fields.setdefault("threshold", Options.threshold), RULES, method.rules())
     _refuse_options_of_others("threshold rule", rule, RULES, given)

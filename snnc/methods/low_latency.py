@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from snnc.ir.options import OPTIONS
 from snnc.methods.contract import Method
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class LowLatency(Method):
     source = "Li et al. 2021; Bu et al. 2022"
     coding = "direct"
     codings = ("direct",)
+    options = (OPTIONS["target_drop"],)
     without: ClassVar[Mapping[str, str]] = {
         "reset": "what hard reset loses, no choice of thresholds brings back in a few steps",
         "leak": "what leaks away is lost, and counts would not be rounded activations",
