@@ -32,7 +32,7 @@ from snnc.integers.layer_simulation import SpikeTrains
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import sample_shape
 from snnc.ir.report import Calibration
-from snnc.ir.trees import layers, leaves
+from snnc.ir.trees import layers, leaves, neurons
 from snnc.measure.layer_report import report_layers
 from snnc.measure.trials import samples_of, start_from
 from snnc.operators import LAYERS, SOURCES
@@ -65,7 +65,7 @@ def run(conversion: Conversion) -> None:
     start_from(conversion, options.v_init or 0.0)
     conversion.report.calibration = Calibration(
         threshold=options.threshold,
-        samples=0 if rule.needs == "nothing" else len(samples),
+        samples=len(samples) if rule.needs != "nothing" and calibrator.estimates else 0,
         steps=options.calib_steps if rule.needs == "spikes" else 0,
         data=PurePath(samples.name).name,
         sha256=data_hash,
@@ -74,6 +74,7 @@ def run(conversion: Conversion) -> None:
         alpha=options.factor,
         alphas=conversion.alphas,
         target=conversion.target,
+        given=sum("value" in node.attrs and node.name not in calibrator.estimates for node in neurons(graph)),
     )
 
 

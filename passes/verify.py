@@ -27,7 +27,7 @@ from snnc.files import ConvertedFile, set_metadata
 from snnc.ir.conversion import Conversion, LayerReport, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.report import InitialPotential, Verification, WeakLayer
-from snnc.ir.trees import source_nodes
+from snnc.ir.trees import neurons
 from snnc.measure.comparison import compare_forms
 from snnc.measure.evaluation import Point, rows_of
 from snnc.measure.quality import GOOD, Yardstick, interval, steps_to_reach, supported_steps
@@ -100,8 +100,8 @@ class _Fired:
 
 def _fired(conversion: Conversion, file: ConvertedFile, images: np.ndarray) -> dict[str, _Fired]:
     """What the neurons of each layer did."""
-    neurons = [node for node in source_nodes(conversion.graph) if SOURCES[node.op].kind == "neuron"]
-    words = {node.name: node.outputs[0].name for node in neurons}
+    firing = neurons(conversion.graph)
+    words = {node.name: node.outputs[0].name for node in firing}
     steps = conversion.options.steps
     counts: dict[str, np.ndarray] = {}
     runner = StreamRunner(file.block, expose=list(words.values()))
@@ -110,7 +110,7 @@ def _fired(conversion: Conversion, file: ConvertedFile, images: np.ndarray) -> d
             spikes = unpack_words(snapshot.words[tensor], snapshot.count).sum(0, dtype=np.int64)
             counts[name] = counts.get(name, np.int64(0)) + spikes
     found = {}
-    for node in neurons:
+    for node in firing:
         count = counts[node.name]
         if SOURCES[node.op].signal(node).signed:
             plus, minus = np.split(count, 2, axis=1)

@@ -70,6 +70,7 @@ def convert(
         alpha_lines,
         certificate_lines,
         compared_lines,
+        given_lines,
         layer_table,
         target_lines,
         verify_lines,
@@ -99,6 +100,8 @@ def convert(
     console.result(layer_table(model.report.layers))
     assert model.report.verification is not None
     assert model.report.calibration is not None
+    if model.report.calibration.given:
+        console.result(given_lines(model.report.calibration))
     if model.report.calibration.alphas:
         console.result(alpha_lines(model.report.calibration))
     if model.report.calibration.target is not None:

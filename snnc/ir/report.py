@@ -43,7 +43,8 @@ class Calibration:
 
     `sha256` is that of the data, `input_scale` the ANN value of an input spike. `alpha` scaled the thresholds (None in
     older files); where it was chosen, `alphas` has the curve on the held-back samples of every one that was tried.
-    `target` says how the steps were chosen, where they were.
+    `target` says how the steps were chosen, where they were. `given` layers have the thresholds of the quantisers that
+    the network was trained with; where all have, no sample calibrated anything.
     """
 
     threshold: str
@@ -56,6 +57,7 @@ class Calibration:
     alpha: float | None = None
     alphas: dict[str, list[Row]] = field(default_factory=dict)
     target: Target | None = None
+    given: int = 0
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,13 @@ def alpha_lines(calibration: Calibration) -> str:
     return textwrap.fill(text, WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
 
 
+def given_lines(calibration: Calibration) -> str:
+    """How many layers have thresholds that are the network's own."""
+    layers = f"{calibration.given} layer{'' if calibration.given == 1 else 's'}"
+    rest = "" if calibration.samples else ": all of them, no data was needed for any"
+    return f"thresholds   of {layers} are those that the network was trained with{rest}"
+
+
 def target_lines(target: Target) -> str:
     """What was shown of every number of steps that was tried, and how it was counted."""
     last = target.tried[-1] if target.met else min(target.tried, key=lambda found: found.bound)

@@ -38,7 +38,6 @@ class Exact(Method):
     coding = "charge"
     codings = ("charge",)
     settles = True
-    functions = True
     options = (OPTIONS["levels"],)
     without: ClassVar[Mapping[str, str]] = {
         "reset": _TAKES_BACK,
@@ -57,6 +56,9 @@ class Exact(Method):
         from snnc import pipeline
 
         return pipeline.EXACT
+
+    def takes(self, kind: Kind) -> bool:
+        return True
 
     def rules(self) -> list[str]:
         return ["mmse", "percentile", "max"]

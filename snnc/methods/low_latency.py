@@ -11,10 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from snnc.ir.function_kind import Kind, Quantiser
+from snnc.ir.graph import REGION
 from snnc.ir.options import OPTIONS
 from snnc.methods.contract import Method
+from snnc.operators.neuron import RMP
 
 if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+
     from snnc.ir.conversion import Pass
     from snnc.ir.options import Options
 
@@ -49,6 +54,19 @@ class LowLatency(Method):
         from snnc import pipeline
 
         return pipeline.LOW_LATENCY
+
+    def takes(self, kind: Kind) -> bool:
+        """Quantisers that round to the nearest, from 0 up: just what its neurons compute after as many steps."""
+        return isinstance(kind, Quantiser) and kind.nearest and kind.low == 0
+
+    def place_neuron(self, node: gs.Node, options: Options) -> None:
+        """A quantiser → `RMP` with its largest value as the `value` of a spike; `Relu` → `RMP`."""
+        if node.op != REGION:
+            super().place_neuron(node, options)
+            return
+        kind = node.attrs["kind"]
+        node.attrs = {"region": node.attrs["region"], "value": kind.step * kind.high, "v_init": 0.0}
+        node.op, node.domain = RMP.name, RMP.domain
 
     def rules(self) -> list[str]:
         return ["mmse", "percentile", "balance", "max"]
