@@ -28,14 +28,13 @@ import onnx_graphsurgeon as gs
 from snnc.diagnostics import fail
 from snnc.integers.activations import Activations, in_batches
 from snnc.integers.calibration import Calibrator
-from snnc.integers.calibration_split import calibration_split
 from snnc.integers.layer_simulation import SpikeTrains
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import sample_shape
 from snnc.ir.report import Calibration
-from snnc.ir.trees import layers, leaves
+from snnc.ir.trees import layers, leaves, neurons
 from snnc.measure.layer_report import report_layers
-from snnc.measure.trials import start_from
+from snnc.measure.trials import samples_of, start_from
 from snnc.operators import LAYERS, SOURCES
 from snnc.thresholds import RULES
 from snnc.thresholds.sharing import dependencies
@@ -44,7 +43,7 @@ from snnc.thresholds.sharing import dependencies
 def run(conversion: Conversion) -> None:
     options, graph = conversion.options, conversion.graph
     assert conversion.data is not None
-    samples = calibration_split(conversion.data, options.calib_samples)[0]
+    samples = samples_of(conversion)[0]
     input_scale = _input_scale(conversion)
     rule = RULES[options.threshold]
     if rule.caution is not None:
@@ -56,7 +55,7 @@ def run(conversion: Conversion) -> None:
     if rule.needs == "spikes" and key not in shared:
         trains = SpikeTrains(samples.images, options.calib_steps, options.seed, _largest_layer(graph))
     elif rule.needs == "activations" and key not in shared:
-        network = Activations(graph, in_batches(samples.images, graph))
+        network = conversion.activations or Activations(graph, in_batches(samples.images, graph))
     calibrator = Calibrator(conversion, input_scale, trains, network)
     calibrator.estimates = shared.setdefault(key, calibrator.estimates)
     _calibrate(conversion, calibrator)
@@ -66,7 +65,7 @@ def run(conversion: Conversion) -> None:
     start_from(conversion, options.v_init or 0.0)
     conversion.report.calibration = Calibration(
         threshold=options.threshold,
-        samples=0 if rule.needs == "nothing" else len(samples),
+        samples=len(samples) if rule.needs != "nothing" and calibrator.estimates else 0,
         steps=options.calib_steps if rule.needs == "spikes" else 0,
         data=PurePath(samples.name).name,
         sha256=data_hash,
@@ -74,6 +73,8 @@ def run(conversion: Conversion) -> None:
         input_scale=input_scale,
         alpha=options.factor,
         alphas=conversion.alphas,
+        target=conversion.target,
+        given=sum("value" in node.attrs and node.name not in calibrator.estimates for node in neurons(graph)),
     )
 
 

@@ -19,13 +19,12 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from snnc.diagnostics import DiagnosticError, Diagnostics
-from snnc.ir.conversion import Conversion, Level, Pass, Report
+from snnc.diagnostics import DiagnosticError
+from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.options import AUTO
-from snnc.levels import run_pass
 from snnc.measure.evaluation import Curve, rows_of
 from snnc.measure.quality import Yardstick
-from snnc.methods import METHODS
+from snnc.measure.trials import trial
 
 CANDIDATES = (1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2)
 
@@ -70,24 +69,10 @@ def best(curves: dict[float, Curve], reset: str, leak: int) -> float:
 def _measured(conversion: Conversion, alpha: float) -> Curve:
     """The network with this alpha against the ANN."""
     position = CANDIDATES.index(alpha)
-
-    def progress(stage: str, share: float) -> None:
-        conversion.progress(f"alpha {alpha:g}: {stage}", (position + share) / len(CANDIDATES))
-
-    trial = dataclasses.replace(
-        conversion,
-        options=dataclasses.replace(conversion.options, alpha=alpha),
-        graph=conversion.graph.copy(),
-        trials={},
-        report=Report(diagnostics=Diagnostics(logged=False)),
-        progress=progress,
-    )
-    passes = METHODS[conversion.options.method].passes
-    for step in passes[passes.index(PASS) + 1 :]:
-        if step.gives <= Level.FUSED:
-            run_pass(step, trial)
-    assert trial.options.v_init is not None
-    return trial.trials[trial.options.v_init]
+    share = (position / len(CANDIDATES), (position + 1) / len(CANDIDATES))
+    tried = trial(conversion, PASS, f"alpha {alpha:g}", share, alpha=alpha)
+    assert tried.options.v_init is not None
+    return tried.trials[tried.options.v_init]
 
 
 PASS = Pass("choose_alpha", Level.SPIKING, Level.SPIKING, run)

@@ -6,8 +6,8 @@ Takes and gives level SOURCE. A region is a maximal set of elementwise nodes tha
 
 1. f = max(x, 0):  → `Relu`;
 2. f = min(max(x, 0), cap), with a layer behind it:  → `Relu` with the attribute `cap`, a number or one by channel;
-3. any other f with a layer behind it, if the method makes neurons of any function:  → `Region` of the domain `ai.snnc`,
-   with the attributes `region` (snnc.ir.region) and `kind`.
+3. any other f with a layer behind it, if the method makes neurons of its kind (`Method.takes`):  → `Region` of the
+   domain `ai.snnc`, with the attributes `region` (snnc.ir.region) and `kind`.
 
 The node that gave the result becomes it, and keeps its name; what nothing reads any more goes.
 
@@ -50,7 +50,7 @@ class _Function:
 
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
-    any_function = METHODS[conversion.options.method].functions
+    method = METHODS[conversion.options.method]
     taken: list[tuple[_Function, Region, Kind]] = []
     for function in _functions(graph):
         if all(node.op == "Relu" for node in function.nodes):
@@ -58,11 +58,12 @@ def run(conversion: Conversion) -> None:
         try:
             region = region_between(function.source, function.result, function.nodes, graph.opset)
         except NotARegion as reason:
-            if any_function and function.before_layer:
+            if method.takes(Other()) and function.before_layer:
                 conversion.declined[function.nodes[-1].name] = str(reason)
             continue
         kind = kind_of(region)
-        if any_function and any(function.source is tensor for tensor in graph.inputs) and isinstance(kind, _PREPARING):
+        prepares = any(function.source is tensor for tensor in graph.inputs) and isinstance(kind, _PREPARING)
+        if method.takes(kind) and prepares:
             conversion.declined[function.nodes[-1].name] = _PREPARATION
             continue
         taken.append((function, region, kind))
@@ -71,7 +72,7 @@ def run(conversion: Conversion) -> None:
             _become(function, "Relu")
         elif isinstance(kind, ClippedRelu) and function.before_layer:
             _become(function, "Relu", cap=kind.cap)
-        elif any_function and function.before_layer:
+        elif method.takes(kind) and function.before_layer:
             _become(function, REGION, DOMAIN, region=region, kind=kind)
     graph.cleanup()
     sort_topologically(graph)

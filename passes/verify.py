@@ -27,7 +27,7 @@ from snnc.files import ConvertedFile, set_metadata
 from snnc.ir.conversion import Conversion, LayerReport, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.report import InitialPotential, Verification, WeakLayer
-from snnc.ir.trees import source_nodes
+from snnc.ir.trees import neurons
 from snnc.measure.comparison import compare_forms
 from snnc.measure.evaluation import Point, rows_of
 from snnc.measure.quality import GOOD, Yardstick, interval, steps_to_reach, supported_steps
@@ -36,6 +36,7 @@ from snnc.operators import SOURCES
 from snnc.operators.layer import scale_of
 from snnc.simulate.ann import Ann, layer_probe
 from snnc.simulate.block_runner import StreamRunner, unpack_words
+from snnc.thresholds import RULES
 
 _FEW = 16
 SATURATED_SHARE = 0.01
@@ -99,8 +100,8 @@ class _Fired:
 
 def _fired(conversion: Conversion, file: ConvertedFile, images: np.ndarray) -> dict[str, _Fired]:
     """What the neurons of each layer did."""
-    neurons = [node for node in source_nodes(conversion.graph) if SOURCES[node.op].kind == "neuron"]
-    words = {node.name: node.outputs[0].name for node in neurons}
+    firing = neurons(conversion.graph)
+    words = {node.name: node.outputs[0].name for node in firing}
     steps = conversion.options.steps
     counts: dict[str, np.ndarray] = {}
     runner = StreamRunner(file.block, expose=list(words.values()))
@@ -109,7 +110,7 @@ def _fired(conversion: Conversion, file: ConvertedFile, images: np.ndarray) -> d
             spikes = unpack_words(snapshot.words[tensor], snapshot.count).sum(0, dtype=np.int64)
             counts[name] = counts.get(name, np.int64(0)) + spikes
     found = {}
-    for node in neurons:
+    for node in firing:
         count = counts[node.name]
         if SOURCES[node.op].signal(node).signed:
             plus, minus = np.split(count, 2, axis=1)
@@ -142,13 +143,14 @@ def _first_weak_layer(
 
 
 def _longer_runs(conversion: Conversion, images: np.ndarray) -> list[Point]:
-    """What twice and four times the steps would give, on a few samples, behind what the steps give on the same."""
+    """What twice and four times the steps would give, on a few samples, behind what the steps give on the same; nothing
+    where more steps would come with other thresholds."""
     options = conversion.options
     most = options.max_steps
     if options.schedule == "unrolled":
         most = min(most, MOST_UNROLLED_BLOCKS * BLOCK_STEPS)
     cuts = [steps for steps in (2 * options.steps, 4 * options.steps) if steps <= most]
-    if not cuts:
+    if not cuts or RULES[options.threshold].by_steps:
         return []
     few = images[: 2 * _FEW]
     return simulate_against(conversion, few, Ann(conversion.ann).run(few), [options.steps, *cuts]).points

@@ -23,7 +23,7 @@ from snnc.ir.report import Certificate
 from snnc.measure.certificate import Equality, compare_with_quantised
 from snnc.measure.evaluation import Curve, measure_curve
 from snnc.measure.judge import judge
-from snnc.methods.defaults import check_range_is_used, make_options
+from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
 from snnc.runtime.session import SpikingSession, largest_batch
 from snnc.runtime.stream import StreamSession
 from snnc.simulate.ann import Ann, layer_probe, load_model
@@ -97,6 +97,7 @@ def convert(
         conversion.progress = progress
     conversion.estimates = estimates
     check_range_is_used(conversion.options, calib)
+    check_drop_is_measurable(conversion.options, calib)
     seed = synthetic_seed(calib)
     if seed is not None:
         conversion.synthetic_seed = seed

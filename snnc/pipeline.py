@@ -12,6 +12,7 @@ from snnc.passes import (
     charges,
     choose_alpha,
     choose_potential,
+    choose_steps,
     dense,
     emit,
     fold,
@@ -53,6 +54,28 @@ EXACT: list[Pass] = [
     settle.PASS,
     emit.PASS,
     certify.PASS,
+    verify.PASS,
+]
+
+#: Method `low-latency` (snnc.methods.low_latency).
+LOW_LATENCY: list[Pass] = [
+    ingest.PASS,
+    fold.PASS,
+    reshapes.PASS,
+    dense.PASS,
+    windows.PASS,
+    biases.PASS,
+    fold_batchnorm.PASS,
+    regions.PASS,
+    pools.PASS,
+    validate.PASS,
+    spike.PASS,
+    synthesize.PASS,
+    choose_steps.PASS,
+    calibrate.PASS,
+    fuse.PASS,
+    choose_potential.PASS,
+    emit.PASS,
     verify.PASS,
 ]
 

@@ -95,8 +95,17 @@ def test_quantisers(name: str) -> None:
     assert kind.monotone
     assert kind.step == near(step)
     assert (kind.low, kind.high) == (low, high)
+    assert kind.nearest == (name not in ("ternary", "two levels"))
     if "QuantizeLinear" in body:
         assert kind.step == np.float32(step)  # exactly
+
+
+@pytest.mark.parametrize("rounded", ["c = Floor (b)", "c = Ceil (b)", "d = Add (b, third) c = Floor (d)"])
+def test_quantisers_that_do_not_round_to_the_nearest(rounded: str) -> None:
+    body = f"a = Clip (x, zero, one) b = Mul (a, four) {rounded} y = Div (c, four)"
+    kind = kind_of(region_of(body, third=1 / 3))
+    assert isinstance(kind, Quantiser)
+    assert not kind.nearest
 
 
 def test_quantisers_of_channels() -> None:

@@ -17,7 +17,7 @@ from snnc import pipeline
 from snnc.diagnostics import DiagnosticError
 from snnc.ir.conversion import Level
 from snnc.ir.domain import DOMAIN
-from snnc.ir.function_kind import Identity, Other, Quantiser
+from snnc.ir.function_kind import Identity, Kind, Other, Quantiser
 from snnc.ir.graph import REGION
 from snnc.methods import METHODS
 from snnc.methods.rmp import Rmp
@@ -29,7 +29,9 @@ class AnyFunction(Rmp):
     """`rmp` up to the canonical graph, for neurons of any function."""
 
     name = "any-function"
-    functions = True
+
+    def takes(self, kind: Kind) -> bool:
+        return True
 
 
 BOTH = pytest.mark.parametrize("method", ["rmp", AnyFunction.name])

@@ -70,17 +70,20 @@ def convert(
         alpha_lines,
         certificate_lines,
         compared_lines,
+        given_lines,
         layer_table,
+        target_lines,
         verify_lines,
         write_json,
     )
     from snnc.methods import METHODS
-    from snnc.methods.defaults import check_range_is_used, make_options
+    from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
     from snnc.simulate.ann import load_model
 
     chosen = options.conversion_options(arguments)
     decided = make_options(**chosen)
     check_range_is_used(decided, calib)
+    check_drop_is_measurable(decided, calib)
     if quantised and not METHODS[decided.method].settles:
         raise click.UsageError(f"--quantised: no network of the method {decided.method} settles at a quantised ANN")
     target = Path(output) if output else converted_path(Path(net))
@@ -97,8 +100,12 @@ def convert(
     console.result(layer_table(model.report.layers))
     assert model.report.verification is not None
     assert model.report.calibration is not None
+    if model.report.calibration.given:
+        console.result(given_lines(model.report.calibration))
     if model.report.calibration.alphas:
         console.result(alpha_lines(model.report.calibration))
+    if model.report.calibration.target is not None:
+        console.result(target_lines(model.report.calibration.target))
     console.result(verify_lines(model.report.verification))
     if model.certificate is not None:
         console.result(certificate_lines(model.certificate))

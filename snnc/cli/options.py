@@ -142,6 +142,24 @@ class NumberOrWord(NumberType):
             self.fail(f"{value!r} is neither a number nor {self.word}.", param, ctx)
 
 
+class Declared(NumberType):
+    """A value as its declaration reads it from text."""
+
+    name = "number"
+
+    def __init__(self, option: Option) -> None:
+        self.option = option
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        from snnc.diagnostics import DiagnosticError
+
+        try:
+            found: float = self.option.plain(value)
+        except DiagnosticError as error:
+            self.fail(f"{error.diagnostics[0].message}.", param, ctx)
+        return found
+
+
 def declared(option: Option) -> Callable[[Command], Command]:
     """The option of a command from its declaration. What is not given is None, so that defaults can depend on others
     and what was given can be told from what was not."""
@@ -159,6 +177,8 @@ def declared(option: Option) -> Callable[[Command], Command]:
         more["callback"] = RANGE
     elif option.word:
         more["type"] = NumberOrWord(option.word)
+    elif option.percent:
+        more["type"] = Declared(option)
     else:
         more["type"] = option.kind
     return click.option(flag, **more)

@@ -334,4 +334,13 @@ RULES: dict[str, Rule] = _rules(
         "is fixed therefore, whatever `--controls` says of the seed and the first sample.",
         warning=True,
     ),
+    Rule(
+        "SNN513",
+        "no number of steps was shown to keep the accuracy",
+        "give more data, allow a larger drop, or more steps (`--max-steps`)",
+        "With `--target-drop` the network runs with more and more steps on samples that calibrated nothing, until\n"
+        "a bound on the accuracy that it loses against the ANN is small enough, with 95 % confidence. Few samples\n"
+        "cannot show a small loss, whatever happens on them. The steps with the least bound were taken.",
+        warning=True,
+    ),
 )

@@ -5,6 +5,7 @@ The rooms of the layers ask for what they need, in order of the graph (`Layer.ca
     round           the tree of synapses of a layer goes on its grid (snnc.integers.grid)
     estimate        V_th ← the threshold rule on the calibration samples
     set_threshold   θ_c = even integer nearest to α·V_th/σ_c, at least 2;  λ_c = σ_c·θ_c
+    fix_threshold   λ_c is given; σ_c is made such that λ_c/σ_c is an even integer
 
 A neuron whose ANN values are clipped at a cap has λ_c ≤ cap: in every step a spike, and it is worth what it is there.
 Where all channels have one V_th, one λ is kept for all of them if that costs less than a thousandth: then σ_c·θ_c is
@@ -179,11 +180,26 @@ class Calibrator:
         if (scale > cap).any():
             message = f"no integer grid is fine enough for values that end at {float(cap.min()):g}"
             fail("SNN406", message, node=node.name, op=node.op)
+        self.charge(node, rounded)
+        self._write_threshold(node, threshold, scale, rounded)
+
+    def fix_threshold(self, node: gs.Node) -> None:
+        """Round `node` for good, so that its threshold is the value of a spike that the network itself gives it."""
+        value = np.asarray(node.attrs["value"], np.float64)
+        if value.ndim and not self.by_channel(node):
+            message = "its channels end at different values, and what reads it cannot tell its channels apart"
+            fail("SNN406", message, node=node.name, op=node.op, hint="quantise all channels of this layer alike")
+        value = value.reshape((1,) * (len(sample_shape(node.outputs[0])) - value.ndim) + value.shape)
+        limit = sum_limit(reach(node.inputs[0], self.options.max_steps))
+        rounded = self.round(node, coarsest=value / (2 * limit), multiple=value)
+        self._write_threshold(node, np.rint(value / rounded.scale), value, rounded)
+
+    def _write_threshold(self, node: gs.Node, threshold: FloatArray, scale: FloatArray, rounded: Rounded) -> None:
+        """Give `node` an integer threshold, worth `scale`."""
         integers = collapsed(threshold).astype(np.int32)
         if integers.size == 1:
             integers = integers.reshape(())
         node.inputs = [node.inputs[0], gs.Constant(own(f"{node.name}/threshold"), integers)]
-        self.charge(node, rounded)
         self.settle_threshold(node, scale, rounded, integers)
 
     def coarsest_of_charge(self, node: gs.Node) -> FloatArray:

@@ -112,7 +112,10 @@ def round_tree(
     if found is None or multiple is None:
         return found
     units = 2 * np.floor(multiple / found.scale / 2)
-    return None if (units < 2).any() else rounding.at(multiple / units)
+    try:
+        return None if (units < 2).any() else rounding.at(multiple / units)
+    except _UnevenError:
+        return None
 
 
 def _weighted_operands(tensor: gs.Tensor) -> Iterator[tuple[gs.Tensor, int]]:

@@ -16,10 +16,11 @@ import onnx_graphsurgeon as gs
 from snnc.data import DataSet
 from snnc.diagnostics import Diagnostics
 from snnc.ir.options import Options
-from snnc.ir.report import Calibration, Certificate, Row, Verification
+from snnc.ir.report import Calibration, Certificate, Row, Target, Verification
 from snnc.thresholds.contract import Estimate
 
 if TYPE_CHECKING:
+    from snnc.integers.activations import Activations
     from snnc.measure.evaluation import Curve
 
 
@@ -126,6 +127,12 @@ class Conversion:
     synthetic_seed: int = 0
     # Estimates by what they depend on (`snnc.thresholds.sharing.dependencies`), where conversions share them.
     estimates: dict[Any, dict[str, Estimate]] | None = None
+    # The activations of the ANN on the calibration samples, where several calibrations look at them.
+    activations: Activations | None = None
+    # How many samples to hold back at most, where more than usual are wanted.
+    most_held_back: int = 0
+    # How the steps were chosen, where they were.
+    target: Target | None = None
     # Where alpha was chosen: alpha → the network with it against the ANN, on the held-back samples.
     alphas: dict[str, list[Row]] = field(default_factory=dict)
     # Initial potential (in thresholds) → the network that starts there against the ANN, on the held-back samples.

@@ -70,12 +70,14 @@ class Identity(Kind):
 class Quantiser(Kind):
     """Integer multiples of `step` from `low` to `high` (included, of all channels).
 
-    `step` is one number, or an array that broadcasts against a sample.
+    `step` is one number, or an array that broadcasts against a sample. `nearest`: it is the multiple next to x, of any
+    two that are equally near, or the end that x is beyond.
     """
 
     step: float | FloatArray
     low: int
     high: int
+    nearest: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +124,7 @@ def _kind(x: FloatArray, y: FloatArray, rank: int) -> Kind:
         return ClippedRelu(cap=_shaped(top, rank))
     if _equal(y, x, np.abs(x)):
         return Identity()
-    return _quantiser(y, rank, monotone) or Other(monotone=monotone)
+    return _quantiser(x, y, rank, monotone) or Other(monotone=monotone)
 
 
 def _equal(found: FloatArray, expected: FloatArray, magnitude: FloatArray) -> bool:
@@ -140,7 +142,7 @@ def _monotone(x: FloatArray, y: FloatArray) -> bool:
     return bool((y >= highest - np.where(np.isfinite(noise), noise, 0)).all())
 
 
-def _quantiser(y: FloatArray, rank: int, monotone: bool) -> Quantiser | None:
+def _quantiser(x: FloatArray, y: FloatArray, rank: int, monotone: bool) -> Quantiser | None:
     found = [_step_of(np.unique(channel)) for channel in y.T]
     steps = np.array([0.0 if step is None else step for step in found])
     if any(step is None for step in found) or not steps.any():
@@ -150,7 +152,9 @@ def _quantiser(y: FloatArray, rank: int, monotone: bool) -> Quantiser | None:
     low, high = int(counts.min()), int(counts.max())
     if high - low > MOST_STEPS:
         return None
-    return Quantiser(step=_shaped(steps, rank), low=low, high=high, monotone=monotone)
+    off = np.abs(counts - np.clip(x / steps, low, high))
+    nearest = bool((off <= 0.5 + TOLERANCE * (high - low)).all())
+    return Quantiser(step=_shaped(steps, rank), low=low, high=high, nearest=nearest, monotone=monotone)
 
 
 def _step_of(levels: FloatArray) -> float | None:

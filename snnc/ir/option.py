@@ -29,6 +29,7 @@ class Option:
         registry: the name of the registry (group of entry points) that knows the choices.
         low, high: the smallest and the largest value; `low` itself is excluded where `above` is set.
         word: a word that may stand in place of a value, or "": it leaves the value to the conversion.
+        percent: a share that may be written with a percent sign, as text: `0.5%` is 0.005.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Option:
     high: float | None = None
     above: bool = False
     word: str = ""
+    percent: bool = False
 
     def plain(self, value: Any) -> Any:
         """`value` in the type of this option: numpy's scalars count as numbers, a list of two numbers as a range.
@@ -52,6 +54,8 @@ class Option:
         """
         if self._is_word(value):
             return self.word
+        if self.percent and isinstance(value, str):
+            return self.parse(value)
         try:
             return _READERS[self.kind](value)
         except (TypeError, ValueError):
@@ -62,6 +66,8 @@ class Option:
         if self._is_word(text):
             return self.word
         try:
+            if self.percent and text.endswith("%"):
+                return float(text[:-1]) / 100
             return _PARSERS[self.kind](text)
         except (KeyError, ValueError):
             fail("SNN405", f"{self.name} is {text!r}, of the wrong type")

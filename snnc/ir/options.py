@@ -20,6 +20,8 @@ MOST_LEVELS = 4096
 LARGEST_LEAK = 15
 # A quantile below this would let a tenth of a layer's neurons saturate.
 LEAST_RATE_QUANTILE = 0.9
+# Who writes 0.5 means half a percent.
+LARGEST_DROP = 0.2
 #: Of `alpha`: chosen by measurement (`snnc.passes.choose_alpha`).
 AUTO = "auto"
 
@@ -180,6 +182,18 @@ class Options:
         metavar="T",
         group="file",
         low=1,
+    )
+    target_drop: float | None = _option(
+        None,
+        "Choose the fewest steps for which the held-back samples show, with 95 % confidence, that no more accuracy is "
+        "lost against the ANN (without labels: that no more samples are in another class).",
+        default_text="no choice, --steps",
+        metavar="P%",
+        group="file",
+        low=0,
+        high=LARGEST_DROP,
+        above=True,
+        percent=True,
     )
     seed: int = _option(0, "Seed of the input spikes.", metavar="S", group="file", low=-(2**63), high=2**63 - 1)
     schedule: Literal["loop", "unrolled", "stream"] = _option(

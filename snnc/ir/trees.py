@@ -22,6 +22,11 @@ def source_nodes(graph: gs.Graph) -> list[gs.Node]:
     return [node for node in graph.nodes if node.op in SOURCES]
 
 
+def neurons(graph: gs.Graph) -> list[gs.Node]:
+    """What stands for functions of the ANN, in order of the graph."""
+    return [node for node in source_nodes(graph) if SOURCES[node.op].kind == "neuron"]
+
+
 def layers(graph: gs.Graph) -> list[gs.Node]:
     """Everything that reads spikes and keeps a state, in order of the graph: neurons, pools, readouts."""
     return [node for node in graph.nodes if node.op in LAYERS and LAYERS[node.op].kind != "input"]

@@ -15,7 +15,7 @@ from snnc.measure.energy import break_even
 
 if TYPE_CHECKING:
     from snnc.ir.conversion import LayerReport
-    from snnc.ir.report import Calibration, Certificate, Verification
+    from snnc.ir.report import Calibration, Certificate, Target, Verification
     from snnc.measure.energy import BreakEven, Standing
     from snnc.measure.evaluation import Curve, Point
 
@@ -136,6 +136,30 @@ def alpha_lines(calibration: Calibration) -> str:
         parts.append(f"{alpha}: {', '.join(found) or 'nothing finite'}")
     steps = next(iter(calibration.alphas.values()))[-1][0]
     text = f"alpha        {calibration.alpha:g} was best at {_steps(steps)}; {'; '.join(parts)}"
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
+
+
+def given_lines(calibration: Calibration) -> str:
+    """How many layers have thresholds that are the network's own."""
+    layers = f"{calibration.given} layer{'' if calibration.given == 1 else 's'}"
+    rest = "" if calibration.samples else ": all of them, no data was needed for any"
+    return f"thresholds   of {layers} are those that the network was trained with{rest}"
+
+
+def target_lines(target: Target) -> str:
+    """What was shown of every number of steps that was tried, and how it was counted."""
+    last = target.tried[-1] if target.met else min(target.tried, key=lambda found: found.bound)
+    drop, bound = f"{100 * target.drop:.3g} %", f"{100 * last.bound:.2g} %"
+    if last.gained is None:
+        counted = f"{last.lost} in another class than the ANN's"
+    else:
+        counted = f"{last.lost} lost against the ANN, {last.gained} gained"
+    met = "the fewest" if target.met else "not shown; the least bound"
+    parts = [f"{found.steps}: {100 * found.bound:.2g} %" for found in target.tried]
+    text = (
+        f"target drop  {drop}: {met} with {_steps(last.steps)}, at most {bound} ({100 * target.confidence:.0f} % "
+        f"confidence; of {last.samples:,} samples {counted}); bounds by steps {', '.join(parts)}"
+    )
     return textwrap.fill(text, WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from snnc.methods.contract import Method
 from snnc.methods.exact import Exact
+from snnc.methods.low_latency import LowLatency
 from snnc.methods.rmp import Rmp
 from snnc.plugins import Registry, instance_of
 
@@ -17,6 +18,6 @@ __all__ = ["METHODS", "Method"]
 #: Name → method.
 METHODS: Registry[Method] = Registry(
     "snnc.methods",
-    {method.name: method for method in (Rmp(), Exact())},
+    {method.name: method for method in (Rmp(), LowLatency(), Exact())},
     instance_of(Method, lambda method: method.name),
 )

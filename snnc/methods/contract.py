@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
     from snnc.ir.conversion import Pass
+    from snnc.ir.function_kind import Kind
     from snnc.ir.option import Option
     from snnc.ir.options import Options
 
@@ -33,11 +34,10 @@ class Method(ABC):
     codings: ClassVar[tuple[str, ...]] = ("poisson", "direct")
     #: Whether the network runs until nothing changes any more, as its neurons take back what they fired too early.
     settles: ClassVar[bool] = False
-    #: Whether any function of one variable can become a neuron (`Region`), not only a ReLU.
-    functions: ClassVar[bool] = False
     #: Fields of `Options` that this method has not: name → the reason, which is told to those who set it.
     without: ClassVar[Mapping[str, str]] = {}
-    #: Options beyond the fields of `Options`, declared by a plug-in.
+    #: Options that not every method has: fields of `Options` (`snnc.ir.options.OPTIONS`), or those that a plug-in
+    #: declares.
     options: ClassVar[tuple[Option, ...]] = ()
 
     @property
@@ -55,9 +55,13 @@ class Method(ABC):
         """Defaults other than those of `Options`, by what the user has `given` (checked for types only)."""
         return {}
 
+    def takes(self, kind: Kind) -> bool:
+        """Whether a function of this kind, which is no ReLU, can become a neuron: then it is a `Region`."""
+        return False
+
     def place_neuron(self, node: gs.Node, options: Options) -> None:
-        """Turn a canonical node that has to become a neuron into one (level SPIKING): a `Relu`, or a `Relay`, which
-        only stands in networks that settle."""
+        """Turn a canonical node that has to become a neuron into one (level SPIKING): a `Relu`, a `Region` of a kind
+        that it `takes`, or a `Relay`, which only stands in networks that settle."""
         node.op, node.domain = BY_RESET[options.reset], RMP.domain
         leak = {"leak": options.leak} if options.leak else {}
         node.attrs = {**kept(node), "v_init": 0.0, **leak}

@@ -13,7 +13,7 @@ import numpy as np
 
 from snnc.ir.function_kind import Identity, Kind, Quantiser, sample_points
 from snnc.ir.graph import REGION
-from snnc.ir.options import LARGEST_MAX_STEPS
+from snnc.ir.options import LARGEST_MAX_STEPS, OPTIONS
 from snnc.methods.contract import Method, kept
 from snnc.operators.staircase import Staircase, StaircaseTable
 
@@ -38,7 +38,7 @@ class Exact(Method):
     coding = "charge"
     codings = ("charge",)
     settles = True
-    functions = True
+    options = (OPTIONS["levels"],)
     without: ClassVar[Mapping[str, str]] = {
         "reset": _TAKES_BACK,
         "leak": "charge that leaks away is lost, and counts would not settle",
@@ -56,6 +56,9 @@ class Exact(Method):
         from snnc import pipeline
 
         return pipeline.EXACT
+
+    def takes(self, kind: Kind) -> bool:
+        return True
 
     def rules(self) -> list[str]:
         return ["mmse", "percentile", "max"]

@@ -76,10 +76,26 @@ def _threshold(node: gs.Node) -> np.ndarray:
 
 
 class IntegrateAndFire(Neuron):
-    """A neuron that a spike resets. Attribute leak: where it is not there, the neuron does not leak."""
+    """A neuron that a spike resets. Attribute leak: where it is not there, the neuron does not leak.
+
+    It may stand for a quantiser of the ANN, the attribute region (`snnc.ir.function_kind.Curve`): then the attribute
+    value, the largest value of the quantiser, is what a spike is worth, and no threshold rule is asked.
+    """
 
     ann_name = "Relu"
     soft_reset: ClassVar[bool]
+
+    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+        if "region" not in node.attrs:
+            return super().analog(node, x, output, nodes)
+        found: str = node.attrs["region"].write(nodes, x, output)
+        return found
+
+    def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
+        if "value" in node.attrs:
+            calibrator.fix_threshold(node)
+        else:
+            super().calibrate(node, calibrator)
 
     def attributes(self, node: gs.Node, *, whole_layer: bool) -> dict[str, int]:
         leak = {"leak": int(node.attrs["leak"])} if "leak" in node.attrs else {}
