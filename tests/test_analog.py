@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from snnc.diagnostics import DiagnosticError
 from snnc.emit.analog import analog_network
 from snnc.ir.conversion import Conversion, Level
+from snnc.ir.graph import REGION
 from snnc.ir.trees import layers
 from snnc.operators import SOURCES
 
@@ -76,7 +77,10 @@ def test_every_case(path: Path) -> None:
     except DiagnosticError:
         assert case.expected.startswith("error[")
         return
-    assert_it_is_the_ann(case.model, golden.run_to(case.model, Level.CANONICAL, **case.options), spiking)
+    canonical = golden.run_to(case.model, Level.CANONICAL, **case.options)
+    if any(node.op == REGION for node in canonical.graph.nodes):
+        pytest.skip("a canonical graph with functions is no ONNX model; they are held against the ANN below")
+    assert_it_is_the_ann(case.model, canonical, spiking)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])

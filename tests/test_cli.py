@@ -58,15 +58,15 @@ def test_convert_passes_every_option_on(invoke: Invoke, tmp_path: Path) -> None:
         "coding": "direct", "per_channel": True, "max_pool": "exact", "leak": 6,
         "controls": "required", "accept_poor": True,
     }  # fmt: skip
-    of_other_rules = {"percentile": Options.percentile}
-    assert set(chosen) | set(of_other_rules) == {field.name for field in dataclasses.fields(Options)}
+    of_others = {name: getattr(Options, name) for name in ("percentile", "levels", "target_drop")}
+    assert set(chosen) | set(of_others) == {field.name for field in dataclasses.fields(Options)}
     written = {**chosen, "input_range": "0,1.5"}
     refuse(invoke, "SNN405", "convert", "net.onnx", "--calib", "digits:train", "--input-range", "0,1.5", exit_code=2)
     unvalued = ("accept_poor", "per_channel", "plugin_options")
     valued = [(name, value) for name, value in written.items() if name not in unvalued]
     flags = [text for name, value in valued for text in (f"--{name.replace('_', '-')}", str(value))]
     invoke("convert", "net.onnx", "--calib", "synthetic:3", *flags, "--per-channel", "--accept-poor")
-    assert written_options(tmp_path / "net.snn.onnx") == {**chosen, **of_other_rules}
+    assert written_options(tmp_path / "net.snn.onnx") == {**chosen, **of_others}
     outputs = invoke("run", "net.snn.onnx", "--input", "digits:test", "--steps", "3").stdout
     assert outputs.count("class") == 500
     invoke("convert", "net.onnx", "--threshold", "percentile", "--percentile", "90", "--accept-poor", *FAST)
