@@ -131,7 +131,7 @@ def test_its_numbers_are_those_of_the_quantiser() -> None:
 
 def test_an_input_that_something_else_reads_too_keeps_its_own_units() -> None:
     text = QUANTISED_INPUT.format(zero="uint8 z = {3}", more="").replace(
-        "c = Gemm (d, w)", "e = Add (d, x) c = Gemm (e, w)"
+        "c = Gemm (d, w)", "a = Gemm (d, w) b = Gemm (x, w) c = Add (a, b)"
     )
     assert "unit" not in encoder_of(text).attrs
 
