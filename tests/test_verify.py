@@ -135,10 +135,10 @@ def test_charge_enters_once_and_may_change_from_one_limit_to_the_other() -> None
 def test_spike_counts_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of staircases, which have a potential too, and of pools."""
     conversion, file = with_counts("staircase")
-    for node in ("Relu_1", "MaxPool_2"):
+    for node, what in (("Relu_1", "spike count"), ("MaxPool_2", "input count")):
         with monkeypatch.context() as patch:
-            inject(patch, "reference_trace", value_changed(f"spike count of '{node}'", 1))
-            with pytest.raises(InternalError, match=f"spike count of '{node}' differs after .* steps of sample 1"):
+            inject(patch, "reference_trace", value_changed(f"{what} of '{node}'", 1))
+            with pytest.raises(InternalError, match=f"{what} of '{node}' differs after .* steps of sample 1"):
                 compare_forms(conversion, file, IMAGES)
 
 

@@ -1,4 +1,4 @@
-"""Running a converted file the way its hosts do: in its own schedule, with onnxruntime alone."""
+"""Running a converted file the way its hosts do, with onnxruntime alone."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ Runner = Callable[[np.ndarray, int], Ran]
 def make_runner(file: ConvertedFile, *, steps: int, seed: int, threads: int) -> Runner:
     """A function that runs a batch of images for `steps` steps, or until a network that settles is quiet.
 
-    Where the file has fixed controls, every batch begins with sample 0.
+    An unrolled file has every layer once for each block: it runs in its stream form. Where the file has fixed controls,
+    every batch begins with sample 0.
     """
-    if file.options.schedule == "stream":
+    if file.options.schedule != "loop":
         stream = StreamRunner(file.block, threads=threads)
 
         def run_stream(images: np.ndarray, first_sample: int) -> Ran:
