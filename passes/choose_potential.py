@@ -39,7 +39,7 @@ def run(conversion: Conversion) -> None:
             conversion.progress("comparing with the ANN", (position + share) / len(INITIAL_POTENTIALS))
 
         start_from(conversion, v_init)
-        cuts = default_cuts(options.steps)
+        cuts = default_cuts(options.steps, options.delay)
         conversion.trials[v_init] = simulate_against(conversion, images, ann_outputs, cuts, progress)
     chosen = _better(conversion.trials, options) if options.v_init is None else options.v_init
     conversion.options = dataclasses.replace(options, v_init=chosen)

@@ -4,10 +4,10 @@ Takes and gives level SPIKING. Left alone: a conversion without a target. Otherw
 
 1. more samples are held back than usual, four times as many as it takes to show the target where nothing is lost at
    all, if the data has them (`snnc.integers.calibration_split`);
-2. for every number of steps of `CANDIDATES` up to `--max-steps`, in ascending order, a copy of the network gets the
-   thresholds for these steps and runs on the samples held back, by the passes that follow here up to level FUSED, until
-   one meets the target: the bound on its drop (`snnc.measure.drop`) is small enough. It becomes the option `steps`. The
-   activations of the ANN are measured once for all;
+2. for every number of steps of `CANDIDATES` above `--delay` and up to `--max-steps`, in ascending order, a copy of the
+   network gets the thresholds for these steps and runs on the samples held back, by the passes that follow here up to
+   level FUSED, until one meets the target: the bound on its drop (`snnc.measure.drop`) is small enough. It becomes the
+   option `steps`. The activations of the ANN are measured once for all;
 3. where none meets it, those with the least bound become the steps, and warning SNN513 says what it would take;
 4. all bounds go into the report.
 """
@@ -39,7 +39,10 @@ def run(conversion: Conversion) -> None:
     if target is None:
         return
     assert conversion.data is not None
-    candidates = [steps for steps in CANDIDATES if steps <= conversion.options.max_steps]
+    options = conversion.options
+    candidates = [steps for steps in CANDIDATES if options.delay < steps <= options.max_steps]
+    if not candidates:
+        fail("SNN405", f"no number of steps is left above the delay of {options.delay}", hint="give `--steps`")
     error, labels = allowed_error(candidates), conversion.data.labels is not None
     conversion.most_held_back = _ROOM * fewest_samples(target, error, labels=labels)
     calibrating, held_back = samples_of(conversion)

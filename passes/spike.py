@@ -10,7 +10,7 @@ Takes level CANONICAL, gives SPIKING:
    `SpikeMaxPool`;
 4. each output: `SpikeReadout` on the current of the last layer, which integrates and never fires; what follows (the
    tail) works on the decoded value. The bias of the last layer is added after decoding. An output taken at a neuron
-   reads that neuron through a `Scale`;
+   reads that neuron through a `Scale`. The option `delay` becomes an attribute of all of them;
 5. a linear op that several neurons read is cloned for each, so that every neuron owns the tree of its synapses;
 6. a branch without a weight gets one: `Scale` by 1, the 1x1 synapse of an identity path (RMP-SNN, section 5).
 """
@@ -36,6 +36,7 @@ from snnc.ir.trees import layers, leaves, source_signal, targets
 from snnc.methods import METHODS
 from snnc.operators import BY_ANN_NAME, LAYERS, POOLS, SOURCES, before_layers, is_linear, weighted
 from snnc.operators.encoder import ENCODERS
+from snnc.operators.readout import Readout
 
 
 def run(conversion: Conversion) -> None:
@@ -51,6 +52,10 @@ def run(conversion: Conversion) -> None:
             POOLS[node.op].become_spiking(node)
     _encode_input(graph, names, ENCODERS[conversion.options.coding])
     _read_outputs(graph, tail, names)
+    if conversion.options.delay:
+        for node in graph.nodes:
+            if node.op == Readout.name:
+                node.attrs["delay"] = conversion.options.delay
     sort_topologically(graph)
     for node in targets(graph):
         node.inputs[0] = _own_tree(graph, node.inputs[0], node.name, names)

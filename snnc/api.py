@@ -194,7 +194,7 @@ def evaluate(
 def default_steps(file: ConvertedFile) -> list[int]:
     """Powers of two up to the file's steps; of one that settles up to what its certificate says, and the bound."""
     if not file.settles:
-        return default_cuts(file.options.steps)
+        return default_cuts(file.options.steps, file.options.delay)
     usual = 1 if file.certificate is None else max(1, file.certificate.steps)
     return [*default_cuts(usual)[:-1], file.options.steps]
 

@@ -163,9 +163,10 @@ class ConvertedFile:
         return model
 
     def check_steps(self, steps: int) -> None:
-        """SNN404 unless `steps` is from 1 to the file's max_steps."""
-        if not 1 <= steps <= self.options.max_steps:
-            fail("SNN404", f"{steps} steps; {self.name} allows 1 to {self.options.max_steps}")
+        """SNN404 unless `steps` is from 1 to the file's max_steps, and more than its delay."""
+        least = self.options.delay + 1
+        if not least <= steps <= self.options.max_steps:
+            fail("SNN404", f"{steps} steps; {self.name} allows {least} to {self.options.max_steps}")
 
     def choose_seed(self, seed: int | None) -> int:
         """`seed`, or the file's own; SNN405 unless it fits into a signed 64-bit integer."""

@@ -10,6 +10,7 @@ the layer alone.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -69,8 +70,23 @@ class BlockWriter(Nodes):
         super().__init__(names)
         self._choices = choices or {}
         self._states: dict[str, list[State]] = {}
+        self._late: dict[int, BlockWriter] = {}
         self.words = WordMover(self)
         self.currents = Currents(self, self.words)
+
+    def late(self, delay: int) -> BlockWriter:
+        """This writer for what reads spikes and currents from step `delay` + 1 on only: what it writes belongs to this
+        block, and its `count` are the steps of the block that are left."""
+        if delay not in self._late:
+            late = self._late[delay] = copy.copy(self)
+            zero, first = self.constant("late/zero", np.int64(0)), self.constant("late/delay", np.int64(delay))
+            left = self.node("Sub", [first, FIRST_STEP], "late/left")
+            positive = self.node("Max", [left, zero], "late/positive")
+            skipped = self.node("Min", [positive, COUNT], "late/skipped")
+            late.count = self.node("Sub", [COUNT, skipped], "late/count")
+            late.words = self.words.late(late, skipped)
+            late.currents = self.currents.late(late, late.words)
+        return self._late[delay]
 
     def states_of(self, node: gs.Node) -> list[State]:
         """The states of a layer, under names of this block."""

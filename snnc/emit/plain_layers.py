@@ -44,6 +44,12 @@ class Currents:
         first step of the block, after which nothing comes."""
         self._graded[source.name] = _Graded(values, first_step_only)
 
+    def late(self, nodes: Nodes, words: WordMover) -> Currents:
+        """The same sources for other nodes, over other steps."""
+        found = Currents(nodes, words)
+        found._graded = self._graded
+        return found
+
     def graded(self, source: gs.Tensor) -> str:
         """The integers of a source that were declared."""
         return self._graded[source.name].values
@@ -89,7 +95,7 @@ class Currents:
         values = self._nodes.node("Cast", [graded.values], f"{label}/one_step", to=onnx.TensorProto.DOUBLE)
         if graded.first_step_only:
             return values
-        steps = self._nodes.node("Cast", [COUNT], f"{label}/count", to=onnx.TensorProto.DOUBLE)
+        steps = self._nodes.node("Cast", [self._nodes.count], f"{label}/count", to=onnx.TensorProto.DOUBLE)
         return self._nodes.node("Mul", [values, steps], label)
 
     def _every_step(self, tensor: gs.Tensor, values: str, label: str) -> str:

@@ -32,11 +32,13 @@ MOST_UNROLLED_BLOCKS = 16
 _TYPES = {"int32": TensorProto.INT32, "int64": TensorProto.INT64}
 
 
-def as_loop(block: Block, *, steps: int, seed: int, max_steps: int, controls: Controls) -> onnx.ModelProto:
+def as_loop(
+    block: Block, *, steps: int, seed: int, max_steps: int, controls: Controls, least_steps: int = 1
+) -> onnx.ModelProto:
     """The network with time inside: `ceil(steps / 64)` iterations, the last one with the remaining steps."""
     outer = Nodes(block.names())
     inputs = [_input_info(block), *_controls(outer, {STEPS: steps, SEED: seed, FIRST_SAMPLE: 0}, controls)]
-    total = _checked_steps(outer, max_steps)
+    total = _checked_steps(outer, least_steps, max_steps)
     length = outer.constant("schedule/block", np.int64(BLOCK_STEPS))
     up = outer.node("Add", [total, outer.constant("schedule/block_less_one", np.int64(BLOCK_STEPS - 1))], "schedule/up")
     blocks = outer.node("Div", [up, length], "schedule/blocks")
@@ -151,17 +153,20 @@ def _controls(nodes: Nodes, defaults: dict[str, int], controls: Controls) -> lis
     return [] if controls == "fixed" else _scalar_infos(tuple(defaults))
 
 
-def _checked_steps(nodes: Nodes, max_steps: int) -> str:
+def _checked_steps(nodes: Nodes, least_steps: int, max_steps: int) -> str:
     """`steps`, or an error: standard ONNX can only fail by an index out of range, so the name of the failing node says
     what is wrong."""
-    too_few = nodes.node("Less", [STEPS, nodes.constant("schedule/one", np.int64(1))], "schedule/too_few")
+    least = nodes.constant("schedule/least_steps", np.int64(least_steps))
+    too_few = nodes.node("Less", [STEPS, least], "schedule/too_few")
     largest = nodes.constant("schedule/max_steps", np.int64(max_steps))
     too_many = nodes.node("Greater", [STEPS, largest], "schedule/too_many")
     out_of_range = nodes.node("Or", [too_few, too_many], "schedule/out_of_range")
     index = nodes.node("Cast", [out_of_range], "schedule/index", to=TensorProto.INT64)
     zero = nodes.names.unique("schedule/zero")
     in_range = nodes.constant("schedule/in_range", np.zeros(1, np.int64))
-    nodes.write("Gather", [in_range, index], [zero], nodes.names.unique("steps must be from 1 to max_steps"))
+    nodes.write(
+        "Gather", [in_range, index], [zero], nodes.names.unique(f"steps must be from {least_steps} to max_steps")
+    )
     return nodes.node("Add", [STEPS, zero], "schedule/steps")
 
 

@@ -183,6 +183,14 @@ class Options:
         group="file",
         low=1,
     )
+    delay: int = _option(
+        0,
+        "Steps that go by before the readout begins, as deep layers get their inputs late. They count as steps.",
+        default_text="0, none",
+        metavar="D",
+        group="file",
+        low=0,
+    )
     target_drop: float | None = _option(
         None,
         "Choose the fewest steps for which the held-back samples show, with 95 % confidence, that no more accuracy is "
@@ -225,6 +233,10 @@ class Options:
         for name in ("steps", "calib_steps"):
             if getattr(self, name) > self.max_steps:
                 fail("SNN404", f"{name} is {getattr(self, name)}, larger than max_steps {self.max_steps}")
+        # Where the steps are chosen, `steps` are those of nobody yet.
+        steps = self.steps if self.target_drop is None else self.max_steps
+        if self.delay >= steps:
+            fail("SNN405", f"delay is {self.delay}, must be less than the {steps} steps: none is left to read")
 
     @property
     def factor(self) -> float:

@@ -39,7 +39,7 @@ class LowLatency(Method):
     source = "Li et al. 2021; Bu et al. 2022"
     coding = "direct"
     codings = ("direct",)
-    options = (OPTIONS["target_drop"],)
+    options = (OPTIONS["delay"], OPTIONS["target_drop"])
     without: ClassVar[Mapping[str, str]] = {
         "reset": "what hard reset loses, no choice of thresholds brings back in a few steps",
         "leak": "what leaks away is lost, and counts would not be rounded activations",

@@ -225,6 +225,6 @@ def elements_reached(node: gs.Node, cost: IntArray, sizes: Sequence[int], dilati
 
 def bias_of_block(nodes: Nodes, node: gs.Node, bias: npt.NDArray[np.floating], output: str) -> str:
     """count·b, the bias of all steps of a block, per channel, in float64."""
-    steps = nodes.node("Cast", ["count"], f"{output}/count", to=TensorProto.DOUBLE)
+    steps = nodes.node("Cast", [nodes.count], f"{output}/count", to=TensorProto.DOUBLE)
     per_channel = bias.reshape((1, -1, *[1] * (len(sample_shape(node.outputs[0])) - 1))).astype(np.float64)
     return nodes.node("Mul", [nodes.constant(f"bias/{node.name}/sums", per_channel), steps], f"{output}/bias")

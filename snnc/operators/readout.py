@@ -2,6 +2,9 @@
 
 Its value is decoded as scale·V(T)/T + bias (`snnc.emit.decode`) or, behind neurons that settle (attribute `settles`),
 as scale·V + bias. V has 64 bits, so that sums over large planes and long runs keep the bits of their weights.
+
+With the attribute delay, D, it integrates from step D + 1 on only, and the value is scale·V(T)/(T - D) + bias: what the
+layers in front fire before they get their inputs themselves does not count.
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
 from snnc.ir.graph import constant, sample_shape
-from snnc.ir.names import COUNT
 from snnc.ir.state import State
 from snnc.operators.layer import Layer, Shape
 
@@ -41,9 +43,11 @@ class Readout(Layer):
         calibrator.settle(node, calibrator.round(node).scale)
 
     def emit(self, node: gs.Node, block: BlockWriter) -> None:
+        if delay_of(node):
+            block = block.late(delay_of(node))
         (state,) = block.states_of(node)
         if block.fused(node) is not None:
-            block.layer(node, [state.name, COUNT], [state.next_name])
+            block.layer(node, [state.name, block.count], [state.next_name])
             return
         block_sum = block.currents.of(node.inputs[0], "sums")
         integer = block.node("Cast", [block_sum], f"{node.name}/integer", to=TensorProto.INT64)
@@ -52,6 +56,11 @@ class Readout(Layer):
 
     def layer_operator(self, shape: Shape) -> str | None:
         return "SpikeReadout" if shape == "Gemm" else None
+
+
+def delay_of(node: gs.Node) -> int:
+    """How many steps a readout lets go by before it integrates."""
+    return int(node.attrs.get("delay", 0))
 
 
 def is_settling(node: gs.Node) -> bool:

@@ -124,9 +124,9 @@ def blocks(cuts: Sequence[int]) -> Iterator[tuple[int, int]]:
             first += count
 
 
-def default_cuts(steps: int) -> list[int]:
-    """1, 2, 4, ... and `steps`."""
-    return [2**power for power in range(steps.bit_length()) if 2**power < steps] + [steps]
+def default_cuts(steps: int, delay: int = 0) -> list[int]:
+    """1, 2, 4, ... and `steps`, without the first `delay` steps."""
+    return [2**power for power in range(steps.bit_length()) if delay < 2**power < steps] + [steps]
 
 
 def unpack_words(words: np.ndarray, count: int) -> np.ndarray:

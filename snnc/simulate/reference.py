@@ -105,7 +105,7 @@ class _Simulator:
         for node in self.nodes:
             operands = [values[tensor.name] for tensor in node.inputs if tensor.name in values]
             if node.op == "SpikeReadout":
-                self._integrate(node, operands[0])
+                self._integrate(node, operands[0] if t >= node.attrs.get("delay", 0) else 0 * operands[0])
                 continue
             if node.op in _ENCODERS:
                 value = self._enter(node, t)
@@ -116,13 +116,16 @@ class _Simulator:
             values[node.outputs[0].name] = value
 
     def outputs(self, steps: int) -> dict[str, NDArray[np.float64]]:
-        """Every readout: scale·V/T + bias, where T is `steps`; scale·V + bias of networks that settle."""
+        """Every readout: scale·V/T + bias, where T are the `steps` without its delay (NaN if none are left); scale·V +
+        bias of networks that settle."""
         finite = np.isfinite(per_sample(self.x)).all(axis=1)
         outputs = {}
         for node in self.nodes:
             if node.op == "SpikeReadout":
                 value = np.asarray(node.attrs["scale"], dtype=np.float64) * self.membranes[node.name]
-                value = value / (1 if node.attrs.get("settles") else steps)
+                read = max(steps - node.attrs.get("delay", 0), 0)
+                with np.errstate(invalid="ignore"):
+                    value = value / (1 if node.attrs.get("settles") else read)
                 for bias in node.inputs[1:]:
                     value = value + np.asarray(bias.values, dtype=np.float64)
                 value[~finite] = np.nan
