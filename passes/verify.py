@@ -91,8 +91,8 @@ def run(conversion: Conversion) -> None:
 
 @dataclass(frozen=True)
 class _Fired:
-    """Of the neurons of a layer over samples: the share that fired in (almost) every step, and the mean per sample of
-    what all its spikes of a step are worth."""
+    """Of the neurons of a layer over samples: the share that fired in (almost) every step or, where networks settle, has
+    its highest count; and the mean per sample of what all its spikes of a step (there: all together) are worth."""
 
     saturated: float
     worth: float
@@ -103,6 +103,8 @@ def _fired(conversion: Conversion, file: ConvertedFile, images: np.ndarray) -> d
     firing = neurons(conversion.graph)
     words = {node.name: node.outputs[0].name for node in firing}
     steps = conversion.options.steps
+    # Of a network that settles the counts themselves stand for values.
+    per = 1 if file.settles else steps
     counts: dict[str, np.ndarray] = {}
     runner = StreamRunner(file.block, expose=list(words.values()))
     for snapshot in runner.run(images, [steps], seed=conversion.options.seed):
@@ -115,8 +117,9 @@ def _fired(conversion: Conversion, file: ConvertedFile, images: np.ndarray) -> d
         if SOURCES[node.op].signal(node).signed:
             plus, minus = np.split(count, 2, axis=1)
             count = plus - minus
-        worth = float((count * scale_of(node)).sum()) / (steps * len(images))
-        found[node.name] = _Fired(float((count >= _ALMOST_EVERY * steps).mean()), worth)
+        worth = float((count * scale_of(node)).sum()) / (per * len(images))
+        most = node.attrs.get("high", steps) if file.settles else _ALMOST_EVERY * steps
+        found[node.name] = _Fired(float((count >= most).mean()), worth)
     return found
 
 

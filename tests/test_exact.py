@@ -8,12 +8,14 @@ import networks
 import numpy as np
 import onnx
 import pytest
+from commands import DIGITS
 from exact_networks import BODIES, body, compared, converted, converted_or_none
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
-from snnc.api import SpikingModel, compare, open_converted
+from snnc.api import SpikingModel, compare, convert, open_converted
+from snnc.diagnostics import DiagnosticError
 from snnc.files import ConvertedFile
 from snnc.runtime.session import SpikingSession
 from snnc.simulate.block_runner import StreamRunner
@@ -154,3 +156,26 @@ def test_compare_has_counts_in_units_of_the_ann() -> None:
         assert not any(layer.startswith("snnc/") for layer in found)
         for layer, (activation, value) in found.items():
             assert np.abs(activation - value).max() < 0.05 * np.abs(activation).max() + 0.02, (name, layer)
+
+
+def test_a_poor_network_is_told_what_helps() -> None:
+    """More levels, measured; and following the hint gives what it says."""
+    options: dict[str, Any] = {"method": "exact", "threshold": "max"}
+    with pytest.raises(DiagnosticError) as refused:
+        convert(DIGITS, levels=1, **options)
+    (found,) = refused.value.diagnostics
+    assert found.rule.code == "SNN408"
+    assert "--v-init" not in found.hint
+    verification = convert(DIGITS, levels=4, **options).report.verification
+    assert verification is not None
+    assert verification.agreement is not None
+    wanted = f"agreement {100 * verification.agreement:.1f} %, output error {verification.error:.3f}"
+    assert f"`--levels 4` gave {wanted}" in found.hint
+
+
+def test_what_layers_carry_of_the_ann() -> None:
+    """With many levels all of it, however many steps there could be."""
+    verification = converted(body("max-pool and biases"), levels=256, threshold="max").report.verification
+    assert verification is not None
+    assert all(0.9 < share < 1.1 for share in verification.carried.values())
+    assert verification.carried

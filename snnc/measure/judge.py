@@ -93,7 +93,9 @@ def _reason(conversion: Conversion) -> str:
     place = f"layer {neurons.index(weak.layer) + 1} of {len(neurons)}, {weak.op} {weak.layer!r}"
     share = f"{100 * weak.share:.0f} %"
     if weak.why == "saturates":
-        return f"; the first layer to saturate is {place}: {share} of its neurons fire at every step"
+        settles = METHODS[conversion.options.method].settles
+        what = "have their highest count" if settles else "fire at every step"
+        return f"; the first layer to saturate is {place}: {share} of its neurons {what}"
     what = "whose rates vanish" if weak.why == "vanishes" else "that fires too much"
     return f"; the first layer {what} is {place}: it carries {share} of the ANN's activation"
 
@@ -128,9 +130,11 @@ def _other_thresholds(conversion: Conversion, before: Result) -> list[Trial]:
     """Convert again with options that may do better, and measure."""
     trials = []
     for what, change in METHODS[conversion.options.method].remedies(conversion.options):
-        v_init, point = _converted(conversion, {"v_init": None, **change})
+        settles = METHODS[conversion.options.method].settles
+        v_init, point = _converted(conversion, change if settles else {"v_init": None, **change})
         if point is not None:
-            trials.append(Trial(f"`{what} --v-init {v_init:g}`", Result(point.agreement, point.error), before))
+            words = what if "v_init" in METHODS[conversion.options.method].without else f"{what} --v-init {v_init:g}"
+            trials.append(Trial(f"`{words}`", Result(point.agreement, point.error), before))
     return trials
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from snnc.ir.function_kind import Identity, Kind, Quantiser, sample_points
 from snnc.ir.graph import REGION
-from snnc.ir.options import LARGEST_MAX_STEPS, OPTIONS
+from snnc.ir.options import LARGEST_MAX_STEPS, MOST_LEVELS, OPTIONS
 from snnc.methods.contract import Method, kept
 from snnc.operators.staircase import Staircase, StaircaseTable
 
@@ -75,6 +75,11 @@ class Exact(Method):
             "calib_steps": 1,
             "max_steps": LARGEST_MAX_STEPS,
         }
+
+    def remedies(self, options: Options) -> list[tuple[str, dict[str, Any]]]:
+        """More levels; the bound of steps that was found for these is none of the others."""
+        finer = [levels for levels in (2 * options.levels, 4 * options.levels) if levels <= MOST_LEVELS]
+        return [(f"--levels {levels}", {"levels": levels, "max_steps": LARGEST_MAX_STEPS}) for levels in finer]
 
     def place_neuron(self, node: gs.Node, options: Options) -> None:
         """`Relu` → `Staircase` from 0 to its levels; `Relay` → the same below 0 too; `Region` → `StaircaseTable`."""
