@@ -91,8 +91,8 @@ def run(conversion: Conversion) -> None:
 
 @dataclass(frozen=True)
 class _Fired:
-    """Of the neurons of a layer over samples: the share that fired in (almost) every step or, where networks settle, has
-    its highest count; and the mean per sample of what all its spikes of a step (there: all together) are worth."""
+    """Of the neurons of a layer over samples: the share that fired in (almost) every step or, where networks settle,
+    has its highest count; and the mean per sample of what all its spikes of a step (there: all together) are worth."""
 
     saturated: float
     worth: float

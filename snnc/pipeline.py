@@ -32,8 +32,8 @@ from snnc.passes import (
     windows,
 )
 
-#: Method `exact` (snnc.methods.exact).
-EXACT: list[Pass] = [
+# What every method begins with: the ANN in few words, whatever an exporter wrote.
+_UNDERSTAND: list[Pass] = [
     ingest.PASS,
     fold.PASS,
     reshapes.PASS,
@@ -43,6 +43,11 @@ EXACT: list[Pass] = [
     fold_batchnorm.PASS,
     regions.PASS,
     pools.PASS,
+]
+
+#: Method `exact` (snnc.methods.exact).
+EXACT: list[Pass] = [
+    *_UNDERSTAND,
     relays.PASS,
     validate.PASS,
     spike.PASS,
@@ -59,15 +64,7 @@ EXACT: list[Pass] = [
 
 #: Method `low-latency` (snnc.methods.low_latency).
 LOW_LATENCY: list[Pass] = [
-    ingest.PASS,
-    fold.PASS,
-    reshapes.PASS,
-    dense.PASS,
-    windows.PASS,
-    biases.PASS,
-    fold_batchnorm.PASS,
-    regions.PASS,
-    pools.PASS,
+    *_UNDERSTAND,
     validate.PASS,
     spike.PASS,
     synthesize.PASS,
@@ -81,15 +78,7 @@ LOW_LATENCY: list[Pass] = [
 
 #: Method `rmp` (snnc.methods.rmp).
 RMP: list[Pass] = [
-    ingest.PASS,
-    fold.PASS,
-    reshapes.PASS,
-    dense.PASS,
-    windows.PASS,
-    biases.PASS,
-    fold_batchnorm.PASS,
-    regions.PASS,
-    pools.PASS,
+    *_UNDERSTAND,
     validate.PASS,
     spike.PASS,
     synthesize.PASS,
