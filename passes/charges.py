@@ -42,9 +42,8 @@ def run(conversion: Conversion) -> None:
         if target.op in SOURCES:
             target.attrs["charge_value"] = charge
         else:
-            before = constant(target, 1)
-            total = charge if before is None else charge + before
-            target.inputs = [target.inputs[0], gs.Constant(own(f"{target.name}/bias"), total.astype(np.float32))]
+            assert constant(target, 1) is None, f"{target.name!r} has a bias, and so has a layer of its tree"
+            target.inputs = [target.inputs[0], gs.Constant(own(f"{target.name}/bias"), charge.astype(np.float32))]
 
 
 def _of_zeros(root: gs.Tensor) -> np.ndarray:

@@ -70,6 +70,36 @@ moved (float[N, 1, 2, 2] x) => (float[N, 2] y) {
     assert list(relays(exact(ann, Level.CANONICAL))) == ["c"]
 
 
+def test_a_current_that_two_layers_read_is_relayed_once() -> None:
+    ann = model("""
+        shared (float[N, 2] x) => (float[N, 2] y) <float[2, 2] a = {1, 2, 3, 4}, float[2, 2] b = {1, -1, 2, 1}> {
+          s = Gemm (x, a)
+          r = Relu (s)
+          t = Gemm (r, b)
+          y = Add (t, s)
+        }""")
+    assert list(relays(exact(ann, Level.CANONICAL))) == ["s"]
+
+
+def test_biases_of_the_last_layers_are_added_after_decoding() -> None:
+    """Those of both branches of a junction."""
+    ann = model("""
+        both (float[N, 2] x) => (float[N, 2] y)
+        <float[2, 2] a = {1, 2, 3, 4}, float[2] b = {0.5, 1}, float[2, 2] c = {1, 1, 0, 1}, float[2] d = {2, -4}> {
+          s = Gemm (x, a)
+          r = Relu (s)
+          t = Gemm (r, a, b)
+          u = Gemm (r, c, d)
+          y = Add (t, u)
+        }""")
+    *_, readout = layers(charged(ann).graph)
+    assert readout.inputs[1].values.tolist() == [2.5, -3.0]
+    images = networks.images_for(ann, 20, seed=1)
+    found = converted(ann, levels=4096, threshold="max").session().run(images, warn=False).logits
+    wanted = Ann(ann).run(images)["y"]
+    assert np.abs(found - wanted).max() < 0.02 * np.abs(wanted).max()
+
+
 def test_biases_become_charge() -> None:
     """Those in front of a pool, at borders and behind a junction included; the tree has none any more."""
     ann = model("""
