@@ -1,0 +1,127 @@
+"""Turn what only picks values, or puts zeros between them, into a linear layer of zeros and ones.
+
+Takes and gives level SOURCE. Values are unchanged. `Slice`, `Pad` with zeros and `Gather` with constant indices, alone
+or in a row, pick along every axis a value or a zero (snnc.ir.picks):
+
+1. what they pick is everything, in order: bypassed;
+2. zeros around the plane in front of a `Conv` alone: its pads;
+3. `[N, C, d...]`, any channels, and along the other axes a start, a stride and zeros around: → `Conv` with one tap,
+   depthwise where the channels stay as they are. The shortcut of a ResNet that drops every second pixel and appends
+   channels of zeros (option A of He et al., 2016) is one;
+4. `[N, K]`, any features: → `Gemm` with a matrix of zeros and ones.
+
+Left alone: other values in pads, planes that are turned around or picked unevenly, parameters that are computed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from snnc.ir.conversion import Conversion, Level, Pass
+from snnc.ir.graph import bypass, producer, sample_shape
+from snnc.ir.names import own
+from snnc.ir.picks import ZERO, Picks, Window, pick, window_of
+
+
+def run(conversion: Conversion) -> None:
+    graph = conversion.graph
+    for node in list(graph.nodes):
+        found = _picked(graph, node)
+        if found is None:
+            continue
+        source, picks = found
+        sizes = sample_shape(source)
+        if all(np.array_equal(picked, np.arange(size)) for picked, size in zip(picks, sizes, strict=True)):
+            node.op, node.attrs, node.inputs = "Identity", {}, [source]
+            bypass(graph, node)
+        elif len(sizes) == 1:
+            _as_dense(node, source, picks[0])
+        elif not _as_pads(graph, node, source, picks):
+            _as_convolution(node, source, picks)
+    graph.cleanup()
+
+
+def _picked(graph: gs.Graph, node: gs.Node) -> tuple[gs.Variable, Picks] | None:
+    """From which tensor a row of such nodes that ends in `node` picks what; None if `node` is not the end of one."""
+    if pick(node) is None:
+        return None
+    result = node.outputs[0]
+    if not any(result is output for output in graph.outputs) and all(pick(reader) for reader in result.outputs):
+        return None
+    row = [node]
+    while (before := producer(row[-1].inputs[0])) is not None and pick(before) is not None:
+        row.append(before)
+    picks: Picks | None = None
+    for step in reversed(row):
+        picks = pick(step, picks)
+    assert picks is not None, f"pass picks: {node.name} picks nothing"
+    return row[-1].inputs[0], picks
+
+
+def _as_dense(node: gs.Node, source: gs.Variable, picked: np.ndarray) -> None:
+    weight = _matrix(picked, sample_shape(source)[0]).T
+    node.op, node.attrs = "Gemm", {}
+    node.inputs = [source, gs.Constant(own(f"{node.name}/weight"), np.ascontiguousarray(weight))]
+
+
+def _as_pads(graph: gs.Graph, node: gs.Node, source: gs.Variable, picks: Picks) -> bool:
+    """Whether every reader is a convolution that could take the zeros as its own pads, and did."""
+    channels, *planes = sample_shape(source)
+    windows = [window_of(picked, size) for picked, size in zip(picks[1:], planes, strict=True)]
+    result = node.outputs[0]
+    if not np.array_equal(picks[0], np.arange(channels)) or any(result is output for output in graph.outputs):
+        return False
+    zeros_only = [window for window in windows if window is not None and window.kernel == window.stride == 1]
+    readers = list(result.outputs)
+    if len(zeros_only) < len(planes) or not all(_has_own_pads(reader, result) for reader in readers):
+        return False
+    wider = [window.begin for window in zeros_only] + [window.end for window in zeros_only]
+    for reader in readers:
+        own_pads = reader.attrs.get("pads", [0] * len(wider))
+        reader.attrs.pop("auto_pad", None)
+        reader.attrs["pads"] = [mine + more for mine, more in zip(own_pads, wider, strict=True)]
+        reader.inputs[0] = source
+    node.outputs.clear()
+    return True
+
+
+def _has_own_pads(reader: gs.Node, result: gs.Variable) -> bool:
+    auto_pad = reader.attrs.get("auto_pad", "NOTSET")
+    explicit = (auto_pad.decode() if isinstance(auto_pad, bytes) else auto_pad) in ("NOTSET", "VALID")
+    return reader.op == "Conv" and reader.inputs[0] is result and explicit
+
+
+def _as_convolution(node: gs.Node, source: gs.Variable, picks: Picks) -> None:
+    channels, *planes = sample_shape(source)
+    windows: list[Window] = []
+    for picked, size in zip(picks[1:], planes, strict=True):
+        window = window_of(picked, size)
+        if window is None:
+            return
+        windows.append(window)
+    kernel, tap = [window.kernel for window in windows], tuple(window.tap for window in windows)
+    depthwise = np.array_equal(picks[0], np.arange(channels))
+    matrix = np.ones((channels, 1), np.float32) if depthwise else _matrix(picks[0], channels)
+    weight = np.zeros((*matrix.shape, *kernel), np.float32)
+    weight[(slice(None), slice(None), *tap)] = matrix
+    node.op = "Conv"
+    node.attrs = {
+        "kernel_shape": kernel,
+        "strides": [window.stride for window in windows],
+        "dilations": [1] * len(kernel),
+        "pads": [window.begin for window in windows] + [window.end for window in windows],
+        "group": channels if depthwise else 1,
+    }
+    node.inputs = [source, gs.Constant(own(f"{node.name}/weight"), weight)]
+
+
+def _matrix(picked: np.ndarray, size: int) -> np.ndarray:
+    """Zeros and ones, float32 [len(picked), size]: which input each output is."""
+    matrix = np.zeros((len(picked), size), np.float32)
+    outputs = np.flatnonzero(picked != ZERO)
+    matrix[outputs, picked[outputs]] = 1.0
+    return matrix
+
+
+PASS = Pass("picks", Level.SOURCE, Level.SOURCE, run)
