@@ -71,9 +71,9 @@ def judge(conversion: Conversion) -> None:
         trials += _other_thresholds(conversion, before)
     message = f"{before} after {last.steps} step{'' if last.steps == 1 else 's'}{_reason(conversion)}"
     if missed is None:
-        conversion.diagnostics.report("SNN503", message, hint=_advice(trials))
+        conversion.diagnostics.report("SNN503", message, hint=_advice(trials) or _untried(conversion))
         return
-    hint = f"{_advice(trials)}; `--accept-poor` writes it all the same"
+    hint = f"{_advice(trials) or 'nothing else to try'}; `--accept-poor` writes it all the same"
     raise DiagnosticError([Diagnostic(RULES["SNN408"], f"{message}; the bar is {missed}", hint=hint)])
 
 
@@ -81,7 +81,13 @@ def _advice(trials: list[Trial]) -> str:
     helpful = [f"{trial.what} gave {trial.result}" for trial in trials if trial.result.helps(trial.before)]
     if helpful:
         return "; ".join(helpful)
-    return f"of no help: {', '.join(trial.what for trial in trials)}"
+    return f"of no help: {', '.join(trial.what for trial in trials)}" if trials else ""
+
+
+def _untried(conversion: Conversion) -> str:
+    """A warning alone is not worth another conversion where no steps are left to look at."""
+    remedies = METHODS[conversion.options.method].remedies(conversion.options)
+    return f"not tried: {', '.join(f'`{what}`' for what, _ in remedies)}" if remedies else "nothing else to try"
 
 
 def _reason(conversion: Conversion) -> str:
