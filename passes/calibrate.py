@@ -1,6 +1,6 @@
 """Round every layer to its integer grid and give every neuron its threshold, layer by layer.
 
-Takes level SPIKING, gives CALIBRATED. For l = 1..L, with the layers before l frozen and spiking:
+Takes level SPIKING, gives CALIBRATED. For l = 1..L, with the layers before l frozen and spiking if the rule wants that:
 
     weights of l → integers, every channel on its grid (snnc.integers.grid)
     V_th ← the rule of `--threshold` (snnc.thresholds) on the calibration samples
@@ -26,15 +26,15 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.diagnostics import fail
+from snnc.integers.activations import Activations, in_batches
 from snnc.integers.calibration import Calibrator
-from snnc.integers.calibration_split import calibration_split
 from snnc.integers.layer_simulation import SpikeTrains
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import sample_shape
 from snnc.ir.report import Calibration
-from snnc.ir.trees import layers, leaves
+from snnc.ir.trees import layers, leaves, neurons
 from snnc.measure.layer_report import report_layers
-from snnc.measure.trials import start_from
+from snnc.measure.trials import samples_of, start_from
 from snnc.operators import LAYERS, SOURCES
 from snnc.thresholds import RULES
 from snnc.thresholds.sharing import dependencies
@@ -43,7 +43,7 @@ from snnc.thresholds.sharing import dependencies
 def run(conversion: Conversion) -> None:
     options, graph = conversion.options, conversion.graph
     assert conversion.data is not None
-    samples = calibration_split(conversion.data, options.calib_samples)[0]
+    samples = samples_of(conversion)[0]
     input_scale = _input_scale(conversion)
     rule = RULES[options.threshold]
     if rule.caution is not None:
@@ -51,10 +51,12 @@ def run(conversion: Conversion) -> None:
     data_hash = conversion.data.content_hash()
     shared = {} if conversion.estimates is None else conversion.estimates
     key = None if conversion.estimates is None else dependencies(conversion, data_hash)
-    trains = None
-    if rule.needs_samples and key not in shared:
+    trains = network = None
+    if rule.needs == "spikes" and key not in shared:
         trains = SpikeTrains(samples.images, options.calib_steps, options.seed, _largest_layer(graph))
-    calibrator = Calibrator(conversion, input_scale, trains)
+    elif rule.needs == "activations" and key not in shared:
+        network = conversion.activations or Activations(graph, in_batches(samples.images, graph))
+    calibrator = Calibrator(conversion, input_scale, trains, network)
     calibrator.estimates = shared.setdefault(key, calibrator.estimates)
     _calibrate(conversion, calibrator)
     calibrator.report_rounding()
@@ -63,19 +65,23 @@ def run(conversion: Conversion) -> None:
     start_from(conversion, options.v_init or 0.0)
     conversion.report.calibration = Calibration(
         threshold=options.threshold,
-        samples=len(samples) if rule.needs_samples else 0,
-        steps=options.calib_steps if rule.needs_samples else 0,
+        samples=len(samples) if rule.needs != "nothing" and calibrator.estimates else 0,
+        steps=options.calib_steps if rule.needs == "spikes" else 0,
         data=PurePath(samples.name).name,
         sha256=data_hash,
         synthetic=samples.value_range is not None,
         input_scale=input_scale,
+        alpha=options.factor,
+        alphas=conversion.alphas,
+        target=conversion.target,
+        given=sum("value" in node.attrs and node.name not in calibrator.estimates for node in neurons(graph)),
     )
 
 
 def _calibrate(conversion: Conversion, calibrator: Calibrator) -> None:
     """Estimate and set the thresholds, in order of the graph; with `after` set them once more when all are known."""
     options = conversion.options
-    calibrator.alpha = options.alpha if options.alpha_when == "during" else 1.0
+    calibrator.alpha = options.factor if options.alpha_when == "during" else 1.0
     for node in conversion.graph.nodes:
         if node.op in LAYERS and LAYERS[node.op].kind == "input":
             LAYERS[node.op].calibrate(node, calibrator)
@@ -99,8 +105,8 @@ def _calibrate(conversion: Conversion, calibrator: Calibrator) -> None:
             calibrator.trains.fire(node, part(stage, 0.5))
         for name in [name for name, last in last_use.items() if last == index]:
             calibrator.trains.forget(name)
-    if calibrator.alpha != options.alpha:
-        calibrator.alpha = options.alpha
+    if calibrator.alpha != options.factor:
+        calibrator.alpha = options.factor
         for node in order:
             LAYERS[node.op].calibrate(node, calibrator)
 

@@ -39,7 +39,7 @@ def run(conversion: Conversion) -> None:
             conversion.progress("comparing with the ANN", (position + share) / len(INITIAL_POTENTIALS))
 
         start_from(conversion, v_init)
-        cuts = default_cuts(options.steps)
+        cuts = default_cuts(options.steps, options.delay)
         conversion.trials[v_init] = simulate_against(conversion, images, ann_outputs, cuts, progress)
     chosen = _better(conversion.trials, options) if options.v_init is None else options.v_init
     conversion.options = dataclasses.replace(options, v_init=chosen)
@@ -48,7 +48,7 @@ def run(conversion: Conversion) -> None:
 
 def _better(trials: dict[float, Curve], options: Options) -> float:
     zero, half = (trials[v_init] for v_init in INITIAL_POTENTIALS)
-    yardstick = Yardstick.of(zero, options.reset)
+    yardstick = Yardstick.of(zero, options.reset, options.leak)
     if yardstick.classes:
         before, after = (_late(curve, options.steps, "agreement", 0.0) for curve in (zero, half))
         noise = math.sqrt(max(before * (1 - before), 1 / yardstick.samples) / yardstick.samples)

@@ -30,7 +30,12 @@ def run(conversion: Conversion) -> None:
         model = as_unrolled(block, steps=options.steps, seed=options.seed, controls=options.controls)
     else:
         model = as_loop(
-            block, steps=options.steps, seed=options.seed, max_steps=options.max_steps, controls=options.controls
+            block,
+            steps=options.steps,
+            seed=options.seed,
+            max_steps=options.max_steps,
+            controls=options.controls,
+            least_steps=options.delay + 1,
         )
     model.producer_version = snnc.__version__
     model.doc_string = "Spiking network converted by snnc; what it is and was made from stands in metadata_props"

@@ -2,7 +2,8 @@
 
 Takes and gives level SOURCE. Values are unchanged:
 
-1. a subgraph of constants becomes a constant (onnx-graphsurgeon computes it with onnxruntime);
+1. a subgraph of constants becomes a constant (onnx-graphsurgeon computes it with onnxruntime; quantised weights, which
+   it leaves as they are, are computed here);
 2. `Identity`, `Sum` of one, `Dropout` (not in training mode), and `Cast` from float32 to float32 are bypassed;
 3. nodes that no output depends on are removed.
 
@@ -20,7 +21,10 @@ import onnxruntime
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.ir.graph import bypass, constant
+from snnc.ir.graph import bypass, constant, replace_uses
+from snnc.ir.names import own
+
+_QUANTISED = ("QuantizeLinear", "DequantizeLinear")
 
 
 def run(conversion: Conversion) -> None:
@@ -28,11 +32,31 @@ def run(conversion: Conversion) -> None:
     G_LOGGER.severity = logging.CRITICAL
     onnxruntime.set_default_logger_severity(3)  # folding runs sessions of its own, with warnings nobody asked for
     graph.fold_constants()
+    _fold_quantised(graph)
     onnxruntime.set_default_logger_severity(2)
     for node in list(graph.nodes):
         if node.outputs and _does_nothing(node):  # no outputs: folded into a constant
             bypass(graph, node)
     graph.cleanup()
+
+
+def _fold_quantised(graph: gs.Graph) -> None:
+    """`QuantizeLinear` and `DequantizeLinear` of constants."""
+    for node in graph.nodes:
+        constants = [tensor for tensor in node.inputs if not tensor.is_empty()]
+        if node.op not in _QUANTISED or not all(isinstance(tensor, gs.Constant) for tensor in constants):
+            continue
+        inputs = [
+            gs.Constant(tensor.name, tensor.values) if isinstance(tensor, gs.Constant) else gs.Variable.empty()
+            for tensor in node.inputs
+        ]
+        copy = gs.Node(node.op, node.name, dict(node.attrs), inputs, [gs.Variable("y")])
+        alone = gs.Graph([copy], outputs=copy.outputs, opset=graph.opset)
+        session = onnxruntime.InferenceSession(gs.export_onnx(alone, do_type_check=False).SerializeToString())
+        result = node.outputs[0]
+        value = gs.Constant(own(result.name), session.run(None, {})[0])
+        replace_uses(result, value)
+        node.outputs.clear()
 
 
 def _does_nothing(node: gs.Node) -> bool:

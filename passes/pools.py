@@ -1,11 +1,11 @@
-"""Put the ReLU in front of the max-pooling that it follows, so that spikes are pooled and not currents.
+"""Put the neuron in front of the max-pooling that it follows, so that spikes are pooled and not currents.
 
-Takes and gives level SOURCE. Values are unchanged, as ReLU is monotone:
+Takes and gives level SOURCE. Values are unchanged where f never falls, as ReLU does not, clipped or not:
 
-    Relu(MaxPool(x)) = MaxPool(Relu(x))
+    f(MaxPool(x)) = MaxPool(f(x))
 
-1. `MaxPool` whose only reader is a `Relu`, and which is no output: swapped. The ReLU gets a name of its own, since it
-   gives something that the ANN does not have;
+1. `MaxPool` whose only reader is a `Relu` or a monotone `Region`, and which is no output: swapped. The neuron gets a
+   name of its own, since it gives something that the ANN does not have;
 2. anything else: left alone. What pools no spikes is reported by `validate`.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import onnx_graphsurgeon as gs
 
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.ir.graph import sort_topologically
+from snnc.ir.graph import REGION, sort_topologically
 from snnc.ir.names import PREFIX, Names, names_in
 
 
@@ -25,21 +25,25 @@ def run(conversion: Conversion) -> None:
         if node.op == "MaxPool" and len(node.outputs) == 1:
             readers = node.outputs[0].outputs
             is_output = any(node.outputs[0] is output for output in graph.outputs)
-            if len(readers) == 1 and readers[0].op == "Relu" and not is_output:
+            if len(readers) == 1 and _commutes(readers[0]) and not is_output:
                 _swap(node, readers[0], names)
     sort_topologically(graph)
 
 
-def _swap(pool: gs.Node, relu: gs.Node, names: Names) -> None:
-    pooled, result, source = pool.outputs[0], relu.outputs[0], pool.inputs[0]
-    rectified = gs.Variable(names.unique(f"{pooled.name}/rectified"), source.dtype, source.shape)
+def _commutes(node: gs.Node) -> bool:
+    return bool(node.op == "Relu" or (node.op == REGION and node.attrs["kind"].monotone))
+
+
+def _swap(pool: gs.Node, neuron: gs.Node, names: Names) -> None:
+    pooled, result, source = pool.outputs[0], neuron.outputs[0], pool.inputs[0]
+    activated = gs.Variable(names.unique(f"{pooled.name}/activated"), source.dtype, source.shape)
     pool.outputs.clear()
-    relu.outputs.clear()
-    relu.inputs[0] = source
-    relu.outputs.append(rectified)
-    if not relu.name.startswith(PREFIX):
-        relu.name = names.unique(f"{relu.name}/in_front_of_the_pool")
-    pool.inputs[0] = rectified
+    neuron.outputs.clear()
+    neuron.inputs[0] = source
+    neuron.outputs.append(activated)
+    if not neuron.name.startswith(PREFIX):
+        neuron.name = names.unique(f"{neuron.name}/in_front_of_the_pool")
+    pool.inputs[0] = activated
     pool.outputs.append(result)
 
 

@@ -3,12 +3,14 @@
 Takes level CANONICAL, gives SPIKING:
 
 1. the input is encoded by the option `coding`: `x → PoissonEncode` into spikes, `DirectEncode` into numbers;
-2. `Relu` → `RMP` (soft reset) or `IF` (hard reset): y = max(0, x) becomes the rate of a neuron (RMP-SNN, section 3.2);
+2. `Relu` → the neuron of the method, such as `RMP` (soft reset) or `IF` (hard reset): y = max(0, x) becomes the rate of
+   a neuron (RMP-SNN, section 3.2); a `cap` stays with it: no rate is higher than a spike in every step, which must not
+   be worth more; `leak`, if the option asks for one;
 3. other operators take their spiking form (`become_spiking` of their rooms): `AveragePool` → `SumPool`, `MaxPool` →
    `SpikeMaxPool`;
 4. each output: `SpikeReadout` on the current of the last layer, which integrates and never fires; what follows (the
    tail) works on the decoded value. The bias of the last layer is added after decoding. An output taken at a neuron
-   reads that neuron through a `Scale`;
+   reads that neuron through a `Scale`. The option `delay` becomes an attribute of all of them;
 5. a linear op that several neurons read is cloned for each, so that every neuron owns the tree of its synapses;
 6. a branch without a weight gets one: `Scale` by 1, the 1x1 synapse of an identity path (RMP-SNN, section 5).
 """
@@ -20,6 +22,7 @@ import onnx_graphsurgeon as gs
 
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import (
+    NEURONS,
     TAIL,
     activation_inputs,
     constant,
@@ -30,24 +33,29 @@ from snnc.ir.graph import (
 )
 from snnc.ir.names import Names, names_in, own
 from snnc.ir.trees import layers, leaves, source_signal, targets
+from snnc.methods import METHODS
 from snnc.operators import BY_ANN_NAME, LAYERS, POOLS, SOURCES, before_layers, is_linear, weighted
 from snnc.operators.encoder import ENCODERS
-from snnc.operators.neuron import BY_RESET
+from snnc.operators.readout import Readout
 
 
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
+    method = METHODS[conversion.options.method]
     tail, names = _tail_nodes(graph), Names(names_in(graph.nodes))
     for node in graph.nodes:
-        if node.op == "Relu":
-            node.op, node.domain = BY_RESET[conversion.options.reset], "ai.snnc"
-            node.attrs = {"v_init": 0.0}
+        if node.op in NEURONS:
+            method.place_neuron(node, conversion.options)
         elif node.op in BY_ANN_NAME:
             BY_ANN_NAME[node.op].become_spiking(node)
         elif node.op in POOLS:
             POOLS[node.op].become_spiking(node)
     _encode_input(graph, names, ENCODERS[conversion.options.coding])
     _read_outputs(graph, tail, names)
+    if conversion.options.delay:
+        for node in graph.nodes:
+            if node.op == Readout.name:
+                node.attrs["delay"] = conversion.options.delay
     sort_topologically(graph)
     for node in targets(graph):
         node.inputs[0] = _own_tree(graph, node.inputs[0], node.name, names)

@@ -5,7 +5,8 @@ Takes and gives level SPIKING. Left alone: a conversion with data. Otherwise:
 1. their range is `--input-range`, else what the model says of its input (`snnc.integers.input_range`), else -2 to 2;
 2. as many as `--calib-samples`, else 128 or, for large networks, what can be simulated in about a minute and within
    half a gigabyte for the spike trains of the largest layer, calibrate; half as many again are held back to verify on;
-3. warning SNN507 says so: nothing has been measured on data.
+3. warning SNN507 says so: nothing has been measured on data. Where all neurons have thresholds that the network was
+   trained with (attribute `value`), the images only verify.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from snnc.integers.calibration_split import with_held_back
 from snnc.integers.input_range import range_of_input
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import sample_shape
-from snnc.ir.trees import targets
+from snnc.ir.trees import neurons, targets
 from snnc.measure.fanout import count_macs
 
 _MOST, _LEAST = 128, 8
@@ -34,15 +35,18 @@ def run(conversion: Conversion) -> None:
         limits, reason = range_of_input(conversion.ann)
     macs = max(1, sum(count_macs(target.inputs[0]) for target in targets(conversion.graph)))
     layers = [math.prod(sample_shape(target.outputs[0])) for target in targets(conversion.graph)]
-    neurons = max(2 * math.prod(sample_shape(pixels)), *layers)
+    largest = max(2 * math.prod(sample_shape(pixels)), *layers)
     in_time = int(_BUDGET // (macs * options.calib_steps))
-    in_memory = 8 * _BYTES // (neurons * options.calib_steps)
+    in_memory = 8 * _BYTES // (largest * options.calib_steps)
     samples = options.calib_samples or max(_LEAST, min(_MOST, in_time, in_memory))
     conversion.data = synthetic(sample_shape(pixels), with_held_back(samples), limits, conversion.synthetic_seed)
     low, high = limits
-    conversion.diagnostics.report(
-        "SNN507", f"{samples} random images with values from {low:g} to {high:g} ({reason}) calibrate"
-    )
+    images = f"random images with values from {low:g} to {high:g} ({reason})"
+    if all("value" in node.attrs for node in neurons(conversion.graph)):
+        message = f"{images} verify; the thresholds are those that the network was trained with"
+    else:
+        message = f"{samples} {images} calibrate"
+    conversion.diagnostics.report("SNN507", message)
 
 
 PASS = Pass("synthesize", Level.SPIKING, Level.SPIKING, run)

@@ -15,7 +15,8 @@ import onnx_graphsurgeon as gs
 
 from snnc.diagnostics import DiagnosticError, sort_by_node_order
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.ir.graph import TAIL, activation_inputs, describe
+from snnc.ir.domain import DOMAIN
+from snnc.ir.graph import NEURONS, TAIL, activation_inputs, describe
 from snnc.operators import BY_ANN_NAME, POOLS, accepted, before_layers
 from snnc.operators.contract import Finding
 from snnc.simulate.ann import node_names
@@ -35,7 +36,7 @@ def run(conversion: Conversion) -> None:
                 op, name = conversion.bias_origin[node.name]
             shape = describe(node.outputs[0]) if node.outputs else ""
             conversion.diagnostics.report(rule, message, node=name, op=op, shape=shape, hint=hint)
-    if not any(node.op == "Relu" for node in graph.nodes) and not conversion.diagnostics.errors:
+    if not any(node.op in NEURONS for node in graph.nodes) and not conversion.diagnostics.errors:
         conversion.diagnostics.report("SNN205", "there is nothing that could become a spiking neuron")
     for output in graph.outputs:
         if not isinstance(output, gs.Variable) or not output.inputs:
@@ -51,7 +52,7 @@ def _report_linear_mazes(conversion: Conversion) -> None:
     depths: dict[str, int] = {}
     for node in conversion.graph.nodes:
         operands = [tensor.name for tensor in activation_inputs(node)]
-        linear = node.op not in ("Relu", *POOLS, *TAIL)
+        linear = node.op not in (*NEURONS, *POOLS, *TAIL)
         count = sum(paths.get(name, 1) for name in operands) if linear else 1
         depth = 1 + max((depths.get(name, 0) for name in operands), default=0) if linear else 0
         for tensor in node.outputs:
@@ -68,7 +69,7 @@ def _report_linear_mazes(conversion: Conversion) -> None:
 
 
 def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[Finding]:
-    if node.domain not in ("", "ai.onnx", None):
+    if node.domain not in ("", "ai.onnx", None, DOMAIN):
         yield "SNN204", f"operator of the domain {node.domain!r}", ""
     elif in_tail and node.op in TAIL:
         yield from _tail(conversion, node)
@@ -87,6 +88,7 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
         yield "SNN206", "it multiplies two activations", ""
     elif not accepted(node):
         reason = "it is only accepted at the end of the network" if node.op in TAIL else "it is not supported"
+        reason = conversion.declined.get(node.name, reason)
         yield "SNN204", reason, ""
     else:
         yield from _shapes(node)

@@ -10,7 +10,7 @@ Takes and gives level EMITTED. On the samples held back from calibration:
    the number of steps that the samples support go into the report and into the file;
 3. for every layer the share of the ANN's mean activation that its spikes carry: in a deep network rates vanish or
    saturate layer by layer, and the first layer where they do is the one to look at;
-4. warnings: clipped input (SNN502), silent layers (SNN504), values lost to hard reset (SNN508).
+4. warnings: clipped input (SNN502), silent layers (SNN504), values lost to hard reset or a leak (SNN508).
 
 What follows from a poor result is up to `snnc.measure.judge`.
 """
@@ -26,16 +26,17 @@ from snnc.emit.schedules import MOST_UNROLLED_BLOCKS
 from snnc.files import ConvertedFile, set_metadata
 from snnc.ir.conversion import Conversion, LayerReport, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS
-from snnc.ir.report import InitialPotential, Row, Verification, WeakLayer
-from snnc.ir.trees import source_nodes
+from snnc.ir.report import InitialPotential, Verification, WeakLayer
+from snnc.ir.trees import neurons
 from snnc.measure.comparison import compare_forms
-from snnc.measure.evaluation import Point
+from snnc.measure.evaluation import Point, rows_of
 from snnc.measure.quality import GOOD, Yardstick, interval, steps_to_reach, supported_steps
 from snnc.measure.trials import held_back_images, simulate_against
 from snnc.operators import SOURCES
 from snnc.operators.layer import scale_of
 from snnc.simulate.ann import Ann, layer_probe
 from snnc.simulate.block_runner import StreamRunner, unpack_words
+from snnc.thresholds import RULES
 
 _FEW = 16
 SATURATED_SHARE = 0.01
@@ -53,7 +54,7 @@ def run(conversion: Conversion) -> None:
     compared = compare_forms(conversion, file, images)
     curve = conversion.trials[conversion.options.v_init]
     last, report = curve.points[-1], conversion.report
-    yardstick = Yardstick.of(curve, conversion.options.reset)
+    yardstick = Yardstick.of(curve, conversion.options.reset, conversion.options.leak)
     conversion.progress("verifying", 0.5)
     fired = _fired(conversion, file, images[:_FEW])
     saturated = {name: layer.saturated for name, layer in fired.items()}
@@ -78,8 +79,8 @@ def run(conversion: Conversion) -> None:
         carried=carried,
         first_weak_layer=_first_weak_layer(report.layers, saturated, carried),
         recommended_steps=supported_steps(curve.points, yardstick),
-        curve=_rows(curve.points),
-        longer=_rows(longer),
+        curve=rows_of(curve.points),
+        longer=rows_of(longer),
         initial_potentials=_initial_potentials(conversion, yardstick),
     )
     _warn(conversion, last, curve.clipped)
@@ -90,8 +91,8 @@ def run(conversion: Conversion) -> None:
 
 @dataclass(frozen=True)
 class _Fired:
-    """Of the neurons of a layer over samples: the share that fired in (almost) every step, and the mean per sample of
-    what all its spikes of a step are worth."""
+    """Of the neurons of a layer over samples: the share that fired in (almost) every step or, where networks settle,
+    has its highest count; and the mean per sample of what all its spikes of a step (there: all together) are worth."""
 
     saturated: float
     worth: float
@@ -99,9 +100,11 @@ class _Fired:
 
 def _fired(conversion: Conversion, file: ConvertedFile, images: np.ndarray) -> dict[str, _Fired]:
     """What the neurons of each layer did."""
-    neurons = [node for node in source_nodes(conversion.graph) if SOURCES[node.op].kind == "neuron"]
-    words = {node.name: node.outputs[0].name for node in neurons}
+    firing = neurons(conversion.graph)
+    words = {node.name: node.outputs[0].name for node in firing}
     steps = conversion.options.steps
+    # Of a network that settles the counts themselves stand for values.
+    per = 1 if file.settles else steps
     counts: dict[str, np.ndarray] = {}
     runner = StreamRunner(file.block, expose=list(words.values()))
     for snapshot in runner.run(images, [steps], seed=conversion.options.seed):
@@ -109,13 +112,14 @@ def _fired(conversion: Conversion, file: ConvertedFile, images: np.ndarray) -> d
             spikes = unpack_words(snapshot.words[tensor], snapshot.count).sum(0, dtype=np.int64)
             counts[name] = counts.get(name, np.int64(0)) + spikes
     found = {}
-    for node in neurons:
+    for node in firing:
         count = counts[node.name]
         if SOURCES[node.op].signal(node).signed:
             plus, minus = np.split(count, 2, axis=1)
             count = plus - minus
-        worth = float((count * scale_of(node)).sum()) / (steps * len(images))
-        found[node.name] = _Fired(float((count >= _ALMOST_EVERY * steps).mean()), worth)
+        worth = float((count * scale_of(node)).sum()) / (per * len(images))
+        most = node.attrs.get("high", steps) if file.settles else _ALMOST_EVERY * steps
+        found[node.name] = _Fired(float((count >= most).mean()), worth)
     return found
 
 
@@ -142,13 +146,14 @@ def _first_weak_layer(
 
 
 def _longer_runs(conversion: Conversion, images: np.ndarray) -> list[Point]:
-    """What twice and four times the steps would give, on a few samples, behind what the steps give on the same."""
+    """What twice and four times the steps would give, on a few samples, behind what the steps give on the same; nothing
+    where more steps would come with other thresholds."""
     options = conversion.options
     most = options.max_steps
     if options.schedule == "unrolled":
         most = min(most, MOST_UNROLLED_BLOCKS * BLOCK_STEPS)
     cuts = [steps for steps in (2 * options.steps, 4 * options.steps) if steps <= most]
-    if not cuts:
+    if not cuts or RULES[options.threshold].by_steps:
         return []
     few = images[: 2 * _FEW]
     return simulate_against(conversion, few, Ann(conversion.ann).run(few), [options.steps, *cuts]).points
@@ -165,16 +170,12 @@ def _initial_potentials(conversion: Conversion, yardstick: Yardstick) -> dict[st
         goal = 1.1 * max(errors) if len(errors) == len(ends) else 0.0
     return {
         f"{v_init:g}": InitialPotential(
-            curve=_rows(curve.points),
+            curve=rows_of(curve.points),
             goal=goal if goal > 0 else None,
             steps=steps_to_reach(curve.points, goal, yardstick) if goal > 0 else None,
         )
         for v_init, curve in conversion.trials.items()
     }
-
-
-def _rows(points: list[Point]) -> list[Row]:
-    return [(point.steps, point.agreement, point.error) for point in points]
 
 
 def _warn(conversion: Conversion, last: Point, clipped: float) -> None:
@@ -183,6 +184,9 @@ def _warn(conversion: Conversion, last: Point, clipped: float) -> None:
         report("SNN502", f"{clipped:.2%} of the input elements exceed the input scale")
     if conversion.options.reset == "hard":
         report("SNN508", "hard reset drops the potential above threshold")
+    if conversion.options.leak:
+        hint = "use a larger `--leak` (a slower one), or none, where the values matter"
+        report("SNN508", f"in every step 1/{2**conversion.options.leak} of each potential leaks away", hint=hint)
     for layer in conversion.report.layers:
         if layer.kind == "neuron" and layer.rate == 0:
             steps = f"{last.steps} step{'' if last.steps == 1 else 's'}"

@@ -1,24 +1,27 @@
-"""Running spiking networks: the native operator library and `SpikingSession`.
+"""Running spiking networks: the native operator library, `SpikingSession` and `StreamSession`.
 
 Needs onnxruntime and numpy only.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from snnc.runtime.library import library_path
 
 if TYPE_CHECKING:
     from snnc.runtime.session import SpikingSession
+    from snnc.runtime.stream import Frame, StreamSession
 
-__all__ = ["SpikingSession", "library_path"]
+__all__ = ["Frame", "SpikingSession", "StreamSession", "library_path"]
+
+_HOME = {"Frame": "stream", "SpikingSession": "session", "StreamSession": "stream"}
 
 
 def __getattr__(name: str) -> object:
     # onnxruntime takes a while to import, and `snnc library` does not need it.
-    if name == "SpikingSession":
-        from snnc.runtime.session import SpikingSession
-
-        return SpikingSession
+    if name in _HOME:
+        found: object = getattr(importlib.import_module(f"snnc.runtime.{_HOME[name]}"), name)
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from os import PathLike, fspath
 from typing import Any, Protocol, TypeVar
@@ -79,6 +79,7 @@ class FileOptions:
     max_steps: int
     schedule: str
     controls: str
+    method: str = "rmp"
 
     @property
     def fixed_by(self) -> str:
@@ -102,22 +103,46 @@ def _bytes_per_neuron(layer: Sized, native: bool) -> int:
     return _FUSED_BYTES if native and one_operator else _PLAIN_BYTES
 
 
-def check_images(images: Any, dims: tuple[int, ...]) -> np.ndarray:
-    """`images` as finite float32 `[N, *dims]`; raises ValueError or TypeError that says what is wrong."""
+def check_images(images: Any, dims: tuple[int, ...], what: str = "images") -> np.ndarray:
+    """`images` as finite float32 `[N, *dims]`; raises ValueError or TypeError that says what is wrong with `what`."""
     array = np.asarray(images)
     if array.dtype == object or array.dtype.kind not in "fiub":
-        raise TypeError(f"images have dtype {array.dtype}, must be numbers")
+        raise TypeError(f"{what} have dtype {array.dtype}, must be numbers")
     if array.dtype == np.uint8:
-        raise TypeError("images are uint8: scale them as the network was trained, such as images / np.float32(255)")
+        raise TypeError(f"{what} are uint8: scale them as the network was trained, such as {what} / np.float32(255)")
     if array.ndim == len(dims):
-        raise ValueError(f"images have shape {array.shape}, must be [N, {', '.join(map(str, dims))}]: add a batch axis")
+        raise ValueError(f"{what} have shape {array.shape}, must be [N, {', '.join(map(str, dims))}]: add a batch axis")
     if array.ndim != len(dims) + 1 or array.shape[1:] != tuple(dims):
-        raise ValueError(f"images have shape {array.shape}, must be [N, {', '.join(map(str, dims))}]")
+        raise ValueError(f"{what} have shape {array.shape}, must be [N, {', '.join(map(str, dims))}]")
     array = np.ascontiguousarray(array, np.float32)
     if not np.isfinite(array).all():
         first = int(np.argwhere(~np.isfinite(array))[0][0])
-        raise ValueError(f"images have NaN or infinite values, first in sample {first}")
+        raise ValueError(f"{what} have NaN or infinite values, first in sample {first}")
     return array
+
+
+def read_metadata(session: onnxruntime.InferenceSession) -> tuple[FileOptions, list[SpikingLayer]]:
+    """The options of the file in a session, and its layers that spike.
+
+    Raises:
+        ValueError: the file was not converted by snnc, or has a newer format.
+    """
+    metadata = session.get_modelmeta().custom_metadata_map
+    if "snnc.format_version" not in metadata:
+        raise ValueError("the file is not a network converted by snnc")
+    if int(metadata["snnc.format_version"]) > FORMAT_VERSION:
+        raise ValueError(
+            f"the file has format {metadata['snnc.format_version']}, this snnc reads up to {FORMAT_VERSION}"
+        )
+    layers = [_chosen(SpikingLayer, layer) for layer in json.loads(metadata["snnc.layers"])]
+    options = _chosen(FileOptions, json.loads(metadata["snnc.options"]))
+    return options, [layer for layer in layers if layer.kind != "readout"]
+
+
+def input_limit(layers: Sequence[SpikingLayer]) -> np.float32:
+    """The largest magnitude of an input element that is not clipped."""
+    limit: np.float32 = np.float32(np.max(layers[0].scale) * layers[0].levels)
+    return limit
 
 
 @dataclass(frozen=True)
@@ -130,8 +155,9 @@ class Result:
         spike_totals: spikes per sample and layer, int64 `[N, L]`; column 0 is the input.
         synaptic_operations: accumulations per sample and layer that these spikes cause, int64 `[N, L]`.
         spike_rates: spikes per neuron and step of each layer, mean over the samples.
-        steps_used: T.
+        steps_used: T, or of a network that settles the steps until the last spike of all samples.
         clipped: share of input elements beyond the input scale (their rate is cut to 1; logged as a warning).
+        sample_steps: of a network that settles, the steps until the last spike of each sample, int64 `[N]`; else None.
     """
 
     logits: np.ndarray
@@ -141,6 +167,7 @@ class Result:
     spike_rates: dict[str, float]
     steps_used: int
     clipped: float
+    sample_steps: np.ndarray | None = None
 
 
 class SpikingSession:
@@ -160,18 +187,9 @@ class SpikingSession:
         source = model if isinstance(model, bytes) else fspath(model)
         self._native = native
         self.session = make_session(source, native=native, threads=threads)
-        metadata = self.session.get_modelmeta().custom_metadata_map
-        if "snnc.format_version" not in metadata:
-            raise ValueError("the file is not a network converted by snnc")
-        if int(metadata["snnc.format_version"]) > FORMAT_VERSION:
-            raise ValueError(
-                f"the file has format {metadata['snnc.format_version']}, this snnc reads up to {FORMAT_VERSION}"
-            )
-        self.options = _chosen(FileOptions, json.loads(metadata["snnc.options"]))
+        self.options, self.layers = read_metadata(self.session)
         if self.options.schedule == "stream":
             raise ValueError("SpikingSession runs the schedules loop and unrolled, the file has 'stream'")
-        layers = [_chosen(SpikingLayer, layer) for layer in json.loads(metadata["snnc.layers"])]
-        self.layers = [layer for layer in layers if layer.kind != "readout"]
         self.max_steps = self.options.max_steps
         self._controls = {value.name for value in self.session.get_inputs()[1:]} | {
             value.name for value in self.session.get_overridable_initializers()
@@ -219,16 +237,19 @@ class SpikingSession:
         joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
         outputs = dict(zip(self._outputs, joined, strict=True))
         totals, operations = outputs.pop("spike_totals"), outputs.pop("synaptic_operations")
+        sample_steps = outputs.pop("steps_used", None)
+        if sample_steps is not None:
+            steps = int(max(1, sample_steps.max(initial=0)))
         rates = {
             layer.name: float(totals[:, column].sum() / max(1, len(array)) / layer.neurons / steps)
             for column, layer in enumerate(self.layers)
         }
-        scale = np.float32(np.max(self.layers[0].scale) * self.layers[0].levels)
+        scale = input_limit(self.layers)
         clipped = float((np.abs(array) > scale).mean()) if array.size else 0.0
         if clipped and warn:
             share = 100 * clipped
             log.warning("%.2f%% of the input elements exceed the input scale %g and are clipped to it", share, scale)
-        return Result(next(iter(outputs.values())), outputs, totals, operations, rates, steps, clipped)
+        return Result(next(iter(outputs.values())), outputs, totals, operations, rates, steps, clipped, sample_steps)
 
     def _run_batch(self, batch: np.ndarray, controls: dict[str, int]) -> list[np.ndarray]:
         feeds: dict[str, np.ndarray] = {self._input.name: batch}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snnc import runtime
-    from snnc.api import SpikingModel, check, compare, convert, evaluate, from_torch, record
+    from snnc.api import SpikingModel, check, compare, convert, evaluate, from_torch, record, verify
     from snnc.diagnostics import DiagnosticError
     from snnc.measure.plot import plot_raster
 
@@ -31,6 +31,7 @@ __all__ = [
     "plot_raster",
     "record",
     "runtime",
+    "verify",
 ]
 
 _HOME = {
@@ -43,6 +44,7 @@ _HOME = {
     "from_torch": "snnc.api",
     "plot_raster": "snnc.measure.plot",
     "record": "snnc.api",
+    "verify": "snnc.api",
 }
 
 

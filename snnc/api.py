@@ -18,10 +18,14 @@ from snnc.data.synthetic import synthetic_seed
 from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.files import ConvertedFile, write_atomically
 from snnc.ir.conversion import Conversion, Level, Report
+from snnc.ir.names import is_reserved
+from snnc.ir.report import Certificate
+from snnc.measure.certificate import Equality, compare_with_quantised
 from snnc.measure.evaluation import Curve, measure_curve
 from snnc.measure.judge import judge
-from snnc.methods.defaults import check_range_is_used, make_options
+from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
 from snnc.runtime.session import SpikingSession, largest_batch
+from snnc.runtime.stream import StreamSession
 from snnc.simulate.ann import Ann, layer_probe, load_model
 from snnc.simulate.block_runner import StreamRunner, default_cuts, unpack_words
 from snnc.thresholds import Estimate
@@ -37,9 +41,16 @@ Estimates = dict[Any, dict[str, Estimate]]
 class SpikingModel:
     """A converted network: the ONNX model, and the report of its conversion."""
 
-    def __init__(self, model: onnx.ModelProto, report: Report) -> None:
+    def __init__(self, model: onnx.ModelProto, report: Report, quantised: onnx.ModelProto | None = None) -> None:
         self.model = model
         self.report = report
+        #: The quantised ANN at which the network settles; None where the method is none that settles.
+        self.quantised = quantised
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """On what the network was found to equal its quantised ANN; None where the method is none that settles."""
+        return self.report.certificate
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the `.snn.onnx` file, whole or not at all."""
@@ -48,6 +59,11 @@ class SpikingModel:
     def session(self, *, native: bool = True, threads: int | None = None) -> SpikingSession:
         """A session that runs this network."""
         return SpikingSession(self.model.SerializeToString(), native=native, threads=threads)
+
+    def stream(self, streams: int = 1, *, native: bool = True, threads: int | None = None) -> StreamSession:
+        """A session for the frames of streams, whatever the schedule; ValueError where the network never settles."""
+        model = open_converted(self).stream_form()
+        return StreamSession(model.SerializeToString(), streams=streams, native=native, threads=threads)
 
 
 def convert(
@@ -81,6 +97,7 @@ def convert(
         conversion.progress = progress
     conversion.estimates = estimates
     check_range_is_used(conversion.options, calib)
+    check_drop_is_measurable(conversion.options, calib)
     seed = synthetic_seed(calib)
     if seed is not None:
         conversion.synthetic_seed = seed
@@ -89,7 +106,7 @@ def convert(
     pipeline.run(conversion)
     judge(conversion)
     assert conversion.emitted is not None
-    return SpikingModel(conversion.emitted, conversion.report)
+    return SpikingModel(conversion.emitted, conversion.report, conversion.quantised)
 
 
 def check(model: Model, **options: Any) -> list[Diagnostic]:
@@ -147,7 +164,7 @@ def evaluate(
     """
     file = open_converted(model)
     dataset = as_dataset(data, file.input_dims)
-    cuts = default_cuts(file.options.steps) if steps is None else list(steps)
+    cuts = default_steps(file) if steps is None else list(steps)
     if not cuts:
         fail("SNN404", "no numbers of steps are given")
     for cut in cuts:
@@ -169,6 +186,44 @@ def evaluate(
         labels=dataset.labels,
         ann_outputs=ann_outputs,
         seed=file.choose_seed(seed),
+        threads=threads,
+        progress=progress,
+    )
+
+
+def default_steps(file: ConvertedFile) -> list[int]:
+    """Powers of two up to the file's steps; of one that settles up to what its certificate says, and the bound."""
+    if not file.settles:
+        return default_cuts(file.options.steps, file.options.delay)
+    usual = 1 if file.certificate is None else max(1, file.certificate.steps)
+    return [*default_cuts(usual)[:-1], file.options.steps]
+
+
+def verify(
+    model: str | PathLike[str] | SpikingModel,
+    data: Any,
+    *,
+    quantised: onnx.ModelProto | None = None,
+    threads: int | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Equality:
+    """Whether a network of the method `exact` settles at its quantised ANN on all samples of `data`: counts and
+    potentials of every layer, integer for integer (`Equality.differences` is empty then).
+
+    `quantised` is that ANN; None takes the one that the file carries.
+
+    Raises:
+        DiagnosticError: SNN402 where the file carries none.
+    """
+    file = open_converted(model)
+    opponent = file.quantised() if quantised is None else quantised
+    images = as_dataset(data, file.input_dims).images
+    return compare_with_quantised(
+        file.block,
+        opponent,
+        images,
+        most_steps=file.options.steps,
+        batch=largest_batch([layer for layer in file.layers if layer.kind != "readout"]),
         threads=threads,
         progress=progress,
     )
@@ -226,9 +281,10 @@ def record(
 def compare(
     model: str | PathLike[str] | SpikingModel, ann: Model, images: Any, *, steps: int | None = None
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """ANN activations and spike rates in ANN units, layer by layer: name → (activation, λ·count/T), both `[N, ...]`.
+    """ANN activations and spike rates in ANN units, layer by layer: name → (activation, λ·count/T), both `[N, ...]`; of
+    a network that settles λ·count.
 
-    Layers are the neurons; their names are those of the ANN's `Relu` nodes.
+    Layers are the neurons that the ANN has; their names are those of its nodes.
     """
     file = open_converted(model)
     steps = file.options.steps if steps is None else steps
@@ -239,6 +295,8 @@ def compare(
     probe, tensors = layer_probe(loaded, scales)
     outputs = probe.run(array)
     expected = {name: outputs[tensor] for name, tensor in tensors.items()}
+    if file.settles:
+        return {name: (expected[name], scales[name] * count) for name, count in _settled_counts(file, array).items()}
     rates: dict[str, np.ndarray] = {}
     batch = largest_batch(file.layers)
     for start in range(0, len(array), batch):
@@ -247,6 +305,19 @@ def compare(
             values = scales[name] * spikes.mean(0)
             rates[name] = np.concatenate([rates[name], values]) if name in rates else values
     return {name: (expected[name], rates[name]) for name in expected}
+
+
+def _settled_counts(file: ConvertedFile, images: np.ndarray) -> dict[str, np.ndarray]:
+    """The spike counts of the ANN's neurons once the network is quiet, int32 `[N, ...]`."""
+    counts = {state.name: state.layer for state in file.block.states if state.what == "spike count"}
+    runner, size = StreamRunner(file.block), largest_batch(file.layers)
+    parts: dict[str, list[np.ndarray]] = {}
+    for start in range(0, max(1, len(images)), size):
+        last = runner.run_until_quiet(images[start : start + size], file.options.steps)
+        for name, layer in counts.items():
+            if not is_reserved(layer):
+                parts.setdefault(layer, []).append(last.states[name])
+    return {layer: np.concatenate(found) for layer, found in parts.items()}
 
 
 def open_converted(model: str | PathLike[str] | SpikingModel) -> ConvertedFile:

@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from google.protobuf.message import DecodeError
 
 from snnc.diagnostics import DiagnosticError, fail
 from snnc.emit import format1
 from snnc.emit.block import Block
+from snnc.emit.embedded import extract
+from snnc.emit.schedules import as_stream
 from snnc.emit.written import read_block
 from snnc.ir.conversion import LayerReport
 from snnc.ir.options import Options
 from snnc.ir.records import read_record
-from snnc.ir.report import Calibration, Verification
+from snnc.ir.report import Calibration, Certificate, Verification
 from snnc.runtime.session import FORMAT_VERSION
 
 
@@ -71,7 +74,7 @@ class ConvertedFile:
     """A `.snn.onnx` file with its metadata.
 
     Attributes: `model`, `name`, `format_version`, `version` (of the snnc that wrote it), `options`, `layers`,
-    `calibration` and `verification` (None where the file has none), `block` (the block of 64 steps inside it).
+    `calibration`, `verification` and `certificate` (None where there is none), `block` (the block of 64 steps in it).
 
     Raises:
         DiagnosticError: SNN402 where it is not a converted network or damaged, SNN403 where its format is newer.
@@ -81,6 +84,7 @@ class ConvertedFile:
     layers: list[LayerReport]
     calibration: Calibration | None
     verification: Verification | None
+    certificate: Certificate | None
     block: Block
 
     def __init__(self, model: onnx.ModelProto, name: str) -> None:
@@ -123,16 +127,46 @@ class ConvertedFile:
             raise ValueError("the first layer is not the input")
         self.calibration = read_record(Calibration, calibration) if calibration else None
         self.verification = read_record(Verification, verification) if verification else None
+        self.certificate = read_record(Certificate, document("certificate")) if "snnc.certificate" in metadata else None
+        self._quantised = metadata.get("snnc.quantised")
 
     @property
     def input_dims(self) -> tuple[int, ...]:
         """Shape of one sample."""
         return tuple(dim.dim_value for dim in self.model.graph.input[0].type.tensor_type.shape.dim[1:])
 
+    @property
+    def settles(self) -> bool:
+        """Whether the network stops by itself, when it is quiet."""
+        return bool(self.block.quiet)
+
+    def quantised(self) -> onnx.ModelProto:
+        """The quantised ANN at which the network settles; SNN402 where the file has none or it is damaged."""
+        if self._quantised is None:
+            fail("SNN402", f"{self.name} carries no quantised network: its method is {self.options.method}")
+        try:
+            return extract(self._quantised, self.block.body_constants)
+        except (ValueError, KeyError, DecodeError) as error:
+            fail("SNN402", f"the quantised network in {self.name} is damaged ({error})")
+
+    def stream_form(self) -> onnx.ModelProto:
+        """The network as `--schedule stream` writes it, whatever the schedule of the file."""
+        if self.options.schedule == "stream":
+            return self.model
+        model = as_stream(self.block)
+        own = {entry.key for entry in model.metadata_props}
+        for entry in self.model.metadata_props:
+            if entry.key not in own:
+                set_metadata(model, entry.key, entry.value)
+        options = next(json.loads(entry.value) for entry in self.model.metadata_props if entry.key == "snnc.options")
+        set_metadata(model, "snnc.options", json.dumps({**options, "schedule": "stream"}))
+        return model
+
     def check_steps(self, steps: int) -> None:
-        """SNN404 unless `steps` is from 1 to the file's max_steps."""
-        if not 1 <= steps <= self.options.max_steps:
-            fail("SNN404", f"{steps} steps; {self.name} allows 1 to {self.options.max_steps}")
+        """SNN404 unless `steps` is from 1 to the file's max_steps, and more than its delay."""
+        least = self.options.delay + 1
+        if not least <= steps <= self.options.max_steps:
+            fail("SNN404", f"{steps} steps; {self.name} allows {least} to {self.options.max_steps}")
 
     def choose_seed(self, seed: int | None) -> int:
         """`seed`, or the file's own; SNN405 unless it fits into a signed 64-bit integer."""

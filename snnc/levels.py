@@ -13,12 +13,12 @@ import onnx_graphsurgeon as gs
 
 from snnc.diagnostics import InternalError
 from snnc.emit.layer_operators import LAYER_OPERATORS, PLAIN
-from snnc.integers.limits import EXACT_FLOAT32, INT32
+from snnc.integers.limits import EXACT_FLOAT32, EXACT_FLOAT64, INT32, reach
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.graph import TAIL, activation_inputs, constant
 from snnc.ir.trees import is_source, layers, leaves, signal_of, targets, tree
-from snnc.operators import LAYERS, SOURCES, accepted, is_linear, operator_of, weighted
+from snnc.operators import LAYERS, SOURCES, accepted, is_linear, weighted
 
 _INT64 = 2**63
 
@@ -113,12 +113,13 @@ def _no_overflow(conversion: Conversion) -> Iterator[str]:
     for target in targets(conversion.graph):
         readout = target.op not in SOURCES
         for node in tree(target.inputs[0]):
-            exact = operator_of(node).exact_sums(node) / BLOCK_STEPS if readout else EXACT_FLOAT32
+            exact = EXACT_FLOAT64 / BLOCK_STEPS if readout else EXACT_FLOAT32
             if signal_of(node.outputs[0]).magnitude >= exact:
                 yield f"sums of {target.name!r} leave the exact integers of floats in {node.name!r}"
         start = max(float(np.abs(state.initial).max()) for state in LAYERS[target.op].states(target))
         bound = signal_of(target.inputs[0]).magnitude
-        if start + conversion.options.max_steps * bound >= (_INT64 if readout else INT32):
+        currents = reach(target.inputs[0], conversion.options.max_steps)
+        if start + currents * bound >= (_INT64 if readout else INT32):
             yield f"the membrane potential of {target.name!r} can overflow"
 
 

@@ -8,15 +8,23 @@ from snnc.methods import METHODS
 from snnc.passes import (
     biases,
     calibrate,
+    certify,
+    charges,
+    choose_alpha,
     choose_potential,
+    choose_steps,
     dense,
     emit,
     fold,
     fold_batchnorm,
     fuse,
     ingest,
+    input_steps,
     pools,
+    regions,
+    relays,
     reshapes,
+    settle,
     spike,
     synthesize,
     validate,
@@ -24,19 +32,57 @@ from snnc.passes import (
     windows,
 )
 
-#: Method `rmp` (snnc.methods.rmp).
-RMP: list[Pass] = [
+# What every method begins with: the ANN in few words, whatever an exporter wrote.
+_UNDERSTAND: list[Pass] = [
     ingest.PASS,
     fold.PASS,
     reshapes.PASS,
     dense.PASS,
     windows.PASS,
-    pools.PASS,
     biases.PASS,
     fold_batchnorm.PASS,
+    regions.PASS,
+    pools.PASS,
+]
+
+#: Method `exact` (snnc.methods.exact).
+EXACT: list[Pass] = [
+    *_UNDERSTAND,
+    relays.PASS,
+    validate.PASS,
+    spike.PASS,
+    input_steps.PASS,
+    charges.PASS,
+    synthesize.PASS,
+    calibrate.PASS,
+    fuse.PASS,
+    settle.PASS,
+    emit.PASS,
+    certify.PASS,
+    verify.PASS,
+]
+
+#: Method `low-latency` (snnc.methods.low_latency).
+LOW_LATENCY: list[Pass] = [
+    *_UNDERSTAND,
     validate.PASS,
     spike.PASS,
     synthesize.PASS,
+    choose_steps.PASS,
+    calibrate.PASS,
+    fuse.PASS,
+    choose_potential.PASS,
+    emit.PASS,
+    verify.PASS,
+]
+
+#: Method `rmp` (snnc.methods.rmp).
+RMP: list[Pass] = [
+    *_UNDERSTAND,
+    validate.PASS,
+    spike.PASS,
+    synthesize.PASS,
+    choose_alpha.PASS,
     calibrate.PASS,
     fuse.PASS,
     choose_potential.PASS,

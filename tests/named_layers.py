@@ -16,6 +16,8 @@ WIDE = Values(density=0.3, weights="wide", potentials="extreme")
 SCALAR = Values(density=0.1, per_channel=False, bias=False, potentials="zero")
 HARD = Values(density=0.1, soft=False)
 FULL = Values(density=1.0, potentials="extreme")
+LEAKY = Values(density=0.1, leak=2)
+LEAKY_HARD = Values(density=0.3, weights="small", leak=1, soft=False, per_channel=False)
 RISING = Values(density=0.1, staircase=(0, 8))
 FALLING = Values(density=0.3, weights="small", staircase=(-3, 5), per_channel=False)
 
@@ -92,6 +94,17 @@ NAMED: dict[str, tuple[Sizes, Values]] = {
     ),
     "signed residual of copies": (conv(5, 33, (6, 5), 3, pad=1, residual=(17, 1, 2), residual_signed=True), HALF),
     "gemm of signed copies": (Sizes(65, 31, copies=4, signed=True, batch=9), Values(0.3)),
+    # A leak.
+    "leak": (conv(16, 16, (9, 9), 3, pad=1), LEAKY),
+    "leak, first layer": (conv(3, 32, (12, 12), 3, pad=1, signed=True), LEAKY_HARD),
+    "leak, 65 outputs": (conv(20, 65, (5, 9), 3, pad=1), LEAKY),
+    "leak, depthwise": (conv(33, 33, (6, 6), 3, pad=1, group=33, signed=True), LEAKY_HARD),
+    "leak, identity": (conv(16, 16, (8, 8), 3, pad=1, residual=(16, 16, 1), residual_signed=True), LEAKY),
+    "leak, projection": (conv(32, 64, (8, 8), 3, pad=1, residual=(32, 1, 1)), LEAKY_HARD),
+    "leak, audio": (conv(16, 32, (100,), 9, stride=2, pad=4, signed=True, batch=1), LEAKY),
+    "leak, extreme": (conv(16, 33, (6, 6), 3, pad=1), Values(1.0, "wide", "extreme", leak=15)),
+    "leak, no steps": (conv(16, 16, (8, 8), 3, pad=1, count=0), LEAKY),
+    "gemm with a leak": (Sizes(64, 100, signed=True), LEAKY_HARD),
     # Staircases.
     "staircase": (conv(16, 16, (9, 9), 3, pad=1), RISING),
     "staircase, first layer": (conv(3, 32, (12, 12), 3, pad=1, signed=True), RISING),

@@ -32,16 +32,18 @@ GRAPHS = {
         { out = ai.snnc.SpikeUnpack(spikes, count) }""",
     "RMP": """(float[] current, int32[] v, int32[] threshold, int64 count)
         => (uint64[] spikes, int32[] v_out)
-        { spikes, v_out = ai.snnc.RMP(current, v, threshold, count) }""",
+        { spikes, v_out = ai.snnc.RMP<ATTRIBUTES>(current, v, threshold, count) }""",
     "IF": """(float[] current, int32[] v, int32[] threshold, int64 count)
         => (uint64[] spikes, int32[] v_out)
-        { spikes, v_out = ai.snnc.IF(current, v, threshold, count) }""",
+        { spikes, v_out = ai.snnc.IF<ATTRIBUTES>(current, v, threshold, count) }""",
     "Staircase": f"""({_STATES}, int32[] threshold, int64 count) => {_SIGNED}
         {{ fired, v_out, counts_out = ai.snnc.Staircase<ATTRIBUTES>(current, v, counts, threshold, count) }}""",
     "StaircaseTable": f"""({_STATES}, int32[] first, int32[] breaks, int32[] rises, int64 count) => {_SIGNED}
         {{ fired, v_out, counts_out = ai.snnc.StaircaseTable(current, v, counts, first, breaks, rises, count) }}""",
     "SpikeMaxPool": """(uint64[] spikes, int32[] counts, int64 count) => (uint64[] fired, int32[] counts_out)
         { fired, counts_out = ai.snnc.SpikeMaxPool<ATTRIBUTES>(spikes, counts, count) }""",
+    "LastSpike": """(uint64[] spikes) => (int64[] last)
+        { last = ai.snnc.LastSpike(spikes) }""",
     "SpikeCount": """(uint64[] spikes) => (int32[] counts)
         { counts = ai.snnc.SpikeCount(spikes) }""",
     "SpikeTotals": """(uint64[] spikes, int64[] fanout) => (int64[] total, int64[] operations)
@@ -60,7 +62,8 @@ def session_of(graph: str, threads: int = 1, native: bool = True) -> onnxruntime
 @functools.lru_cache(1000)
 def operator(name: str, attributes: str = "", threads: int = 1, native: bool = True) -> onnxruntime.InferenceSession:
     """A session for one operator; `attributes` in ONNX text."""
-    return session_of(GRAPHS[name].replace("ATTRIBUTES", attributes), threads, native)
+    graph = GRAPHS[name].replace("<ATTRIBUTES>", f"<{attributes}>" if attributes else "")
+    return session_of(graph, threads, native)
 
 
 def run(session: onnxruntime.InferenceSession, *inputs: npt.ArrayLike) -> list[Array]:

@@ -249,13 +249,14 @@ def options() -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
         {
             "reset": st.sampled_from(["soft", "hard"]),
+            "leak": st.sampled_from([0, 0, 0, 1, 4, 12]),
             "neurons": st.sampled_from([None, None, "staircase", "table"]),
             "coding": st.sampled_from(["poisson", "poisson", "direct"]),
             "per_channel": st.booleans(),
             "v_init": st.sampled_from([0.0, 0.5]),
             "alpha": st.sampled_from([1.0, 0.6]),
             "alpha_when": st.sampled_from(["after", "during"]),
-            "threshold": st.sampled_from(["rate", "vmax", "model"]),
+            "threshold": st.sampled_from(["rate", "vmax", "model", "max", "mmse", "balance"]),
             "seed": st.sampled_from([0, 7, -3, 2**40 + 1]),
             "max_steps": st.sampled_from([256, 4096]),
         }

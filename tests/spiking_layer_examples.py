@@ -51,6 +51,7 @@ class Values:
     bias: bool = True
     per_channel: bool = True
     soft: bool = True
+    leak: int = 0
     staircase: tuple[int, int] | None = None  # lowest and highest count
 
 
@@ -75,7 +76,7 @@ def random_layer(sizes: Sizes, values: Values, random: Random, *, readout: bool 
     """A layer of these sizes. Whatever its spikes, currents stay below 2^24 and potentials in their integers."""
     rank = len(sizes.size)
     shape = (sizes.outputs, sizes.channels // sizes.group, *sizes.kernel)
-    weight = random_weights(random, shape, values.weights, sizes.copies, CURRENT_LIMIT // 2)
+    weight = random_weights(random, shape, values.weights, sizes.copies, CURRENT_LIMIT // (4 if sizes.signed else 2))
     bias = random_magnitudes(random, CURRENT_LIMIT // 4, (sizes.outputs,)) * int(values.bias)
     bound = largest_sum(weight, sizes.signed) * sizes.copies + abs(bias)
     channels = sizes.copies * (1 + sizes.signed) * sizes.channels
@@ -108,7 +109,7 @@ def _add_residual(
     assert sizes.residual is not None
     channels, group, copies = sizes.residual
     shape = (sizes.outputs, channels // group, *[1] * len(sizes.size))
-    weight = random_weights(random, shape, values.weights, copies, CURRENT_LIMIT // 4)
+    weight = random_weights(random, shape, values.weights, copies, CURRENT_LIMIT // (8 if sizes.residual_signed else 4))
     words = copies * (1 + sizes.residual_signed) * channels
     inputs["residual"] = random_words(random, (words, *sizes.neurons[1:]), sizes, values)
     inputs["residual_weight"] = weight.astype(np.float32)
@@ -129,6 +130,7 @@ def _add_neurons(
     inputs["v"] = v.astype(np.int32)
     if values.staircase is None:
         attributes["soft_reset"] = int(values.soft)
+        attributes |= {"leak": values.leak} if values.leak else {}
     else:
         low, high = values.staircase
         inputs["counts"] = random.integers(low, high, v.shape, np.int32, endpoint=True)
@@ -210,6 +212,7 @@ VALUES = st.builds(
     bias=st.booleans(),
     per_channel=st.booleans(),
     soft=st.booleans(),
+    leak=st.sampled_from([0, 0, 1, 4, 15]),
     staircase=st.sampled_from([None, None, (0, 4), (-2, 3), (-(2**31), 2**31 - 1)]),
 )
 _LARGEST_WORK = 2**23  # multiplications of the reference

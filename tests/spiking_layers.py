@@ -82,7 +82,8 @@ def reference(layer: Layer) -> list[Array]:
     if "counts" in inputs:
         limits = attributes["low"], attributes["high"]
         return staircase(current, inputs["v"], inputs["counts"], inputs["threshold"], limits)
-    return integrate_and_fire(current, inputs["v"], inputs["threshold"], soft=bool(attributes["soft_reset"]))
+    soft, leak = bool(attributes["soft_reset"]), attributes.get("leak", 0)
+    return integrate_and_fire(current, inputs["v"], inputs["threshold"], soft=soft, leak=leak)
 
 
 def _kernel_of(layer: Layer) -> tuple[Array, dict[str, Any]]:
@@ -130,11 +131,12 @@ def output_size(padded: Axes, kernel: Axes, strides: Axes, dilations: Axes) -> A
     )
 
 
-def integrate_and_fire(current: Array, v: Array, threshold: Array, *, soft: bool) -> list[Array]:
+def integrate_and_fire(current: Array, v: Array, threshold: Array, *, soft: bool, leak: int = 0) -> list[Array]:
     """Neurons step by step; no potential leaves int32."""
     potential = v.astype(np.int64)
     fired = np.zeros(v.shape, np.uint64)
     for step, charge in enumerate(current):
+        potential -= np.floor_divide(potential, 2**leak) if leak else 0
         potential = _as_int32(potential + charge).astype(np.int64)
         spikes = potential >= threshold
         fired |= spikes.astype(np.uint64) << np.uint64(step)

@@ -155,7 +155,36 @@ def test_layers_get_what_sources_cause(network: onnx.ModelProto, options: dict[s
     assume({node.name for node in fused_nodes(block)} == layers)
     reached = count_accumulations(block, images, 66, seed=1)
     operations = StreamRunner(block).run_to_end(images, 66, batch=len(images), seed=1).synaptic_operations
-    assert sum(layer.operations for layer in reached.values()) == operations.sum()
+    assert sum(layer.operations for layer in reached.layers.values()) == operations.sum()
+
+
+@pytest.mark.parametrize("schedule", ["loop", "stream", "unrolled"])
+def test_counts_of_signed_spikes(schedule: str) -> None:
+    calib = np.random.default_rng(0).random((40, 1, 8, 8))
+    converted = package.convert(DIGITS, calib=calib, method="exact", levels=40, accept_poor=True, schedule=schedule)
+    file, images = ConvertedFile(converted.model, "net"), images_of(4)
+    last = StreamRunner(file.block).run_until_quiet(images, file.options.steps)
+    assert last.quiet
+    assert last.step < file.options.steps
+    measured = measure(file, images, steps=file.options.steps, seed=0, threads=1, repeats=1)
+    assert measured.steps == file.options.steps
+    assert measured.steps_run == (file.options.steps if schedule == "unrolled" else last.step)
+    first, *others = measured.layers
+    assert (first.op, first.input_density, first.spikes) == ("plain", None, None)
+    assert [layer.op for layer in others] == ["StaircaseConv", "StaircaseConv", "SpikeReadout"]
+    assert [layer.spikes for layer in others] == last.spike_totals.sum(axis=0)[1:].tolist()
+    assert [layer.operations for layer in others] == last.synaptic_operations.sum(axis=0)[1:].tolist()
+    assert measured.operations == last.synaptic_operations.sum()
+    neurons = [layer.neurons for layer in file.layers if layer.kind == "neuron"]
+    for layer, count in zip(others, neurons, strict=True):
+        assert layer.input_density == pytest.approx((layer.spikes or 0) / (4 * measured.steps_run * count))
+    for layer in others[:-1]:
+        assert layer.roofline is not None
+        assert layer.operations is not None
+        assert layer.microseconds is not None
+        seconds = layer.microseconds * 1e-6 * 4 * measured.steps_run
+        share = layer.operations / seconds / layer.roofline.additions_per_second
+        assert layer.roofline_share == pytest.approx(share)
 
 
 def test_a_plain_layer_has_no_time_of_its_own() -> None:
@@ -178,6 +207,7 @@ def test_a_plain_layer_has_no_time_of_its_own() -> None:
     ops = {layer.op: layer for layer in measured.layers}
     assert ops.keys() == {"SpikingConv", "plain"}
     assert ops["plain"].kernel == "plain"
+    assert ops["plain"].input_density is not None
     assert ops["plain"].input_density > 0
     assert ops["plain"].microseconds is ops["plain"].operations is None
     assert measured.other_microseconds > 0

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snnc.integers.limits import sum_limit
+from snnc.integers.limits import reach, sum_limit
 from snnc.ir.conversion import Conversion
 from snnc.ir.graph import constant
 from snnc.ir.trees import signal_of, targets
@@ -60,7 +60,7 @@ def final_states(conversion: Conversion, images: np.ndarray, steps: int) -> dict
 
 
 @pytest.mark.parametrize("max_steps", [1, 5, 64, 200, 4096])
-@pytest.mark.parametrize("choices", [{}, {"reset": "hard"}, {"v_init": 0.5}, {"alpha": 0.01}], ids=str)
+@pytest.mark.parametrize("choices", [{}, {"reset": "hard"}, {"v_init": 0.5}, {"alpha": 0.01}, {"leak": 15}], ids=str)
 def test_the_worst_input_for_max_steps(max_steps: int, choices: dict[str, Any]) -> None:
     """Membranes equal those of the reference on int64, which raises OverflowError beyond the limits."""
     conversion = networks.emit(mlp().model(), max_steps=max_steps, steps=1, calib_steps=1, threshold="model", **choices)
@@ -99,7 +99,7 @@ def test_the_bounds_hold_for_random_networks(model: Any, choices: dict[str, Any]
             continue
         assert bound < 2**24
         start = max(float(np.abs(state.initial).max()) for state in LAYERS[target.op].states(target))
-        assert start + choices["max_steps"] * bound < 2**31
+        assert start + reach(target.inputs[0], choices["max_steps"]) * bound < 2**31
 
 
 @settings(max_examples=40)

@@ -12,7 +12,7 @@ import click
 import numpy as np
 import onnx
 import pytest
-from commands import CALIBRATED, Invoke, dense_model, model_with_everything_wrong, refuse, save
+from commands import CALIBRATED, FAST, Invoke, dense_model, model_with_everything_wrong, refuse, save
 
 from snnc.cli.app import snnc
 from snnc.data import load
@@ -37,7 +37,7 @@ def test_convert_with_data(invoke: Invoke, tmp_path: Path) -> None:
     result = invoke("convert", "net.onnx", *CALIBRATED, "-o", "out.onnx", "--report", "report.json")
     assert result.stderr == "data: digits:train, 1,297 samples: 8x8 -> 1x8x8; uint8 divided by 16\n"
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["layer", "op", "neurons", "fan-in", "V_th", "weight", "bits", "rate"]
+    assert lines[0].split() == ["layer", "op", "neurons", "fan-in", "V_th", "bits", "rate"]
     assert [line.split()[0] for line in lines[2:7]] == ["image", "/1/Relu", "/4/Relu", "/7/Relu", "snnc/logits/readout"]
     assert max(map(len, lines)) <= 80
     report = json.loads((tmp_path / "report.json").read_text())
@@ -55,20 +55,44 @@ def test_convert_passes_every_option_on(invoke: Invoke, tmp_path: Path) -> None:
         "rate_quantile": 0.99, "plugin_options": {},
         "calib_samples": 20, "calib_steps": 30, "v_init": 0.5, "steps": 40, "seed": 5, "input_scale": 2.0,
         "input_range": [0.0, 1.5], "max_steps": 50, "bias": "current", "batchnorm": "fold", "schedule": "stream",
-        "coding": "direct", "per_channel": True, "max_pool": "exact",
+        "coding": "direct", "per_channel": True, "max_pool": "exact", "leak": 6,
         "controls": "required", "accept_poor": True,
     }  # fmt: skip
-    assert set(chosen) == {field.name for field in dataclasses.fields(Options)}
+    of_others = {name: getattr(Options, name) for name in ("percentile", "levels", "target_drop", "delay")}
+    assert set(chosen) | set(of_others) == {field.name for field in dataclasses.fields(Options)}
     written = {**chosen, "input_range": "0,1.5"}
     refuse(invoke, "SNN405", "convert", "net.onnx", "--calib", "digits:train", "--input-range", "0,1.5", exit_code=2)
     unvalued = ("accept_poor", "per_channel", "plugin_options")
     valued = [(name, value) for name, value in written.items() if name not in unvalued]
     flags = [text for name, value in valued for text in (f"--{name.replace('_', '-')}", str(value))]
     invoke("convert", "net.onnx", "--calib", "synthetic:3", *flags, "--per-channel", "--accept-poor")
-    metadata = {entry.key: entry.value for entry in onnx.load(tmp_path / "net.snn.onnx").metadata_props}
-    assert json.loads(metadata["snnc.options"]) == chosen
+    assert written_options(tmp_path / "net.snn.onnx") == {**chosen, **of_others}
     outputs = invoke("run", "net.snn.onnx", "--input", "digits:test", "--steps", "3").stdout
     assert outputs.count("class") == 500
+    invoke("convert", "net.onnx", "--threshold", "percentile", "--percentile", "90", "--accept-poor", *FAST)
+    assert written_options(tmp_path / "net.snn.onnx")["percentile"] == 90
+
+
+def written_options(path: Path) -> dict[str, Any]:
+    metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    found: dict[str, Any] = json.loads(metadata["snnc.options"])
+    return found
+
+
+def test_convert_with_a_leak(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("convert", "net.onnx", "--calib", "digits:train", "--leak", "6", "--schedule", "stream")
+    assert "warning[SNN508] in every step 1/64 of each potential leaks away" in result.stderr
+    nodes = onnx.load(tmp_path / "net.snn.onnx").graph.node
+    leaks = [
+        attr.i for node in nodes if node.op_type == "SpikingConv" for attr in node.attribute if attr.name == "leak"
+    ]
+    assert leaks == [6, 6, 6]
+    assert "leak=6" in " ".join(invoke("inspect", "net.snn.onnx").stdout.split())
+    evaluated = invoke("eval", "net.snn.onnx", "--data", "digits:test", "--steps", "64", "--json", "e.json")
+    assert "warning" not in evaluated.stderr
+    (point,) = json.loads((tmp_path / "e.json").read_text(encoding="utf-8"))["curves"][0]["points"]
+    assert point["accuracy"] > 0.95
+    refuse(invoke, "SNN405", "convert", "net.onnx", "--leak", "16", exit_code=2)
 
 
 def test_relaxed_yields_to_explicit_options(invoke: Invoke, tmp_path: Path) -> None:
@@ -157,12 +181,15 @@ def test_eval(invoke: Invoke, converted: Path, tmp_path: Path) -> None:
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines[2:4]] == ["4", "32"]
     assert max(map(len, lines)) <= 80
-    assert "0.9 pJ per accumulate, 4.6 pJ per" in result.stdout
+    assert "0.9 pJ per SOP, 4.6 pJ per MAC. No neuron updates, no memory" in result.stdout
+    assert result.stdout.count("Break-even with ") == 2
     assert "6 bits at T = 32" in result.stdout
     document = json.loads((tmp_path / "eval.json").read_text())
     assert document["data"]["samples"] == 100
     assert [row["steps"] for row in document["summary"]] == [4, 32]
     assert document["curves"][0]["points"][1]["accuracy"] > 0.9
+    for row, point in zip(document["summary"], document["break_even"]["float32"]["points"], strict=True):
+        assert (point["operations"], point["energy_uj"]) == pytest.approx((row["operations"], row["energy_uj"]))
     assert (tmp_path / "eval.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -150,7 +150,7 @@ def test_wrong_usage(invoke: Invoke, converted: Path) -> None:
     for arguments in (
         ("convert",),
         ("convert", "net.onnx", "--reset", "medium"),
-        ("convert", "net.onnx", "--method", "exact"),
+        ("convert", "net.onnx", "--method", "exactly"),
         ("eval", converted, "--data", "digits:test", "--steps", "1,two"),
         ("eval", converted, "--data", "digits:test", "--seed", "1", "--seeds", "1,2"),
         ("convert", "net.onnx", "--input-range", "1"),

@@ -226,11 +226,13 @@ np.savez(result, version=ort.__version__, **values)
 
 
 @pytest.mark.skipif("SNNC_OLD_PYTHON" not in os.environ, reason="SNNC_OLD_PYTHON names no interpreter")
-@pytest.mark.parametrize("reset", ["soft", "hard"])
+@pytest.mark.parametrize("choices", [{"reset": "soft"}, {"reset": "hard"}, {"leak": 3}], ids=str)
 @pytest.mark.parametrize("net", [SMALL, WORDS], ids=["small", "words"])
-def test_another_onnxruntime_gives_the_same_spikes(net: networks.Network, reset: str, tmp_path: Path) -> None:
+def test_another_onnxruntime_gives_the_same_spikes(
+    net: networks.Network, choices: dict[str, Any], tmp_path: Path
+) -> None:
     """The oldest supported onnxruntime, in the interpreter that SNNC_OLD_PYTHON names."""
-    content, images = file_of(networks.emit(net.model(), reset=reset)), networks.images_for(net.model())
+    content, images = file_of(networks.emit(net.model(), **choices)), networks.images_for(net.model())
     paths = [tmp_path / name for name in ("net.snn.onnx", "images.npy", "result.npz")]
     paths[0].write_bytes(content)
     np.save(paths[1], images)

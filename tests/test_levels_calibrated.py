@@ -62,6 +62,15 @@ def test_a_threshold_that_is_no_positive_even_integer(name: str, level: Level) -
 
 
 @calibrated
+@pytest.mark.parametrize("leak", [0, -1, 16, 2.5])
+def test_a_leak_out_of_range(leak: float, level: Level) -> None:
+    conversion = at(level)
+    (neuron, *_) = nodes(conversion, "RMP")
+    neuron.attrs["leak"] = leak
+    assert_found(conversion, repr(neuron.name), "leak")
+
+
+@calibrated
 def test_no_threshold(level: Level) -> None:
     conversion = at(level)
     (neuron, *_) = nodes(conversion, "RMP")

@@ -31,6 +31,7 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
         "StaircaseTable": (current, np.zeros(shape, np.int32), counts, np.zeros(16, np.int32), *table, 64),
         "SpikeMaxPool": (words, counts[:, :8], 64),
         "SpikeCount": (words,),
+        "LastSpike": (words,),
         "SpikeTotals": (words, fanout),
     }
     attributes = {

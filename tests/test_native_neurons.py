@@ -22,11 +22,13 @@ from native_operators import (
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 
-def neurons_reference(current: Array, v: Array, threshold: Array, count: int, *, soft: bool) -> tuple[Array, Array]:
+def neurons_reference(
+    current: Array, v: Array, threshold: Array, count: int, *, soft: bool, leak: int
+) -> tuple[Array, Array]:
     v = v.copy()
     spikes = np.zeros((count, *v.shape), bool)
     for step, charge in enumerate(current.reshape(count, *v.shape)):
-        v = v + charge.astype(np.int32)
+        v = v - (v >> leak if leak else np.int32(0)) + charge.astype(np.int32)
         spikes[step] = v >= threshold
         v = np.where(spikes[step], v - threshold if soft else np.int32(0), v)
     return words_of(spikes), v.astype(np.int32)
@@ -34,9 +36,16 @@ def neurons_reference(current: Array, v: Array, threshold: Array, count: int, *,
 
 @pytest.mark.parametrize("name", ["RMP", "IF"])
 @no_deadline
-@given(shape=batched_shapes, count=counts, per_channel=st.booleans(), extreme=st.booleans(), random=randoms)
+@given(
+    shape=batched_shapes,
+    count=counts,
+    per_channel=st.booleans(),
+    extreme=st.booleans(),
+    leak=st.sampled_from([0, 0, 1, 2, 7, 15]),
+    random=randoms,
+)
 def test_neurons_equal_the_reference(
-    name: str, shape: tuple[int, ...], count: int, per_channel: bool, extreme: bool, random: Random
+    name: str, shape: tuple[int, ...], count: int, per_channel: bool, extreme: bool, leak: int, random: Random
 ) -> None:
     theta_shape = (shape[1], *[1] * (len(shape) - 2)) if per_channel and len(shape) > 1 else ()
     largest = 2**24 - 1 if extreme else 9
@@ -44,8 +53,9 @@ def test_neurons_equal_the_reference(
     v_range = (-(2**31), 2**31 - 1) if extreme else (-20, 20)
     v = np.asarray(random.integers(*v_range, shape, endpoint=True), np.int32)
     threshold = np.asarray(random.integers(1, v_range[1], theta_shape, endpoint=True), np.int32)
-    got = run(operator(name), current.astype(np.float32), v, threshold, count)
-    expected = neurons_reference(current, v, threshold, count, soft=name == "RMP")
+    attributes = f"leak = {leak}" if leak else ""
+    got = run(operator(name, attributes), current.astype(np.float32), v, threshold, count)
+    expected = neurons_reference(current, v, threshold, count, soft=name == "RMP", leak=leak)
     for actual, wanted in zip(got, expected, strict=True):
         assert actual.dtype == wanted.dtype
         np.testing.assert_array_equal(actual, wanted)

@@ -54,6 +54,17 @@ def test_totals_equal_the_reference(shape: tuple[int, ...], ones: int, random: R
     np.testing.assert_array_equal(operations, (spikes * fanout).sum(axis=axes))
 
 
+@no_deadline
+@given(shape=batched_shapes, steps=counts, random=randoms)
+def test_last_spike_equals_the_reference(shape: tuple[int, ...], steps: int, random: Random) -> None:
+    mask = np.uint64(2**steps - 1)
+    words = random_words(random, shape) & mask & random_words(random, (shape[0], *[1] * (len(shape) - 1)))
+    fired = bits_of(words, 64).any(axis=tuple(range(2, 1 + len(shape))))
+    expected = [max((step + 1 for step in range(64) if of_sample[step]), default=0) for of_sample in fired.T]
+    for session in (operator("LastSpike"), operator("LastSpike", native=False)):
+        np.testing.assert_array_equal(run(session, words)[0], expected)
+
+
 @pytest.mark.parametrize(
     ("name", "inputs", "message"),
     [
@@ -68,6 +79,7 @@ def test_totals_equal_the_reference(shape: tuple[int, ...], ones: int, random: R
         ("SpikeTotals", (zeros((2, 3, 4), "u8"), zeros((3, 1), "i8")),
          r"SpikeTotals: fanout has shape \[3, 1\]"),
         ("SpikeTotals", (zeros((), "u8"), zeros((), "i8")), r"SpikeTotals: spikes has shape \[\]"),
+        ("LastSpike", (zeros((), "u8"),), r"LastSpike: spikes has shape \[\]"),
     ],
 )  # fmt: skip
 def test_wrong_inputs_are_errors_that_name_the_operator(

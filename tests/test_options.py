@@ -47,8 +47,14 @@ def refused(**options: Any) -> str:
         ("max_steps", LARGEST_MAX_STEPS + 1, "max_steps is 33554433, must be from 1 to 2^25"),
         ("seed", 2**63, "seed is 9223372036854775808, must be from -2^63 to 2^63 - 1"),
         ("v_init", 0.25, "v_init is 0.25, must be one of 0.0, 0.5"),
+        ("leak", 16, "leak is 16, must be from 0 to 15"),
+        ("leak", -1, "leak is -1, must be from 0 to 15"),
         ("reset", "medium", "reset is 'medium', must be one of soft, hard"),
-        ("threshold", "medium", "threshold is 'medium', must be one of rate, vmax, model"),
+        (
+            "threshold",
+            "medium",
+            "threshold is 'medium', must be one of rate, vmax, model, max, percentile, mmse, balance",
+        ),
         ("method", "medium", "method is 'medium', must be one of rmp"),
         ("input_scale", 0.0, "input_scale is 0.0, must be from 1e-30 to 1e+30"),
         ("input_range", [1, 0], "input_range is (1.0, 0.0), must be two numbers from -1e+30 to 1e+30, the lower one"),
@@ -65,6 +71,7 @@ def test_values_out_of_range(option: str, value: Any, message: str) -> None:
     ("option", "value"),
     [
         *[("steps", value) for value in (4.0, True, np.True_, "4", np.float32(4), [4])],
+        *[("leak", value) for value in (6.0, True, np.True_, "6")],
         *[("alpha", value) for value in ("0.5", True, np.True_, [0.5])],
         *[("accept_poor", value) for value in (1, "yes", 0.0)],
         *[("reset", value) for value in (1, True, b"soft")],
@@ -133,7 +140,7 @@ def test_a_method_has_its_options_rules_and_defaults() -> None:
     )
     assert refused(method="narrow", threshold="rate") == "threshold is 'rate', must be one of vmax"
     assert refused(method="narrow", sharpness=2.0) == "sharpness is 2.0, must be from 0 to 1"
-    assert refused(sharpness=0.5).startswith("neither the method nor the threshold rule has an option 'sharpness'")
+    assert refused(sharpness=0.5) == "sharpness belongs to the method narrow, the method here is rmp"
     options = make_options(method="narrow", max_steps=20, sharpness="0.25")
     assert (options.threshold, options.steps, options.calib_steps, options.bias) == ("vmax", 20, 20, "current")
     assert make_options(method="narrow", steps=40, bias="reject").steps == 40
@@ -146,7 +153,7 @@ def test_a_method_has_its_options_rules_and_defaults() -> None:
 @pytest.mark.usefixtures("narrow")
 def test_choices_come_from_the_registries(tmp_path: Path) -> None:
     text = CliRunner().invoke(command_line, ["convert", "--help"]).output
-    assert "--method [rmp|narrow]" in text
+    assert f"--method [{'|'.join(METHODS)}]" in text
     assert f"--threshold [{'|'.join(RULES)}]" in text
     output = str(tmp_path / "x.snn.onnx")
     arguments = ["convert", str(DIGITS), "--method", "narrow", "--set", "sharpness=0.125", "-o", output]
@@ -160,7 +167,7 @@ def test_choices_come_from_the_registries(tmp_path: Path) -> None:
         assert message in result.stderr
     result = CliRunner().invoke(command_line, ["check", str(DIGITS), "--method", "broad"])
     assert result.exit_code == 2
-    assert "'broad' is not one of 'rmp', 'narrow'" in result.stderr
+    assert "'broad' is not one of 'rmp', " in result.stderr
     assert CliRunner().invoke(command_line, ["passes", "--method", "narrow"]).output.startswith("ingest")
 
 

@@ -25,7 +25,9 @@ def curve(level: float, *, labelled: bool = True, steps: tuple[int, ...] = STEPS
             error=1 / step,
             spike_rate=rate * (1 - 0.7**step),
             layer_rates={},
+            spikes_per_neuron=0.05 * step,
             operations=100.0 * step,
+            macs=0.0,
             energy_uj=0.1 * step,
         )
         for step in steps
@@ -59,7 +61,7 @@ def test_seeds_labels_and_single_steps(tmp_path: Path) -> None:
 
 
 def test_regression_shows_the_error(tmp_path: Path) -> None:
-    points = [Point(step, None, None, 1 / step, 5.0, {}, 1.0, 1.0) for step in STEPS]
+    points = [Point(step, None, None, 1 / step, 5.0, {}, 0.5, 1.0, 0.0, 1.0) for step in STEPS]
     plot_curves({"regression": [Curve(points, 10, 0, None, 1000, 0.0)]}, tmp_path / "plot.png")
     assert is_picture(tmp_path / "plot.png")
 

@@ -109,6 +109,8 @@ def test_the_operator_of_the_example(installed: Path, work: Path) -> None:
     assert np.linalg.norm(found - expected) < 0.15 * np.linalg.norm(expected)
     run(work, "eval", "net.snn.onnx", "--data", "x.npy", "--steps", "8,512")
     assert "net.onnx can be converted" in run(work, "check", "net.onnx", path=installed).stdout
+    run(work, *CONVERT, "--threshold", "max", "--steps", "512", path=installed)  # its activations can be measured
+    assert metadata(file)["snnc.verification"]["error"] < 0.15
 
 
 def test_without_its_account_the_reference_is_skipped(installed: Path, work: Path, tmp_path: Path) -> None:
@@ -122,36 +124,36 @@ def test_without_its_account_the_reference_is_skipped(installed: Path, work: Pat
 
 
 def test_the_rule_of_the_example(installed: Path, work: Path) -> None:
-    run(work, *CONVERT, "--threshold", "percentile", exit_code=2)
+    run(work, *CONVERT, "--threshold", "mean-percentile", exit_code=2)
     found = {}
     for percent in ("60", "100"):
-        run(work, *CONVERT, "--threshold", "percentile", "--set", f"percentile={percent}", path=installed)
+        run(work, *CONVERT, "--threshold", "mean-percentile", "--set", f"percent={percent}", path=installed)
         found[percent] = metadata(work / "net.snn.onnx")
     options = found["60"]["snnc.options"]
     assert (options["threshold"], options["v_init"], options["plugin_options"]) == (
-        "percentile",
+        "mean-percentile",
         0.5,
-        {"percentile": 60},
+        {"percent": 60},
     )
-    assert found["60"]["snnc.calibration"]["threshold"] == "percentile"
+    assert found["60"]["snnc.calibration"]["threshold"] == "mean-percentile"
     # What the file tells can be read where the plug-in is not installed.
-    assert "threshold=percentile" in run(work, "inspect", "net.snn.onnx").stdout
-    for wrong, message in (("percentile=40", "must be from 50 to 100"), ("percentile=high", "of the wrong type")):
-        result = run(work, *CONVERT, "--threshold", "percentile", "--set", wrong, path=installed, exit_code=2)
+    assert "threshold=mean-percentile" in run(work, "inspect", "net.snn.onnx").stdout
+    for wrong, message in (("percent=40", "must be from 50 to 100"), ("percent=high", "of the wrong type")):
+        result = run(work, *CONVERT, "--threshold", "mean-percentile", "--set", wrong, path=installed, exit_code=2)
         assert message in result.stderr
-    result = run(work, *CONVERT, "--set", "percentile=60", path=installed, exit_code=2)
-    assert "neither the method nor the threshold rule has an option 'percentile'" in result.stderr
-    assert "[rate|vmax|model|percentile]" in run(work, "convert", "--help", path=installed).stdout
+    result = run(work, *CONVERT, "--set", "percent=60", path=installed, exit_code=2)
+    assert "neither the method nor the threshold rule has an option 'percent'" in result.stderr
+    assert "mean-percentile]" in run(work, "convert", "--help", path=installed).stdout
 
 
 def test_the_method_of_the_example(installed: Path, work: Path) -> None:
     run(work, *CONVERT, "--method", "rmp-fast", path=installed)
     options = metadata(work / "net.snn.onnx")["snnc.options"]
-    assert (options["method"], options["threshold"], options["steps"]) == ("rmp-fast", "percentile", 64)
+    assert (options["method"], options["threshold"], options["steps"]) == ("rmp-fast", "mean-percentile", 64)
     result = run(work, *CONVERT, "--method", "rmp-fast", "--alpha", "0.5", path=installed, exit_code=2)
     assert "alpha is no option of the method rmp-fast: its thresholds are percentiles" in result.stderr
     sweep = ("sweep", "net.onnx", "--calib", "x.npy", "--data", "x.npy", "--steps", "8", "--method", "rmp-fast")
-    assert "soft percentile" in run(work, *sweep, path=installed).stdout
+    assert "soft mean-percentile" in run(work, *sweep, path=installed).stdout
 
 
 # --- broken plug-ins --------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from snnc.measure.quality import GOOD, USABLE, Yardstick, interval, steps_to_rea
 
 
 def point(steps: int, agreement: float | None, error: float | None = 0.1) -> Point:
-    return Point(steps, None, agreement, error, 1.0, {}, 0.0, 0.0)
+    return Point(steps, None, agreement, error, 1.0, {}, 0.0, 0.0, 0.0, 0.0)
 
 
 def points(*agreements: float | None) -> list[Point]:
@@ -73,18 +73,25 @@ def curve(agreement: float | None, error: float | None, commonest: float | None)
 
 
 def test_what_a_network_is_judged_by() -> None:
-    assert Yardstick.of(curve(0.9, 0.1, 0.3), "soft") == Yardstick(64, classes=True, values=True)
-    assert Yardstick.of(curve(0.9, 0.1, 0.3), "hard") == Yardstick(64, classes=True, values=False)
-    assert Yardstick.of(curve(0.9, None, 0.3), "soft") == Yardstick(64, classes=True, values=False)  # class numbers
-    assert Yardstick.of(curve(0.9, 0.1, 0.95), "soft") == Yardstick(64, classes=False, values=True)
-    assert Yardstick.of(curve(0.9, 0.1, 0.95), "hard") == Yardstick(64, classes=False, values=False)
-    assert Yardstick.of(curve(None, 0.1, None), "hard") == Yardstick(64, classes=False, values=True)
+    assert Yardstick.of(curve(0.9, 0.1, 0.3), "soft", 0) == Yardstick(64, classes=True, values=True)
+    assert Yardstick.of(curve(0.9, 0.1, 0.3), "hard", 0) == Yardstick(64, classes=True, values=False)
+    assert Yardstick.of(curve(0.9, None, 0.3), "soft", 0) == Yardstick(64, classes=True, values=False)  # class numbers
+    assert Yardstick.of(curve(0.9, 0.1, 0.95), "soft", 0) == Yardstick(64, classes=False, values=True)
+    assert Yardstick.of(curve(0.9, 0.1, 0.95), "hard", 0) == Yardstick(64, classes=False, values=False)
+    assert Yardstick.of(curve(None, 0.1, None), "hard", 0) == Yardstick(64, classes=False, values=True)
+
+
+def test_values_with_a_leak_are_judged_where_there_is_nothing_else() -> None:
+    assert Yardstick.of(curve(0.9, 0.1, 0.3), "soft", 6) == Yardstick(64, classes=True, values=False)
+    assert Yardstick.of(curve(0.9, 0.1, 0.95), "soft", 6) == Yardstick(64, classes=False, values=True)
+    assert Yardstick.of(curve(0.9, 0.1, 0.95), "hard", 6) == Yardstick(64, classes=False, values=False)
+    assert Yardstick.of(curve(None, 0.1, None), "soft", 6) == Yardstick(64, classes=False, values=True)
 
 
 def test_a_handful_of_samples_is_no_sign_that_there_is_one_class() -> None:
     """One sample is always of one class; its values may be off by more than those of outputs that are no classes."""
     single = Curve([point(1, 1.0, 0.66)], 1, 0, None, 1, 0.0, 1.0)
-    yardstick = Yardstick.of(single, "soft")
+    yardstick = Yardstick.of(single, "soft", 0)
     assert yardstick.classes
     assert yardstick.certainly_missed(single.points[-1], USABLE) is None
 
@@ -151,6 +158,7 @@ def test_a_refusal_names_the_first_weak_layer() -> None:
         (6, {"threshold": "model"}),
         (16, {"threshold": "rate", "alpha": 0.1}),
         (16, {"reset": "hard", "alpha": 0.3}),
+        (6, {"leak": 1}),
         (6, {"alpha": 1.0, "alpha_when": "after", "max_steps": 64}),
     ],
     ids=str,
@@ -167,7 +175,7 @@ def test_following_a_hint_gives_what_it_says(layers: int, given: dict[str, Any])
     remedies = [part for part in hint.split("; ") if " gave " in part and not part.startswith("`--steps")]
     assert remedies, hint
     for remedy in remedies:
-        change = {name: int(v) if name == "steps" else v for name, v in options_of(remedy).items()}
+        change = {name: int(v) if name in ("steps", "leak") else v for name, v in options_of(remedy).items()}
         report = snnc.convert(deep(layers), accept_poor=True, **{**common, **given, **change}).report.verification
         claimed = f"output error {report.error:.3f}"
         if report.agreement is not None:

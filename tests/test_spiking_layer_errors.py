@@ -129,6 +129,9 @@ def test_count_must_be_in_range(base: str, count: int) -> None:
         ("conv", "group", -2),
         ("conv", "group", 4),  # does not divide 6 outputs
         ("conv", "soft_reset", 2),
+        ("conv", "leak", 16),
+        ("add", "leak", -1),
+        ("gemm", "leak", 2.0),
         ("add", "residual_group", 0),
         ("add", "residual_group", 4),
         ("add", "strides", [1, 1, 1]),

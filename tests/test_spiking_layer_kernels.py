@@ -36,6 +36,7 @@ from spiking_layers import (
         "gemm behind a pool",
         "readout of copies",
         "signed identity",
+        "leak, identity",
         "staircase, identity",
     ],
 )

@@ -79,6 +79,7 @@ def plain_model(layer: Layer) -> onnx.ModelProto:
     shape = [-1, copies * (1 + signed), channels, *spikes.shape[2:]]
     factors = np.resize([1, -1] if signed else [1], (copies * (1 + signed), *[1] * (spikes.ndim - 1)))
     neuron = "RMP" if attributes.pop("soft_reset") else "IF"
+    leak = {"leak": attributes.pop("leak")} if "leak" in attributes else {}
     bias = ["bias"] if "bias" in layer.inputs else []
     del model.graph.node[:]
     model.graph.initializer.append(numpy_helper.from_array(factors.astype(np.float32), "factors"))
@@ -91,7 +92,7 @@ def plain_model(layer: Layer) -> onnx.ModelProto:
             helper.make_node("Mul", ["copies", "factors"], ["values"]),
             helper.make_node("ReduceSum", ["values", "axis"], ["sum"], keepdims=0),
             helper.make_node("Conv", ["sum", "weight", *bias], ["current"], **attributes),
-            helper.make_node(neuron, ["current", "v", "threshold", "count"], layer.outputs, domain=DOMAIN),
+            helper.make_node(neuron, ["current", "v", "threshold", "count"], layer.outputs, domain=DOMAIN, **leak),
         ]
     )
     return model

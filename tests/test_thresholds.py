@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import networks
 import numpy as np
 import onnx
@@ -14,10 +16,12 @@ from snnc.data import DataSet
 from snnc.integers.calibration_split import calibration_split
 from snnc.integers.layer_simulation import SpikeTrains
 from snnc.integers.quantile import LargestValues
-from snnc.ir.conversion import Conversion
+from snnc.ir.conversion import Conversion, LayerReport
 from snnc.ir.graph import constant
 from snnc.ir.trees import leaves, targets
+from snnc.measure.report import layer_table
 from snnc.methods.defaults import make_options
+from snnc.simulate.block_runner import unpack_words
 from snnc.simulate.reference import simulate
 from snnc.simulate.reference_coding import poisson_spikes
 from snnc.thresholds.sharing import dependencies
@@ -62,6 +66,25 @@ def test_mean_currents_obey_the_conservation_law(model: onnx.ModelProto, v_init:
         assert np.array_equal(np.rint(found * steps), charge)
         trains.fire(target)
     assert all(leaf.name in trains._trains for target in targets(conversion.graph) for leaf in leaves(target.inputs[0]))
+
+
+def test_calibration_fires_leaky_neurons_and_measures_their_currents_without_the_leak() -> None:
+    steps, model = 70, two_layers().model()
+    conversion = networks.emit(model, leak=2, v_init=0.5, threshold="vmax")
+    images = networks.images_for(model, 4, seed=2)
+    first, second = (node for node in networks.source_nodes(conversion) if node.op == "RMP")
+    trains = SpikeTrains(images, steps, 3, 64)
+    for node in networks.source_nodes(conversion)[:2]:
+        trains.fire(node)
+    (words,) = trains._trains[first.outputs[0].name]
+    fired = [unpack_words(block, count) for block, (_, count) in zip(words, trains.blocks, strict=True)]
+    spikes = simulate(conversion.graph, images, steps, seed=3, record=True).spikes[first.name]
+    assert np.array_equal(np.concatenate(fired), spikes)
+    (found,) = trains.mean_currents(second, np.ones((1,)), lambda share: None)
+    weight = constant(second.inputs[0].inputs[0], 1)
+    assert weight is not None
+    assert np.array_equal(np.rint(found * steps), spikes.sum(0, dtype=np.int64) @ weight.astype(np.int64))
+    assert second.attrs["leak"] == 2
 
 
 def two_layers() -> networks.Network:
@@ -184,6 +207,40 @@ def test_estimates_depend_on_network_data_and_options() -> None:
         dependencies(Conversion(other, options), "a"),
         dependencies(Conversion(one, make_options(alpha=0.5, seed=1, alpha_when="after")), "a"),
         dependencies(Conversion(one, make_options(alpha=0.5)), "a"),
+        dependencies(Conversion(one, make_options(alpha=0.5, leak=6, alpha_when="after")), "a"),
     }
-    assert len(keys) == 5
+    assert len(keys) == 6
     assert dependencies(Conversion(one, make_options(alpha=0.6, alpha_when="after", steps=3)), "a") in keys
+
+
+@pytest.mark.parametrize(
+    ("threshold", "place"),
+    [
+        (0.99, "below"),
+        (1.0, "inside"),
+        (4.0, "inside"),
+        (4.1, "above"),
+        ([0.1, 0.2], "below"),
+        ([0.1, 3], "inside"),
+        (None, None),
+    ],
+)
+def test_where_a_threshold_stands(threshold: float | list[float] | None, place: str | None) -> None:
+    """f_in·V_in ≤ V_th ≤ V_in (RMP-SNN, eq. 7); that of channels by the largest."""
+    layer = LayerReport("relu", "neuron", "RMP", (2,), 2, 1.0, threshold=threshold, f_in=0.25, v_in=4.0)
+    assert layer.place == place
+    assert dataclasses.replace(layer, f_in=None).place is None
+    header, _, row = layer_table([layer], fused=True).splitlines()
+    assert header.split()[6:] == ["range", "bits", "rate"]
+    assert (row.split()[4:] == [place]) == (place is not None)
+
+
+def test_rules_that_simulate_know_the_range() -> None:
+    """V_max is above every mean; the rule model above all."""
+    places = {}
+    for rule in ("rate", "vmax", "model", "max"):
+        layers = networks.emit(two_layers().model(), threshold=rule, calib_steps=64).report.layers
+        places[rule] = {layer.place for layer in layers if layer.kind == "neuron"}
+    assert places["vmax"] == {"above"}
+    assert places["rate"] <= {"inside", "above"}
+    assert places["model"] == places["max"] == {None}

@@ -58,7 +58,7 @@ using Domain =
     DomainOf<ops::PoissonEncode, ops::SpikeEncode, ops::SpikeUnpack, ops::RMP, ops::IF, ops::Staircase,
              ops::StaircaseTable, ops::SpikeMaxPool, ops::SpikingConv, ops::SpikingConvAdd, ops::SpikingGemm,
              ops::StaircaseConv, ops::StaircaseConvAdd, ops::StaircaseGemm, ops::SpikeReadout1, ops::SpikeReadout,
-             ops::SpikeCount, ops::SpikeTotals>;
+             ops::SpikeCount, ops::SpikeTotals, ops::LastSpike>;
 
 // The domain for this function table, created on first use and never destroyed: sessions may live until the very end
 // of the process, and they hold pointers into it.

@@ -151,6 +151,16 @@ class NodeInfo {
     return value;
   }
 
+  // `otherwise` where there is no such attribute.
+  std::int64_t get_int(const char* name, std::int64_t otherwise) const {
+    if (has_int(name)) return get_int(name);
+    float number = 0;
+    OrtStatus* status = KernelInfoGetAttribute_float(api_, info_, name, &number);
+    if (status == nullptr) throw InvalidInput(std::string("attribute ") + name + " is a float, must be an int");
+    ReleaseStatus(api_, status);
+    return otherwise;
+  }
+
   bool has_int(const char* name) const {
     std::int64_t value = 0;
     OrtStatus* status = KernelInfoGetAttribute_int64(api_, info_, name, &value);

@@ -12,7 +12,21 @@ import traceback
 import click
 
 import snnc as package
-from snnc.cli import bench, check, convert, demo, evaluate, explain, inspect, library, passes, run, sweep
+from snnc.cli import (
+    bench,
+    check,
+    convert,
+    demo,
+    evaluate,
+    explain,
+    inspect,
+    library,
+    passes,
+    run,
+    stream,
+    sweep,
+    verify,
+)
 from snnc.cli.console import Console
 from snnc.diagnostics import DiagnosticError
 
@@ -78,8 +92,10 @@ COMMANDS = (
     convert.convert,
     check.check,
     evaluate.evaluate,
+    verify.verify,
     sweep.sweep,
     run.run,
+    stream.stream,
     bench.bench,
     inspect.inspect,
     passes.passes,

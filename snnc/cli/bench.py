@@ -9,15 +9,18 @@ import click
 
 from snnc.cli import options
 from snnc.cli.console import Console
+from snnc.cli.contest import Contest, choose_samples, versus_text
 from snnc.cli.run import choose_controls
 
 if TYPE_CHECKING:
     from snnc.data import DataSet
     from snnc.files import ConvertedFile
     from snnc.measure.bench import LayerBench, NetworkBench, Roofline
+    from snnc.measure.opponents import Name
 
 _NOTES = """\
-input %: spikes per 100 input neurons and step. µs: per image and step.
+input %: spikes of either sign per 100 input neurons and step; numbers: none.
+µs: per image and step.
 SOP: an accumulation that a spike causes."""
 _ROOF_NOTES = """\
 roof %: SOP/s as a share of the add stream, what {threads} would reach by only
@@ -27,7 +30,16 @@ adding rows of these weights:"""
 @click.command(short_help="Measure the speed of a converted network.")
 @click.argument("net", type=options.EXISTING, metavar="NET.snn.onnx")
 @click.option("--data", metavar="DATA", help="Take the images from here.  [default: random images]")
-@click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Images that run at once.")
+@click.option(
+    "--against",
+    type=click.Choice(["int8", "dense"]),
+    help="Time it in turn with its ANN in onnxruntime, quantised to int8 or as it is, instead of layer by layer.",
+)
+@click.option("--ann", type=options.EXISTING, metavar="NET.onnx", help="The ANN, for --against.")
+@click.option(
+    "--samples", type=click.IntRange(min=1), metavar="N", help="Samples to time, for --against.  [default: 32]"
+)
+@click.option("--batch", type=click.IntRange(min=1), help="Images that run at once.  [default: 16; with --against 1]")
 @click.option("--steps", type=int, metavar="T", help="Number of steps.  [default: that of the file]")
 @click.option("--seed", type=int, help="Seed of the input spikes.  [default: that of the file]")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Runs; medians are printed.")
@@ -41,7 +53,10 @@ def bench(
     /,
     net: str,
     data: str | None,
-    batch: int,
+    against: Name | None,
+    ann: str | None,
+    samples: int | None,
+    batch: int | None,
     steps: int | None,
     seed: int | None,
     repeats: int,
@@ -56,30 +71,55 @@ def bench(
     grows with steps times batch, up to minutes for a large network; smaller --steps and --batch make it short.
     Random images may spike more than your data.
 
+    With --against, times the whole network in turn with its ANN on the same samples, and says what both get right.
+
     \b
     snnc bench net.snn.onnx --data mnist.npz:test --batch 16 --threads 2
+    snnc bench net.snn.onnx --data mnist.npz:test --against int8 --ann net.onnx
     """
     from snnc import api
     from snnc.files import check_writable
     from snnc.measure.bench import measure
     from snnc.measure.report import write_json
 
+    _check_usage(against, ann, data, samples)
     if json_file:
-        check_writable(json_file, [net, data])
+        check_writable(json_file, [net, ann, data])
     file = api.open_converted(net)
     steps, seed = choose_controls(file, steps, seed)
-    if data is None:
-        dataset = random_images(file, batch)
-        console.note(f"data: {dataset.name}")
+    if against is not None and ann is not None and data is not None:
+        dataset, calibration = choose_samples(console, file, data, form, samples or 32, batch or 1)
+        contest = Contest(against, ann, batch or 1, steps, seed, threads, repeats)
+        versus = contest.run(console, file, dataset, calibration)
+        console.result(versus_text(versus))
+        numbers = {"comparison": dataclasses.asdict(versus)}
     else:
-        dataset = options.load_data(console, data, file.input_dims, form, samples=batch)
-    measured = measure(
-        file, dataset.images, steps=steps, seed=seed, threads=threads, repeats=repeats, progress=console.progress
-    )
-    console.result(f"{layer_table(measured)}\n\n{summary(measured)}")
+        dataset = _images(console, file, data, form, batch or 16)
+        measured = measure(
+            file, dataset.images, steps=steps, seed=seed, threads=threads, repeats=repeats, progress=console.progress
+        )
+        console.result(f"{layer_table(measured)}\n\n{summary(measured)}")
+        numbers = bench_numbers(measured)
     if json_file:
-        write_json(json_file, bench_document(net, dataset, seed, measured))
+        data_entry = {"name": dataset.name, "samples": len(dataset), "notes": list(dataset.notes)}
+        write_json(json_file, {"model": net, "ann": ann, "data": data_entry, "seed": seed, **numbers})
         console.result(f"wrote {json_file}")
+
+
+def _check_usage(against: str | None, ann: str | None, data: str | None, samples: int | None) -> None:
+    if against is None and (ann is not None or samples is not None):
+        raise click.UsageError("--ann and --samples are for --against")
+    if against is not None and (ann is None or data is None):
+        raise click.UsageError("--against needs --ann, the network to compare with, and --data")
+
+
+def _images(console: Console, file: ConvertedFile, data: str | None, form: dict[str, Any], batch: int) -> DataSet:
+    """One batch of the user's data, or of random images."""
+    if data is not None:
+        return options.load_data(console, data, file.input_dims, form, samples=batch)
+    dataset = random_images(file, batch)
+    console.note(f"data: {dataset.name}")
+    return dataset
 
 
 def random_images(file: ConvertedFile, count: int) -> DataSet:
@@ -105,7 +145,8 @@ def layer_table(measured: NetworkBench) -> str:
 
 
 def _row(layer: LayerBench) -> list[str]:
-    row = [layer.name, layer.op, layer.kernel, f"{100 * layer.input_density:.2f}", "", "", ""]
+    density = "numbers" if layer.input_density is None else f"{100 * layer.input_density:.2f}"
+    row = [layer.name, layer.op, layer.kernel, density, "", "", ""]
     if layer.microseconds is not None and layer.operations_per_second is not None:
         row[4:6] = f"{layer.microseconds:.3f}", f"{layer.operations_per_second / 1e9:.2f}"
     if layer.roofline_share is not None:
@@ -117,7 +158,7 @@ def summary(measured: NetworkBench) -> str:
     """What was run, how fast it was in all, what the columns mean, and the rooflines."""
     threads = _counted(measured.threads, "thread")
     lines = [
-        f"{_counted(measured.images, 'image')} at once, {_counted(measured.steps, 'step')}, {threads}, "
+        f"{_counted(measured.images, 'image')} at once, {_steps(measured)}, {threads}, "
         f"{measured.vector_unit}, median of {_counted(measured.repeats, 'run')}:",
         f"{measured.images_per_second:,.1f} images per second, "
         f"{measured.operations / measured.images:,.0f} SOP per image",
@@ -133,6 +174,11 @@ def summary(measured: NetworkBench) -> str:
     return "\n".join(lines)
 
 
+def _steps(measured: NetworkBench) -> str:
+    text = _counted(measured.steps, "step")
+    return text if measured.steps_run == measured.steps else f"{measured.steps_run:,} of {text} (quiet then)"
+
+
 def _roofline_line(roofline: Roofline, layers: list[str]) -> str:
     from snnc.measure.report import WIDTH
 
@@ -144,13 +190,12 @@ def _roofline_line(roofline: Roofline, layers: list[str]) -> str:
     return line + named
 
 
-def bench_document(net: str, dataset: DataSet, seed: int, measured: NetworkBench) -> dict[str, Any]:
-    """What `--json` writes (docs/cli.md)."""
+def bench_numbers(measured: NetworkBench) -> dict[str, Any]:
+    """What `--json` writes of the layers (docs/cli.md)."""
     numbers = dataclasses.asdict(measured)
     for entry, layer in zip(numbers["layers"], measured.layers, strict=True):
         entry["kernel"] = layer.kernel
-    data = {"name": dataset.name, "samples": len(dataset), "notes": list(dataset.notes)}
-    return {"model": net, "data": data, "seed": seed, **numbers}
+    return numbers
 
 
 def _counted(count: int, what: str) -> str:

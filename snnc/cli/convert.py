@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 @options.data_form
 @options.accept_poor
 @click.option("--report", type=options.OUTPUT, metavar="FILE.json", help="Write all that is known of the conversion.")
+@click.option(
+    "--quantised",
+    type=options.OUTPUT,
+    metavar="FILE.onnx",
+    help="Write the quantised ANN at which a network of the method exact settles.",
+)
 @options.verbosity
 @click.pass_obj
 def convert(
@@ -41,6 +47,7 @@ def convert(
     output: str | None,
     calib: str | None,
     report: str | None,
+    quantised: str | None,
     scale: float | None,
     mean: list[float] | None,
     std: list[float] | None,
@@ -58,17 +65,32 @@ def convert(
     """
     from snnc import api
     from snnc.data.synthetic import synthetic_seed
-    from snnc.files import check_writable
-    from snnc.measure.report import compared_lines, layer_table, verify_lines, write_json
-    from snnc.methods.defaults import check_range_is_used, make_options
+    from snnc.files import check_writable, write_atomically
+    from snnc.measure.report import (
+        alpha_lines,
+        certificate_lines,
+        compared_lines,
+        given_lines,
+        layer_table,
+        target_lines,
+        verify_lines,
+        write_json,
+    )
+    from snnc.methods import METHODS
+    from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
     from snnc.simulate.ann import load_model
 
     chosen = options.conversion_options(arguments)
-    check_range_is_used(make_options(**chosen), calib)
+    decided = make_options(**chosen)
+    check_range_is_used(decided, calib)
+    check_drop_is_measurable(decided, calib)
+    if quantised and not METHODS[decided.method].settles:
+        raise click.UsageError(f"--quantised: no network of the method {decided.method} settles at a quantised ANN")
     target = Path(output) if output else converted_path(Path(net))
     check_writable(target, [net, calib])
-    if report:
-        check_writable(report, [net, calib])
+    for path in (report, quantised):
+        if path:
+            check_writable(path, [net, calib])
     form = {"scale": scale, "mean": mean, "std": std, "layout": layout}
     if calib is None or synthetic_seed(calib) is not None:
         options.refuse_data_form(form)
@@ -77,12 +99,25 @@ def convert(
     model = api.convert(ann, calib=data, progress=console.progress, **chosen)
     console.result(layer_table(model.report.layers))
     assert model.report.verification is not None
+    assert model.report.calibration is not None
+    if model.report.calibration.given:
+        console.result(given_lines(model.report.calibration))
+    if model.report.calibration.alphas:
+        console.result(alpha_lines(model.report.calibration))
+    if model.report.calibration.target is not None:
+        console.result(target_lines(model.report.calibration.target))
     console.result(verify_lines(model.report.verification))
+    if model.certificate is not None:
+        console.result(certificate_lines(model.certificate))
     if console.verbose:
         console.result(compared_lines(model.report.verification))
     model.save(target)
     if report:
         write_json(report, model.report.to_json())
+    if quantised:
+        assert model.quantised is not None
+        write_atomically(quantised, model.quantised.SerializeToString())
+        console.result(f"wrote {quantised}")
     console.result(f"wrote {target}")
 
 

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 @options.data_form
 @click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
 @click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw accuracy and spike rate against steps.")
+@click.option(
+    "--neurobench",
+    type=options.OUTPUT,
+    metavar="FILE.json",
+    help="Write the report of NeuroBench, for the most steps; simulates once more, step by step.",
+)
 @options.threads
 @options.verbosity
 @click.pass_obj
@@ -47,6 +53,7 @@ def evaluate(
     seeds: list[int] | None,
     json_file: str | None,
     plot: str | None,
+    neurobench: str | None,
     threads: int | None,
     **form: Any,
 ) -> None:
@@ -59,12 +66,15 @@ def evaluate(
     from snnc import api
     from snnc.files import check_writable
     from snnc.measure import plot as plots
+    from snnc.measure.neurobench import measure_neurobench
     from snnc.measure.report import curve_notes, curve_table, write_json
     from snnc.simulate.ann import load_model
 
     if seed is not None and seeds is not None:
         raise click.UsageError("--seed and --seeds exclude each other")
-    for path in (json_file, plot):
+    if neurobench and seeds is not None and len(seeds) > 1:
+        raise click.UsageError("--neurobench is a report of one run: give one seed")
+    for path in (json_file, plot, neurobench):
         if path:
             check_writable(path, [net, ann, data])
     if plot:
@@ -84,6 +94,18 @@ def evaluate(
     if plot:
         plots.plot_curves({net: curves}, plot)
         console.result(f"wrote {plot}")
+    if neurobench:
+        report = measure_neurobench(
+            file,
+            dataset,
+            steps=curves[0].points[-1].steps,
+            seed=seeds[0],
+            threads=threads,
+            progress=lambda share: console.progress("simulating step by step", share),
+        )
+        about = {"model": net, "data": dataset.name, "samples": report.samples, "steps": report.steps, "seed": seeds[0]}
+        write_json(neurobench, {**report.to_json(), "snnc": about})
+        console.result(f"wrote {neurobench}")
 
 
 def measure(
@@ -113,7 +135,7 @@ def measure(
 
 def eval_document(net: str, ann: str | None, dataset: DataSet, curves: list[Curve]) -> dict[str, Any]:
     """What `--json` writes (docs/cli.md)."""
-    from snnc.measure.evaluation import PICOJOULE_PER_ACCUMULATE, PICOJOULE_PER_MAC
+    from snnc.measure.energy import FLOAT32, break_even
     from snnc.measure.report import summary
 
     return {
@@ -121,10 +143,11 @@ def eval_document(net: str, ann: str | None, dataset: DataSet, curves: list[Curv
         "ann": ann,
         "data": {"name": dataset.name, "samples": len(dataset), "notes": list(dataset.notes)},
         "energy": {
-            "process": "45 nm, 32 bits, arithmetic only",
-            "picojoule_per_accumulate": PICOJOULE_PER_ACCUMULATE,
-            "picojoule_per_mac": PICOJOULE_PER_MAC,
+            "process": "45 nm, 32-bit floats, arithmetic of synapses only",
+            "picojoule_per_accumulate": FLOAT32.accumulate,
+            "picojoule_per_mac": FLOAT32.mac,
         },
+        "break_even": {name: line.to_json() for name, line in break_even(curves).items()},
         "seeds": [curve.seed for curve in curves],
         "summary": summary(curves),
         "curves": [curve.to_json() for curve in curves],

@@ -44,7 +44,8 @@ def method_table() -> str:
     """One row for each method; defaults are those without any option."""
     rows = ["| method | what it does | input coding | defaults | from |", "|---|---|---|---|---|"]
     for method in METHODS.own.values():
-        defaults = ", ".join(f"{name.replace('_', '-')} {value}" for name, value in method.defaults({}).items())
+        chosen = {name: value for name, value in method.defaults({}).items() if name not in method.without}
+        defaults = ", ".join(f"{name.replace('_', '-')} {value}" for name, value in chosen.items())
         rows.append(f"| `{method.name}` | {method.summary} | {method.coding} | {defaults} | {method.source} |")
     return "\n".join(rows) + "\n"
 

@@ -21,17 +21,25 @@ if TYPE_CHECKING:
 def inspect(console: Console, net: str) -> None:
     """Show format, options, calibration, layers, inputs and outputs of NET.snn.onnx."""
     from snnc import api
-    from snnc.measure.report import compared_lines, layer_table
+    from snnc.measure.report import alpha_lines, certificate_lines, compared_lines, layer_table, target_lines
 
     file = api.open_converted(net)
     size = Path(net).stat().st_size
     console.result(f"{net}: format {file.format_version}, written by snnc {file.version}, {_bytes(size)}")
     console.result(f"options      {_wrapped(file.options.to_json())}")
     if file.calibration is not None:
-        shown = dataclasses.replace(file.calibration, sha256=f"{file.calibration.sha256[:16]}...")
-        console.result(f"calibration  {_wrapped(dataclasses.asdict(shown))}")
+        shown = {**dataclasses.asdict(file.calibration), "sha256": f"{file.calibration.sha256[:16]}..."}
+        for told_below in ("alphas", "target"):
+            shown.pop(told_below)
+        console.result(f"calibration  {_wrapped(shown)}")
+        if file.calibration.alphas:
+            console.result(alpha_lines(file.calibration))
+        if file.calibration.target is not None:
+            console.result(target_lines(file.calibration.target))
     if file.verification is not None:
         console.result(compared_lines(file.verification))
+    if file.certificate is not None:
+        console.result(certificate_lines(file.certificate))
     for title, values in (("inputs", file.model.graph.input), ("outputs", file.model.graph.output)):
         for value in values:
             console.result(f"{title:<12} {_describe(value)}")

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from snnc.plugins import Registry
 
     NameType = click.ParamType[str]
+    NumberType = click.ParamType[float | str]
 else:
-    NameType = click.ParamType  # not generic before click 8.2
+    NameType = NumberType = click.ParamType  # not generic before click 8.2
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -126,6 +127,39 @@ class RegisteredName(NameType):
         return str(value)
 
 
+class NumberOrWord(NumberType):
+    """A number, or the one word that may stand in its place."""
+
+    name = "number"
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        try:
+            return self.word if value == self.word else float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor {self.word}.", param, ctx)
+
+
+class Declared(NumberType):
+    """A value as its declaration reads it from text."""
+
+    name = "number"
+
+    def __init__(self, option: Option) -> None:
+        self.option = option
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        from snnc.diagnostics import DiagnosticError
+
+        try:
+            found: float = self.option.plain(value)
+        except DiagnosticError as error:
+            self.fail(f"{error.diagnostics[0].message}.", param, ctx)
+        return found
+
+
 def declared(option: Option) -> Callable[[Command], Command]:
     """The option of a command from its declaration. What is not given is None, so that defaults can depend on others
     and what was given can be told from what was not."""
@@ -141,6 +175,10 @@ def declared(option: Option) -> Callable[[Command], Command]:
         more["type"] = click.Choice([f"{choice:g}" if option.kind is float else choice for choice in option.choices])
     elif option.kind is tuple:
         more["callback"] = RANGE
+    elif option.word:
+        more["type"] = NumberOrWord(option.word)
+    elif option.percent:
+        more["type"] = Declared(option)
     else:
         more["type"] = option.kind
     return click.option(flag, **more)
@@ -170,6 +208,7 @@ strictness = together(
 file_form = together(*_group("file"))
 accept_poor = together(*_group("poor"))
 seed = declared(OPTIONS["seed"])
+leak = declared(OPTIONS["leak"])
 
 data_form = together(
     click.option("--scale", type=float, metavar="S", help="Factor on the stored values.  [default: guessed]"),
@@ -207,17 +246,24 @@ def refuse_data_form(form: dict[str, Any]) -> None:
 
 
 def load_data(
-    console: Console, spec: str, dims: tuple[int | None, ...], form: dict[str, Any], *, samples: int | None = None
+    console: Console,
+    spec: str,
+    dims: tuple[int | None, ...],
+    form: dict[str, Any],
+    *,
+    samples: int | None = None,
+    streams: int = 1,
 ) -> DataSet:
     """Read DATA for a network with this input shape, and say what was guessed.
 
-    With `samples`, that many of them, spread evenly (data may be sorted by class).
+    With `samples`, that many of them, spread evenly (data may be sorted by class). Of several `streams` the samples are
+    frames (`snnc.data.load`).
     """
     import numpy as np
 
     from snnc import data
 
-    loaded = data.load(spec, dims, **form)
+    loaded = data.load(spec, dims, streams=streams, **form)
     if samples is not None and samples < len(loaded):
         loaded = loaded.select(np.linspace(0, len(loaded) - 1, samples).round().astype(np.int64))
     notes = f": {'; '.join(loaded.notes)}" if loaded.notes else ""

@@ -63,7 +63,7 @@ def run(
     if output is None:
         console.result(_as_text(next(iter(outputs.values()))))
         return
-    write_atomically(output, _packed(outputs, archive=output.endswith(".npz")))
+    write_atomically(output, packed(outputs, archive=output.endswith(".npz")))
     console.result(f"wrote {output}")
 
 
@@ -120,7 +120,8 @@ def warn_of_clipping(console: Console, file: ConvertedFile, images: np.ndarray) 
         console.diagnostic(Diagnostic(RULES["SNN502"], message))
 
 
-def _packed(outputs: dict[str, np.ndarray], *, archive: bool) -> bytes:
+def packed(outputs: dict[str, np.ndarray], *, archive: bool) -> bytes:
+    """The content of a file: all outputs by name in an `archive`, else the first one alone."""
     import numpy as np
 
     buffer = io.BytesIO()

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     metavar="T,...",
     help="Numbers of steps.",
 )
+@options.leak
 @options.calibration
 @options.strictness
 @options.seed

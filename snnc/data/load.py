@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ def load(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     layout: str | None = None,
+    streams: int = 1,
 ) -> DataSet:
     """Read `place[:split]`: npz or npy, a folder of images, MNIST idx files, CIFAR batches, or `digits`.
 
@@ -31,10 +33,15 @@ def load(
     refused (SNN302). Without `scale`, a factor on the stored values, uint8 is divided by 255 and other dtypes
     are left alone. Then `(x - mean) / std`. What was guessed is in the `notes` of the result.
 
+    With several `streams` the data are frames `[T, streams, ...]`: frame t of stream n is sample t·streams + n, without
+    a label.
+
     Without a split, the data must have just one. All that is wrong with the data raises `DiagnosticError`
     (SNN3xx).
     """
     source = _read(os.fspath(spec), channels=_channels(input_shape))
+    if streams > 1:
+        source = dataclasses.replace(source, images=_samples(source, streams), labels=None)
     return prepare(source, input_shape, Preparation(scale, mean, std, layout))
 
 
@@ -60,6 +67,14 @@ def as_dataset(
     else:
         source = Source(_as_array(data), None, "data")
     return prepare(source, input_shape, Preparation(scale, mean, std, layout))
+
+
+def _samples(frames: Source, streams: int) -> np.ndarray[Any, Any]:
+    """The frames of all streams behind each other."""
+    shape = frames.images.shape
+    if len(shape) < 2 or shape[1] != streams:
+        fail("SNN302", f"{frames.name} has the shape {shape}; of {streams} streams it must be [T, {streams}, ...]")
+    return frames.images.reshape(-1, *shape[2:])
 
 
 def _as_array(values: Any) -> np.ndarray[Any, Any]:

@@ -96,7 +96,7 @@ RULES: dict[str, Rule] = _rules(
         "replace it by Conv, Gemm, MatMul, AveragePool, GlobalAveragePool, Add, Relu, or a shape operator",
         "Between input and output a spiking network can hold linear operators (Conv, Gemm, MatMul with constant\n"
         "weights, AveragePool, GlobalAveragePool, Add, Reshape, Flatten, Transpose, DepthToSpace, Dropout,\n"
-        "Identity), Relu.\n"
+        "Identity), Relu, also one that ends at a cap, whatever elementwise operators it is made of (Clip, Max, Min).\n"
         "At the end Softmax, LogSoftmax, ArgMax, Sigmoid are accepted: they work on the decoded output.",
     ),
     Rule(
@@ -206,7 +206,8 @@ RULES: dict[str, Rule] = _rules(
         "SNN407",
         "an optional package is missing",
         "install it with the command in the message",
-        "Plots need matplotlib, the `digits` data set scikit-learn, image folders Pillow: `pip install snnc[plot]`.",
+        "Plots need matplotlib, the `digits` data set scikit-learn, image folders Pillow: `pip install snnc[plot]`.\n"
+        "`snnc bench --against int8` needs onnxruntime.quantization, a part of the Python package of onnxruntime.",
     ),
     Rule(
         "SNN408",
@@ -224,6 +225,22 @@ RULES: dict[str, Rule] = _rules(
         "Operators, threshold rules and methods can come from other distributions (entry points, docs/plugins.md).\n"
         "The one that was asked for cannot be imported, is not what it says it is, or two distributions claim the\n"
         "same name. Nothing else is affected: a plug-in is imported only where one of its names is used.",
+    ),
+    Rule(
+        "SNN410",
+        "a network does not settle at its quantised ANN",
+        "give the network and the quantised ANN of one conversion, as snnc wrote them; else please report it",
+        "A network of the method exact settles at the spike counts of its quantised ANN, integer for integer; `snnc\n"
+        "verify` repeats the comparison. Where they differ, the file was changed, the two come from different\n"
+        "conversions, or snnc has an error.",
+    ),
+    Rule(
+        "SNN411",
+        "a frame of a stream does not settle where a fresh run does",
+        "give a file as snnc wrote it; else please report it",
+        "In a network of the method exact the counts and potentials behind a frame do not depend on the frames before\n"
+        "it. `snnc stream --check` repeats frames from the initial states and compares everything. Where they differ,\n"
+        "the file was changed or snnc has an error.",
     ),
     # --- warnings -------------------------------------------------------------------------------------------------
     Rule(
@@ -277,9 +294,10 @@ RULES: dict[str, Rule] = _rules(
     ),
     Rule(
         "SNN508",
-        "outputs after hard reset are good for comparisons only",
+        "outputs after hard reset or with a leak are good for comparisons only",
         "use `--reset soft` where the values matter",
-        "Hard reset throws away the potential above threshold, so decoded outputs keep their order, not their values.",
+        "Hard reset throws away the potential above threshold, a leak a part of all of it, so decoded outputs keep "
+        "their order, not their values.",
         warning=True,
     ),
     Rule(
@@ -314,6 +332,15 @@ RULES: dict[str, Rule] = _rules(
         "feed `seed` and `first_sample` only, or convert with `--schedule loop` to choose the steps at every run",
         "With `--schedule unrolled` the blocks of `--steps` steps stand one after the other in the file. Their number\n"
         "is fixed therefore, whatever `--controls` says of the seed and the first sample.",
+        warning=True,
+    ),
+    Rule(
+        "SNN513",
+        "no number of steps was shown to keep the accuracy",
+        "give more data, allow a larger drop, or more steps (`--max-steps`)",
+        "With `--target-drop` the network runs with more and more steps on samples that calibrated nothing, until\n"
+        "a bound on the accuracy that it loses against the ANN is small enough, with 95 % confidence. Few samples\n"
+        "cannot show a small loss, whatever happens on them. The steps with the least bound were taken.",
         warning=True,
     ),
 )

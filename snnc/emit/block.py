@@ -10,6 +10,7 @@ the layer alone.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,18 +26,20 @@ from snnc.emit.plain_layers import Currents
 from snnc.emit.words import WordMover
 from snnc.ir.domain import DOMAIN, DOMAIN_VERSION
 from snnc.ir.graph import sample_shape
-from snnc.ir.names import SPIKE_TOTALS, SYNAPTIC_OPERATIONS, Names, names_in
+from snnc.ir.names import COUNT, FIRST_STEP, SPIKE_TOTALS, STEPS_USED, SYNAPTIC_OPERATIONS, Names, names_in
 from snnc.ir.state import State
 from snnc.ir.trees import layers, source_nodes, source_signal
 from snnc.measure.fanout import fanouts
 from snnc.operators import LAYERS
+from snnc.operators.readout import is_settling
 
 
 @dataclass
 class Block:
     """The nodes of a block, its states, and the nodes that decode the outputs from the states (`snnc.emit.decode`).
 
-    A block that was read from a file has the operators of that file: their version, and `functions`.
+    `quiet` is the tensor that says whether the last step of the block went by without a spike, in networks that settle
+    (else ""). A block that was read from a file has the operators of that file: their version, and `functions`.
     """
 
     input_name: str
@@ -48,6 +51,7 @@ class Block:
     decode: list[onnx.NodeProto] = field(default_factory=list)
     decode_constants: list[onnx.TensorProto] = field(default_factory=list)
     outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
+    quiet: str = ""
     functions: list[onnx.FunctionProto] = field(default_factory=list)
     version: int = DOMAIN_VERSION
 
@@ -66,8 +70,23 @@ class BlockWriter(Nodes):
         super().__init__(names)
         self._choices = choices or {}
         self._states: dict[str, list[State]] = {}
+        self._late: dict[int, BlockWriter] = {}
         self.words = WordMover(self)
         self.currents = Currents(self, self.words)
+
+    def late(self, delay: int) -> BlockWriter:
+        """This writer for what reads spikes and currents from step `delay` + 1 on only: what it writes belongs to this
+        block, and its `count` are the steps of the block that are left."""
+        if delay not in self._late:
+            late = self._late[delay] = copy.copy(self)
+            zero, first = self.constant("late/zero", np.int64(0)), self.constant("late/delay", np.int64(delay))
+            left = self.node("Sub", [first, FIRST_STEP], "late/left")
+            positive = self.node("Max", [left, zero], "late/positive")
+            skipped = self.node("Min", [positive, COUNT], "late/skipped")
+            late.count = self.node("Sub", [COUNT, skipped], "late/count")
+            late.words = self.words.late(late, skipped)
+            late.currents = self.currents.late(late, late.words)
+        return self._late[delay]
 
     def states_of(self, node: gs.Node) -> list[State]:
         """The states of a layer, under names of this block."""
@@ -154,9 +173,28 @@ def build_block(graph: gs.Graph) -> Block:
         row = writer.node("Concat", [column[index] for column in columns], f"{what}/block", axis=1)
         after = writer.node("Add", [before, row], f"{what}/after")
         block.states.append(State(before, after, "int64", (len(sources),), output=what))
+    if any(is_settling(node) for node in graph.nodes):
+        state, block.quiet = _until_quiet(sources, writer)
+        block.states.append(state)
     block.body = writer.nodes
     block.body_constants = list(writer.constants.values())
     return block
+
+
+def _until_quiet(sources: Sequence[gs.Node], writer: BlockWriter) -> tuple[State, str]:
+    """The steps until every sample was quiet, as a state, and whether all are now."""
+    firing = [source.outputs[0] for source in sources if source_signal(source.outputs[0]).copies is not None]
+    last = [
+        writer.node("LastSpike", [writer.words.of(spikes).name], f"{spikes.name}/last", DOMAIN) for spikes in firing
+    ]
+    latest = writer.node("Max", last, f"{STEPS_USED}/latest")
+    before, after = (writer.names.unique(f"{STEPS_USED}/{when}") for when in ("before", "after"))
+    fired = writer.node("Greater", [latest, writer.constant("zero_steps", np.int64(0))], f"{STEPS_USED}/fired")
+    step = writer.node("Add", [latest, FIRST_STEP], f"{STEPS_USED}/step")
+    writer.write("Where", [fired, step, before], [after], writer.names.unique(f"node/{STEPS_USED}"))
+    of_all = writer.node("ReduceMax", [latest], f"{STEPS_USED}/of_all", keepdims=0)
+    quiet = writer.node("Less", [of_all, COUNT], f"{STEPS_USED}/quiet")
+    return State(before, after, "int64", (), output=STEPS_USED), quiet
 
 
 def _fanout_of(source: gs.Node, by_source: dict[str, np.ndarray]) -> np.ndarray:

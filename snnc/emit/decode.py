@@ -1,9 +1,10 @@
 """From membrane potentials back to ANN units, and the tail of the ANN on the decoded values.
 
-    y = scale · V(T) / T [+ bias] + Σ (x - x)
+    y = scale · V(T) / T [+ bias] + Σ (x - x)         y = scale · V [+ bias] + Σ (x - x) of a network that settles
 
-in float64, rounded to float32 at the end. The last term is zero for finite inputs and NaN otherwise, so that a sample
-with a NaN or an infinity never gives a plausible answer. `snnc/elapsed` is T as float64, defined by the schedule.
+in float64, rounded to float32 at the end. With a delay D the divisor is max(T - D, 0), and y is NaN where nothing has
+been read yet. The last term is zero for finite inputs and NaN otherwise, so that a sample with a NaN or an infinity
+never gives a plausible answer. `snnc/elapsed` is T as float64, defined by the schedule.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from snnc.emit.nodes import Nodes
 from snnc.ir.graph import constant
 from snnc.ir.names import ELAPSED, names_in
 from snnc.operators import LAYERS
+from snnc.operators.readout import delay_of, is_settling
 
 
 def add_decoding(graph: gs.Graph, block: Block) -> None:
@@ -50,7 +52,9 @@ def _decode(builder: Nodes, node: gs.Node, potential: str, poison: str) -> None:
     potential = builder.node("Cast", [potential], f"decode/{name}/v", to=onnx.TensorProto.DOUBLE)
     scale = builder.constant(f"decode/{name}/scale", np.array(node.attrs["scale"], np.float64))
     total = builder.node("Mul", [potential, scale], f"decode/{name}/total")
-    value = builder.node("Div", [total, ELAPSED], f"decode/{name}/per_step")
+    value = total
+    if not is_settling(node):
+        value = builder.node("Div", [total, _steps_read(builder, node)], f"decode/{name}/per_step")
     bias = constant(node, 1)
     if bias is not None:
         addend = builder.constant(f"decode/{name}/bias", bias.astype(np.float64))
@@ -59,6 +63,15 @@ def _decode(builder: Nodes, node: gs.Node, potential: str, poison: str) -> None:
     shape = builder.constant(f"decode/rank_{rank}", np.array([-1, *[1] * (rank - 1)], np.int64))
     mark = builder.node("Reshape", [poison, shape], f"decode/{name}/not_finite")
     builder.write("Add", [value, mark], [name], builder.names.unique(f"node/{name}"))
+
+
+def _steps_read(builder: Nodes, node: gs.Node) -> str:
+    """The steps that a readout has integrated, float64."""
+    if not delay_of(node):
+        return ELAPSED
+    delay = builder.constant("decode/delay", np.float64(delay_of(node)))
+    left = builder.node("Sub", [ELAPSED, delay], "decode/left")
+    return builder.node("Max", [left, builder.constant("decode/none", np.float64(0))], "decode/steps_read")
 
 
 def _tail(builder: Nodes, graph: gs.Graph, known: set[str]) -> None:

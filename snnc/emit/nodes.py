@@ -13,11 +13,14 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from snnc.ir.names import Names
+from snnc.ir.names import COUNT, Names
 
 
 class Nodes:
-    """Writes ONNX nodes. `names` knows every name of the graph that they belong to."""
+    """Writes ONNX nodes. `names` knows every name of the graph that they belong to; `count` is the tensor that says how
+    many steps sums are over."""
+
+    count = COUNT
 
     def __init__(self, names: Names | None = None) -> None:
         self.names = Names() if names is None else names

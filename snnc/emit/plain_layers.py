@@ -18,8 +18,8 @@ from snnc.emit.words import WordMover, Words
 from snnc.ir.domain import DOMAIN
 from snnc.ir.graph import activation_inputs, producer, sample_shape
 from snnc.ir.names import COUNT
-from snnc.ir.trees import copies_of, leaves
-from snnc.operators import operator_of
+from snnc.ir.trees import copies_of, leaves, tree
+from snnc.operators import operator_of, weighted
 from snnc.operators.contract import Mode
 
 
@@ -44,6 +44,12 @@ class Currents:
         first step of the block, after which nothing comes."""
         self._graded[source.name] = _Graded(values, first_step_only)
 
+    def late(self, nodes: Nodes, words: WordMover) -> Currents:
+        """The same sources for other nodes, over other steps."""
+        found = Currents(nodes, words)
+        found._graded = self._graded
+        return found
+
     def graded(self, source: gs.Tensor) -> str:
         """The integers of a source that were declared."""
         return self._graded[source.name].values
@@ -61,18 +67,19 @@ class Currents:
             return self._values(tensor, self._graded[tensor.name], mode, label)
         if copies_of(tensor) == 1:
             return self._unpacked(label, self._words.of(tensor), mode)
-        if mode == "steps" and all(leaf.name in self._graded and not self._first_only(leaf) for leaf in leaves(tensor)):
-            return self._every_step(tensor, self._once(tensor), label)
+        graded = [self._graded.get(leaf.name) for leaf in leaves(tensor)]
+        if mode == "steps" and all(graded):
+            if not any(found.first_step_only for found in graded if found is not None):
+                return self._every_step(tensor, self._once(tensor), label)
+            if all(found.first_step_only for found in graded if found is not None) and not _has_bias(tensor):
+                return self._first_step(tensor, self._once(tensor), label)
         node = producer(tensor)
         assert node is not None
         operands = [self.of(operand, mode) for operand in activation_inputs(node)]
         return operator_of(node).current(node, operands, label, mode, self._nodes)
 
-    def _first_only(self, source: gs.Tensor) -> bool:
-        return self._graded[source.name].first_step_only
-
     def _once(self, tensor: gs.Tensor) -> str:
-        """The current of one step where it is the same in every step, `[N, ...]`."""
+        """The current of one step where it is the same in every step or comes in the first one only, `[N, ...]`."""
         if tensor.name in self._graded:
             return self.graded(tensor)
         node = producer(tensor)
@@ -88,7 +95,7 @@ class Currents:
         values = self._nodes.node("Cast", [graded.values], f"{label}/one_step", to=onnx.TensorProto.DOUBLE)
         if graded.first_step_only:
             return values
-        steps = self._nodes.node("Cast", [COUNT], f"{label}/count", to=onnx.TensorProto.DOUBLE)
+        steps = self._nodes.node("Cast", [self._nodes.count], f"{label}/count", to=onnx.TensorProto.DOUBLE)
         return self._nodes.node("Mul", [values, steps], label)
 
     def _every_step(self, tensor: gs.Tensor, values: str, label: str) -> str:
@@ -133,3 +140,9 @@ class Currents:
             return values
         plus, minus = self._nodes.split(values, [f"{label}/plus", f"{label}/minus"], axis=1)
         return self._nodes.node("Sub", [plus, minus], label)
+
+
+def _has_bias(tensor: gs.Tensor) -> bool:
+    """Whether a current comes in every step that no spike causes."""
+    heavy = ((node, weighted(node)) for node in tree(tensor))
+    return any(room is not None and room.weights(node).bias is not None for node, room in heavy)

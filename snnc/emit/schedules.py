@@ -1,7 +1,8 @@
 """How blocks of 64 steps become a model.
 
-`loop`: in an ONNX Loop, a drop-in for the ANN. `unrolled`: one after the other for a fixed number of steps, also a
-drop-in, for hosts without Loop. `stream`: one block, the states as graph inputs and outputs.
+`loop`: in an ONNX Loop, a drop-in for the ANN; it ends early where the network settles. `unrolled`: one after the
+other for a fixed number of steps, also a drop-in, for hosts without Loop. `stream`: one block, the states as graph
+inputs and outputs.
 
 All hold the same nodes, and say where (`snnc.emit.written`), so that the block can be taken out of a file again: the
 compiler evaluates every file through its stream form.
@@ -31,11 +32,13 @@ MOST_UNROLLED_BLOCKS = 16
 _TYPES = {"int32": TensorProto.INT32, "int64": TensorProto.INT64}
 
 
-def as_loop(block: Block, *, steps: int, seed: int, max_steps: int, controls: Controls) -> onnx.ModelProto:
+def as_loop(
+    block: Block, *, steps: int, seed: int, max_steps: int, controls: Controls, least_steps: int = 1
+) -> onnx.ModelProto:
     """The network with time inside: `ceil(steps / 64)` iterations, the last one with the remaining steps."""
     outer = Nodes(block.names())
     inputs = [_input_info(block), *_controls(outer, {STEPS: steps, SEED: seed, FIRST_SAMPLE: 0}, controls)]
-    total = _checked_steps(outer, max_steps)
+    total = _checked_steps(outer, least_steps, max_steps)
     length = outer.constant("schedule/block", np.int64(BLOCK_STEPS))
     up = outer.node("Add", [total, outer.constant("schedule/block_less_one", np.int64(BLOCK_STEPS - 1))], "schedule/up")
     blocks = outer.node("Div", [up, length], "schedule/blocks")
@@ -53,6 +56,7 @@ def as_loop(block: Block, *, steps: int, seed: int, max_steps: int, controls: Co
         decode=(len(outer.nodes), len(outer.nodes) + len(block.decode)),
         decode_constants=(0, len(block.decode_constants)),
         finals=tuple(finals),
+        quiet=block.quiet,
     )
     nodes = [*outer.nodes, *_decoding(block, finals)]
     constants = [*block.decode_constants, *outer.constants.values()]
@@ -88,6 +92,7 @@ def as_unrolled(block: Block, *, steps: int, seed: int, controls: Controls) -> o
         decode=(len(writer.nodes), len(writer.nodes) + len(block.decode)),
         decode_constants=(within, within + len(block.decode_constants)),
         finals=tuple(finals),
+        quiet=block.quiet,
     )
     nodes = [*writer.nodes, *_decoding(block, finals)]
     constants = [*block.body_constants, *block.decode_constants, *writer.constants.values()]
@@ -116,6 +121,7 @@ def as_stream(block: Block, expose: tuple[str, ...] = ()) -> onnx.ModelProto:
         decode=(between, between + len(block.decode)),
         decode_constants=(len(block.body_constants), len(block.body_constants) + len(block.decode_constants)),
         finals=tuple(finals),
+        quiet=block.quiet,
     )
     nodes = [*(with_names(node, renamed) for node in block.body), *writer.nodes, *_decoding(block, finals)]
     outputs = [*block.outputs, *(_state_info(block, state, state.next_name) for state in states)]
@@ -147,17 +153,20 @@ def _controls(nodes: Nodes, defaults: dict[str, int], controls: Controls) -> lis
     return [] if controls == "fixed" else _scalar_infos(tuple(defaults))
 
 
-def _checked_steps(nodes: Nodes, max_steps: int) -> str:
+def _checked_steps(nodes: Nodes, least_steps: int, max_steps: int) -> str:
     """`steps`, or an error: standard ONNX can only fail by an index out of range, so the name of the failing node says
     what is wrong."""
-    too_few = nodes.node("Less", [STEPS, nodes.constant("schedule/one", np.int64(1))], "schedule/too_few")
+    least = nodes.constant("schedule/least_steps", np.int64(least_steps))
+    too_few = nodes.node("Less", [STEPS, least], "schedule/too_few")
     largest = nodes.constant("schedule/max_steps", np.int64(max_steps))
     too_many = nodes.node("Greater", [STEPS, largest], "schedule/too_many")
     out_of_range = nodes.node("Or", [too_few, too_many], "schedule/out_of_range")
     index = nodes.node("Cast", [out_of_range], "schedule/index", to=TensorProto.INT64)
     zero = nodes.names.unique("schedule/zero")
     in_range = nodes.constant("schedule/in_range", np.zeros(1, np.int64))
-    nodes.write("Gather", [in_range, index], [zero], nodes.names.unique("steps must be from 1 to max_steps"))
+    nodes.write(
+        "Gather", [in_range, index], [zero], nodes.names.unique(f"steps must be from {least_steps} to max_steps")
+    )
     return nodes.node("Add", [STEPS, zero], "schedule/steps")
 
 
@@ -181,7 +190,6 @@ def _loop_body(block: Block, outer: Nodes, total: str, length: str) -> tuple[onn
     inner.write("Mul", [iteration, length], [FIRST_STEP], node)
     left = inner.node("Sub", [total, FIRST_STEP], "schedule/left")
     inner.write("Min", [left, length], [COUNT], inner.names.unique("schedule/count"))
-    inner.write("Identity", [go_in], [go_out], inner.names.unique("schedule/go"))
     inputs = [
         *_scalar_infos((iteration,)),
         helper.make_tensor_value_info(go_in, TensorProto.BOOL, []),
@@ -191,8 +199,12 @@ def _loop_body(block: Block, outer: Nodes, total: str, length: str) -> tuple[onn
         helper.make_tensor_value_info(go_out, TensorProto.BOOL, []),
         *(_state_info(block, state, state.next_name) for state in block.states),
     ]
-    nodes = [*inner.nodes, *block.body]
-    return helper.make_graph(nodes, "block", inputs, outputs, block.body_constants), len(inner.nodes)
+    in_front = len(inner.nodes)
+    inner.nodes += block.body
+    # A network that settles stops when it is quiet: nothing would happen any more.
+    op, condition = ("Not", block.quiet) if block.quiet else ("Identity", go_in)
+    inner.write(op, [condition], [go_out], inner.names.unique("schedule/go"))
+    return helper.make_graph(inner.nodes, "block", inputs, outputs, block.body_constants), in_front
 
 
 def _renamed_block(

@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import onnx
 import onnx_graphsurgeon as gs
 
 from snnc.emit.nodes import Nodes, WordNodes
 from snnc.ir.graph import activation_inputs, producer
-from snnc.ir.trees import copies_of, source_signal
+from snnc.ir.trees import copies_of, is_source, source_signal
 from snnc.operators import operator_of
 
 
@@ -55,9 +57,36 @@ class WordMover:
             self._known[tensor.name] = Words(moved, copies, before.signed)
         return self._known[tensor.name]
 
+    def late(self, nodes: Nodes, skipped: str) -> LateWords:
+        """The same sources, without their first `skipped` steps (an int64 tensor)."""
+        return LateWords(nodes, self, skipped)
+
     def every(self, strides: Sequence[int], sizes: Sequence[int], words: str) -> str:
         """Every `strides`-th word along the spatial axes, `sizes` of them from the first one on."""
         if all(stride == 1 for stride in strides):
             return words
         output = f"{words}/every_{'_'.join(map(str, strides))}"
         return self._nodes.sliced(words, [0] * len(sizes), strides, sizes, output)
+
+
+class LateWords(WordMover):
+    """Words without the first steps of the block: bit 0 is the first step that is left."""
+
+    def __init__(self, nodes: Nodes, whole: WordMover, skipped: str) -> None:
+        super().__init__(nodes)
+        self._whole = whole
+        # A shift by 64, of a block that is skipped altogether, is not defined: two shifts.
+        half = nodes.node("Div", [skipped, nodes.constant("late/two", np.int64(2))], "late/half")
+        rest = nodes.node("Sub", [skipped, half], "late/rest")
+        self._shifts = [
+            nodes.node("Cast", [part], f"{part}/unsigned", to=onnx.TensorProto.UINT64) for part in (half, rest)
+        ]
+
+    def of(self, tensor: gs.Tensor) -> Words:
+        if tensor.name not in self._known and is_source(tensor):
+            words = self._whole.of(tensor)
+            name = words.name
+            for shift in self._shifts:
+                name = self._nodes.once("BitShift", [name, shift], f"{words.name}/late", direction="RIGHT")
+            self._known[tensor.name] = Words(name, words.copies, words.signed)
+        return super().of(tensor)

@@ -31,6 +31,7 @@ class Places:
     """`loop` is the position of the Loop whose body has the block's nodes and initializers, or None.
 
     `finals` are the tensors that the decoding reads, in the order of the states: their values after the last block.
+    `quiet` is the tensor of a block that says whether the network has settled, or "".
     """
 
     loop: int | None
@@ -39,6 +40,7 @@ class Places:
     decode: Range
     decode_constants: Range
     finals: tuple[str, ...]
+    quiet: str = ""
 
     def to_json(self) -> str:
         """As in the metadata."""
@@ -54,13 +56,14 @@ class Places:
             first[name], last[name] = map(int, values[name])
         finals = tuple(str(name) for name in values["finals"])
         loop = values["loop"] if values["loop"] is None else int(values["loop"])
-        return Places(loop, **{name: (first[name], last[name]) for name in ranges}, finals=finals)
+        ranges_of = {name: (first[name], last[name]) for name in ranges}
+        return Places(loop, **ranges_of, finals=finals, quiet=str(values.get("quiet", "")))
 
 
 def describe_states(states: Sequence[State]) -> str:
     """The states as JSON, for hosts that drive the stream form and for `read_block`."""
     fields = {"name": "name", "next_name": "next", "dtype": "dtype", "dims": "dims", "initial": "initial"}
-    fields |= {"layer": "layer", "output": "output"}
+    fields |= {"layer": "layer", "output": "output", "what": "what"}
     return json.dumps([{key: getattr(state, name) for name, key in fields.items()} for state in states])
 
 
@@ -83,6 +86,7 @@ def read_block(model: onnx.ModelProto, states_json: str, places_json: str) -> Bl
             entry["initial"],
             entry["layer"],
             entry["output"],
+            entry.get("what", ""),
         )
         for entry in json.loads(states_json)
     ]
@@ -97,6 +101,7 @@ def read_block(model: onnx.ModelProto, states_json: str, places_json: str) -> Bl
     back = dict(zip(places.finals, (state.next_name for state in states), strict=True))
     block.decode = [with_names(node, back) for node in _piece(graph.node, places.decode)]
     block.decode_constants = _piece(graph.initializer, places.decode_constants)
+    block.quiet = places.quiet
     inside = {name for state in states for name in (state.next_name, state.output)} | set(places.finals)
     block.outputs = [value for value in graph.output if value.name not in inside]
     check_block(block)
@@ -130,7 +135,7 @@ def check_block(block: Block) -> None:
     known |= {tensor.name for tensor in block.body_constants}
     _follow(block.body, known)
     next_names = {state.next_name for state in block.states}
-    if not block.states or not next_names <= known:
+    if not block.states or not next_names | {block.quiet} <= known:
         raise ValueError("the graph does not compute the states that the metadata lists")
     known = {"", block.input_name, ELAPSED, *next_names, *(tensor.name for tensor in block.decode_constants)}
     _follow(block.decode, known)

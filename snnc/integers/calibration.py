@@ -5,7 +5,9 @@ The rooms of the layers ask for what they need, in order of the graph (`Layer.ca
     round           the tree of synapses of a layer goes on its grid (snnc.integers.grid)
     estimate        V_th ← the threshold rule on the calibration samples
     set_threshold   θ_c = even integer nearest to α·V_th/σ_c, at least 2;  λ_c = σ_c·θ_c
+    fix_threshold   λ_c is given; σ_c is made such that λ_c/σ_c is an even integer
 
+A neuron whose ANN values are clipped at a cap has λ_c ≤ cap: in every step a spike, and it is worth what it is there.
 Where all channels have one V_th, one λ is kept for all of them if that costs less than a thousandth: then σ_c·θ_c is
 the same for every c, as the σ_c are powers of two apart.
 """
@@ -18,9 +20,12 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.diagnostics import DiagnosticError, fail
+from snnc.integers.activations import Activations
 from snnc.integers.grid import Rounded, carries_channels, fixed_scale, round_tree, weights_of, write_weights
 from snnc.integers.layer_simulation import SpikeTrains
-from snnc.integers.limits import sum_limit, tree_limit
+from snnc.integers.limits import LARGEST_CHARGE, reach, sum_limit, tree_limit
+from snnc.integers.steps import Steps
+from snnc.integers.tables import tabulate
 from snnc.ir.conversion import Conversion
 from snnc.ir.graph import sample_shape
 from snnc.ir.names import own
@@ -41,13 +46,19 @@ _FINE_THRESHOLD = 1024
 class Calibrator:
     """The calibration of one conversion; knows λ of the spikes so far.
 
-    `trains` are the spikes of the layers so far on the samples; None for rules that need none. `alpha` multiplies the
-    thresholds that are set from now on.
+    `trains` are the spikes of the layers so far on the samples, `network` is the ANN on them; None for rules that need
+    none. `alpha` multiplies the thresholds that are set from now on.
     """
 
-    def __init__(self, conversion: Conversion, input_scale: float, trains: SpikeTrains | None) -> None:
+    def __init__(
+        self,
+        conversion: Conversion,
+        input_scale: float,
+        trains: SpikeTrains | None = None,
+        network: Activations | None = None,
+    ) -> None:
         self.options, self.diagnostics = conversion.options, conversion.diagnostics
-        self.input_scale, self.trains = input_scale, trains
+        self.input_scale, self.trains, self.network = input_scale, trains, network
         self.alpha = 1.0
         self.progress: Callable[[float], None] = lambda share: None
         self.scales: dict[str, FloatArray] = {}
@@ -71,11 +82,11 @@ class Calibrator:
         """What a spike is worth that is only moved to `tensor`."""
         return fixed_scale(tensor, self.scales)
 
-    def round(self, node: gs.Node, coarsest: FloatArray | None = None) -> Rounded:
-        """Put the tree of `node` on its grid."""
+    def round(self, node: gs.Node, coarsest: FloatArray | None = None, multiple: FloatArray | None = None) -> Rounded:
+        """Put the tree of `node` on its grid; `multiple` is a value that is to be an even number of units."""
         root = node.inputs[0]
         limits = tree_limit(root, self.options.max_steps, readout=node.op not in SOURCES)
-        rounded = round_tree(root, self._weights[root.name], self.scales, limits, coarsest)
+        rounded = round_tree(root, self._weights[root.name], self.scales, limits, coarsest, multiple)
         if rounded is None:
             fail(
                 "SNN406",
@@ -101,7 +112,7 @@ class Calibrator:
         if node.name in self.estimates:
             return
         rounded = self.round(node)
-        found = self._ask_the_rule(Layer(node, rounded, self.trains, self.options, self.progress))
+        found = self._ask_the_rule(Layer(node, rounded, self.trains, self.network, self.options, self.progress))
         if not (np.asarray(found.threshold) > 0).any():
             found = _from_weights(node, rounded)
         self.estimates[node.name] = found
@@ -125,36 +136,88 @@ class Calibrator:
             fail("SNN409", message)
         return found
 
-    def set_threshold(self, node: gs.Node) -> None:
-        """Round `node` for good and set its threshold to α·V_th."""
-        spikes = node.outputs[0]
-        shape = sample_shape(spikes)
-        channels = carries_channels(spikes, [layer for layer in self._layers if _reads(layer.inputs[0], spikes)])
+    def value_of_a_spike(self, node: gs.Node, levels: int) -> FloatArray:
+        """α·V_th over `levels`, or what is worth the cap where that is less: in ANN units, by channel where all that
+        read the spikes can work with that. The tree of `node` is on its grid then."""
+        channels = self.by_channel(node)
         estimated = np.asarray(self.estimates[node.name].threshold, np.float64)
         if not channels:
             estimated = estimated.max()
         elif estimated.ndim:
             estimated = np.where(estimated > 0, estimated, estimated.max())
         main_scale = self.rounded[node.name].main_scale if node.name in self.rounded else self.round(node).main_scale
-        value = (self.alpha * estimated * main_scale).reshape((-1,) + (1,) * (len(shape) - 1))
+        ones = (1,) * (len(sample_shape(node.outputs[0])) - 1)
+        value: FloatArray = (self.alpha / levels * estimated * main_scale).reshape(-1, *ones)
+        cap = np.asarray(node.attrs.get("cap", np.inf)) / levels
+        return np.minimum(value, cap if channels else cap.min())
+
+    def by_channel(self, node: gs.Node) -> bool:
+        """Whether all that read the spikes of `node` can work with another λ for every channel."""
+        spikes = node.outputs[0]
+        return carries_channels(spikes, [layer for layer in self._layers if _reads(layer.inputs[0], spikes)])
+
+    def set_threshold(self, node: gs.Node, levels: int = 1) -> None:
+        """Round `node` for good, and set its threshold to the value of a spike."""
+        value = self.value_of_a_spike(node, levels)
+        main_scale = self.rounded[node.name].main_scale
         # A threshold beyond what currents can reach would be one that potentials cannot start from.
-        rounded = self.round(node, coarsest=value / (2 * sum_limit(self.options.max_steps)))
-        value = value * (rounded.main_scale / main_scale)
+        limit = sum_limit(reach(node.inputs[0], self.options.max_steps))
+        rounded = self.round(node, coarsest=np.maximum(value / (2 * limit), self.coarsest_of_charge(node)))
+        capped = np.asarray(node.attrs.get("cap", np.inf)) / levels
+        cap = capped if value.size > 1 else capped.min()
+        value = np.minimum(value * (rounded.main_scale / main_scale), cap)
+        even = _even if np.isinf(cap).all() else _even_below
         units = value / rounded.scale
-        if value.size == 1 and (not channels or (units >= _FINE_THRESHOLD).all()):
+        if value.size == 1 and (not self.by_channel(node) or (units >= _FINE_THRESHOLD).all()):
             # One λ, that of the coarsest grid on which it is fine; a channel that cannot have it exactly comes close.
             fine = units >= _FINE_THRESHOLD
             shared = rounded.scale[fine].max() if fine.any() else rounded.scale.min()
-            scale = np.asarray(_even(value / shared) * shared)
-            threshold = _even(scale / rounded.scale)
+            scale = np.asarray(even(value / shared) * shared)
+            threshold = even(scale / rounded.scale)
         else:
-            threshold = _even(units)
+            threshold = even(units)
             scale = threshold * rounded.scale
+        if (scale > cap).any():
+            message = f"no integer grid is fine enough for values that end at {float(cap.min()):g}"
+            fail("SNN406", message, node=node.name, op=node.op)
+        self.charge(node, rounded)
+        self._write_threshold(node, threshold, scale, rounded)
+
+    def fix_threshold(self, node: gs.Node) -> None:
+        """Round `node` for good, so that its threshold is the value of a spike that the network itself gives it."""
+        value = np.asarray(node.attrs["value"], np.float64)
+        if value.ndim and not self.by_channel(node):
+            message = "its channels end at different values, and what reads it cannot tell its channels apart"
+            fail("SNN406", message, node=node.name, op=node.op, hint="quantise all channels of this layer alike")
+        value = value.reshape((1,) * (len(sample_shape(node.outputs[0])) - value.ndim) + value.shape)
+        limit = sum_limit(reach(node.inputs[0], self.options.max_steps))
+        rounded = self.round(node, coarsest=value / (2 * limit), multiple=value)
+        self._write_threshold(node, np.rint(value / rounded.scale), value, rounded)
+
+    def _write_threshold(self, node: gs.Node, threshold: FloatArray, scale: FloatArray, rounded: Rounded) -> None:
+        """Give `node` an integer threshold, worth `scale`."""
         integers = collapsed(threshold).astype(np.int32)
         if integers.size == 1:
             integers = integers.reshape(())
         node.inputs = [node.inputs[0], gs.Constant(own(f"{node.name}/threshold"), integers)]
         self.settle_threshold(node, scale, rounded, integers)
+
+    def coarsest_of_charge(self, node: gs.Node) -> FloatArray:
+        """σ with which the charge that a neuron starts with leaves room for the rest."""
+        values: FloatArray = np.abs(np.asarray(node.attrs.get("charge_value", 0.0), np.float64)) / LARGEST_CHARGE
+        axes = len(sample_shape(node.outputs[0]))
+        return values.reshape((1,) * (axes - values.ndim) + values.shape)
+
+    def charge(self, node: gs.Node, rounded: Rounded) -> None:
+        """Put the charge that a neuron starts with on its grid."""
+        if "charge_value" in node.attrs:
+            node.attrs["charge"] = np.rint(node.attrs["charge_value"] / rounded.scale).astype(np.int32)
+
+    def tabulate(
+        self, node: gs.Node, rounded: Rounded, value: FloatArray, limits: tuple[int, int]
+    ) -> tuple[Steps, np.ndarray | None]:
+        """The steps of a neuron that stands for any function, and its thresholds where they are uniform."""
+        return tabulate(node, rounded, value, limits, self.options.max_steps)
 
     def settle_threshold(self, node: gs.Node, scale: FloatArray, rounded: Rounded, threshold: np.ndarray) -> None:
         """λ of a neuron, and what the rounding of its weights does to its rate."""
@@ -179,6 +242,11 @@ class Calibrator:
 def _even(values: FloatArray) -> FloatArray:
     """The nearest even integers, at least 2."""
     return np.maximum(2.0, 2.0 * np.rint(values / 2))
+
+
+def _even_below(values: FloatArray) -> FloatArray:
+    """The largest even integers that are not above, at least 2."""
+    return np.maximum(2.0, 2.0 * np.floor(values / 2))
 
 
 def _reads(root: gs.Tensor, spikes: gs.Tensor) -> bool:

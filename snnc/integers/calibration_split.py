@@ -7,12 +7,15 @@ import numpy as np
 from snnc.data import DataSet
 from snnc.diagnostics import fail
 
-_MOST_HELD_BACK = 128
+MOST_HELD_BACK = 128
 _SAMPLES = 512
 
 
-def calibration_split(data: DataSet, samples: int | None) -> tuple[DataSet, DataSet]:
-    """Up to `samples` (512 if None) for calibration, and others to verify on: a fifth of the data, 128 at most.
+def calibration_split(
+    data: DataSet, samples: int | None, most_held_back: int = MOST_HELD_BACK
+) -> tuple[DataSet, DataSet]:
+    """Up to `samples` (512 if None) for calibration, and others to verify on: a fifth of the data, and of what
+    calibrates nothing more, `most_held_back` in all.
 
     Drawn by a fixed permutation, because data may be sorted by class. Synthetic images were made for this
     (`with_held_back`): a third of them is held back.
@@ -21,10 +24,13 @@ def calibration_split(data: DataSet, samples: int | None) -> tuple[DataSet, Data
         fail("SNN306", f"{data.name} has {len(data.images)} samples; one calibrates, one is held back")
     order = np.random.default_rng(0).permutation(len(data.images))
     share = 5 if data.value_range is None else 3
-    held_back = min(_MOST_HELD_BACK, max(1, len(order) // share))
+    held_back = max(1, len(order) // share)
+    if most_held_back > MOST_HELD_BACK:
+        held_back = max(held_back, len(order) - (samples or _SAMPLES))
+    held_back = min(most_held_back, held_back)
     return data.select(order[held_back:][: samples or _SAMPLES]), data.select(order[:held_back])
 
 
 def with_held_back(samples: int) -> int:
     """How many synthetic images to make so that `samples` calibrate."""
-    return samples + min(_MOST_HELD_BACK, max(1, samples // 2))
+    return samples + min(MOST_HELD_BACK, max(1, samples // 2))

@@ -89,11 +89,13 @@ def round_tree(
     source_scales: Mapping[str, FloatArray],
     limits: Limits,
     coarsest: FloatArray | None = None,
+    multiple: FloatArray | None = None,
 ) -> Rounded | None:
     """Round the tree under `root` to the finest power-of-two grids that keep the limits; None if there are none.
 
     `weights` are the floats by node name; `source_scales` maps the names of spike tensors to λ. `coarsest` bounds σ
-    from below (it broadcasts against a sample of the root): no grid need be finer than that.
+    from below (it broadcasts against a sample of the root): no grid need be finer than that. Where `multiple` is given,
+    σ is then made a little coarser so that `multiple` is an even number of it.
     """
     if limits.current < _LEAST_BOUND:
         return None
@@ -105,8 +107,15 @@ def round_tree(
         inner[operand.name] = found
     rounding = _Rounding(weights, source_scales, inner, _main_scale(root, source_scales), root)
     shape = sample_shape(root)
-    by_channel = rounding.finest((shape[0], *[1] * (len(shape) - 1)), limits, coarsest)
-    return by_channel if by_channel is not None else rounding.finest((1,) * len(shape), limits, coarsest)
+    found = rounding.finest((shape[0], *[1] * (len(shape) - 1)), limits, coarsest)
+    found = found if found is not None else rounding.finest((1,) * len(shape), limits, coarsest)
+    if found is None or multiple is None:
+        return found
+    units = 2 * np.floor(multiple / found.scale / 2)
+    try:
+        return None if (units < 2).any() else rounding.at(multiple / units)
+    except _UnevenError:
+        return None
 
 
 def _weighted_operands(tensor: gs.Tensor) -> Iterator[tuple[gs.Tensor, int]]:
@@ -174,7 +183,7 @@ class _Rounding:
         try:
             exponents = self._first_guess(pattern, limits, coarsest)
             while exponents is not None and (exponents > _COARSEST).all():
-                rounded = self._at(exponents)
+                rounded = self.at(self.main_scale * np.exp2(-exponents))
                 too_fine = _exceeds(rounded.signal, limits, pattern)
                 if not too_fine.any():
                     return rounded
@@ -185,7 +194,7 @@ class _Rounding:
 
     def _first_guess(self, pattern: tuple[int, ...], limits: Limits, coarsest: FloatArray | None) -> FloatArray | None:
         """Exponents k of σ = σ_main·2^-k that are no coarser than they must be; None for infinite weights."""
-        signal = self._at(np.full(pattern, float(_FINEST))).signal
+        signal = self.at(np.full(pattern, self.main_scale * 2.0**-_FINEST)).signal
         if not math.isfinite(signal.magnitude):
             return None
         with np.errstate(divide="ignore"):
@@ -200,13 +209,14 @@ class _Rounding:
         # A channel without weights is on the coarsest grid of the others, so that it decides nothing for them.
         guess = np.where(silent, 0 if silent.all() else guess[~silent].min(), guess)
         if coarsest is not None:
-            allowed = np.floor(np.log2(self.main_scale) - np.log2(_largest_in(coarsest, pattern)))
+            with np.errstate(divide="ignore"):
+                allowed = np.floor(np.log2(self.main_scale) - np.log2(_largest_in(coarsest, pattern)))
             guess = np.minimum(guess, np.maximum(allowed, _COARSEST + 1))
         exponents: FloatArray = guess
         return exponents
 
-    def _at(self, exponents: FloatArray) -> Rounded:
-        scale = self.main_scale * np.exp2(-exponents)
+    def at(self, scale: FloatArray) -> Rounded:
+        """The tree with this σ at its root."""
         found: dict[str, Weights] = {}
         return Rounded(scale, self.main_scale, self._descend(self.root, scale, found), found)
 

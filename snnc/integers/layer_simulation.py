@@ -91,13 +91,14 @@ class SpikeTrains:
         """The mean weighted input sum of every neuron of `target` over the steps, in its input spikes, float64
         `[N, ...]` for each batch.
 
-        Computed by the operator that will run the layer, with a threshold that no potential within `max_steps` reaches:
-        what it has integrated at the end is the sum of its currents, as an integer.
+        Computed by the operator that will run the layer, with a threshold that no potential within `max_steps` reaches
+        and without a leak: what it has integrated at the end is the sum of its currents, as an integer.
         """
         steps = sum(count for _, count in self.blocks)
         inputs, attrs = list(target.inputs), dict(target.attrs)
         out_of_reach = gs.Constant(own(f"{target.name}/out_of_reach"), np.array(_OUT_OF_REACH, np.int32))
-        target.inputs, target.attrs = [inputs[0], out_of_reach], {**attrs, "v_init": 0.0}
+        target.inputs = [inputs[0], out_of_reach]
+        target.attrs = {**{name: value for name, value in attrs.items() if name != "leak"}, "v_init": 0.0}
         try:
             for _, states in self._simulate(target, progress):
                 yield next(iter(states.values())) * (unit / steps)

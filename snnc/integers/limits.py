@@ -6,28 +6,38 @@ import onnx_graphsurgeon as gs
 
 from snnc.integers.grid import Limits
 from snnc.ir.domain import BLOCK_STEPS
-from snnc.ir.trees import tree
-from snnc.operators import operator_of, weighted
+from snnc.ir.trees import largest_total
 
 EXACT_FLOAT32 = 2**24
+EXACT_FLOAT64 = 2**53
 INT32 = 2**31
+# What a neuron may have at the start: potentials move by as much again at least.
+LARGEST_CHARGE = 2**29
 # Weights of readouts are packed in 32 bits; more of them than a few decimal digits carries nothing.
 _READOUT_WEIGHT = 2.0**20
 
 
-def sum_limit(max_steps: int) -> float:
+def reach(root: gs.Tensor, max_steps: int) -> int:
+    """How many currents of one step a potential can be away from where it started.
+
+    Spikes bring it back towards 0, so there is one for each step. Where all that ever comes is bounded, the charge is,
+    and so is what spikes have taken from it: they answer to a charge that was there.
+    """
+    total = largest_total(root)
+    return max_steps if total is None else min(max_steps, 2 * total)
+
+
+def sum_limit(currents: int) -> float:
     """The largest current of one step with which no membrane potential leaves int32.
 
-    After `max_steps` steps a potential is at most max_steps currents away from where it started; it starts within one
-    current of 0 (θ/2, and thresholds are kept below two currents), and the next current is added before it is compared.
+    A potential is at most so many `currents` away from where it started (`reach`); it starts within one current of 0
+    (θ/2, and thresholds are kept below two currents), and the next current is added before it is compared.
     """
-    return (INT32 - 1) / (max_steps + 2)
+    return (INT32 - 1) / (currents + 2)
 
 
 def tree_limit(root: gs.Tensor, max_steps: int, *, readout: bool) -> Limits:
     """What the grid of the tree under `root` must keep."""
     if not readout:
-        return Limits(min(sum_limit(max_steps), float(EXACT_FLOAT32)))
-    weighted_sums = (node for node in tree(root) if any(weighted(above) for above in tree(node.outputs[0])))
-    exact = min(operator_of(node).exact_sums(node) for node in weighted_sums)
-    return Limits(exact / BLOCK_STEPS, _READOUT_WEIGHT, _READOUT_WEIGHT)
+        return Limits(min(sum_limit(reach(root, max_steps)), float(EXACT_FLOAT32)))
+    return Limits(EXACT_FLOAT64 / BLOCK_STEPS, _READOUT_WEIGHT, _READOUT_WEIGHT)

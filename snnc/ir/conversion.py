@@ -16,10 +16,11 @@ import onnx_graphsurgeon as gs
 from snnc.data import DataSet
 from snnc.diagnostics import Diagnostics
 from snnc.ir.options import Options
-from snnc.ir.report import Calibration, Verification
+from snnc.ir.report import Calibration, Certificate, Row, Target, Verification
 from snnc.thresholds.contract import Estimate
 
 if TYPE_CHECKING:
+    from snnc.integers.activations import Activations
     from snnc.measure.evaluation import Curve
 
 
@@ -40,12 +41,13 @@ class LayerReport:
 
     `scale` is the ANN value of one spike (λ; of one unit of potential for a readout), `threshold` the paper's V_th (in
     units of the layer's input spikes) and `threshold_integer` the same on the grid. `v_in` is the mean positive
-    weighted input sum and `f_in` the share of steps that have one: RMP-SNN (equation 7) wants
-    f_in·V_in ≤ V_th ≤ V_in; with the rule `rate` a few samples give them. `macs` are the multiply-accumulates of the
+    weighted input sum and `f_in` the share of steps that have one; with the rule `rate` a few samples give them, and
+    they are None for rules that simulate nothing. `macs` are the multiply-accumulates of the
     ANN in front of the layer. `fused` is the operator that runs the layer, or `plain`; None for the input and in files
     that do not tell. `signed` spikes have two words each. An input that is not coded into spikes has numbers of up to
-    `levels` units; `macs_on_numbers` are those of `macs` that read such numbers. `rate` is in spikes per neuron and
-    step on the verification samples.
+    `levels` units; `macs_on_numbers` are those of `macs` that read such numbers, `macs_on_currents` those that read the
+    currents of another layer, with no neuron between. `rate` is in spikes per neuron and step on the verification
+    samples.
 
     `scale`, `threshold`, `threshold_integer` and `v_init` are one number where all channels have the same, else one for
     each channel; for a flat layer every neuron is a channel.
@@ -69,7 +71,19 @@ class LayerReport:
     signed: bool = False
     levels: int = 1
     macs_on_numbers: int = 0
+    macs_on_currents: int = 0
     rate: float | None = None
+
+    @property
+    def place(self) -> Literal["below", "inside", "above"] | None:
+        """Where V_th (the largest of the channels) stands towards f_in·V_in ≤ V_th ≤ V_in, the range of RMP-SNN
+        (equation 7): below it neurons saturate, above it they need many steps. None where these were not measured."""
+        if self.threshold is None or self.f_in is None or self.v_in is None:
+            return None
+        largest = float(np.max(self.threshold))
+        if largest < self.f_in * self.v_in:
+            return "below"
+        return "inside" if largest <= self.v_in else "above"
 
     def scales(self) -> np.ndarray:
         """`scale` as an array that broadcasts against samples of `shape`."""
@@ -80,12 +94,13 @@ class LayerReport:
 class Report:
     """Everything worth knowing of a conversion; `to_json` is stable and documented in docs/format.md.
 
-    `calibration` and `verification` are None before the passes of these names have run.
+    `calibration`, `certificate` and `verification` are None before the passes that find them have run.
     """
 
     layers: list[LayerReport] = field(default_factory=list)
     calibration: Calibration | None = None
     verification: Verification | None = None
+    certificate: Certificate | None = None
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
 
     def to_json(self) -> dict[str, Any]:
@@ -94,6 +109,7 @@ class Report:
             "layers": [dataclasses.asdict(layer) for layer in self.layers],
             "calibration": {} if self.calibration is None else dataclasses.asdict(self.calibration),
             "verification": {} if self.verification is None else dataclasses.asdict(self.verification),
+            "certificate": {} if self.certificate is None else dataclasses.asdict(self.certificate),
             "diagnostics": [diagnostic.to_json() for diagnostic in self.diagnostics.found],
         }
 
@@ -111,14 +127,26 @@ class Conversion:
     synthetic_seed: int = 0
     # Estimates by what they depend on (`snnc.thresholds.sharing.dependencies`), where conversions share them.
     estimates: dict[Any, dict[str, Estimate]] | None = None
+    # The activations of the ANN on the calibration samples, where several calibrations look at them.
+    activations: Activations | None = None
+    # How many samples to hold back at most, where more than usual are wanted.
+    most_held_back: int = 0
+    # How the steps were chosen, where they were.
+    target: Target | None = None
+    # Where alpha was chosen: alpha → the network with it against the ANN, on the held-back samples.
+    alphas: dict[str, list[Row]] = field(default_factory=dict)
     # Initial potential (in thresholds) → the network that starts there against the ANN, on the held-back samples.
     trials: dict[float, Curve] = field(default_factory=dict)
     graph: gs.Graph = field(default_factory=gs.Graph)
     level: Level = Level.SOURCE
     emitted: onnx.ModelProto | None = None
+    # The quantised ANN at which the network settles.
+    quantised: onnx.ModelProto | None = None
     report: Report = field(default_factory=Report)
     # Which node of the ANN gave a layer its bias, where that is not the layer itself: layer name → (op, name).
     bias_origin: dict[str, tuple[str, str]] = field(default_factory=dict)
+    # Why an elementwise function of the ANN was not taken for one: name of its last node → reason.
+    declined: dict[str, str] = field(default_factory=dict)
     progress: Callable[[str, float], None] = lambda stage, share: None
 
     @property

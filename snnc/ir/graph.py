@@ -11,6 +11,10 @@ import onnx_graphsurgeon as gs
 from snnc.ir.domain import DOMAIN
 
 TAIL = ("Softmax", "LogSoftmax", "ArgMax", "Sigmoid")
+#: An elementwise function of any kind, of the domain `ai.snnc` (snnc.ir.region); y = x, put there by the pass `relays`.
+REGION, RELAY = "Region", "Relay"
+#: What becomes neurons.
+NEURONS = ("Relu", REGION, RELAY)
 
 
 def producer(tensor: gs.Tensor) -> gs.Node | None:

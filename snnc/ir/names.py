@@ -17,7 +17,9 @@ PREFIX = "snnc/"
 STEPS, SEED, FIRST_SAMPLE, FIRST_STEP, COUNT = "steps", "seed", "first_sample", "first_step", "count"
 #: The outputs beside those of the network.
 SPIKE_TOTALS, SYNAPTIC_OPERATIONS = "spike_totals", "synaptic_operations"
-PUBLIC = frozenset({STEPS, SEED, FIRST_SAMPLE, FIRST_STEP, COUNT, SPIKE_TOTALS, SYNAPTIC_OPERATIONS})
+#: One more where the network settles.
+STEPS_USED = "steps_used"
+PUBLIC = frozenset({STEPS, SEED, FIRST_SAMPLE, FIRST_STEP, COUNT, SPIKE_TOTALS, SYNAPTIC_OPERATIONS, STEPS_USED})
 #: The steps so far as float64, which the schedule defines and the decoding reads.
 ELAPSED = f"{PREFIX}elapsed"
 

@@ -28,6 +28,8 @@ class Option:
         choices: all values that it can have; empty where there are more.
         registry: the name of the registry (group of entry points) that knows the choices.
         low, high: the smallest and the largest value; `low` itself is excluded where `above` is set.
+        word: a word that may stand in place of a value, or "": it leaves the value to the conversion.
+        percent: a share that may be written with a percent sign, as text: `0.5%` is 0.005.
     """
 
     name: str
@@ -42,12 +44,18 @@ class Option:
     low: float | None = None
     high: float | None = None
     above: bool = False
+    word: str = ""
+    percent: bool = False
 
     def plain(self, value: Any) -> Any:
         """`value` in the type of this option: numpy's scalars count as numbers, a list of two numbers as a range.
 
         SNN405 where it is of another type: a float or a boolean is no integer, text no number.
         """
+        if self._is_word(value):
+            return self.word
+        if self.percent and isinstance(value, str):
+            return self.parse(value)
         try:
             return _READERS[self.kind](value)
         except (TypeError, ValueError):
@@ -55,14 +63,18 @@ class Option:
 
     def parse(self, text: str) -> Any:
         """The value that `text` stands for, as on the command line; SNN405 if it stands for none."""
+        if self._is_word(text):
+            return self.word
         try:
+            if self.percent and text.endswith("%"):
+                return float(text[:-1]) / 100
             return _PARSERS[self.kind](text)
         except (KeyError, ValueError):
             fail("SNN405", f"{self.name} is {text!r}, of the wrong type")
 
     def check(self, value: Any) -> None:
         """SNN405 where a value of the right type is none that the option can have."""
-        if value is None and self.default is None:
+        if (value is None and self.default is None) or self._is_word(value):
             return
         if self.choices and value not in self.choices:
             fail("SNN405", f"{self.name} is {value!r}, must be one of {', '.join(map(str, self.choices))}")
@@ -70,7 +82,7 @@ class Option:
             if not (len(value) == 2 and value[0] < value[1] and all(map(self._within, value))):
                 fail("SNN405", f"{self.name} is {value}, must be two numbers {self.limits}, the lower one first")
         elif not self._within(value):
-            fail("SNN405", f"{self.name} is {value}, must be {self.limits}")
+            fail("SNN405", f"{self.name} is {value}, must be {self.limits}{self._or_word}")
 
     @property
     def limits(self) -> str:
@@ -87,7 +99,15 @@ class Option:
         """The help with default and, where a user could run into them, limits in brackets."""
         shown = self.default_text or (f"{self.default:g}" if self.kind is float else str(self.default))
         narrow = self.low is not None and self.high is not None and self.high <= _LARGE
-        return f"{self.help}  [{self.limits + '; ' if narrow else ''}default: {shown}]"
+        limits = f"{self.limits}{self._or_word}; " if narrow else ""
+        return f"{self.help}  [{limits}default: {shown}]"
+
+    @property
+    def _or_word(self) -> str:
+        return f", or {self.word}" if self.word else ""
+
+    def _is_word(self, value: Any) -> bool:
+        return bool(self.word) and isinstance(value, str) and value == self.word
 
     def _within(self, value: Any) -> bool:
         # NaN lies nowhere.

@@ -14,8 +14,16 @@ from snnc.ir.option import Option
 LARGEST_MAX_STEPS = 2**25
 # Inputs are float32, and so is everything that is computed from them.
 SMALLEST_INPUT, LARGEST_INPUT = 1e-30, 1e30
+# Counts of a block are exact in float32 with weights of 24 bits.
+MOST_LEVELS = 4096
+# Beyond it a leak takes nothing from the potentials of ordinary thresholds.
+LARGEST_LEAK = 15
 # A quantile below this would let a tenth of a layer's neurons saturate.
 LEAST_RATE_QUANTILE = 0.9
+# Who writes 0.5 means half a percent.
+LARGEST_DROP = 0.2
+#: Of `alpha`: chosen by measurement (`snnc.passes.choose_alpha`).
+AUTO = "auto"
 
 
 def _option(default: Any, help: str, **declared: Any) -> Any:
@@ -43,24 +51,45 @@ class Options:
         "What a spike does to the membrane potential: subtract the threshold, or set it to zero.",
         group="neurons",
     )
-    coding: Literal["poisson", "direct"] = _option(
+    leak: int = _option(
+        0,
+        "Leaky neurons: every step begins with V - floor(V / 2^M). Small currents never make them fire.",
+        default_text="0, no leak",
+        metavar="M",
+        group="neurons",
+        low=0,
+        high=LARGEST_LEAK,
+    )
+    coding: Literal["poisson", "direct", "charge"] = _option(
         "poisson",
-        "The input: random spikes at the rate of its values, or the values themselves as a current of every step.",
+        "The input: random spikes at the rate of its values, or the values themselves as a current of every step or as "
+        "a charge that enters once.",
+        default_text="that of the method",
         group="calibration",
     )
-    alpha: float = _option(
+    levels: int = _option(
+        16,
+        "Levels that activations are quantised to: spikes that stand for the largest one.",
+        metavar="L",
+        group="neurons",
+        low=1,
+        high=MOST_LEVELS,
+    )
+    alpha: float | Literal["auto"] = _option(
         1.0,
-        "Factor on every threshold, and with it the rule vmax.",
+        "Factor on every threshold, and with it the rule vmax; auto tries several on the held-back samples.",
         default_text="1, and for soft reset the rule rate",
         metavar="A",
         group="neurons",
         low=0,
         high=1,
         above=True,
+        word=AUTO,
     )
     threshold: str = _option(
         "rate",
-        "Thresholds from mean input sums, from the largest input sum, or from the weights alone.",
+        "Thresholds from mean input sums, from the largest one, from the weights alone, or from activations of the "
+        "ANN: largest, percentile, least squared error at these steps, balanced.",
         default_text="rate for soft reset without --alpha, else vmax",
         registry="snnc.thresholds",
         group="calibration",
@@ -72,6 +101,14 @@ class Options:
         group="calibration",
         low=LEAST_RATE_QUANTILE,
         high=1,
+    )
+    percentile: float = _option(
+        99.9,
+        "Percentage of activations that the rule percentile keeps from saturating.",
+        metavar="P",
+        group="calibration",
+        low=50,
+        high=100,
     )
     per_channel: bool = _option(
         False,
@@ -98,7 +135,8 @@ class Options:
     v_init: float | None = _option(
         None,
         "Membrane potential at step 0, in thresholds.",
-        default_text="0; with the rule rate 0.5 where it does clearly better on the held-back samples",
+        default_text="0; with the rule rate and those of activations 0.5 where it does clearly better on the held-back "
+        "samples",
         group="calibration",
         choices=(0.0, 0.5),
     )
@@ -145,6 +183,26 @@ class Options:
         group="file",
         low=1,
     )
+    delay: int = _option(
+        0,
+        "Steps that go by before the readout begins, as deep layers get their inputs late. They count as steps.",
+        default_text="0, none",
+        metavar="D",
+        group="file",
+        low=0,
+    )
+    target_drop: float | None = _option(
+        None,
+        "Choose the fewest steps for which the held-back samples show, with 95 % confidence, that no more accuracy is "
+        "lost against the ANN (without labels: that no more samples are in another class).",
+        default_text="no choice, --steps",
+        metavar="P%",
+        group="file",
+        low=0,
+        high=LARGEST_DROP,
+        above=True,
+        percent=True,
+    )
     seed: int = _option(0, "Seed of the input spikes.", metavar="S", group="file", low=-(2**63), high=2**63 - 1)
     schedule: Literal["loop", "unrolled", "stream"] = _option(
         "loop",
@@ -175,6 +233,16 @@ class Options:
         for name in ("steps", "calib_steps"):
             if getattr(self, name) > self.max_steps:
                 fail("SNN404", f"{name} is {getattr(self, name)}, larger than max_steps {self.max_steps}")
+        # Where the steps are chosen, `steps` are those of nobody yet.
+        steps = self.steps if self.target_drop is None else self.max_steps
+        if self.delay >= steps:
+            fail("SNN405", f"delay is {self.delay}, must be less than the {steps} steps: none is left to read")
+
+    @property
+    def factor(self) -> float:
+        """`alpha`, once it has been chosen."""
+        assert isinstance(self.alpha, float), "alpha has not been chosen yet"
+        return self.alpha
 
     def own(self, option: Option) -> Any:
         """The value of an option that a plug-in has declared."""
@@ -197,13 +265,13 @@ def _declared() -> dict[str, Option]:
 
 
 def _kind_of(hint: Any) -> tuple[type, tuple[Any, ...]]:
-    """The type, and all values of a Literal; `X | None` is like X."""
+    """The type, and all values of a Literal; `X | None` and `X | Literal[...]` are like X."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
         return type(arguments[0]), arguments
     if origin is tuple:
         return tuple, ()
-    if type(None) in arguments:
+    if arguments:
         return _kind_of(next(argument for argument in arguments if argument is not type(None)))
     return hint, ()
 

@@ -10,10 +10,41 @@ Row = tuple[int, float | None, float | None]
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """What the thresholds were set by. `samples` and `steps` are 0 where the rule looks at the weights alone.
+class TriedSteps:
+    """The network with thresholds for so many steps, on `samples` held-back samples: of these `lost` are classified
+    rightly by the ANN alone, and `gained` by the spiking network alone (None without labels: then `lost` counts those
+    in different classes). The share that is lost of all samples is at most `bound`.
+    """
 
-    `sha256` is that of the data, `input_scale` the ANN value of an input spike.
+    steps: int
+    samples: int
+    lost: int
+    gained: int | None
+    bound: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """How the steps were chosen: the fewest of those that were `tried` whose bound is at most `drop`.
+
+    Where none of them `met` it, those with the least bound. All bounds hold at once with this `confidence`.
+    """
+
+    drop: float
+    met: bool
+    confidence: float
+    tried: list[TriedSteps]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the thresholds were set by. `steps` are 0 where the rule simulates nothing, `samples` too where it looks at
+    the weights alone.
+
+    `sha256` is that of the data, `input_scale` the ANN value of an input spike. `alpha` scaled the thresholds (None in
+    older files); where it was chosen, `alphas` has the curve on the held-back samples of every one that was tried.
+    `target` says how the steps were chosen, where they were. `given` layers have the thresholds of the quantisers that
+    the network was trained with; where all have, no sample calibrated anything.
     """
 
     threshold: str
@@ -23,6 +54,29 @@ class Calibration:
     sha256: str
     input_scale: float
     synthetic: bool = False
+    alpha: float | None = None
+    alphas: dict[str, list[Row]] = field(default_factory=dict)
+    target: Target | None = None
+    given: int = 0
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Where the counts and potentials of all layers were equal, integer for integer, to those of the quantised ANN.
+
+    `layers` were compared on `samples` samples of `data` with this `sha256`. They took at most `steps` steps until the
+    last spike, on average `mean_steps`, and could not have taken more than `most_steps`. `network` is the hash of the
+    quantised ANN.
+    """
+
+    layers: int
+    samples: int
+    data: str
+    sha256: str
+    steps: int
+    mean_steps: float
+    most_steps: int
+    network: str
 
 
 @dataclass(frozen=True)

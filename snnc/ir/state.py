@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+
+#: What a state of a layer is: the spikes so far are those that a neuron fired, the input count those that a pool got.
+What = Literal["", "membrane potential", "spike count", "input count", "entered charge"]
 
 
 @dataclass(frozen=True)
 class State:
     """A tensor carried from block to block: `[N, *dims]` of `dtype`, starting at `initial` (broadcast).
 
-    `layer` is the node whose state it is; `output` the output of the network that its last value is, or "".
+    `layer` is the node whose state it is, and `what` it is there; `output` the output of the network that its last
+    value is, or "".
     """
 
     name: str
@@ -22,6 +26,7 @@ class State:
     initial: Any = 0
     layer: str = ""
     output: str = ""
+    what: What = ""
 
     def start(self, batch: int) -> np.ndarray:
         """The state before the first step."""

@@ -22,6 +22,11 @@ def source_nodes(graph: gs.Graph) -> list[gs.Node]:
     return [node for node in graph.nodes if node.op in SOURCES]
 
 
+def neurons(graph: gs.Graph) -> list[gs.Node]:
+    """What stands for functions of the ANN, in order of the graph."""
+    return [node for node in source_nodes(graph) if SOURCES[node.op].kind == "neuron"]
+
+
 def layers(graph: gs.Graph) -> list[gs.Node]:
     """Everything that reads spikes and keeps a state, in order of the graph: neurons, pools, readouts."""
     return [node for node in graph.nodes if node.op in LAYERS and LAYERS[node.op].kind != "input"]
@@ -57,6 +62,22 @@ def source_signal(tensor: gs.Tensor) -> Signal:
     node = producer(tensor)
     assert node is not None
     return SOURCES[node.op].signal(node)
+
+
+def largest_total(root: gs.Tensor) -> int | None:
+    """What the currents of all steps so far can add up to at `root`, in currents of one step at its largest; None where
+    that grows with time."""
+    totals = [_total_of(leaf) for leaf in leaves(root)]
+    bounded = [total for total in totals if total is not None]
+    return max(bounded) if len(bounded) == len(totals) else None
+
+
+def _total_of(source: gs.Tensor) -> int | None:
+    node = producer(source)
+    assert node is not None
+    if SOURCES[node.op].kind == "pool":  # the largest count of a window is a count of its input
+        return largest_total(node.inputs[0])
+    return SOURCES[node.op].largest_total(node)
 
 
 def signal_of(tensor: gs.Tensor) -> Signal:

@@ -18,9 +18,8 @@ from snnc.diagnostics import InternalError
 from snnc.emit.layer_operators import PLAIN
 from snnc.files import ConvertedFile
 from snnc.measure.operations import LayerSpikes, count_accumulations, fused_nodes
+from snnc.measure.runner import make_runner
 from snnc.runtime import statistics as native
-from snnc.runtime.session import SpikingSession
-from snnc.simulate.block_runner import StreamRunner
 
 _WARM_UPS = 1
 # Statistics are collected in the whole process, and a measurement takes all new nodes for its own.
@@ -42,13 +41,14 @@ class LayerBench:
     """One layer. Numbers are None where they are not known: a plain layer is several operators.
 
     `op` is the operator that runs it. `kernels` says how many blocks each kernel computed. `input_density` is in spikes
-    per input neuron and step; `spikes` (of the input; a residual one apart) and `operations` (accumulations that all
-    input spikes cause) belong to one run. `microseconds` are per image and step.
+    of either sign per input neuron and step, None where the input is no spikes; `spikes` (of the input; a residual one
+    apart) and `operations` (accumulations that all input spikes cause) belong to one run. `microseconds` are per image
+    and step.
     """
 
     name: str
     op: str
-    input_density: float
+    input_density: float | None
     kernels: dict[str, int]
     spikes: int | None = None
     operations: int | None = None
@@ -67,12 +67,14 @@ class LayerBench:
 class NetworkBench:
     """The whole network: medians over `repeats` runs of all `images` for `steps` steps, after a warm-up.
 
-    `operations` of one run. `other_microseconds` is what the fused layers leave of `microseconds`, both per image and
-    step: encoder, plain layers, totals, data movement and the host.
+    `steps_run` are those that were simulated: a network that settles ends with the block in which it is quiet. What is
+    per step is per one of these. `operations` of one run. `other_microseconds` is what the fused layers leave of
+    `microseconds`, both per image and step: encoder, plain layers, totals, data movement and the host.
     """
 
     images: int
     steps: int
+    steps_run: int
     threads: int
     repeats: int
     vector_unit: str
@@ -114,60 +116,41 @@ def _measure(
     progress("counting spikes", 0.0)
     reached = count_accumulations(file.block, images, steps, seed=seed, threads=threads)
     older = {node.id for node in native.read()}
-    run = _runner(file, images, steps, seed, threads)
+    run = make_runner(file, steps=steps, seed=seed, threads=threads)
     for index in range(_WARM_UPS):
         progress("warming up", index / _WARM_UPS)
-        totals, operations = run()
+        ran = run(images, 0)
     seconds: list[float] = []
     nodes: list[list[native.NodeStatistics]] = []
     for index in range(repeats):
         progress("measuring", index / repeats)
         with native.collecting():
             start = time.perf_counter()
-            run()
+            run(images, 0)
             seconds.append(time.perf_counter() - start)
         nodes.append([node for node in native.read() if node.id not in older])
 
     progress("measuring the add stream", 0.0)
-    per_image_and_step = 1e6 / (len(images) * steps)
+    steps_run = steps if file.options.schedule == "unrolled" else reached.steps
+    sample_steps = len(images) * steps_run
+    per_image_and_step = 1e6 / sample_steps
     times = _median_times(nodes)
-    layers = _Layers(file, reached, nodes[-1], times, threads, totals, len(images) * steps).bench()
-    median = statistics.median(seconds)
+    layers = _Layers(file, reached.layers, nodes[-1], times, threads, ran.spike_totals, sample_steps).bench()
+    median, operations = statistics.median(seconds), int(ran.synaptic_operations.sum())
     return NetworkBench(
         images=len(images),
         steps=steps,
+        steps_run=steps_run,
         threads=threads,
         repeats=repeats,
         vector_unit=native.vector_unit(),
         layers=layers,
-        operations=int(operations.sum()),
+        operations=operations,
         microseconds=median * per_image_and_step,
         other_microseconds=(median - sum(times.values())) * per_image_and_step,
         images_per_second=len(images) / median,
-        operations_per_second=float(operations.sum()) / median,
+        operations_per_second=operations / median,
     )
-
-
-Run = Callable[[], tuple[np.ndarray, np.ndarray]]
-
-
-def _runner(file: ConvertedFile, images: np.ndarray, steps: int, seed: int, threads: int) -> Run:
-    """Runs the network in its own schedule; gives `spike_totals` and `synaptic_operations`."""
-    if file.options.schedule == "loop":
-        session = SpikingSession(file.model.SerializeToString(), threads=threads)
-
-        def run_loop() -> tuple[np.ndarray, np.ndarray]:
-            result = session.run(images, steps, seed=seed, batch_size=len(images), warn=False)
-            return result.spike_totals, result.synaptic_operations
-
-        return run_loop
-    runner = StreamRunner(file.block, threads=threads)
-
-    def run_stream() -> tuple[np.ndarray, np.ndarray]:
-        last = runner.run_to_end(images, steps, seed=seed, batch=len(images))
-        return last.spike_totals, last.synaptic_operations
-
-    return run_stream
 
 
 def _median_times(repeats: Sequence[Sequence[native.NodeStatistics]]) -> dict[str, float]:
@@ -201,7 +184,7 @@ class _Layers:
         self._potentials = {state.layer: state.next_name for state in file.block.states}
         sources = [layer for layer in file.layers if layer.kind != "readout"]
         self._rates = {
-            layer.name: float(totals[:, column].sum()) / layer.neurons / sample_steps
+            layer.name: float(totals[:, column].sum()) / layer.neurons / sample_steps if layer.levels == 1 else None
             for column, layer in enumerate(sources)
         }
 
@@ -218,7 +201,7 @@ class _Layers:
             layers.append(fused)
         return layers
 
-    def _fused(self, name: str, op: str, density: float) -> LayerBench:
+    def _fused(self, name: str, op: str, density: float | None) -> LayerBench:
         if name not in self._nodes:
             raise InternalError("bench", f"no operator of the session has the name of layer {name!r}")
         node, reached, seconds = self._nodes[name], self._reached[name], self._seconds[name]

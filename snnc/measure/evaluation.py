@@ -5,23 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from snnc.diagnostics import fail
 from snnc.emit.block import Block
+from snnc.ir.conversion import LayerReport
+from snnc.ir.report import Row
+from snnc.measure.energy import FLOAT32, mean_busy_steps, multiplications
 from snnc.runtime.session import largest_batch
 from snnc.simulate.block_runner import StreamRunner
-
-if TYPE_CHECKING:
-    from snnc.ir.domain import BLOCK_STEPS
-from snnc.ir.conversion import LayerReport
-from snnc.ir.domain import BLOCK_STEPS
-
-# Energy of 32-bit arithmetic at 45 nm (Horowitz, ISSCC 2014): accumulate and multiply-accumulate, without memory.
-PICOJOULE_PER_ACCUMULATE = 0.9
-PICOJOULE_PER_MAC = 4.6
 
 
 @dataclass(frozen=True)
@@ -30,8 +24,9 @@ class Point:
 
     `accuracy` and `agreement` are shares; `error` is ‖ŷ - y‖₂/‖y‖₂ against the ANN's outputs, None where they are class
     numbers or not finite; `spike_rate` is R of RMP-SNN, equation 8, in percent (input and output not counted);
-    `layer_rates` spikes per neuron and step; `operations` synaptic operations per sample, and `energy_uj` what they
-    cost in µJ by arithmetic alone.
+    `layer_rates` spikes per neuron and step; `spikes_per_neuron` all spikes of the hidden layers over their neurons;
+    `operations` synaptic operations and `macs` multiply-accumulates per sample (of what reads numbers instead of
+    spikes), and `energy_uj` what they cost in µJ by the arithmetic of 32-bit floats alone (`snnc.measure.energy`).
     """
 
     steps: int
@@ -40,7 +35,9 @@ class Point:
     error: float | None
     spike_rate: float
     layer_rates: dict[str, float]
+    spikes_per_neuron: float
     operations: float
+    macs: float
     energy_uj: float
 
 
@@ -49,6 +46,7 @@ class Curve:
     """Points by increasing steps, with the ANN beside them.
 
     `commonest_class` is the share of samples that the ANN puts into one class: near 1, agreement says nothing.
+    `settled` are the steps that each sample took until its last spike, sorted, of a network that settles.
     """
 
     points: list[Point]
@@ -58,15 +56,21 @@ class Curve:
     ann_macs: int
     clipped: float
     commonest_class: float | None = None
+    settled: list[int] | None = None
 
     @property
     def ann_energy_uj(self) -> float:
-        """What the ANN's multiply-accumulates cost, in µJ by arithmetic alone."""
-        return self.ann_macs * PICOJOULE_PER_MAC * 1e-6
+        """What the ANN's multiply-accumulates cost, in µJ by the arithmetic of 32-bit floats alone."""
+        return FLOAT32.ann_energy_uj(self.ann_macs)
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary of plain values, documented in docs/cli.md."""
         return {**asdict(self), "ann_energy_uj": self.ann_energy_uj}
+
+
+def rows_of(points: Sequence[Point]) -> list[Row]:
+    """Steps, agreement and error of `points`."""
+    return [(point.steps, point.agreement, point.error) for point in points]
 
 
 def _dims(block: Block) -> Any:
@@ -122,12 +126,14 @@ def measure_curve(
     truth = None if ann_outputs is None else ann_outputs[output]
     if truth is not None and truth.shape[1:] != tuple(dim.dim_value for dim in _dims(block)[1:]):
         fail("SNN405", f"output {output!r} of the given ANN has shape {list(truth.shape)}, not that of the file")
+    settled: list[int] = []
     for start in range(0, len(images), batch):
         chosen = slice(start, min(start + batch, len(images)))
         for snapshot in runner.run(images[chosen], cuts, seed=seed, first_sample=first_sample + start):
-            if snapshot.step in sums:
+            # What is quiet stays as it is.
+            for cut in [cut for cut in cuts if cut == snapshot.step or (snapshot.quiet and cut > snapshot.step)]:
                 _add(
-                    sums[snapshot.step],
+                    sums[cut],
                     snapshot.outputs[output],
                     snapshot.spike_totals,
                     snapshot.synaptic_operations,
@@ -135,15 +141,20 @@ def measure_curve(
                     None if truth is None else truth[chosen],
                 )
             progress((start + (chosen.stop - start) * snapshot.step / cuts[-1]) / len(images))
-    on_numbers = sum(layer.macs_on_numbers for layer in layers)
-    points = [_point(cut, sums[cut], sources, len(images), labels, truth, on_numbers) for cut in cuts]
+            if snapshot.quiet:
+                break
+        if snapshot.steps_used is not None:
+            settled += snapshot.steps_used.tolist()
+    steps = sorted(settled) if block.quiet else None
+    macs_at = {cut: multiplications(layers, cut, mean_busy_steps(cut, steps)) for cut in cuts}
+    points = [_point(cut, sums[cut], sources, len(images), labels, truth, macs_at[cut]) for cut in cuts]
     classes = None if truth is None else predictions(truth)
     ann_accuracy = None if classes is None or labels is None else float((classes == labels).mean())
     commonest = None if classes is None else float(np.unique(classes, return_counts=True)[1].max() / len(classes))
     scale = np.float32(np.max(sources[0].scale) * sources[0].levels)
     clipped = float((np.abs(images) > scale).mean())
     macs = sum(layer.macs for layer in layers)
-    return Curve(points, len(images), seed, ann_accuracy, macs, clipped, commonest)
+    return Curve(points, len(images), seed, ann_accuracy, macs, clipped, commonest, steps)
 
 
 def _add(
@@ -176,7 +187,7 @@ def _point(
     samples: int,
     labels: np.ndarray | None,
     truth: np.ndarray | None,
-    macs_on_numbers: int,
+    macs: float,
 ) -> Point:
     totals = np.asarray(sums.totals, np.float64)
     neurons = np.array([source.neurons for source in sources], np.float64)
@@ -184,8 +195,6 @@ def _point(
     classified = truth is not None and predictions(truth[:1]) is not None
     operations = sums.operations / samples
     hidden = np.array([source.kind == "neuron" for source in sources])
-    # What reads numbers instead of spikes multiplies, once in every block.
-    multiplications = -(-steps // BLOCK_STEPS) * macs_on_numbers
     return Point(
         steps=steps,
         accuracy=sums.correct / samples if labels is not None and sums.classified else None,
@@ -193,8 +202,10 @@ def _point(
         error=None if truth is None or np.issubdtype(truth.dtype, np.integer) else _relative(sums.error, sums.norm),
         spike_rate=float(100 * totals[hidden].sum() / (neurons[hidden].sum() * steps * samples)),
         layer_rates={source.name: float(rate) for source, rate in zip(sources, rates, strict=True)},
+        spikes_per_neuron=float(totals[hidden].sum() / (neurons[hidden].sum() * samples)),
         operations=operations,
-        energy_uj=(operations * PICOJOULE_PER_ACCUMULATE + multiplications * PICOJOULE_PER_MAC) * 1e-6,
+        macs=macs,
+        energy_uj=FLOAT32.energy_uj(operations, macs),
     )
 
 

@@ -2,20 +2,24 @@
 
 Below `GOOD` (snnc.measure.quality) a conversion gets warning SNN503, below `USABLE` beyond doubt it is refused
 (SNN408) unless `accept_poor` is set. Either names the layer where the signal is lost first, and remedies that were
-measured to help: more steps and the other initial potential are known from verification; before a refusal, other
-thresholds are tried too. A remedy is written so that following it gives what was measured.
+measured to help: more steps and the other initial potential are known from verification, but where thresholds depend
+on the steps more of them are converted anew; before a refusal, other thresholds are tried too. A remedy is written so
+that following it gives what was measured.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from snnc import pipeline
 from snnc.diagnostics import Diagnostic, DiagnosticError, Diagnostics
 from snnc.diagnostics.rules import RULES
 from snnc.ir.conversion import Conversion, Level, Report
+from snnc.measure.evaluation import Point
 from snnc.measure.quality import GOOD, USABLE, Yardstick
 from snnc.methods import METHODS
+from snnc.thresholds import RULES as THRESHOLD_RULES
 
 _HELPS_AGREEMENT = 0.05
 _HELPS_ERROR = 0.8
@@ -57,12 +61,14 @@ def judge(conversion: Conversion) -> None:
     """Warn of a poor conversion, or raise `DiagnosticError`."""
     assert conversion.options.v_init is not None
     curve = conversion.trials[conversion.options.v_init]
-    last, yardstick = curve.points[-1], Yardstick.of(curve, conversion.options.reset)
+    last, yardstick = curve.points[-1], Yardstick.of(curve, conversion.options.reset, conversion.options.leak)
     if yardstick.missed(last, GOOD) is None:
         return
     missed = None if conversion.options.accept_poor else yardstick.certainly_missed(last, USABLE)
     before = Result(last.agreement, last.error)
-    trials = _verified(conversion, before) + ([] if missed is None else _other_thresholds(conversion, before))
+    trials = [*_verified(conversion, before), *_more_steps(conversion, before)]
+    if missed is not None:
+        trials += _other_thresholds(conversion, before)
     message = f"{before} after {last.steps} step{'' if last.steps == 1 else 's'}{_reason(conversion)}"
     if missed is None:
         conversion.diagnostics.report("SNN503", message, hint=_advice(trials))
@@ -87,7 +93,9 @@ def _reason(conversion: Conversion) -> str:
     place = f"layer {neurons.index(weak.layer) + 1} of {len(neurons)}, {weak.op} {weak.layer!r}"
     share = f"{100 * weak.share:.0f} %"
     if weak.why == "saturates":
-        return f"; the first layer to saturate is {place}: {share} of its neurons fire at every step"
+        settles = METHODS[conversion.options.method].settles
+        what = "have their highest count" if settles else "fire at every step"
+        return f"; the first layer to saturate is {place}: {share} of its neurons {what}"
     what = "whose rates vanish" if weak.why == "vanishes" else "that fires too much"
     return f"; the first layer {what} is {place}: it carries {share} of the ANN's activation"
 
@@ -104,23 +112,45 @@ def _verified(conversion: Conversion, before: Result) -> list[Trial]:
     return trials
 
 
+def _more_steps(conversion: Conversion, before: Result) -> list[Trial]:
+    """Twice and four times the steps, with the thresholds for these, where the verification could not tell."""
+    options = conversion.options
+    given = options.target_drop is None and not METHODS[options.method].settles
+    if not (given and THRESHOLD_RULES[options.threshold].by_steps):
+        return []
+    trials = []
+    for steps in (2 * options.steps, 4 * options.steps):
+        point = _converted(conversion, {"steps": steps})[1] if steps <= options.max_steps else None
+        if point is not None:
+            trials.append(Trial(f"`--steps {steps}`", Result(point.agreement, point.error), before))
+    return trials
+
+
 def _other_thresholds(conversion: Conversion, before: Result) -> list[Trial]:
     """Convert again with options that may do better, and measure."""
     trials = []
     for what, change in METHODS[conversion.options.method].remedies(conversion.options):
-        other = Conversion(
-            conversion.ann,
-            dataclasses.replace(conversion.options, v_init=None, **change),
-            data=conversion.data,
-            report=Report(diagnostics=Diagnostics(logged=False)),
-            progress=conversion.progress,
-        )
-        try:
-            pipeline.run(other, [step for step in pipeline.passes_of(other) if step.gives < Level.EMITTED])
-        except DiagnosticError:
-            continue  # these options do not even convert it
-        v_init = other.options.v_init
-        assert v_init is not None
-        point = other.trials[v_init].points[-1]
-        trials.append(Trial(f"`{what} --v-init {v_init:g}`", Result(point.agreement, point.error), before))
+        settles = METHODS[conversion.options.method].settles
+        v_init, point = _converted(conversion, change if settles else {"v_init": None, **change})
+        if point is not None:
+            words = what if "v_init" in METHODS[conversion.options.method].without else f"{what} --v-init {v_init:g}"
+            trials.append(Trial(f"`{words}`", Result(point.agreement, point.error), before))
     return trials
+
+
+def _converted(conversion: Conversion, change: dict[str, Any]) -> tuple[float, Point | None]:
+    """V(0) and the end of the curve of the network with other options; None if these do not even convert it."""
+    other = Conversion(
+        conversion.ann,
+        dataclasses.replace(conversion.options, **change),
+        data=conversion.data,
+        most_held_back=conversion.most_held_back,
+        report=Report(diagnostics=Diagnostics(logged=False)),
+        progress=conversion.progress,
+    )
+    try:
+        pipeline.run(other, [step for step in pipeline.passes_of(other) if step.gives < Level.EMITTED])
+    except DiagnosticError:
+        return 0.0, None
+    assert other.options.v_init is not None
+    return other.options.v_init, other.trials[other.options.v_init].points[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,12 @@ import onnx_graphsurgeon as gs
 
 from snnc.integers.grid import Rounded
 from snnc.ir.conversion import LayerReport
-from snnc.ir.graph import constant, sample_shape
+from snnc.ir.graph import activation_inputs, constant, sample_shape
 from snnc.ir.signal import collapsed
 from snnc.ir.trees import leaves, source_signal, tree
 from snnc.measure.fanout import count_macs
 from snnc.operators import LAYERS, SOURCES, operator_of
-from snnc.operators.layer import scale_of
+from snnc.operators.layer import initial_potential, scale_of
 from snnc.thresholds import Estimate
 
 
@@ -40,7 +41,7 @@ def _report_of(node: gs.Node) -> LayerReport:
     if node.op in SOURCES:
         signal = SOURCES[node.op].signal(node)
         report.signed = signal.signed
-        report.levels = int(signal.magnitude)
+        report.levels = SOURCES[node.op].levels(node)
     return report
 
 
@@ -48,11 +49,8 @@ def _add_synapses(report: LayerReport, node: gs.Node, rounded: Rounded) -> None:
     largest_weight = max(float(np.abs(weights.weight).max()) for weights in rounded.weights.values())
     report.fan_in = sum(operator_of(linear).fan_in(linear) for linear in tree(node.inputs[0]))
     report.macs = count_macs(node.inputs[0])
-    report.macs_on_numbers = sum(
-        operator_of(linear).macs(linear)
-        for linear in tree(node.inputs[0])
-        if all(source_signal(leaf).copies is None for leaf in leaves(linear.outputs[0]))
-    )
+    report.macs_on_numbers = _macs_where(node.inputs[0], _reads_numbers)
+    report.macs_on_currents = _macs_where(node.inputs[0], _reads_currents)
     report.weight_bits = math.ceil(math.log2(largest_weight + 1)) if largest_weight else 0
     threshold = constant(node, 1) if "v_init" in node.attrs else None
     if threshold is not None:
@@ -61,11 +59,27 @@ def _add_synapses(report: LayerReport, node: gs.Node, rounded: Rounded) -> None:
         report.v_init = potentials(node)
 
 
+def _macs_where(root: gs.Tensor, condition: Callable[[gs.Node], bool]) -> int:
+    """Multiply-accumulates of those linear operators under `root`."""
+    return sum(operator_of(linear).macs(linear) for linear in tree(root) if condition(linear))
+
+
+def _reads_numbers(linear: gs.Node) -> bool:
+    """Whether what comes in (or some of it) is an input that is not coded into spikes."""
+    return any(source_signal(leaf).copies is None for leaf in leaves(linear.outputs[0]))
+
+
+def _reads_currents(linear: gs.Node) -> bool:
+    """Whether it reads sums of weighted spikes: they are numbers, and others in every step."""
+    before = (node for operand in activation_inputs(linear) for node in tree(operand))
+    return not _reads_numbers(linear) and any(operator_of(node).macs(node) for node in before)
+
+
 def potentials(node: gs.Node) -> int | list[int]:
     """V(0) of a neuron in units of the grid."""
     threshold = constant(node, 1)
     assert threshold is not None
-    found: int | list[int] = _plain((threshold * node.attrs["v_init"]).astype(np.int64))
+    found: int | list[int] = _plain(np.asarray(initial_potential(node, threshold), np.int64))
     return found
 
 

@@ -30,6 +30,15 @@ class LayerSpikes:
     operations: int
 
 
+@dataclass(frozen=True)
+class Accumulations:
+    """Of one run of a batch: the fused layers by name, and the steps that were simulated: all, or the blocks until the
+    network was quiet."""
+
+    layers: dict[str, LayerSpikes]
+    steps: int
+
+
 def fused_nodes(block: Block) -> list[onnx.NodeProto]:
     """The nodes of a block that stand for whole layers, in order."""
     return [node for node in block.body if node.domain == DOMAIN and node.op_type in LAYER_OPERATORS]
@@ -37,16 +46,18 @@ def fused_nodes(block: Block) -> list[onnx.NodeProto]:
 
 def count_accumulations(
     block: Block, images: np.ndarray, steps: int, *, seed: int, threads: int | None = None
-) -> dict[str, LayerSpikes]:
-    """Simulate `images`, and count for each fused layer (by name) what its input spikes cause."""
+) -> Accumulations:
+    """Simulate `images`, and count for each fused layer what its input spikes cause."""
     nodes = fused_nodes(block)
     inputs = sorted({name for node in nodes for name, _ in _synapses(node)})
     counts: dict[str, np.ndarray] = {}
     for snapshot in StreamRunner(block, expose=inputs, threads=threads).run(images, [steps], seed=seed):
         for name, words in snapshot.words.items():
             counts[name] = counts.get(name, np.int64(0)) + _spikes_by_position(words)
+        if snapshot.quiet:
+            break
     shapes = {tensor.name: tuple(tensor.dims) for tensor in block.body_constants}
-    return {node.name: _layer_spikes(node, counts, shapes) for node in nodes}
+    return Accumulations({node.name: _layer_spikes(node, counts, shapes) for node in nodes}, snapshot.step)
 
 
 def _synapses(node: onnx.NodeProto) -> list[tuple[str, str]]:

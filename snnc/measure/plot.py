@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from snnc.diagnostics import fail
+from snnc.measure.energy import break_even
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +57,8 @@ def plot_curves(curves: Mapping[str, Sequence[Curve]], path: str | PathLike[str]
 
     Up to three networks share one picture, with accuracy on the left axis and spike rate on the right one; more are
     drawn in two panels. Without labels agreement with the ANN takes the place of accuracy, without classes the error of
-    the outputs; several seeds of a network give the mean and a band of one standard deviation.
+    the outputs; several seeds of a network give the mean and a band of one standard deviation. Of a single network,
+    dotted lines show from which step on its arithmetic costs more than that of an ANN (`snnc.measure.energy`).
 
     Args:
         curves: label → curves of its seeds, all with the same steps.
@@ -85,6 +87,8 @@ def plot_curves(curves: Mapping[str, Sequence[Curve]], path: str | PathLike[str]
             _draw(right, seeds, "spike_rate", 1, **rate_look)
         _label_axes(left, right, curves, shared=shared)
         _draw_ann(left, curves)
+        if len(curves) == 1:
+            _draw_break_even(left, next(iter(curves.values())))
         _add_legend(figure, left, shared=shared)
         if title:
             figure.suptitle(title, fontweight="bold")
@@ -224,6 +228,21 @@ def _draw_ann(axes: Axes, curves: Mapping[str, Sequence[Curve]]) -> None:
         va="top",
         color=_GREY,
     )
+
+
+def _draw_break_even(axes: Axes, seeds: Sequence[Curve]) -> None:
+    """From where on the network costs more than the float and than an int8 ANN, or that it does so always or never."""
+    notes = []
+    for name, line in break_even(seeds).items():
+        ann = "float ANN" if name == "float32" else "int8 ANN"
+        where = f"{'above' if line.last.ratio > 1 else 'below'} that of the {ann} at all T shown"
+        if line.steps is not None:
+            where = f"above that of the {ann} right of its line"
+            axes.axvline(line.steps, color=_GREY, linestyle=":", linewidth=1.2, zorder=1)
+            look: Any = {"rotation": 90, "va": "top", "color": _GREY, "fontsize": 7}
+            axes.annotate(f" break-even: {ann}", (line.steps, 1), xycoords=("data", "axes fraction"), **look)
+        notes.append(f"energy {where} ({line.prices.accumulate:g} pJ per SOP, {line.prices.ann_mac:g} per MAC)")
+    axes.set_title("\n".join(notes), fontsize=7, color=_GREY, loc="right")
 
 
 def _add_legend(figure: Figure, left: Axes, *, shared: bool) -> None:

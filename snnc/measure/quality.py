@@ -42,15 +42,17 @@ class Yardstick:
     values: bool
 
     @staticmethod
-    def of(curve: Curve, reset: str) -> Yardstick:
-        """Values are those of soft reset; where outputs are no classes, there is nothing but their error to judge."""
+    def of(curve: Curve, reset: str, leak: int) -> Yardstick:
+        """Values are those of soft reset. A leak makes them smaller, however many the steps: behind classes they are
+        not judged. Where outputs are no classes, there is nothing but their error to judge."""
         last = curve.points[-1]
         if last.agreement is None:
             return Yardstick(curve.samples, classes=False, values=True)
         several = curve.commonest_class is None or curve.commonest_class < COMMONEST_CLASS
         telling = several or curve.samples < _FEWEST_SAMPLES  # so few may well be of one class
         has_values = any(point.error is not None for point in curve.points)
-        return Yardstick(curve.samples, classes=telling, values=reset == "soft" and has_values)
+        values = reset == "soft" and has_values and not (telling and leak)
+        return Yardstick(curve.samples, classes=telling, values=values)
 
     def missed(self, point: Point, bar: Bar) -> str | None:
         """The part of `bar` that `point` misses, in words; None if it meets all that can be judged."""

@@ -6,13 +6,17 @@ import json
 import math
 import statistics
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from snnc.measure.energy import break_even
+
 if TYPE_CHECKING:
     from snnc.ir.conversion import LayerReport
-    from snnc.ir.report import Verification
+    from snnc.ir.report import Calibration, Certificate, Target, Verification
+    from snnc.measure.energy import BreakEven, Standing
     from snnc.measure.evaluation import Curve, Point
 
 WIDTH = 80
@@ -20,10 +24,15 @@ _GAP = "  "
 _SHORTEST_NAME = 8
 
 ENERGY_NOTE = (
-    "Energy: arithmetic only, 32 bits at 45 nm (0.9 pJ per accumulate, 4.6 pJ per\n"
-    "multiply-accumulate), no memory traffic. An ANN quantised to ceil(log2(T+1))\n"
-    "bits is the fair opponent at T steps: {bits} bits at T = {steps}."
+    "Energy: arithmetic of synapses only, 45 nm (Horowitz, ISSCC 2014), in the table\n"
+    "in 32-bit floats: 0.9 pJ per SOP, 4.6 pJ per MAC. No neuron updates, no memory\n"
+    "traffic: that favours the spiking network. An ANN quantised to ceil(log2(T+1))\n"
+    "bits carries as much as T steps: {bits} bits at T = {steps}."
 )
+_OPPONENTS = {
+    "float32": "the float ANN (32-bit floats: {accumulate:g} pJ per SOP, {ann_mac:g} pJ per MAC)",
+    "int8": "an int8 ANN (integers: {accumulate:g} pJ per SOP, {ann_mac:g} pJ per MAC of 8 bits)",
+}
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1, width: int = WIDTH) -> str:
@@ -59,10 +68,11 @@ def shorten(text: str, width: int) -> str:
 def layer_table(layers: Sequence[LayerReport], *, fused: bool = False) -> str:
     """One row for each spike source and readout.
 
-    `V_th` is in units of the layer's input spikes, `rate` in spikes per neuron and step on the samples held back.
-    `fused` shows the operator that runs the layer (`plain`: several) in place of what the layer is.
+    `V_th` is in units of the layer's input spikes, `bits` are those of its weights, `rate` is in spikes per neuron and
+    step on the samples held back. `fused` shows the operator that runs the layer (`plain`: several) in place of what
+    the layer is, and where V_th stands towards the range of RMP-SNN.
     """
-    headers = ["layer", "runs as" if fused else "op", "neurons", "fan-in", "V_th", "weight bits", "rate"]
+    headers = ["layer", "runs as" if fused else "op", "neurons", "fan-in", "V_th", "bits", "rate"]
     rows = []
     for layer in layers:
         rows.append(
@@ -76,6 +86,10 @@ def layer_table(layers: Sequence[LayerReport], *, fused: bool = False) -> str:
                 _optional(layer.rate, "{:.4f}"),
             ]
         )
+        if fused:
+            rows[-1].insert(5, layer.place or "")
+    if fused:
+        headers.insert(5, "range")
     return table(headers, rows, text_columns=2)
 
 
@@ -101,6 +115,54 @@ def verify_lines(verification: Verification) -> str:
     return "\n".join([*lines, *_potentials(verification)])
 
 
+def certificate_lines(certificate: Certificate) -> str:
+    """What a network of the method `exact` was certified on."""
+    samples = f"{certificate.samples:,} sample{'' if certificate.samples == 1 else 's'}"
+    return (
+        f"certificate: all counts and potentials of {certificate.layers} layers equal those of\n"
+        f"the quantised ANN on {samples} of {certificate.data}; last spike after\n"
+        f"{certificate.mean_steps:.1f} steps on average, {certificate.steps} at most (never more than "
+        f"{certificate.most_steps - 1})"
+    )
+
+
+def alpha_lines(calibration: Calibration) -> str:
+    """What every alpha that was tried gave after the most steps."""
+    parts = []
+    for alpha, rows in calibration.alphas.items():
+        _, agreement, error = rows[-1]
+        found = [] if agreement is None else [percent(agreement)]
+        found += [] if error is None else [f"error {error:.3f}"]
+        parts.append(f"{alpha}: {', '.join(found) or 'nothing finite'}")
+    steps = next(iter(calibration.alphas.values()))[-1][0]
+    text = f"alpha        {calibration.alpha:g} was best at {_steps(steps)}; {'; '.join(parts)}"
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
+
+
+def given_lines(calibration: Calibration) -> str:
+    """How many layers have thresholds that are the network's own."""
+    layers = f"{calibration.given} layer{'' if calibration.given == 1 else 's'}"
+    rest = "" if calibration.samples else ": all of them, no data was needed for any"
+    return f"thresholds   of {layers} are those that the network was trained with{rest}"
+
+
+def target_lines(target: Target) -> str:
+    """What was shown of every number of steps that was tried, and how it was counted."""
+    last = target.tried[-1] if target.met else min(target.tried, key=lambda found: found.bound)
+    drop, bound = f"{100 * target.drop:.3g} %", f"{100 * last.bound:.2g} %"
+    if last.gained is None:
+        counted = f"{last.lost} in another class than the ANN's"
+    else:
+        counted = f"{last.lost} lost against the ANN, {last.gained} gained"
+    met = "the fewest" if target.met else "not shown; the least bound"
+    parts = [f"{found.steps}: {100 * found.bound:.2g} %" for found in target.tried]
+    text = (
+        f"target drop  {drop}: {met} with {_steps(last.steps)}, at most {bound} ({100 * target.confidence:.0f} % "
+        f"confidence; of {last.samples:,} samples {counted}); bounds by steps {', '.join(parts)}"
+    )
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
+
+
 def compared_lines(verification: Verification) -> str:
     """Which forms of the network were found to be the same, on how many samples × steps, and what was not compared."""
     parts = []
@@ -122,7 +184,9 @@ def _potentials(verification: Verification) -> list[str]:
         return []
     what = percent(goal) if verification.judged_by == "classes" else f"error {goal:.3f}"
     needs = {v_init: "more steps" if trial.steps is None else _steps(trial.steps) for v_init, trial in trials.items()}
-    (other,) = [v_init for v_init in trials if v_init != chosen]
+    (other,) = [v_init for v_init in trials if v_init != chosen] or [chosen]
+    if other == chosen:
+        return []
     return [f"V(0) = {names[chosen]}: {what} with {needs[chosen]}; V(0) = {names[other]} with {needs[other]}"]
 
 
@@ -160,10 +224,48 @@ def curve_notes(curves: Sequence[Curve]) -> str:
     if len(curves) > 1:
         lines.append(f"± is the standard deviation over {len(curves)} seeds.")
     lines.append("R (RMP-SNN, equation 8): spikes per step of 100 neurons, input and output apart.")
+    lines += _settled(curves)
+    lines += break_even_lines(break_even(curves))
     lines.append(ENERGY_NOTE.format(bits=steps.bit_length(), steps=steps))
     if curve.clipped:
         lines.append(f"{curve.clipped:.2%} of the input elements exceed the input scale and were clipped.")
     return "\n".join(lines)
+
+
+def break_even_lines(lines: Mapping[str, BreakEven]) -> list[str]:
+    """At how many synaptic operations the network costs what its ANN does, and what it does cost."""
+    return [
+        textwrap.fill(
+            f"Break-even with {_OPPONENTS[name].format(**asdict(line.prices))}: {_where(line)}. {_verdict(line.last)}.",
+            WIDTH,
+            subsequent_indent="  ",
+        )
+        for name, line in lines.items()
+    ]
+
+
+def _where(line: BreakEven) -> str:
+    if line.operations is None:
+        return "nowhere, as the spiking network's own MACs alone cost more"
+    return f"{line.operations:,.0f} SOPs/sample"
+
+
+def _verdict(last: Standing) -> str:
+    macs = f" and {last.macs:,.0f} MACs" if last.macs else ""
+    text = f"At T = {last.steps} it takes {last.operations:,.0f} SOPs{macs}, {last.ratio:.2f} times the ANN's energy"
+    return f"{text}: the spiking network costs more" if last.ratio > 1 else text
+
+
+def _settled(curves: Sequence[Curve]) -> list[str]:
+    """When the last spikes came, of a network that settles."""
+    steps = [step for curve in curves for step in curve.settled or []]
+    if not steps:
+        return []
+    spikes = statistics.fmean(curve.points[-1].spikes_per_neuron for curve in curves)
+    return [
+        f"Settled: last spike after {statistics.fmean(steps):.1f} steps on average, {max(steps)} at most; "
+        f"{spikes:.2f} spikes per neuron."
+    ]
 
 
 def sweep_table(curves: dict[str, Curve], name: str) -> str:
@@ -185,7 +287,7 @@ def sweep_table(curves: dict[str, Curve], name: str) -> str:
 
 def summary(curves: Sequence[Curve]) -> list[dict[str, Any]]:
     """Mean and standard deviation over seeds for every number of steps (None where there is nothing to tell)."""
-    names = ("accuracy", "agreement", "error", "spike_rate", "operations", "energy_uj")
+    names = ("accuracy", "agreement", "error", "spike_rate", "operations", "macs", "energy_uj")
     rows = []
     for column in zip(*(curve.points for curve in curves), strict=True):
         row: dict[str, Any] = {"steps": column[0].steps}

@@ -1,30 +1,48 @@
-"""Running a calibrated network against its ANN on the samples held back from calibration, before a file is written."""
+"""Running a calibrated network against its ANN on the samples held back from calibration, before a file is written: the
+network of a conversion, or copies of it with other options."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from snnc.data import DataSet
+from snnc.diagnostics import Diagnostics
 from snnc.emit.block import build_block
 from snnc.emit.decode import add_decoding
-from snnc.integers.calibration_split import calibration_split
-from snnc.ir.conversion import Conversion
+from snnc.integers.calibration_split import MOST_HELD_BACK, calibration_split
+from snnc.ir.conversion import Conversion, Level, Pass, Report
 from snnc.ir.trees import source_nodes
-from snnc.measure.evaluation import Curve, measure_curve
+from snnc.levels import run_pass
+from snnc.measure.drop import Pairs
+from snnc.measure.evaluation import Curve, measure_curve, predictions
 from snnc.measure.layer_report import potentials
+from snnc.methods import METHODS
+from snnc.runtime.session import largest_batch
+from snnc.simulate.block_runner import StreamRunner
 
 INITIAL_POTENTIALS = (0.0, 0.5)
 _LEAST_SAMPLES = 8
 _BUDGET = 4e11  # multiply-accumulates of one simulation; about ten seconds
+# A target is met or missed for good after a few of these.
+_FEW = 128
+
+
+def samples_of(conversion: Conversion) -> tuple[DataSet, DataSet]:
+    """The samples that calibrate, and those that are held back: as many as the choice of steps asks for."""
+    assert conversion.data is not None
+    most = max(MOST_HELD_BACK, conversion.most_held_back)
+    return calibration_split(conversion.data, conversion.options.calib_samples, most)
 
 
 def held_back_images(conversion: Conversion) -> np.ndarray:
     """The samples to verify on: fewer for a network that is expensive to simulate."""
-    assert conversion.data is not None
     options, macs = conversion.options, sum(layer.macs for layer in conversion.report.layers)
     affordable = max(_LEAST_SAMPLES, int(_BUDGET // (max(1, macs) * options.steps)))
-    return calibration_split(conversion.data, options.calib_samples)[1].images[:affordable]
+    return samples_of(conversion)[1].images[:affordable]
 
 
 def start_from(conversion: Conversion, v_init: float) -> None:
@@ -48,3 +66,57 @@ def simulate_against(
     add_decoding(conversion.graph, block)
     layers, seed = conversion.report.layers, conversion.options.seed
     return measure_curve(block, layers, images, cuts, ann_outputs=ann_outputs, seed=seed, progress=progress)
+
+
+def trial(
+    conversion: Conversion,
+    behind: Pass,
+    what: str,
+    share: tuple[float, float],
+    *,
+    measured: bool = True,
+    **options: Any,
+) -> Conversion:
+    """A copy of the network as it is now with other options, taken to level FUSED by the passes `behind` a pass, and
+    through those that measure it there if it is to be `measured`; what it estimates is shared. Progress is told of
+    `what`, from one share to the other."""
+    first, last = share
+
+    def progress(stage: str, part: float) -> None:
+        conversion.progress(f"{what}: {stage}", first + part * (last - first))
+
+    copy = dataclasses.replace(
+        conversion,
+        options=dataclasses.replace(conversion.options, **options),
+        graph=conversion.graph.copy(),
+        trials={},
+        report=Report(diagnostics=Diagnostics(logged=False)),
+        progress=progress,
+    )
+    passes = METHODS[conversion.options.method].passes
+    for step in passes[passes.index(behind) + 1 :]:
+        if step.gives <= Level.FUSED and (measured or step.takes < Level.FUSED):
+            run_pass(step, copy)
+    return copy
+
+
+def paired(
+    conversion: Conversion, data: DataSet, expected: np.ndarray, hopeless: Callable[[Pairs, int], bool]
+) -> Pairs:
+    """The samples that the network (level FUSED) puts into another class after its steps than the ANN, which put them
+    into the `expected` ones; with labels, those that either classifies rightly alone. Stops where it is `hopeless`."""
+    block = build_block(conversion.graph)
+    add_decoding(conversion.graph, block)
+    runner, steps = StreamRunner(block), conversion.options.steps
+    size = min(_FEW, largest_batch([layer for layer in conversion.report.layers if layer.kind != "readout"]))
+    pairs = Pairs(0, 0, None if data.labels is None else 0)
+    for start in range(0, len(data), size):
+        chosen = slice(start, start + size)
+        *_, last = runner.run(data.images[chosen], [steps], seed=conversion.options.seed, first_sample=start)
+        classes = predictions(last.outputs[block.outputs[0].name])
+        assert classes is not None
+        pairs = pairs.with_more(classes, expected[chosen], None if data.labels is None else data.labels[chosen])
+        conversion.progress("comparing with the ANN", pairs.samples / len(data))
+        if hopeless(pairs, len(data)):
+            break
+    return pairs

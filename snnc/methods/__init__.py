@@ -8,6 +8,8 @@ To add one: a file here with a class that fulfils `contract.Method`, its list of
 from __future__ import annotations
 
 from snnc.methods.contract import Method
+from snnc.methods.exact import Exact
+from snnc.methods.low_latency import LowLatency
 from snnc.methods.rmp import Rmp
 from snnc.plugins import Registry, instance_of
 
@@ -15,5 +17,7 @@ __all__ = ["METHODS", "Method"]
 
 #: Name → method.
 METHODS: Registry[Method] = Registry(
-    "snnc.methods", {method.name: method for method in (Rmp(),)}, instance_of(Method, lambda method: method.name)
+    "snnc.methods",
+    {method.name: method for method in (Rmp(), LowLatency(), Exact())},
+    instance_of(Method, lambda method: method.name),
 )

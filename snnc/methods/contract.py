@@ -9,8 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from snnc.operators.neuron import BY_RESET, RMP
+
 if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+
     from snnc.ir.conversion import Pass
+    from snnc.ir.function_kind import Kind
     from snnc.ir.option import Option
     from snnc.ir.options import Options
 
@@ -25,9 +30,14 @@ class Method(ABC):
     summary: ClassVar[str]
     source: ClassVar[str]
     coding: ClassVar[str]
+    #: The codings that it can work with.
+    codings: ClassVar[tuple[str, ...]] = ("poisson", "direct")
+    #: Whether the network runs until nothing changes any more, as its neurons take back what they fired too early.
+    settles: ClassVar[bool] = False
     #: Fields of `Options` that this method has not: name → the reason, which is told to those who set it.
     without: ClassVar[Mapping[str, str]] = {}
-    #: Options beyond the fields of `Options`, declared by a plug-in.
+    #: Options that not every method has: fields of `Options` (`snnc.ir.options.OPTIONS`), or those that a plug-in
+    #: declares.
     options: ClassVar[tuple[Option, ...]] = ()
 
     @property
@@ -45,7 +55,23 @@ class Method(ABC):
         """Defaults other than those of `Options`, by what the user has `given` (checked for types only)."""
         return {}
 
+    def takes(self, kind: Kind) -> bool:
+        """Whether a function of this kind, which is no ReLU, can become a neuron: then it is a `Region`."""
+        return False
+
+    def place_neuron(self, node: gs.Node, options: Options) -> None:
+        """Turn a canonical node that has to become a neuron into one (level SPIKING): a `Relu`, a `Region` of a kind
+        that it `takes`, or a `Relay`, which only stands in networks that settle."""
+        node.op, node.domain = BY_RESET[options.reset], RMP.domain
+        leak = {"leak": options.leak} if options.leak else {}
+        node.attrs = {**kept(node), "v_init": 0.0, **leak}
+
     def remedies(self, options: Options) -> list[tuple[str, dict[str, Any]]]:
         """What may do better than `options` where a network is poor: the words on the command line, and the options
         they stand for."""
         return []
+
+
+def kept(node: gs.Node) -> dict[str, Any]:
+    """What a neuron has to know of the function that it stands for."""
+    return {name: node.attrs[name] for name in ("cap",) if name in node.attrs}

@@ -12,8 +12,8 @@ from snnc.ir.option import Option
 from snnc.ir.options import OPTIONS, Options
 from snnc.methods import METHODS
 from snnc.methods.contract import Method
+from snnc.plugins import Registry
 from snnc.thresholds import RULES
-from snnc.thresholds.contract import ThresholdRule
 
 _NEVER_LONGER_THAN_MAX_STEPS = ("steps", "calib_steps")
 
@@ -22,6 +22,13 @@ def check_range_is_used(options: Options, calib: Any) -> None:
     """SNN405 where a range of synthetic images is given beside data."""
     if options.input_range is not None and calib is not None and synthetic_seed(calib) is None:
         fail("SNN405", "the input range is that of synthetic images, and there is calibration data")
+
+
+def check_drop_is_measurable(options: Options, calib: Any) -> None:
+    """SNN405 where accuracy is asked for and there is no data."""
+    if options.target_drop is not None and (calib is None or synthetic_seed(calib) is not None):
+        message = "target_drop is about accuracy, and there is no data to measure it on"
+        fail("SNN405", message, hint="give `--calib DATA`: random images say nothing about the classes of real ones")
 
 
 def make_options(*, relaxed: bool = False, **options: Any) -> Options:
@@ -45,9 +52,14 @@ def make_options(*, relaxed: bool = False, **options: Any) -> Options:
     given = {name: OPTIONS[name].plain(value) if name in OPTIONS else value for name, value in given.items()}
     method = _chosen("method", given.get("method", Options.method), METHODS, METHODS)
     _refuse_options_without_meaning(method, given)
-    fields = {**method.defaults(given), **given}
+    _refuse_options_of_others("method", method, METHODS, given)
+    if given.get("coding", method.coding) not in method.codings:
+        fail("SNN405", f"coding is {given['coding']!r}, must be one of {', '.join(method.codings)} with {method.name}")
+    if "target_drop" in given and "steps" in given:
+        fail("SNN405", "target_drop chooses the steps, and steps are given", hint="give one of the two")
+    fields = {"coding": method.coding, **method.defaults(given), **given}
     rule = _chosen("threshold", fields.setdefault("threshold", Options.threshold), RULES, method.rules())
-    _refuse_options_of_other_rules(rule, given)
+    _refuse_options_of_others("threshold rule", rule, RULES, given)
     fields.setdefault("v_init", rule.v_init)
     longest = fields.get("max_steps", Options.max_steps)
     for name in _NEVER_LONGER_THAN_MAX_STEPS:
@@ -72,13 +84,15 @@ def _refuse_options_without_meaning(method: Method, given: Mapping[str, Any]) ->
             fail("SNN405", f"{name} is no option of the method {method.name}: {method.without[name]}")
 
 
-def _refuse_options_of_other_rules(rule: ThresholdRule, given: Mapping[str, Any]) -> None:
-    """SNN405 where an option is given that only other rules have."""
-    own = {option.name for option in rule.options}
-    for other in (*RULES.own.values(), *RULES.plugged):
+def _refuse_options_of_others(kind: str, chosen: Any, registry: Registry[Any], given: Mapping[str, Any]) -> None:
+    """SNN405 where an option is given that only other methods, or other rules, have."""
+    own = {option.name for option in chosen.options}
+    for other in (*registry.own.values(), *registry.plugged):
         for option in other.options:
             if option.name in given and option.name not in own:
-                message = f"{option.name} belongs to the threshold rule {other.name}, the rule here is {rule.name}"
+                message = (
+                    f"{option.name} belongs to the {kind} {other.name}, the {kind.split()[-1]} here is {chosen.name}"
+                )
                 fail("SNN405", message)
 
 

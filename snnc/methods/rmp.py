@@ -33,10 +33,11 @@ class Rmp(Method):
         return {"threshold": "rate" if by_rate else "vmax"}
 
     def remedies(self, options: Options) -> list[tuple[str, dict[str, Any]]]:
-        """The rule `rate` with its defaults; where it is that already, the same without any saturation."""
+        """No leak; the rule `rate` with its defaults, or where it is that already, the same without any saturation."""
+        leak = [("--leak 0", {"leak": 0})] if options.leak else []
         rate = {"threshold": "rate", "alpha": 1.0, "alpha_when": "during", "rate_quantile": Options.rate_quantile}
         if options.reset == "hard":
-            return [("--reset soft --threshold rate --alpha 1", {**rate, "reset": "soft"})]
+            return [*leak, ("--reset soft --threshold rate --alpha 1", {**rate, "reset": "soft"})]
         if any(getattr(options, name) != value for name, value in rate.items()):
-            return [("--threshold rate --alpha 1", rate)]
-        return [("--rate-quantile 1", {"rate_quantile": 1.0})]
+            return [*leak, ("--threshold rate --alpha 1", rate)]
+        return [*leak, ("--rate-quantile 1", {"rate_quantile": 1.0})]

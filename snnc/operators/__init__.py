@@ -14,7 +14,7 @@ from typing import Any
 import onnx_graphsurgeon as gs
 
 from snnc.ir.domain import DOMAIN
-from snnc.ir.graph import TAIL, reaches
+from snnc.ir.graph import NEURONS, TAIL, reaches
 from snnc.operators.add import Add
 from snnc.operators.contract import LinearOperator, WeightedOperator
 from snnc.operators.conv import Conv
@@ -66,7 +66,7 @@ LAYERS: dict[str, Layer] = {room.name: room for room in _LAYERS}
 #: Those of them that fire.
 SOURCES: dict[str, SpikeSource] = {name: room for name, room in LAYERS.items() if isinstance(room, SpikeSource)}
 
-_TAKEN = (*LAYERS, "Relu", *TAIL)
+_TAKEN = (*LAYERS, *NEURONS, *TAIL)
 
 
 def _load(found: Any, name: str) -> LinearOperator:
@@ -101,7 +101,7 @@ POOLS: dict[str, SpikeSource] = {room.ann_name: room for room in SOURCES.values(
 
 def accepted(node: gs.Node) -> bool:
     """Whether there is a room for this node of a canonical ANN."""
-    return node.op == "Relu" or node.op in BY_ANN_NAME or node.op in POOLS
+    return node.op in NEURONS or node.op in BY_ANN_NAME or node.op in POOLS
 
 
 def before_layers(graph: gs.Graph) -> set[str]:

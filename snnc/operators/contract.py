@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -121,10 +121,6 @@ class LinearOperator(ABC):
 
     # Currents of layers that stay plain: in float32 by steps, in float64 by sums
 
-    def exact_sums(self, node: gs.Node) -> int:
-        """Sums of a block below this are exact."""
-        return 2**53
-
     @abstractmethod
     def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:
         """Write the nodes that compute the output from the operands' values, in standard ONNX."""
@@ -229,15 +225,6 @@ def elements_reached(node: gs.Node, cost: IntArray, sizes: Sequence[int], dilati
 
 def bias_of_block(nodes: Nodes, node: gs.Node, bias: npt.NDArray[np.floating], output: str) -> str:
     """count·b, the bias of all steps of a block, per channel, in float64."""
-    steps = nodes.node("Cast", ["count"], f"{output}/count", to=TensorProto.DOUBLE)
+    steps = nodes.node("Cast", [nodes.count], f"{output}/count", to=TensorProto.DOUBLE)
     per_channel = bias.reshape((1, -1, *[1] * (len(sample_shape(node.outputs[0])) - 1))).astype(np.float64)
     return nodes.node("Mul", [nodes.constant(f"bias/{node.name}/sums", per_channel), steps], f"{output}/bias")
-
-
-def convolved(nodes: Nodes, inputs: list[str], output: str, mode: Mode, **attrs: Any) -> str:
-    """A `Conv`, which onnxruntime has in float32 only: sums are cast to it and back."""
-    if mode == "steps":
-        return nodes.node("Conv", inputs, output, **attrs)
-    single = nodes.node("Cast", [inputs[0]], f"{output}/float", to=TensorProto.FLOAT)
-    weighted = nodes.node("Conv", [single, *inputs[1:]], f"{output}/float_sums", **attrs)
-    return nodes.node("Cast", [weighted], output, to=TensorProto.DOUBLE)

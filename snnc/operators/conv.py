@@ -17,10 +17,10 @@ from snnc.operators.contract import (
     WeightedOperator,
     Weights,
     bias_of_block,
-    convolved,
     elements_reached,
     sums_of_products,
 )
+from snnc.operators.taps import Window, convolved_by_taps
 
 
 class Conv(WeightedOperator):
@@ -76,17 +76,17 @@ class Conv(WeightedOperator):
     def fan_in(self, node: gs.Node) -> int:
         return int(np.prod(self.weights(node).weight.shape[1:]))
 
-    def exact_sums(self, node: gs.Node) -> int:
-        return 2**24  # onnxruntime has no convolution in float64
-
     def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:
         weights = self.weights(node)
-        inputs = [*operands, nodes.constant(f"weight/{node.name}", weights.weight)]
-        if weights.bias is None:
-            return convolved(nodes, inputs, output, mode, **node.attrs)
         if mode == "steps":
-            return nodes.node(
-                "Conv", [*inputs, nodes.constant(f"bias/{node.name}", weights.bias)], output, **node.attrs
-            )
-        sums = convolved(nodes, inputs, f"{output}/weighted", mode, **node.attrs)
+            inputs = [*operands, nodes.constant(f"weight/{node.name}", weights.weight)]
+            if weights.bias is not None:
+                inputs.append(nodes.constant(f"bias/{node.name}", weights.bias))
+            return nodes.node("Conv", inputs, output, **node.attrs)
+        window = Window(*(node.attrs[name] for name in ("kernel_shape", "strides", "dilations", "pads")))
+        planes = sample_shape(node.inputs[0])[1:], sample_shape(node.outputs[0])[1:]
+        label = output if weights.bias is None else f"{output}/weighted"
+        sums = convolved_by_taps(nodes, operands[0], weights.weight, window, node.attrs["group"], planes, label)
+        if weights.bias is None:
+            return sums
         return nodes.node("Add", [sums, bias_of_block(nodes, node, weights.bias, output)], output)

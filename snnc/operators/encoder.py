@@ -15,6 +15,7 @@ from snnc.operators.layer import SpikeSource
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
+    from snnc.emit.nodes import Nodes
     from snnc.integers.calibration import Calibrator
 
 
@@ -29,6 +30,9 @@ class PoissonEncoder(SpikeSource):
     def states(self, node: gs.Node) -> list[State]:
         return []
 
+    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+        return nodes.node("Identity", [x], output)
+
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
         calibrator.settle(node, np.array(calibrator.input_scale))
 
@@ -40,4 +44,4 @@ class PoissonEncoder(SpikeSource):
 
 
 #: The encoder of the option `coding`.
-ENCODERS = {"poisson": PoissonEncoder.name, "direct": "DirectEncode"}
+ENCODERS = {"poisson": PoissonEncoder.name, "direct": "DirectEncode", "charge": "ChargeEncode"}

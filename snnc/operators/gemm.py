@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_graphsurgeon as gs
+from onnx import TensorProto
 
 from snnc.emit.nodes import Nodes
 from snnc.ir.graph import constant, sample_shape
 from snnc.ir.signal import FloatArray, Signal
 from snnc.operators.contract import (
-    DTYPE,
     Finding,
     IntArray,
     Mode,
@@ -66,7 +66,9 @@ class Gemm(WeightedOperator):
 
     def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:
         weights = self.weights(node)
-        weight = nodes.constant(f"weight/{node.name}/{mode}", weights.weight.astype(DTYPE[mode]))
+        weight = nodes.constant(f"weight/{node.name}", weights.weight.astype(np.float32))
+        if mode == "sums":
+            weight = nodes.node("Cast", [weight], f"{output}/weight", to=TensorProto.DOUBLE)
         if weights.bias is None:
             return nodes.node("Gemm", [*operands, weight], output)
         if mode == "steps":

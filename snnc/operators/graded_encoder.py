@@ -1,10 +1,11 @@
 """Inputs that are not coded into spikes: `DirectEncode` and `ChargeEncode` give integers to the first layer.
 
-    n = round(clip(x/λ₀, -1, 1)·L),  one unit of n worth λ₀/L
+    n = clip(round(x/σ₀), low, high),  one unit of n worth σ₀
 
 direct  n is the input of every step: the current of the first layer is computed once for a block
-charge  T·n is the input of the first step, and nothing enters afterwards: only total charge decides where neurons
-        settle that take spikes back (`snnc.operators.staircase`)
+charge  n enters once, in the first step that sees it: what comes is n - Q, with Q what has come before, and nothing
+        after that. Only total charge decides where neurons settle that take spikes back (`snnc.operators.staircase`),
+        and the next frame of a stream is the change of its input
 """
 
 from __future__ import annotations
@@ -16,64 +17,65 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
 from snnc.ir.graph import sample_shape
-from snnc.ir.names import FIRST_STEP
 from snnc.ir.signal import Signal
 from snnc.ir.state import State
 from snnc.operators.layer import SpikeSource
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
+    from snnc.emit.nodes import Nodes
     from snnc.integers.calibration import Calibrator
 
-#: L: steps of the input between 0 and λ₀, as fine as bytes.
+#: Units between 0 and λ₀ where nothing else is known: as fine as bytes.
 LEVELS = 255
 
 
 class GradedEncoder(SpikeSource):
-    """There are no words: the first layer stays plain, and its current has no time in it."""
+    """Attributes low and high: the limits of n; unit: what one of it is worth, where the network itself says so. There
+    are no words: the first layer stays plain, and its current has no time in it."""
 
     kind = "input"
 
     def signal(self, node: gs.Node) -> Signal:
         one = np.ones((1,) * len(sample_shape(node.outputs[0])))
-        most = one * LEVELS * self._factor(node)
-        return Signal(-most, most, noise=0 * one, power=most**2, peak=0 * one, rows=0 * one, copies=None)
+        low, high = self.limits(node)
+        power = one * max(-low, high) ** 2
+        return Signal(one * low, one * high, noise=0 * one, power=power, peak=0 * one, rows=0 * one, copies=None)
+
+    def limits(self, node: gs.Node) -> tuple[int, int]:
+        """The smallest and the largest number of one step."""
+        return int(node.attrs.get("low", -LEVELS)), int(node.attrs.get("high", LEVELS))
+
+    def levels(self, node: gs.Node) -> int:
+        low, high = self.limits(node)
+        return max(-low, high)
 
     def states(self, node: gs.Node) -> list[State]:
         return []
 
+    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+        return nodes.node("Identity", [x], output)
+
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
-        calibrator.settle(node, np.array(calibrator.input_scale / LEVELS))
+        calibrator.settle(node, np.array(node.attrs.get("unit", calibrator.input_scale / LEVELS)))
 
     def emit(self, node: gs.Node, block: BlockWriter) -> None:
-        """n, or T·n in the first block and 0 in the others: `[N, ...]`, float32. NaN becomes 0; decoding marks it."""
+        numbers = self._numbers(node, block)
+        block.currents.declare(node.outputs[0], numbers, first_step_only=False)
+
+    def _numbers(self, node: gs.Node, block: Nodes) -> str:
+        """n of the input: `[N, ...]`, float32. NaN becomes 0; decoding marks it."""
         pixels, spikes = node.inputs[0].name, node.outputs[0]
 
         def value(label: str, number: float) -> str:
             return block.constant(f"{label}/{node.name}", np.array(number, np.float32))
 
+        low, high = GradedEncoder.limits(self, node)
         missing = block.node("IsNaN", [pixels], f"{spikes.name}/missing")
         present = block.node("Where", [missing, value("nothing", 0), pixels], f"{spikes.name}/present")
-        share = block.node(
-            "Div", [present, value("scale", float(node.attrs["scale"]) * LEVELS)], f"{spikes.name}/share"
-        )
-        clipped = block.node("Clip", [share, value("lowest", -1), value("highest", 1)], f"{spikes.name}/clipped")
-        scaled = block.node("Mul", [clipped, value("levels", LEVELS)], f"{spikes.name}/scaled")
-        rounded = block.node("Round", [scaled], f"{spikes.name}/rounded")
-        if self.first_step_only:
-            rounded = self._charge(node, rounded, block)
-        block.currents.declare(spikes, rounded, first_step_only=self.first_step_only)
-
-    def _charge(self, node: gs.Node, rounded: str, block: BlockWriter) -> str:
-        zero = block.constant("graded/zero", np.array(0, np.int64))
-        first = block.node("Equal", [FIRST_STEP, zero], f"{node.name}/is_first_block")
-        counts = block.node("Cast", [first], f"{node.name}/counts", to=TensorProto.FLOAT)
-        steps = block.constant(f"steps/{node.name}", np.array(self._factor(node), np.float32))
-        factor = block.node("Mul", [counts, steps], f"{node.name}/factor")
-        return block.node("Mul", [rounded, factor], f"{node.name}/charge")
-
-    def _factor(self, node: gs.Node) -> int:
-        return int(node.attrs["steps"]) if self.first_step_only else 1
+        units = block.node("Div", [present, value("unit", float(node.attrs["scale"]))], f"{spikes.name}/units")
+        clipped = block.node("Clip", [units, value("lowest", low), value("highest", high)], f"{spikes.name}/clipped")
+        return block.node("Round", [clipped], f"{spikes.name}/rounded")
 
 
 class DirectEncode(GradedEncoder):
@@ -83,6 +85,37 @@ class DirectEncode(GradedEncoder):
 
 
 class ChargeEncode(GradedEncoder):
-    """The input of all steps in the first one. Attribute steps: T."""
+    """The change of the input, in one step. Its state is the charge that has entered so far."""
 
     name, first_step_only = "ChargeEncode", True
+
+    def limits(self, node: gs.Node) -> tuple[int, int]:
+        low, high = super().limits(node)
+        return low - high, high - low
+
+    def levels(self, node: gs.Node) -> int:
+        low, high = super().limits(node)
+        return max(-low, high)
+
+    def largest_total(self, node: gs.Node) -> int:
+        return 1  # what has entered is one n, and a step may change it from one limit to the other
+
+    def states(self, node: gs.Node) -> list[State]:
+        dims, name = sample_shape(node.outputs[0]), node.name
+        return [State(f"entered/{name}", f"entered_next/{name}", "int32", dims, what="entered charge")]
+
+    def settling_steps(self, node: gs.Node) -> int:
+        return 1
+
+    def settled(self, node: gs.Node, read: str, nodes: Nodes) -> tuple[str, str]:
+        numbers = self._numbers(node, nodes)
+        return nodes.node("Cast", [numbers], f"{node.outputs[0].name}/settled", to=TensorProto.DOUBLE), ""
+
+    def emit(self, node: gs.Node, block: BlockWriter) -> None:
+        (entered,) = block.states_of(node)
+        spikes = node.outputs[0].name
+        name = block.names.unique(f"node/{entered.next_name}")
+        block.write("Cast", [self._numbers(node, block)], [entered.next_name], name, to=TensorProto.INT32)
+        change = block.node("Sub", [entered.next_name, entered.name], f"{spikes}/change")
+        numbers = block.node("Cast", [change], f"{spikes}/numbers", to=TensorProto.FLOAT)
+        block.currents.declare(node.outputs[0], numbers, first_step_only=True)

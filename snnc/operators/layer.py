@@ -21,6 +21,7 @@ from snnc.operators.contract import Finding
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
+    from snnc.emit.nodes import Nodes
     from snnc.integers.calibration import Calibrator
     from snnc.ir.options import Options
 
@@ -40,6 +41,11 @@ class Layer(ABC):
     @abstractmethod
     def states(self, node: gs.Node) -> list[State]:
         """What is carried from block to block."""
+
+    @abstractmethod
+    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+        """Write the nodes that compute in the ANN, in float32, what this layer stands for (level SPIKING): from `x`
+        `[N, ...]`, what it reads in ANN units. Gives the name of the output."""
 
     @abstractmethod
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
@@ -85,6 +91,24 @@ class SpikeSource(Layer):
         """Of its spikes: unsigned ones unless it says otherwise."""
         return Signal.of_spikes(len(sample_shape(node.outputs[0])), signed=False)
 
+    def settled(self, node: gs.Node, read: str, nodes: Nodes) -> tuple[str, str]:
+        """Write what it comes to in the quantised ANN, from `read`, the sum of all that it ever gets, float64
+        `[N, ...]`: the count of its spikes and, where it has one, the membrane potential (else ""), both float64."""
+        raise NotImplementedError(f"{self.name} does not settle")
+
+    def settling_steps(self, node: gs.Node) -> int:
+        """The most steps that it takes to settle when nothing changes any more in front of it."""
+        raise NotImplementedError(f"{self.name} does not settle")
+
+    def levels(self, node: gs.Node) -> int:
+        """The largest number that stands for a value of the input; 1 for spikes."""
+        return 1
+
+    def largest_total(self, node: gs.Node) -> int | None:
+        """What its spikes so far, negative ones subtracted, can add up to, in steps with as many as there can be; None
+        where that grows with time."""
+        return None
+
 
 def write_scale(node: gs.Node, scale: FloatArray) -> None:
     """Note what a spike (of a readout: a unit of potential) is worth in ANN units; `scale` broadcasts against a
@@ -100,6 +124,12 @@ def scale_of(node: gs.Node) -> FloatArray:
 
 
 def initial_potential(node: gs.Node, threshold: np.ndarray) -> list[int] | int:
-    """V(0) of a neuron in units of the grid: its `v_init` thresholds."""
-    initial: list[int] | int = (threshold * node.attrs["v_init"]).astype(np.int32).tolist()
-    return initial
+    """V(0) of a neuron in units of the grid: its `v_init` thresholds, and its charge at the start."""
+    initial = (threshold * node.attrs["v_init"]).astype(np.int32) + initial_charge(node)
+    found: list[int] | int = initial.tolist()
+    return found
+
+
+def initial_charge(node: gs.Node) -> np.ndarray:
+    """The charge that a neuron has before anything comes, in units of the grid: its bias, where that is no current."""
+    return np.asarray(node.attrs.get("charge", 0), np.int32)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.ir.graph import producer, sample_shape
+from snnc.ir.graph import NEURONS, producer, sample_shape
 from snnc.ir.names import COUNT
 from snnc.ir.signal import FloatArray, Signal, per_channel
 from snnc.ir.state import State
@@ -21,6 +21,7 @@ from snnc.operators.layer import SpikeSource
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
+    from snnc.emit.nodes import Nodes
     from snnc.integers.calibration import Calibrator
     from snnc.ir.options import Options
 
@@ -39,7 +40,7 @@ class SpikeMaxPool(SpikeSource):
             yield "SNN203", "a maximum of spikes is not the maximum of what they stand for", ""
             return
         before = _behind_moves(node.inputs[0])
-        if before is not None and before.op not in ("Relu", "MaxPool"):
+        if before is not None and before.op not in (*NEURONS, "MaxPool"):
             yield (
                 "SNN203",
                 f"it pools what {before.op} {before.name!r} gives, which are no spikes",
@@ -69,7 +70,17 @@ class SpikeMaxPool(SpikeSource):
 
     def states(self, node: gs.Node) -> list[State]:
         dims = sample_shape(node.inputs[0])
-        return [State(f"counts/{node.name}", f"counts_next/{node.name}", "int32", dims)]
+        return [State(f"counts/{node.name}", f"counts_next/{node.name}", "int32", dims, what="input count")]
+
+    def settling_steps(self, node: gs.Node) -> int:
+        return 0  # it fires in the step in which its input does
+
+    def settled(self, node: gs.Node, read: str, nodes: Nodes) -> tuple[str, str]:
+        attrs = {name: node.attrs[name] for name in _WINDOW}
+        return nodes.node("MaxPool", [read], f"{node.name}/settled", **attrs), ""
+
+    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+        return nodes.node("MaxPool", [x], output, **{name: node.attrs[name] for name in _WINDOW})
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
         calibrator.settle(node, calibrator.scale_of(node.inputs[0]))

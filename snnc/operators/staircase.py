@@ -17,28 +17,60 @@ import onnx_graphsurgeon as gs
 
 from snnc.ir.graph import constant, sample_shape
 from snnc.ir.names import COUNT, own
-from snnc.ir.signal import Signal
+from snnc.ir.signal import FloatArray, Signal
 from snnc.ir.state import State
-from snnc.operators.layer import Shape, SpikeSource
+from snnc.operators.layer import Shape, SpikeSource, initial_charge, initial_potential
 from snnc.operators.neuron import Neuron
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
+    from snnc.emit.nodes import Nodes
     from snnc.integers.calibration import Calibrator
-
-_INT32 = 2**31 - 1
+    from snnc.integers.grid import Rounded
 
 
 class Staircase(Neuron):
-    """Attributes low and high: the limits of the spike count; v_init and the threshold as of `IntegrateAndFire`."""
+    """Attributes low and high: the limits of the spike count; v_init and the threshold as of `IntegrateAndFire`.
+
+    It stands for max(x, 0), or for x where low is negative.
+    """
 
     name = "Staircase"
+
+    def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
+        """The threshold of the rule is that of all levels: a spike is worth one of them."""
+        calibrator.estimate(node)
+        calibrator.set_threshold(node, levels=int(max(-node.attrs["low"], node.attrs["high"])))
+
+    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+        """x itself where counts go below 0 too."""
+        return nodes.node("Identity", [x], output) if node.attrs["low"] < 0 else super().analog(node, x, output, nodes)
 
     def signal(self, node: gs.Node) -> Signal:
         return Signal.of_spikes(len(sample_shape(node.outputs[0])), signed=True)
 
+    def largest_total(self, node: gs.Node) -> int:
+        return int(max(-node.attrs["low"], node.attrs["high"]))
+
     def states(self, node: gs.Node) -> list[State]:
         return [*super().states(node), _counts(node)]
+
+    def settling_steps(self, node: gs.Node) -> int:
+        return int(node.attrs["high"] - node.attrs["low"])
+
+    def settled(self, node: gs.Node, read: str, nodes: Nodes) -> tuple[str, str]:
+        """S = clip(floor(U/θ), low, high) and U - θ·S, with U = Σ I + V(0)."""
+        threshold = constant(node, 1)
+        assert threshold is not None
+        label = f"{node.name}/settled"
+        start = np.asarray(initial_potential(node, threshold), np.float64)
+        units = nodes.constant(f"{label}/threshold", threshold.astype(np.float64))
+        charge = nodes.node("Add", [read, nodes.constant(f"{label}/start", start)], f"{label}/charge")
+        steps = nodes.node("Floor", [nodes.node("Div", [charge, units], f"{label}/share")], f"{label}/steps")
+        limits = [nodes.constant(f"limit/{node.attrs[name]}", np.float64(node.attrs[name])) for name in ("low", "high")]
+        count = nodes.node("Clip", [steps, *limits], f"{label}/count")
+        spent = nodes.node("Mul", [count, units], f"{label}/spent")
+        return count, nodes.node("Sub", [charge, spent], f"{label}/potential")
 
     def attributes(self, node: gs.Node, *, whole_layer: bool) -> dict[str, int]:
         return {name: int(node.attrs[name]) for name in ("low", "high")}
@@ -53,11 +85,12 @@ class Staircase(Neuron):
 
 
 class StaircaseTable(SpikeSource):
-    """Steps of any height anywhere, one table for every channel or one for all.
+    """Steps of any height anywhere: y = f(x) for any function of the ANN, one table for every channel or one for all.
 
-    Attributes, in ANN units: `value`, what a spike is worth; `first` `[C']`, the count at the lowest charge; `breaks`
-    `[C', K]`, where steps are, ascending, in charge; `rises` `[C', K]`, by how many spikes the count changes there.
-    On the grid the table becomes the constants 1 to 3: a break is the smallest integer charge behind it.
+    Attributes: `region`, the function (`snnc.ir.function_kind.Curve`); `low` and `high`, the limits of the count;
+    `value`, what a spike is worth, where the function itself has steps (else the threshold rule finds it). On the grid
+    the table becomes the constants 1 to 3, integers: the count at the lowest charge, the charges where it changes, and
+    by how much.
     """
 
     name, kind, integrates = "StaircaseTable", "neuron", True
@@ -66,25 +99,68 @@ class StaircaseTable(SpikeSource):
         return Signal.of_spikes(len(sample_shape(node.outputs[0])), signed=True)
 
     def states(self, node: gs.Node) -> list[State]:
-        dims = sample_shape(node.outputs[0])
-        return [State(f"v/{node.name}", f"v_next/{node.name}", "int32", dims), _counts(node)]
+        dims, initial = sample_shape(node.outputs[0]), initial_charge(node).tolist()
+        potential = State(f"v/{node.name}", f"v_next/{node.name}", "int32", dims, initial, what="membrane potential")
+        return [potential, _counts(node)]
+
+    def largest_total(self, node: gs.Node) -> int:
+        return int(np.abs(self._counts_of(node)).max())
+
+    def settling_steps(self, node: gs.Node) -> int:
+        counts = self._counts_of(node)
+        return int(max(0, counts.max()) - min(0, counts.min()))
+
+    def _counts_of(self, node: gs.Node) -> np.ndarray:
+        """Every count that it can have, by channel."""
+        tables = self._tables(node)
+        return np.cumsum(np.concatenate([tables["first"][:, None], tables["rises"]], axis=1), axis=1)
+
+    def settled(self, node: gs.Node, read: str, nodes: Nodes) -> tuple[str, str]:
+        """S = first + Σ rises of the breaks that U has reached, and U."""
+        label, ones = f"{node.name}/settled", [1] * (len(sample_shape(node.outputs[0])) - 1)
+        tables = {name: table.astype(np.float64) for name, table in self._tables(node).items()}
+        start = nodes.constant(f"{label}/start", initial_charge(node).astype(np.float64))
+        charge = nodes.node("Add", [read, start], f"{label}/charge")
+        nothing = nodes.constant("settled/nothing", np.float64(0))
+        parts = [nodes.constant(f"{label}/first", tables["first"].reshape(-1, *ones))]
+        for index, (breaks, rises) in enumerate(zip(tables["breaks"].T, tables["rises"].T, strict=True)):
+            at = nodes.constant(f"{label}/break_{index}", breaks.reshape(-1, *ones))
+            reached = nodes.node("GreaterOrEqual", [charge, at], f"{label}/reached_{index}")
+            rise = nodes.constant(f"{label}/rise_{index}", rises.reshape(-1, *ones))
+            parts.append(nodes.node("Where", [reached, rise, nothing], f"{label}/risen_{index}"))
+        return nodes.node("Sum", parts, f"{label}/count"), charge
+
+    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+        found: str = node.attrs["region"].write(nodes, x, output)
+        return found
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
-        scale = calibrator.round(node).scale
-        shape = sample_shape(node.outputs[0])
-        by_channel = np.broadcast_to(scale.reshape(-1), (shape[0],))[:, None] if scale.size > 1 else scale.reshape(1, 1)
-        breaks = np.clip(np.ceil(np.asarray(node.attrs["breaks"]) / by_channel), -_INT32 - 1, _INT32)
-        rows = len(breaks)
-        tables = {
-            "first": np.broadcast_to(np.asarray(node.attrs["first"]), (rows,)),
-            "breaks": breaks,
-            "rises": np.broadcast_to(np.asarray(node.attrs["rises"]), breaks.shape),
-        }
-        constants = [
-            gs.Constant(own(f"{node.name}/{name}"), np.array(table, np.int32)) for name, table in tables.items()
-        ]
+        """Tabulate the function; a neuron whose steps turn out to be uniform becomes a `Staircase`."""
+        value, rounded = self._on_grid(node, calibrator)
+        calibrator.charge(node, rounded)
+        limits = int(node.attrs["low"]), int(node.attrs["high"])
+        steps, thresholds = calibrator.tabulate(node, rounded, value, limits)
+        if thresholds is None or not limits[0] <= 0 < limits[1]:
+            tables = {"first": steps.first, "breaks": steps.breaks, "rises": steps.rises}
+            constants = [gs.Constant(own(f"{node.name}/{name}"), table) for name, table in tables.items()]
+        else:
+            node.op = Staircase.name
+            node.attrs["v_init"] = 0.5
+            ones = [1] * (len(sample_shape(node.outputs[0])) - 1)
+            integers = thresholds.reshape(-1, *ones) if thresholds.size > 1 else thresholds.reshape(())
+            constants = [gs.Constant(own(f"{node.name}/threshold"), integers.astype(np.int32))]
         node.inputs = [node.inputs[0], *constants]
-        calibrator.settle(node, np.asarray(node.attrs["value"], np.float64))
+        calibrator.settle_threshold(node, value, rounded, value / rounded.scale)
+
+    def _on_grid(self, node: gs.Node, calibrator: Calibrator) -> tuple[FloatArray, Rounded]:
+        """What a spike is worth, and the tree on its grid: where that is given, it is an even number of units."""
+        coarsest, levels = calibrator.coarsest_of_charge(node), max(-node.attrs["low"], node.attrs["high"])
+        given = np.asarray(node.attrs.get("value", 0.0), np.float64)
+        if (given > 0).all() and (given.size == 1 or calibrator.by_channel(node)):
+            return given, calibrator.round(node, coarsest, multiple=given)
+        calibrator.estimate(node)
+        value = calibrator.value_of_a_spike(node, levels)
+        return value, calibrator.round(node, coarsest)
 
     def emit(self, node: gs.Node, block: BlockWriter) -> None:
         v, counts = block.states_of(node)
@@ -96,7 +172,7 @@ class StaircaseTable(SpikeSource):
 
     def problems(self, node: gs.Node) -> Iterator[str]:
         yield from super().problems(node)
-        if (np.diff(self._tables(node)["breaks"], axis=1) < 0).any():
+        if (np.diff(self._tables(node)["breaks"].astype(np.int64), axis=1) < 0).any():
             yield f"the steps of {node.name!r} are not in order"
 
     @staticmethod
@@ -109,4 +185,5 @@ class StaircaseTable(SpikeSource):
 
 def _counts(node: gs.Node) -> State:
     """The spikes so far, positive minus negative."""
-    return State(f"counts/{node.name}", f"counts_next/{node.name}", "int32", sample_shape(node.outputs[0]))
+    dims, name = sample_shape(node.outputs[0]), node.name
+    return State(f"counts/{name}", f"counts_next/{name}", "int32", dims, what="spike count")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -21,7 +21,8 @@ from snnc.ir.domain import DOMAIN
 from snnc.ir.graph import constant, sample_shape
 from snnc.ir.names import own
 from snnc.ir.signal import FloatArray, Signal
-from snnc.operators.contract import DTYPE, Finding, IntArray, LinearOperator, Mode, Weights, convolved, elements_reached
+from snnc.operators.contract import DTYPE, Finding, IntArray, LinearOperator, Mode, Weights, elements_reached
+from snnc.operators.taps import Window, convolved_by_taps
 
 if TYPE_CHECKING:
     from snnc.ir.options import Options
@@ -107,9 +108,6 @@ class SumPool(LinearOperator):
         by_element = nodes.once("Transpose", [tiles], f"{output}/by_element", perm=perm)
         return nodes.reshaped(by_element, [0, math.prod(kernel) * copies * channels, *sizes], output)
 
-    def exact_sums(self, node: gs.Node) -> int:
-        return 2**53 if _is_global(node) else 2**24  # onnxruntime has no convolution in float64
-
     def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:
         channels, *sizes = sample_shape(node.inputs[0])
         multiplicity = constant(node, 1)
@@ -118,14 +116,25 @@ class SumPool(LinearOperator):
             axes = nodes.constant(f"axes/{node.name}", np.arange(2, 2 + len(sizes), dtype=np.int64))
             summed = nodes.node("ReduceSum", [*operands, axes], summed, keepdims=1)
         else:
-            window: dict[str, Any] = {name: list(node.attrs[name]) for name in ("kernel_shape", "strides", "pads")}
-            ones = np.ones((channels, 1, *window["kernel_shape"]), np.float32)
-            weight = nodes.constant(f"window/{node.name}", ones)
-            summed = convolved(nodes, [*operands, weight], summed, mode, group=channels, **window)
+            ones = np.ones((channels, 1, *node.attrs["kernel_shape"]), np.float32)
+            summed = self._windows(node, operands[0], ones, summed, mode, nodes)
         if multiplicity is None:
             return summed
         factor = nodes.constant(f"multiplicity/{node.name}/{mode}", multiplicity.astype(DTYPE[mode]))
         return nodes.node("Mul", [summed, factor], output)
+
+    def _windows(self, node: gs.Node, x: str, ones: np.ndarray, output: str, mode: Mode, nodes: Nodes) -> str:
+        """The sums over windows, as a convolution of every channel by itself."""
+        channels, *sizes = sample_shape(node.inputs[0])
+        kernel, strides, pads = (list(node.attrs[name]) for name in ("kernel_shape", "strides", "pads"))
+        if mode == "steps":
+            weight = nodes.constant(f"window/{node.name}", ones)
+            return nodes.node(
+                "Conv", [x, weight], output, kernel_shape=kernel, strides=strides, pads=pads, group=channels
+            )
+        planes = sizes, sample_shape(node.outputs[0])[1:]
+        window = Window(kernel, strides, [1] * len(kernel), pads)
+        return convolved_by_taps(nodes, x, ones, window, channels, planes, output)
 
 
 def _averaged_elements(node: gs.Node) -> tuple[IntArray, list[int]]:

@@ -11,7 +11,7 @@ import onnx
 from snnc.emit.block import Block
 from snnc.emit.schedules import as_stream
 from snnc.ir.domain import BLOCK_STEPS
-from snnc.ir.names import COUNT, FIRST_SAMPLE, FIRST_STEP, SEED, SPIKE_TOTALS, SYNAPTIC_OPERATIONS
+from snnc.ir.names import COUNT, FIRST_SAMPLE, FIRST_STEP, SEED, SPIKE_TOTALS, STEPS_USED, SYNAPTIC_OPERATIONS
 from snnc.runtime.session import make_session
 
 
@@ -21,7 +21,8 @@ class Snapshot:
 
     `outputs` in ANN units by name; `spike_totals` and `synaptic_operations` int64 `[N, L]` since step 0; `words` the
     exposed spike words of the last block, which had `count` steps; `states` the states of the block (membrane
-    potentials and counts) after it, by their names.
+    potentials and counts) after it, by their names. `steps_used` int64 `[N]` are the steps until the last spike of each
+    sample, in networks that settle.
     """
 
     step: int
@@ -31,6 +32,12 @@ class Snapshot:
     synaptic_operations: np.ndarray
     words: dict[str, np.ndarray]
     states: dict[str, np.ndarray]
+    steps_used: np.ndarray | None = None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing will happen any more: the last step went by without a spike, in a network that settles."""
+        return self.steps_used is not None and bool((self.steps_used < self.step).all())
 
 
 class StreamRunner:
@@ -77,14 +84,25 @@ class StreamRunner:
                 synaptic_operations=results[SYNAPTIC_OPERATIONS],
                 words={name: results[name] for name in self.expose},
                 states=states,
+                steps_used=results.get(STEPS_USED),
             )
 
+    def run_until_quiet(self, images: np.ndarray, most_steps: int, *, seed: int = 0, first_sample: int = 0) -> Snapshot:
+        """The state of one batch once it has settled, or after `most_steps`."""
+        last: Snapshot | None = None
+        for last in self.run(images, [most_steps], seed=seed, first_sample=first_sample):
+            if last.quiet:
+                break
+        assert last is not None
+        return last
+
     def run_to_end(self, images: np.ndarray, steps: int, *, batch: int, seed: int = 0) -> Snapshot:
-        """The state of all `images` after `steps` steps, simulated `batch` at a time; without words and states."""
-        parts = []
-        for start in range(0, len(images), batch):
-            chosen = images[start : start + batch]
-            parts.append(list(self.run(chosen, [steps], seed=seed, first_sample=start))[-1])
+        """The state of all `images` after `steps` steps, simulated `batch` at a time; without words and states. What is
+        quiet earlier stays as it is, and is not simulated any longer."""
+        parts = [
+            self.run_until_quiet(images[start : start + batch], steps, seed=seed, first_sample=start)
+            for start in range(0, len(images), batch)
+        ]
         return Snapshot(
             step=steps,
             count=parts[-1].count,
@@ -106,9 +124,9 @@ def blocks(cuts: Sequence[int]) -> Iterator[tuple[int, int]]:
             first += count
 
 
-def default_cuts(steps: int) -> list[int]:
-    """1, 2, 4, ... and `steps`."""
-    return [2**power for power in range(steps.bit_length()) if 2**power < steps] + [steps]
+def default_cuts(steps: int, delay: int = 0) -> list[int]:
+    """1, 2, 4, ... and `steps`, without the first `delay` steps."""
+    return [2**power for power in range(steps.bit_length()) if delay < 2**power < steps] + [steps]
 
 
 def unpack_words(words: np.ndarray, count: int) -> np.ndarray:

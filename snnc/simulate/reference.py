@@ -28,6 +28,7 @@ Reset = Literal["soft", "hard"]
 
 CURRENT_LIMIT = 2**24  # float32 holds every integer up to here
 MEMBRANE_LIMIT = 2**31  # membranes are int32 in the emitted graph
+LARGEST_LEAK = 15
 READOUT_LIMIT = 2**53  # float64 holds every integer up to here; readouts are int64
 _SNNC = "ai.snnc"
 _RESETS: dict[str, Reset] = {"RMP": "soft", "IF": "hard"}
@@ -42,7 +43,7 @@ class Simulation:
     membranes: dict[str, Ints]
     """Neuron or readout → membrane potential after the last step."""
     counts: dict[str, Ints]
-    """Neuron with signed spikes → its spikes so far; pool → those of each of its inputs."""
+    """Neuron with signed spikes → its spikes so far; pool → those of each input; `ChargeEncode` → what has entered."""
     totals: dict[str, Ints]
     """Encoder or neuron → spikes per sample, shape [N]; the encoder's spikes of either sign count as one."""
     spikes: dict[str, NDArray[np.int8]]
@@ -104,7 +105,7 @@ class _Simulator:
         for node in self.nodes:
             operands = [values[tensor.name] for tensor in node.inputs if tensor.name in values]
             if node.op == "SpikeReadout":
-                self._integrate(node, operands[0])
+                self._integrate(node, operands[0] if t >= node.attrs.get("delay", 0) else 0 * operands[0])
                 continue
             if node.op in _ENCODERS:
                 value = self._enter(node, t)
@@ -115,12 +116,16 @@ class _Simulator:
             values[node.outputs[0].name] = value
 
     def outputs(self, steps: int) -> dict[str, NDArray[np.float64]]:
-        """Every readout: scale·V/T + bias, where T is `steps`."""
+        """Every readout: scale·V/T + bias, where T are the `steps` without its delay (NaN if none are left); scale·V +
+        bias of networks that settle."""
         finite = np.isfinite(per_sample(self.x)).all(axis=1)
         outputs = {}
         for node in self.nodes:
             if node.op == "SpikeReadout":
-                value = np.asarray(node.attrs["scale"], dtype=np.float64) * self.membranes[node.name] / steps
+                value = np.asarray(node.attrs["scale"], dtype=np.float64) * self.membranes[node.name]
+                read = max(steps - node.attrs.get("delay", 0), 0)
+                with np.errstate(invalid="ignore"):
+                    value = value / (1 if node.attrs.get("settles") else read)
                 for bias in node.inputs[1:]:
                     value = value + np.asarray(bias.values, dtype=np.float64)
                 value[~finite] = np.nan
@@ -133,13 +138,17 @@ class _Simulator:
             train = poisson_spikes(self.x, node.attrs["scale"], self.seed, self.first_sample, t, 1)
             return self._count(node, np.asarray(train[0], dtype=np.int64))
         self.totals[node.name] = np.zeros(len(self.x), np.int64)
-        values = graded(self.x, node.attrs["scale"])
-        return values if node.op == "DirectEncode" else values * (node.attrs["steps"] if t == 0 else 0)
+        values = graded(self.x, node.attrs["scale"], node.attrs.get("low", -255), node.attrs.get("high", 255))
+        if node.op == "DirectEncode":
+            return values
+        before = self.counts.get(node.name, np.zeros_like(values))
+        self.counts[node.name] = values
+        return values - before
 
     def _staircase(self, node: Any, current: Ints, threshold: Ints) -> Ints:
         v = self.membranes.get(node.name)
         if v is None:
-            v = _initial(threshold, node.attrs.get("v_init", 0.0), current.shape)
+            v = _initial(threshold, node.attrs.get("v_init", 0.0), current.shape) + _charge_at_start(node)
         charged = _charge(node.name, v, current)
         limits = (node.attrs["low"], node.attrs["high"])
         spikes, self.membranes[node.name], self.counts[node.name] = staircase(
@@ -148,7 +157,7 @@ class _Simulator:
         return spikes
 
     def _staircase_by_table(self, node: Any, current: Ints, first: Ints, breaks: Ints, rises: Ints) -> Ints:
-        before = self.membranes.get(node.name, np.zeros(current.shape, np.int64))
+        before = self.membranes.get(node.name, np.zeros(current.shape, np.int64) + _charge_at_start(node))
         charge = self.membranes[node.name] = _charge(node.name, before, current)
         spikes, self.counts[node.name] = staircase_by_table(charge, self._counts(node, current), first, breaks, rises)
         return spikes
@@ -165,6 +174,7 @@ class _Simulator:
         v = self.membranes.get(node.name)
         if v is None:
             v = _initial(threshold, node.attrs.get("v_init", 0.0), current.shape)
+        v = _leaked(v, node.attrs.get("leak", 0))
         spikes, v = _fire(_charge(node.name, v, current), threshold, _RESETS[node.op])
         self.membranes[node.name] = v
         return spikes
@@ -185,20 +195,27 @@ class _Simulator:
 
 
 def neuron(
-    currents: ArrayLike, threshold: ArrayLike, reset: Reset = "soft", v_init: float = 0
+    currents: ArrayLike, threshold: ArrayLike, reset: Reset = "soft", v_init: float = 0, leak: int = 0
 ) -> tuple[NDArray[np.int8], Ints]:
     """Drive one neuron (or an array of them) with integer `currents`, shape [T, ...] (RMP-SNN, equation 2).
 
-    V ← V + I; s = V ≥ θ; then V ← V - s·θ (soft reset) or V ← 0 where s (hard reset). V(0) = `v_init`·θ.
-    Returns the spikes, shape [T, ...], and the last membrane potential.
+    V ← V - floor(V/2^leak) unless `leak` is 0; V ← V + I; s = V ≥ θ; then V ← V - s·θ (soft reset) or V ← 0 where s
+    (hard reset). V(0) = `v_init`·θ. Returns the spikes, shape [T, ...], and the last membrane potential.
     """
     drive = _integers(currents, "currents")
     theta = _integers(threshold, "threshold")
     v = _initial(theta, v_init, drive.shape[1:])
     spikes = np.zeros(drive.shape, np.int8)
     for t, current in enumerate(drive):
-        spikes[t], v = _fire(v + current, theta, reset)
+        spikes[t], v = _fire(_leaked(v, leak) + current, theta, reset)
     return spikes, v
+
+
+def _leaked(v: Ints, leak: int) -> Ints:
+    """V - floor(V/2^leak); V itself where there is no leak."""
+    if leak not in range(LARGEST_LEAK + 1):
+        raise ValueError(f"a leak of {leak!r} is no integer from 0 to {LARGEST_LEAK}")
+    return v - np.floor_divide(v, 2**leak) if leak else v
 
 
 def _fire(v: Ints, threshold: Ints, reset: Reset) -> tuple[Ints, Ints]:
@@ -213,6 +230,11 @@ def _initial(threshold: Ints, fraction: float, shape: tuple[int, ...]) -> Ints:
     v = np.zeros(shape, np.int64)
     v += _integers(threshold * fraction, "initial membrane potential")
     return v
+
+
+def _charge_at_start(node: Any) -> Ints:
+    """The bias of a neuron that settles: charge that is there before anything comes."""
+    return _integers(node.attrs.get("charge", 0), f"charge of {node.name!r}")
 
 
 def _charge(name: str, v: Ints, current: Ints, current_limit: int = CURRENT_LIMIT, limit: int = MEMBRANE_LIMIT) -> Ints:

@@ -15,8 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
 
-GRADED_LEVELS = 255
-
 
 def poisson_spikes(
     x: Array, scale: float, seed: int, first_sample: int, first_step: int, count: int
@@ -71,9 +69,9 @@ def per_sample(x: Array) -> Array:
     return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
-def graded(x: Array, scale: float) -> Ints:
-    """Inputs as integers: round(clip(x/λ₀, -1, 1)·255) in float32, where one unit is worth `scale` = λ₀/255."""
+def graded(x: Array, scale: float, low: int, high: int) -> Ints:
+    """Inputs as integers: round(clip(x/scale, low, high)) in float32."""
     present = np.where(np.isnan(x), np.float32(0), x)
-    share = np.clip(present / np.float32(scale * GRADED_LEVELS), np.float32(-1), np.float32(1))
-    integers: Ints = np.rint(share * np.float32(GRADED_LEVELS)).astype(np.int64)
+    units = np.clip(present / np.float32(scale), np.float32(low), np.float32(high))
+    integers: Ints = np.rint(units).astype(np.int64)
     return integers

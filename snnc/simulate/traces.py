@@ -19,9 +19,9 @@ from snnc.emit.block import Block
 from snnc.emit.written import places_of
 from snnc.files import ConvertedFile
 from snnc.ir.domain import BLOCK_STEPS
-from snnc.ir.names import PREFIX, SPIKE_TOTALS, SYNAPTIC_OPERATIONS
+from snnc.ir.names import PREFIX, SPIKE_TOTALS, STEPS_USED, SYNAPTIC_OPERATIONS
 from snnc.ir.state import State
-from snnc.ir.trees import layers, source_nodes, source_signal
+from snnc.ir.trees import source_nodes, source_signal
 from snnc.operators import LAYERS
 from snnc.runtime.session import Result, SpikingSession
 from snnc.simulate.block_runner import Snapshot, StreamRunner, unpack_words
@@ -64,7 +64,9 @@ class Names:
         self.words = {node.name: node.outputs[0].name for node in spiking}
         self.signed = {node.name for node in spiking if source_signal(node.outputs[0]).signed}
         self.states = {
-            node.name: [_what(state.name) for state in LAYERS[node.op].states(node)] for node in layers(graph)
+            node.name: [state.what for state in LAYERS[node.op].states(node)]
+            for node in graph.nodes
+            if node.op in LAYERS
         }
 
     def values(self, states: Sequence[State], values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -75,10 +77,6 @@ class Names:
             for state, value in zip(states, values, strict=True)
             if state.layer
         }
-
-
-def _what(label: str) -> str:
-    return "membrane potential" if label.startswith("v/") else "spike count"
 
 
 def difference(one: Trace, other: Trace, sources: Sequence[str], first_sample: int = 0) -> str | None:
@@ -184,10 +182,14 @@ def _result_trace(
 ) -> Trace:
     counts = [min(BLOCK_STEPS, steps - start) for start in range(0, steps, BLOCK_STEPS)]
     for name, blocks in words.items():
+        if file.block.quiet:  # it stopped when nothing would have happened any more
+            blocks += [np.zeros_like(blocks[0])] * (len(counts) - len(blocks))
         if len(blocks) != len(counts):
             raise InternalError("verify", f"the file ran {len(blocks)} blocks of {name!r} for {steps} steps")
     finals = places_of(file.model).finals
     totals = {SPIKE_TOTALS: result.spike_totals, SYNAPTIC_OPERATIONS: result.synaptic_operations}
+    if result.sample_steps is not None:
+        totals[STEPS_USED] = result.sample_steps
     states = [totals[name] if name in totals else result.outputs[name] for name in finals]
     outputs = {value.name: result.outputs[value.name] for value in file.block.outputs}
     values = _values(

@@ -1,4 +1,4 @@
-"""The contract of a threshold rule: from what a layer receives to its threshold before alpha.
+"""The contract of a threshold rule: from what a layer receives, or gives in the ANN, to its threshold before alpha.
 
 One file in this folder is one rule. The compiler asks a rule and knows none by name.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -18,25 +18,29 @@ from snnc.ir.signal import FloatArray
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
+    from snnc.integers.activations import Activations
     from snnc.integers.grid import Rounded
+    from snnc.integers.histogram import Histogram
     from snnc.integers.layer_simulation import SpikeTrains
     from snnc.ir.option import Option
     from snnc.ir.options import Options
 
 Progress = Callable[[float], None]
+Needs = Literal["spikes", "activations", "nothing"]
 
 
 @dataclass(frozen=True)
 class Layer:
     """A layer whose threshold is wanted: its neurons, its tree on the integer grid, and what they will receive.
 
-    The layers before it are frozen and spike on the calibration samples in `spike_trains`; None for rules that need
-    none.
+    By what the rule needs, either is there: the layers before it, frozen and spiking on the calibration samples, in
+    `spike_trains`, or the ANN on these samples in `network`.
     """
 
     target: gs.Node
     rounded: Rounded
     spike_trains: SpikeTrains | None
+    network: Activations | None
     options: Options
     progress: Progress
 
@@ -58,9 +62,30 @@ class Layer:
 
     @property
     def trains(self) -> SpikeTrains:
-        """The spikes so far, for rules that need samples."""
-        assert self.spike_trains is not None, "a rule that needs no samples asks for them"
+        """The spikes so far, for rules that need them."""
+        assert self.spike_trains is not None, "a rule that needs no spikes asks for them"
         return self.spike_trains
+
+    @property
+    def ann(self) -> Activations:
+        """The ANN on the samples, for rules that need activations."""
+        assert self.network is not None, "a rule that needs no activations asks for them"
+        return self.network
+
+    @property
+    def activations(self) -> Histogram:
+        """What this layer gives in the ANN."""
+        return self.ann.of(self.target.name)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """The lowest and the highest spike count: those of a staircase, else no spike and one in every step."""
+        attrs = self.target.attrs
+        return int(attrs.get("low", 0)), int(attrs.get("high", self.options.steps))
+
+    def in_input_spikes(self, values: FloatArray) -> FloatArray:
+        """Values of the ANN in units of the layer's input spikes."""
+        return values / self.rounded.main_scale
 
 
 @dataclass(frozen=True)
@@ -81,14 +106,18 @@ class Estimate:
 class ThresholdRule(ABC):
     """A rule by which thresholds are chosen.
 
-    `summary` completes "V_th is ..."; `source` is the paper and the place there. `options` are those that no other rule
-    has: fields of `Options` (`snnc.ir.options.OPTIONS`), or declarations of a plug-in's own.
+    `summary` completes "V_th is ..."; `source` is the paper and the place there. `needs` says what it looks at beside
+    the weights: spikes of the layers before, activations of the ANN (then nothing is simulated), or nothing. `options`
+    are those that no other rule has: fields of `Options` (`snnc.ir.options.OPTIONS`), or declarations of a plug-in's
+    own.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     source: ClassVar[str]
-    needs_samples: ClassVar[bool] = True
+    needs: ClassVar[Needs] = "spikes"
+    #: Whether estimates depend on the number of steps of the file.
+    by_steps: ClassVar[bool] = False
     options: ClassVar[tuple[Option, ...]] = ()
     #: The membrane potential at step 0, in thresholds, where none is asked for; None chooses it by measurement.
     v_init: ClassVar[float | None] = 0.0

@@ -14,7 +14,7 @@ class Model(ThresholdRule):
     name = "model"
     summary = "the largest sum of positive weights, of abs(w) for the signed input; needs no samples"
     source = "Diehl et al. 2015"
-    needs_samples = False
+    needs = "nothing"
     caution = ("SNN501", "the threshold of a layer is the largest sum its inputs can have")
 
     def estimate(self, layer: Layer) -> Estimate:

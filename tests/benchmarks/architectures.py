@@ -1,4 +1,4 @@
-"""VGG-16 and ResNet-20 for 32x32 images as ONNX, with random weights, and random images for them."""
+"""VGG-16 and ResNet-20 for 32x32 images and a network for signals as ONNX, with random weights; random images."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 INPUT_DIMS = (3, 32, 32)
+SIGNAL_DIMS = (20, 100)
 CLASSES = 10
 # Slightly inhibitory weights: the potentials of neurons that never fire drift down instead of wandering about 0.
 MEAN_WEIGHT = -0.02
@@ -24,10 +25,10 @@ class _Network:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     weights: list[onnx.TensorProto] = field(default_factory=list)
 
-    def conv(self, x: str, channels: int, filters: int, kernel: int = 3, stride: int = 1) -> str:
-        weight = self._weight((filters, channels, kernel, kernel), channels * kernel**2)
-        pad = kernel // 2
-        return self.node("Conv", [x, weight], kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4)
+    def conv(self, x: str, channels: int, filters: int, kernel: int = 3, stride: int = 1, axes: int = 2) -> str:
+        shape, pads = [kernel] * axes, [kernel // 2] * (2 * axes)
+        weight = self._weight((filters, channels, *shape), channels * kernel**axes)
+        return self.node("Conv", [x, weight], kernel_shape=shape, strides=[stride] * axes, pads=pads)
 
     def dense(self, x: str, inputs: int, outputs: int) -> str:
         return self.node("Gemm", [x, self._weight((inputs, outputs), inputs)])
@@ -40,12 +41,12 @@ class _Network:
         self.nodes.append(helper.make_node(op, inputs, [f"{name}/out"], name, **attrs))
         return f"{name}/out"
 
-    def finish(self, output: str, name: str) -> onnx.ModelProto:
+    def finish(self, output: str, name: str, dims: tuple[int, ...] = INPUT_DIMS) -> onnx.ModelProto:
         self.nodes.append(helper.make_node("Identity", [output], ["logits"], "logits"))
         graph = helper.make_graph(
             self.nodes,
             name,
-            [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", *INPUT_DIMS])],
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", *dims])],
             [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", CLASSES])],
             self.weights,
         )
@@ -87,6 +88,16 @@ def resnet20(seed: int = 0) -> onnx.ModelProto:
             x, channels = network.relu(network.node("Add", [y, shortcut])), width
     x = network.node("Flatten", [network.node("AveragePool", [x], kernel_shape=[8, 8])])
     return network.finish(network.dense(x, 64, CLASSES), "resnet20")
+
+
+def keyword(seed: int = 0) -> onnx.ModelProto:
+    """Four convolutions along 100 samples of 20 channels, as networks for keywords have; global average pooling."""
+    network = _Network(np.random.default_rng(seed))
+    x, channels = "image", SIGNAL_DIMS[0]
+    for width, stride in ((32, 1), (32, 2), (64, 2), (64, 1)):
+        x, channels = network.relu(network.conv(x, channels, width, kernel=5, stride=stride, axes=1)), width
+    x = network.node("Flatten", [network.node("GlobalAveragePool", [x])])
+    return network.finish(network.dense(x, channels, CLASSES), "keyword", SIGNAL_DIMS)
 
 
 NETWORKS: dict[str, Callable[[int], onnx.ModelProto]] = {"vgg16": vgg16, "resnet20": resnet20}

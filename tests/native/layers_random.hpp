@@ -14,6 +14,7 @@ using Random = std::mt19937_64;
 constexpr NeuronModel soft{Dynamics::soft}, hard{Dynamics::hard};
 constexpr NeuronModel rising{Dynamics::staircase, 0, 5};     // counts of a quantised ReLU
 constexpr NeuronModel symmetric{Dynamics::staircase, -3, 3};
+constexpr NeuronModel leaky_soft{Dynamics::leaky_soft, 0, 0, 4}, leaky_hard{Dynamics::leaky_hard, 0, 0, 1};
 
 constexpr std::int64_t current_limit = 1 << 24;
 
@@ -173,7 +174,7 @@ inline std::string describe(const Sizes& sizes, const Values& values) {
   return text + "density " + number(values.density) + "weights " + number(static_cast<int>(values.weights)) + "v " +
          number(static_cast<int>(values.potentials)) + "bias " + number(values.bias) + "per channel " +
          number(values.per_channel) + "dynamics " + number(static_cast<int>(values.neurons.dynamics)) + "low " +
-         number(values.neurons.low) + "high " + number(values.neurons.high);
+         number(values.neurons.low) + "high " + number(values.neurons.high) + "leak " + number(values.neurons.leak);
 }
 
 inline Layer random_layer(Random& random, const Sizes& sizes, const Values& values) {

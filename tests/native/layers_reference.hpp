@@ -103,13 +103,15 @@ struct Neuron {
   std::uint64_t plus = 0, minus = 0;  // what it fired
 
   void step(const NeuronModel& model, std::int64_t current, std::int64_t threshold, int step) {
+    const std::int64_t unit = std::int64_t{1} << model.leak;
+    if (model.leak > 0) v -= v / unit - (v % unit < 0 ? 1 : 0);  // rounded down
     v += current;
     if (v < -potential_limit - 1 || v > potential_limit) std::abort();  // no layer to test with
     const std::uint64_t bit = std::uint64_t{1} << step;
     if (model.dynamics != Dynamics::staircase) {
       if (v < threshold) return;
       plus |= bit;
-      v = model.dynamics == Dynamics::soft ? v - threshold : 0;
+      v = kernels::keeps_excess(model.dynamics) ? v - threshold : 0;
     } else if (v >= threshold && count < model.high) {
       plus |= bit;
       v -= threshold;

@@ -54,7 +54,7 @@ inline Values random_values(Random& random) {
           pick<Weights>(random, {Weights::small, Weights::small, Weights::int16, Weights::above_int16, Weights::wide}),
           pick<Potentials>(random, {Potentials::zero, Potentials::moderate, Potentials::moderate, Potentials::extreme}),
           below(random, 2) == 0, below(random, 2) == 0,
-          pick<NeuronModel>(random, {soft, soft, hard, rising, symmetric})};
+          pick<NeuronModel>(random, {soft, soft, hard, rising, symmetric, leaky_soft, leaky_hard})};
 }
 
 // Additions of the reference, about.

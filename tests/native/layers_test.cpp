@@ -198,7 +198,7 @@ void test_values() {
 // Negative spikes: copies, groups, identity paths, all kinds of neurons.
 void test_signs() {
   const Axis three = axis(5, 3, 1, 1);
-  for (const NeuronModel& neurons : {soft, hard, rising, symmetric}) {
+  for (const NeuronModel& neurons : {soft, hard, rising, symmetric, leaky_soft}) {
     const Values values = Values{75}.with_neurons(neurons);
     check(Sizes{3, 16, {three, axis(17, 3, 1, 1)}}.with_signs(2), values);  // first layer
     check(Sizes{1, 65, {axis(9, 5, 2, 2), axis(9, 5, 2, 2)}}.with_signs(2), values);
@@ -235,6 +235,27 @@ void test_staircases() {
   }
 }
 
+// Potentials of both signs and any size, by any of the leaks, also of neurons that get nothing but a bias.
+void test_leaks() {
+  const Axis three = axis(5, 3, 1, 1);
+  for (const Dynamics dynamics : {Dynamics::leaky_soft, Dynamics::leaky_hard}) {
+    for (const std::int32_t leak : {1, 3, 15}) {
+      const NeuronModel neurons{dynamics, 0, 0, leak};
+      for (const std::int64_t outputs : {5, 16, 33, 64, 65}) {
+        const Sizes sizes{8, outputs, {three, axis(19, 3, 1, 1)}};
+        for (const Potentials potentials : {Potentials::moderate, Potentials::extreme}) {
+          check(sizes.with_images(1), Values{75, Weights::small, potentials}.with_neurons(neurons));
+        }
+        check(sizes.with_residual(outputs, outputs), Values{75, Weights::wide}.with_neurons(neurons));
+      }
+      check(Sizes{33, 33, {three, axis(9, 3, 1, 1)}}.with_groups(33), Values{75}.with_neurons(neurons));
+      check(Sizes{200, 10, {axis(1, 1)}}.with_steps(33), Values{128}.with_neurons(neurons));
+      check(Sizes{3, 20, {three, axis(8, 3, 2, 1)}}.with_steps(0), Values{75}.with_neurons(neurons));
+      check(Sizes{3, 20, {three, axis(8, 3, 2, 1)}}, Values{0}.with_neurons(neurons));
+    }
+  }
+}
+
 void test_random_layers(int count) {
   constexpr std::int64_t most_work = 6'000'000;
   Random random(seed);
@@ -260,6 +281,7 @@ int main(int argc, char** argv) {
   test_values();
   test_signs();
   test_staircases();
+  test_leaks();
   test_random_layers(count);
   std::printf("%s:", vector_kernels().name);
   for (std::size_t i = 0; i < layer_kernels.size(); ++i) std::printf(" %d %s,", planned_for[i], layer_kernels[i].name);

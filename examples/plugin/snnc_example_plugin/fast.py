@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from snnc.ir.options import Options
 from snnc.methods.rmp import Rmp
 
-LARGEST = (("percentile", 100.0),)
+LARGEST = (("percent", 100.0),)
 
 
 class Fast(Rmp):
@@ -19,7 +19,12 @@ class Fast(Rmp):
     without: ClassVar[Mapping[str, str]] = {"alpha": "its thresholds are percentiles, which need no factor"}
 
     def defaults(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        return {"threshold": "percentile", "steps": 64, "bias": "current", "batchnorm": "fold"}
+        return {"threshold": "mean-percentile", "steps": 64, "bias": "current", "batchnorm": "fold"}
 
     def remedies(self, options: Options) -> list[tuple[str, dict[str, Any]]]:
-        return [("--threshold percentile --set percentile=100", {"threshold": "percentile", "plugin_options": LARGEST})]
+        return [
+            (
+                "--threshold mean-percentile --set percent=100",
+                {"threshold": "mean-percentile", "plugin_options": LARGEST},
+            )
+        ]

@@ -1,4 +1,4 @@
-// Counting spikes, per neuron and per sample.
+// Counting spikes, per neuron and per sample, and finding the last ones.
 #pragma once
 
 #include <algorithm>
@@ -66,6 +66,14 @@ inline SampleTotals sample_totals(
     }
   }
   return {static_cast<std::int64_t>(total), static_cast<std::int64_t>(operations)};
+}
+
+// The steps of a block up to and including the last one in which a neuron of a sample fires; 0 if none does.
+inline std::int64_t last_spike(const std::uint64_t* spikes, std::int64_t elements) {
+  std::uint64_t any = 0;
+  for (std::int64_t i = 0; i < elements; ++i) any |= spikes[i];
+  constexpr std::int64_t bits = 64;
+  return any == 0 ? 0 : bits - __builtin_clzll(any);
 }
 
 }  // namespace snnc::kernels

@@ -17,6 +17,9 @@ SNNC_ALWAYS_INLINE std::int32_t wrapping_sub(std::int32_t a, std::int32_t b) {
   return static_cast<std::int32_t>(static_cast<std::uint32_t>(a) - static_cast<std::uint32_t>(b));
 }
 
+// v - floor(v / 2^leak) for leak from 1 to 15: always between v and 0, so it needs no more room.
+SNNC_ALWAYS_INLINE std::int32_t after_leak(std::int32_t v, int leak) { return v - (v >> leak); }
+
 // What each of the neurons [begin, begin + size) has of its channel. Neuron i belongs to channel (i div plane) mod
 // channels.
 inline void expand_channels(

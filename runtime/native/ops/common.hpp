@@ -51,6 +51,16 @@ inline bool read_soft_reset(const ort::NodeInfo& node) {
   return soft_reset == 1;
 }
 
+// The optional attribute leak: every step begins with V <- V - floor(V / 2^leak), where it is not 0.
+inline int read_leak(const ort::NodeInfo& node) {
+  constexpr std::int64_t largest = 15;
+  const std::int64_t leak = node.get_int("leak", 0);
+  if (leak < 0 || leak > largest) {
+    throw InvalidInput("attribute leak is " + std::to_string(leak) + ", must be 0 to " + std::to_string(largest));
+  }
+  return static_cast<int>(leak);
+}
+
 inline std::int64_t tiles_of(std::int64_t items, std::int64_t tile) { return (items + tile - 1) / tile; }
 
 // The shape [count * N, ...] of values of all steps, for a state of shape [N, ...].

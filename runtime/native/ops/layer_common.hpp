@@ -43,7 +43,13 @@ struct ResettingNeurons {
   static constexpr std::array outputs{ElementType::uint64, ElementType::int32};
 
   static kernels::NeuronModel read(const ort::NodeInfo& node) {
-    return {read_soft_reset(node) ? kernels::Dynamics::soft : kernels::Dynamics::hard};
+    using kernels::Dynamics;
+    const int leak = read_leak(node);
+    const bool soft = read_soft_reset(node);
+    if (leak == 0) return {soft ? Dynamics::soft : Dynamics::hard};
+    kernels::NeuronModel model{soft ? Dynamics::leaky_soft : Dynamics::leaky_hard};
+    model.leak = leak;
+    return model;
   }
 
   static void infer_shapes(ort::ShapeContext& shapes, std::size_t first) {

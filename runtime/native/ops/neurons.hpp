@@ -26,7 +26,7 @@ struct IntegrateAndFire {
       ElementType::float32, ElementType::int32, ElementType::int32, ElementType::int64};
   static constexpr ElementType outputs[] = {ElementType::uint64, ElementType::int32};
 
-  explicit IntegrateAndFire(const ort::NodeInfo&) {}
+  explicit IntegrateAndFire(const ort::NodeInfo& node) : leak_(read_leak(node)) {}
 
   static void infer_shapes(ort::ShapeContext& shapes) {
     shapes.output_like(0, ElementType::uint64, 1);
@@ -50,6 +50,7 @@ struct IntegrateAndFire {
     block.threshold = threshold.data;
     block.neurons = v.size();
     block.count = count;
+    block.leak = leak_;
     if (block.neurons == 0) return;
     block.channels = threshold.size();
     block.plane = block.neurons / v.shape[0] / block.channels;
@@ -58,6 +59,9 @@ struct IntegrateAndFire {
         tiles_of(block.neurons, kernels::neuron_tile), count * nanoseconds_per_step,
         [&](std::int64_t tile) { kernels::simulate_tile<reset>(block, tile); });
   }
+
+ private:
+  int leak_;
 };
 
 using RMP = IntegrateAndFire<kernels::Reset::soft>;

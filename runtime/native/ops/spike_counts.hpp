@@ -79,4 +79,30 @@ struct SpikeTotals {
   }
 };
 
+// (spikes: uint64 [N, ...]) -> int64 [N]
+struct LastSpike {
+  static constexpr const char* name = "LastSpike";
+  static constexpr int version = 1;
+  static constexpr ElementType inputs[] = {ElementType::uint64};
+  static constexpr ElementType outputs[] = {ElementType::int64};
+
+  explicit LastSpike(const ort::NodeInfo&) {}
+
+  static void infer_shapes(ort::ShapeContext& shapes) { shapes.output_like(0, ElementType::int64, 0, 1); }
+
+  void compute(ort::Context& context) const {
+    const auto spikes = context.input<std::uint64_t>(0);
+    require_batch_axis(spikes.shape, "spikes");
+
+    const std::int64_t samples = spikes.shape[0];
+    auto* last = context.output<std::int64_t>(0, {samples});
+    if (samples == 0) return;
+    const std::int64_t elements = spikes.size() / samples;
+    const double nanoseconds_per_sample = 0.2 * static_cast<double>(elements);
+    context.parallel_for(samples, nanoseconds_per_sample, [&](std::int64_t sample) {
+      last[sample] = kernels::last_spike(spikes.data + sample * elements, elements);
+    });
+  }
+};
+
 }  // namespace snnc::ops

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from snnc.ir.domain import DOMAIN
 
-# For each step: v ← v + current; fired = v ≥ threshold; v ← (v - threshold)·soft_reset where fired.
+# For each step: v ← v - floor(v / 2^leak) if leak > 0; v ← v + current; fired = v ≥ threshold;
+# v ← (v - threshold)·soft_reset where fired. `Div` rounds towards 0, so it divides what is left of the remainder, which
+# `Mod` takes with the sign of the divisor. onnxruntime folds the `If`: its condition is a constant.
 _INTEGRATE_AND_FIRE = """
-IntegrateAndFire <soft_reset> (current, v, threshold, count) => (spikes, v_out) {
+IntegrateAndFire <soft_reset, leak> (current, v, threshold, count) => (spikes, v_out) {
   list1 = Constant <value_ints = [1]> ()
   shape = Shape (v)
   count_list = Reshape (count, list1)
@@ -18,6 +20,13 @@ IntegrateAndFire <soft_reset> (current, v, threshold, count) => (spikes, v_out) 
   current_integer = Cast <to = 6> (current_by_step)
   share_kept_int64 = Constant <value_int: int = @soft_reset> ()
   share_kept = Cast <to = 6> (share_kept_int64)
+  leak = Constant <value_int: int = @leak> ()
+  no_leak = Constant <value = int64 {0}> ()
+  leaks = Greater (leak, no_leak)
+  one_unsigned = Constant <value = uint64 {1}> ()
+  leak_unsigned = Cast <to = 13> (leak)
+  power_unsigned = BitShift <direction = "LEFT"> (one_unsigned, leak_unsigned)
+  power = Cast <to = 6> (power_unsigned)
   no_spike = Constant <value = int64 {0}> ()
   no_spikes = Expand (no_spike, shape)
   first_bit = Constant <value = int64 {1}> ()
@@ -27,7 +36,17 @@ IntegrateAndFire <soft_reset> (current, v, threshold, count) => (spikes, v_out) 
     (bool go_out, int32[] v_next, int64[] words_out, int64 next_bit) {
       go_out = Identity (go_in)
       current_now = Gather <axis = 0> (current_integer, k)
-      charged = Add (v_in, current_now)
+      left = If (leaks) <
+        then_branch = leaky () => (int32[] v_leaked) {
+          remainder = Mod (v_in, power)
+          multiple = Sub (v_in, remainder)
+          lost = Div (multiple, power)
+          v_leaked = Sub (v_in, lost)
+        },
+        else_branch = tight () => (int32[] v_kept) {
+          v_kept = Identity (v_in)
+        }>
+      charged = Add (left, current_now)
       fired = GreaterOrEqual (charged, threshold)
       excess = Sub (charged, threshold)
       kept = Mul (excess, share_kept)
@@ -40,10 +59,19 @@ IntegrateAndFire <soft_reset> (current, v, threshold, count) => (spikes, v_out) 
 }"""
 
 
+def _given(*names: str, kind: str = "int") -> str:
+    """Attributes of a call that are those of the function around it."""
+    return ", ".join(f"{name}: {kind} = @{name}" for name in names)
+
+
+# An attribute that nodes may leave off.
+_LEAK = "leak: int = 0"
+
+
 def _neuron(name: str, soft_reset: int) -> str:
     return f"""
-{name} (current, v, threshold, count) => (spikes, v_out) {{
-  spikes, v_out = {DOMAIN}.IntegrateAndFire <soft_reset = {soft_reset}> (current, v, threshold, count)
+{name} <{_LEAK}> (current, v, threshold, count) => (spikes, v_out) {{
+  spikes, v_out = {DOMAIN}.IntegrateAndFire <soft_reset = {soft_reset}, {_given("leak")}> (current, v, threshold, count)
 }}"""
 
 
@@ -77,11 +105,6 @@ SumCopies <copies, signed> (values, channels) => (sums) {
 }"""
 
 
-def _given(*names: str, kind: str = "int") -> str:
-    """Attributes of a call that are those of the function around it."""
-    return ", ".join(f"{name}: {kind} = @{name}" for name in names)
-
-
 _CONV_ATTRIBUTES = f"{_given('strides', 'dilations', 'pads', kind='ints')}, {_given('group')}"
 _INPUT_ATTRIBUTES = _given("copies", "signed")
 
@@ -99,7 +122,7 @@ SpikeConvCurrent <strides, dilations, pads, group, copies, signed> (spikes, weig
 
 @dataclass(frozen=True)
 class _Family:
-    """Operators of layers whose neurons are `neuron`: their names begin with `name`."""
+    """Operators of layers whose neurons are `neuron`: their names begin with `name`. Attributes may have defaults."""
 
     name: str
     neuron: str
@@ -110,7 +133,8 @@ class _Family:
     @property
     def fire(self) -> str:
         """From `current` to the outputs."""
-        call = f"{DOMAIN}.{self.neuron} <{_given(*self.attributes)}>"
+        names = [attribute.split(":")[0] for attribute in self.attributes]
+        call = f"{DOMAIN}.{self.neuron} <{_given(*names)}>"
         return f"{self.outputs} = {call} (current, {self.states}, threshold, count)"
 
     def header(self, layer: str, attributes: str, synapses: str) -> str:
@@ -121,7 +145,7 @@ class _Family:
 
 
 _FAMILIES = (
-    _Family("Spiking", "IntegrateAndFire", ("soft_reset",), "v", "fired, v_out"),
+    _Family("Spiking", "IntegrateAndFire", ("soft_reset", _LEAK), "v", "fired, v_out"),
     _Family("Staircase", "Staircase", ("low", "high"), "v, counts", "fired, v_out, counts_out"),
 )
 

@@ -1,4 +1,4 @@
-"""Spike words put together (`PackSpikes`) and taken apart: `SpikeUnpack`, `SpikeCount`, `SpikeTotals`."""
+"""Spike words put together (`PackSpikes`) and taken apart: `SpikeUnpack`, `SpikeCount`, `SpikeTotals`, `LastSpike`."""
 
 from __future__ import annotations
 
@@ -97,4 +97,27 @@ SpikeTotals (spikes, fanout) => (total, operations) {{
   operations = ReduceSum <keepdims = 0, noop_with_empty_axes = 1> (weighted, sample_axes)
 }}"""
 
-FUNCTIONS = (_SPIKE_BITS, _PACK_SPIKES, _SPIKE_UNPACK, _SPIKE_COUNT, _SPIKE_TOTALS)
+_LAST_SPIKE = f"""
+LastSpike (spikes) => (last) {{
+  block = Constant <value = int64 {{{BLOCK_STEPS}}}> ()
+  zero = Constant <value = int64 {{0}}> ()
+  one = Constant <value = int64 {{1}}> ()
+  list1 = Constant <value_ints = [1]> ()
+  first = Constant <value_ints = [0]> ()
+  bits = {DOMAIN}.SpikeBits (spikes, block)
+  signed_bits = Cast <to = 6> (bits)
+  shape = Shape (signed_bits)
+  rank = Size (shape)
+  two = Add (one, one)
+  sample_axes = Range (two, rank, one)
+  fired = ReduceMax <keepdims = 0, noop_with_empty_axes = 1> (signed_bits, sample_axes)
+  fired_long = Cast <to = 7> (fired)
+  steps = Range (zero, block, one)
+  steps_so_far = Add (steps, one)
+  column = Unsqueeze (steps_so_far, list1)
+  step_of_spike = Mul (fired_long, column)
+  last_or_least = ReduceMax <keepdims = 0> (step_of_spike, first)
+  last = Max (last_or_least, zero)
+}}"""
+
+FUNCTIONS = (_SPIKE_BITS, _PACK_SPIKES, _SPIKE_UNPACK, _SPIKE_COUNT, _SPIKE_TOTALS, _LAST_SPIKE)

@@ -102,7 +102,7 @@ inline void gather_columns(const GatherLine& line) {
   const NeuronStates states = neurons.states;
   const int steps = neurons.steps;
   const std::int64_t fired_stride = neurons.fired_stride * packed, fired_plane = neurons.fired_plane * packed;
-  const typename Pixels::Limits limits(neurons);
+  const typename Pixels::Constants constants(neurons);
   for (std::int64_t column = 0; column < neurons.columns; ++column) {
     Pixels pixel;
     pixel.load(states, column * width);
@@ -111,17 +111,19 @@ inline void gather_columns(const GatherLine& line) {
     if constexpr (plain) {
       const ColumnSource source(line.sources[0], column);
       for (int step = 0; step < steps; ++step, fired += fired_stride) {
+        pixel.leak(constants);
         source.add<Weight>(pixel.potential.v, step);
-        pixel.fire(limits, fired, fired_plane);
+        pixel.fire(constants, fired, fired_plane);
       }
     } else {
       for (int step = 0; step < steps; ++step, fired += fired_stride) {
+        pixel.leak(constants);
         for (int i = 0; i < line.source_count; ++i) {
           ColumnSource(line.sources[i], column).add<Weight>(pixel.potential.v, step);
         }
         if (neurons.bias != nullptr) pixel.potential.add(neurons.bias);
         pixel.potential.add_masked(neurons.masked, step, column, place);
-        pixel.fire(limits, fired, fired_plane);
+        pixel.fire(constants, fired, fired_plane);
       }
     }
     pixel.store(states, column * width);

@@ -1,6 +1,7 @@
 // The neurons of a pixel: what all kernels do after the events of a step.
 #pragma once
 
+#include "../vector.hpp"
 #include "tasks.hpp"
 
 namespace snnc::kernels::SNNC_SIMD {
@@ -50,8 +51,8 @@ struct Pixel {
     }
   }
 
-  // `field` is that of `column`.
-  void add_masked(const MaskedTaps& masked, int step, std::int64_t column, std::int64_t field) {
+  // `field` is that of `column`. Inline whatever the compiler thinks: potentials are to stay in registers.
+  SNNC_ALWAYS_INLINE void add_masked(const MaskedTaps& masked, int step, std::int64_t column, std::int64_t field) {
     for (int i = 0; i < masked.count; ++i) {
       const MaskedTap& tap = masked.taps[i];
       const auto* fields = reinterpret_cast<const Field*>(tap.bits + step * tap.step_stride);
@@ -66,17 +67,18 @@ struct Pixel {
   }
 };
 
-// `width` neurons of one pixel, by their dynamics: what they carry from step to step, and how they fire. `Limits` is what
-// they are compared with, the same for all pixels of a line. `fire` writes a field of each bit plane; `plane` is the
-// distance of two of these. This is for dynamics that have the potential alone.
+// `width` neurons of one pixel, by their dynamics: what they carry from step to step, how a step begins (`leak`) and how
+// it ends (`fire`). `Constants` are the same for all pixels of a line. `fire` writes a field of each bit plane; `plane`
+// is the distance of two of these. This is for dynamics that have the potential alone.
 template <int width, Dynamics dynamics>
 struct Neurons {
   static_assert(!has_counts(dynamics) && planes_of(dynamics) == 1);
   using Field = typename Pixel<width>::Field;
 
-  struct Limits {
+  struct Constants {
     Pixel<width> threshold;
-    explicit Limits(const NeuronLine& line) { threshold.load(line.threshold); }
+    Simd::Vector leak;
+    explicit Constants(const NeuronLine& line) : leak(Simd::broadcast(line.leak)) { threshold.load(line.threshold); }
   };
 
   Pixel<width> potential;
@@ -84,11 +86,18 @@ struct Neurons {
   void load(const NeuronStates& states, std::int64_t element) { potential.load(states.v + element); }
   void store(const NeuronStates& states, std::int64_t element) const { potential.store(states.v + element); }
 
-  void fire(const Limits& limits, Field* fired, std::int64_t) {
+  void leak([[maybe_unused]] const Constants& constants) {
+    if constexpr (leaks(dynamics)) {
+#pragma GCC unroll 16
+      for (int i = 0; i < Pixel<width>::vectors; ++i) potential.v[i] = Simd::after_leak(potential.v[i], constants.leak);
+    }
+  }
+
+  void fire(const Constants& constants, Field* fired, std::int64_t) {
     u64 bits = 0;
 #pragma GCC unroll 16
     for (int i = 0; i < Pixel<width>::vectors; ++i) {
-      const u32 lanes = Simd::fire<dynamics>(potential.v[i], limits.threshold.v[i]);
+      const u32 lanes = Simd::fire<dynamics>(potential.v[i], constants.threshold.v[i]);
       bits |= u64{lanes} << (i * Simd::lanes);
     }
     *fired = static_cast<Field>(bits);
@@ -99,10 +108,10 @@ template <int width>
 struct Neurons<width, Dynamics::staircase> {
   using Field = typename Pixel<width>::Field;
 
-  struct Limits {
+  struct Constants {
     Pixel<width> threshold;
     Simd::Vector low, high;
-    explicit Limits(const NeuronLine& line) : low(Simd::broadcast(line.low)), high(Simd::broadcast(line.high)) {
+    explicit Constants(const NeuronLine& line) : low(Simd::broadcast(line.low)), high(Simd::broadcast(line.high)) {
       threshold.load(line.threshold);
     }
   };
@@ -118,12 +127,14 @@ struct Neurons<width, Dynamics::staircase> {
     counts.store(states.counts + element);
   }
 
-  void fire(const Limits& limits, Field* fired, std::int64_t plane) {
+  void leak(const Constants&) {}
+
+  void fire(const Constants& constants, Field* fired, std::int64_t plane) {
     u64 plus = 0, minus = 0;
 #pragma GCC unroll 16
     for (int i = 0; i < Pixel<width>::vectors; ++i) {
       const SignedBits lanes =
-          Simd::fire_signed(potential.v[i], counts.v[i], limits.threshold.v[i], limits.low, limits.high);
+          Simd::fire_signed(potential.v[i], counts.v[i], constants.threshold.v[i], constants.low, constants.high);
       plus |= u64{lanes.plus} << (i * Simd::lanes);
       minus |= u64{lanes.minus} << (i * Simd::lanes);
     }

@@ -54,6 +54,7 @@ std::vector<NeuronLine>& NeuronMemory::prepare(
   line.threshold = threshold_;
   line.low = layer.neurons().low;
   line.high = layer.neurons().high;
+  line.leak = layer.neurons().leak;
   line.bias = layer.has_bias() ? layer.tile_bias(tile) : nullptr;
   line.fired_stride = words_of_line(columns, columns_per_word(tile.width));
   line.fired_plane = word_steps * line.fired_stride;

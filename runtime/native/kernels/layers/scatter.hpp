@@ -119,7 +119,7 @@ inline void fire_columns(const NeuronLine& neurons, int step) {
   const std::int64_t columns = neurons.columns, fired_plane = neurons.fired_plane * packed;
   const std::int32_t* const bias = neurons.bias;
   const MaskedTaps masked = neurons.masked;
-  const typename Pixels::Limits limits(neurons);
+  const typename Pixels::Constants constants(neurons);
   const std::int32_t* identity_weights = nullptr;
   const Field* identity_fields = nullptr;
   if constexpr (extra == Extra::identity) {
@@ -137,7 +137,7 @@ inline void fire_columns(const NeuronLine& neurons, int step) {
         if (bias != nullptr) pixel.potential.add(bias);
         pixel.potential.add_masked(masked, step, column, field);
       }
-      pixel.fire(limits, fields + field, fired_plane);
+      pixel.fire(constants, fields + field, fired_plane);
       pixel.store(states, column * width);
     }
   }
@@ -156,9 +156,24 @@ inline void fire_line(const NeuronLine& neurons, int step) {
   }
 }
 
+template <int width, Dynamics dynamics>
+inline void leak_line(const NeuronLine& neurons) {
+  using Pixels = Neurons<width, dynamics>;
+  const typename Pixels::Constants constants(neurons);
+  for (std::int64_t column = 0; column < neurons.columns; ++column) {
+    Pixels pixel;
+    pixel.load(neurons.states, column * width);
+    pixel.leak(constants);
+    pixel.store(neurons.states, column * width);
+  }
+}
+
 template <class Weight, int width, Dynamics dynamics>
 void scatter_band(const ScatterBand& band) {
   for (int step = 0; step < band.steps; ++step) {
+    if constexpr (leaks(dynamics)) {
+      for (int line = 0; line < band.line_count; ++line) leak_line<width, dynamics>(band.lines[line]);
+    }
     for (int i = 0; i < band.source_count; ++i) scatter_step<Weight>(band.sources[i], step, band.v, band.events);
     for (int line = 0; line < band.line_count; ++line) fire_line<width, dynamics>(band.lines[line], step);
   }

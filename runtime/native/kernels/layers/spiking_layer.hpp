@@ -12,10 +12,11 @@
 
 namespace snnc::kernels {
 
-// How neurons fire; `low` and `high` bound the counts of a staircase.
+// How neurons fire; `low` and `high` bound the counts of a staircase, `leak` (1 to 15) is that of leaky dynamics.
 struct NeuronModel {
   Dynamics dynamics;
   std::int32_t low = 0, high = 0;
+  std::int32_t leak = 0;
 };
 
 // The input of a part: spike words [images][copies * copy_channels][plane].

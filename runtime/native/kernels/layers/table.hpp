@@ -41,7 +41,7 @@ void table_line(const TableLine& line) {
   const int lookup_count = line.lookup_count;
   const u64 mask = line.mask;
   const std::int64_t fired_plane = neurons.fired_plane * packed;
-  const typename Pixels::Limits limits(neurons);
+  const typename Pixels::Constants constants(neurons);
   for (std::int64_t column = 0; column < neurons.columns; ++column) {
     Pixels pixel;
     pixel.load(states, column * width);
@@ -50,12 +50,13 @@ void table_line(const TableLine& line) {
     const int shift = line.columns[column].shift;
     std::int64_t string = line.columns[column].string;
     for (int step = 0; step < neurons.steps; ++step, string += line.step_stride) {
+      pixel.leak(constants);
       for (int i = 0; i < lookup_count; ++i) {
         pixel.potential.add(lookups[i].rows + (lookups[i].strings[string] >> shift & mask) * width);
       }
       if (neurons.bias != nullptr) pixel.potential.add(neurons.bias);
       pixel.potential.add_masked(neurons.masked, step, column, field);
-      pixel.fire(limits, fired + step * neurons.fired_stride * packed, fired_plane);
+      pixel.fire(constants, fired + step * neurons.fired_stride * packed, fired_plane);
     }
     pixel.store(states, column * width);
   }

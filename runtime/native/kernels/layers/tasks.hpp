@@ -122,6 +122,7 @@ struct NeuronLine {
   NeuronStates states;
   const std::int32_t* threshold;  // [width]
   std::int32_t low, high;         // of the counts
+  std::int32_t leak;              // of leaky dynamics
   const std::int32_t* bias;       // [width], or null
   MaskedTaps masked;
   std::uint64_t* fired;           // [plane][steps][fired_stride], packed fields

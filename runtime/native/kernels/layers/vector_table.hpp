@@ -13,7 +13,8 @@ namespace snnc::kernels::SNNC_SIMD {
 // A kernel for all dynamics, in the order of the enum.
 #define SNNC_BY_DYNAMICS(kernel, ...)               \
   {kernel<__VA_ARGS__, Dynamics::soft>, kernel<__VA_ARGS__, Dynamics::hard>, \
-   kernel<__VA_ARGS__, Dynamics::staircase>}
+   kernel<__VA_ARGS__, Dynamics::staircase>, kernel<__VA_ARGS__, Dynamics::leaky_soft>, \
+   kernel<__VA_ARGS__, Dynamics::leaky_hard>}
 #define SNNC_BY_WIDTH(kernel, Weight)                                               \
   {SNNC_BY_DYNAMICS(kernel, Weight, 16), SNNC_BY_DYNAMICS(kernel, Weight, 32), \
    SNNC_BY_DYNAMICS(kernel, Weight, 64)}

@@ -33,11 +33,13 @@ struct Simd {
 
   static u32 bits_of(Vector mask) { return static_cast<u32>(_mm256_movemask_ps(_mm256_castsi256_ps(mask))); }
 
+  static Vector after_leak(Vector v, Vector leak) { return _mm256_sub_epi32(v, _mm256_srav_epi32(v, leak)); }
+
   template <Dynamics dynamics>
   static u32 fire(Vector& v, Vector threshold) {
     const Vector quiet = _mm256_cmpgt_epi32(threshold, v);
-    v = dynamics == Dynamics::soft ? _mm256_sub_epi32(v, _mm256_andnot_si256(quiet, threshold))
-                                   : _mm256_and_si256(v, quiet);
+    v = keeps_excess(dynamics) ? _mm256_sub_epi32(v, _mm256_andnot_si256(quiet, threshold))
+                               : _mm256_and_si256(v, quiet);
     return 0xffu ^ bits_of(quiet);
   }
 

@@ -29,11 +29,13 @@ struct Simd {
     return _mm512_mask_add_epi32(v, static_cast<__mmask16>(bits), v, w);
   }
 
+  static Vector after_leak(Vector v, Vector leak) { return _mm512_sub_epi32(v, _mm512_srav_epi32(v, leak)); }
+
   template <Dynamics dynamics>
   static u32 fire(Vector& v, Vector threshold) {
     const __mmask16 fired = _mm512_cmpge_epi32_mask(v, threshold);
-    v = dynamics == Dynamics::soft ? _mm512_mask_sub_epi32(v, fired, v, threshold)
-                                   : _mm512_mask_mov_epi32(v, fired, _mm512_setzero_si512());
+    v = keeps_excess(dynamics) ? _mm512_mask_sub_epi32(v, fired, v, threshold)
+                               : _mm512_mask_mov_epi32(v, fired, _mm512_setzero_si512());
     return fired;
   }
 

@@ -53,11 +53,16 @@ struct Simd {
 
   static u32 bits_of(Vector mask) { return (mask[0] & 1) | (mask[1] & 2) | (mask[2] & 4) | (mask[3] & 8); }
 
+  // v - floor(v / 2^leak); `leak` is the same in all lanes.
+  static Vector after_leak(Vector v, Vector leak) {
+    return v - reinterpret_cast<Vector>(reinterpret_cast<Signed>(v) >> reinterpret_cast<Signed>(leak));
+  }
+
   // One bit per lane with v >= threshold; these lanes lose the threshold (soft reset) or become 0 (hard).
   template <Dynamics dynamics>
   static u32 fire(Vector& v, Vector threshold) {
     const Vector fired = reinterpret_cast<Vector>(reinterpret_cast<Signed>(v) >= reinterpret_cast<Signed>(threshold));
-    v = dynamics == Dynamics::soft ? v - (fired & threshold) : v & ~fired;
+    v = keeps_excess(dynamics) ? v - (fired & threshold) : v & ~fired;
     return bits_of(fired);
   }
 

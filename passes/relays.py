@@ -1,0 +1,77 @@
+"""Put identity neurons where sums would follow sums, so that integers stay small and nothing is computed twice.
+
+Takes and gives level SOURCE. Left alone: methods whose networks do not settle, as only these have neurons that go below
+0. `Relay` is a node that computes y = x, and becomes a neuron:
+
+1. Conv or Gemm that reads a current (what another Conv or Gemm gives, or sums of it): between the two, in front of what
+   only moves elements (linear bottlenecks);
+2. a current that several layers read: behind it (residual sums without a ReLU);
+3. MaxPool of a current or of the input: in front of it, as it pools counts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from snnc.ir.conversion import Conversion, Level, Pass
+from snnc.ir.graph import NEURONS, RELAY, activation_inputs, producer, replace_uses, sort_topologically
+from snnc.ir.names import Names, names_in
+from snnc.methods import METHODS
+from snnc.operators import BY_ANN_NAME, POOLS, WeightedOperator, before_layers
+
+
+def run(conversion: Conversion) -> None:
+    if not METHODS[conversion.options.method].settles:
+        return
+    graph = conversion.graph
+    names, in_layers = Names(names_in(graph.nodes)), before_layers(graph)
+    for node in list(graph.nodes):
+        if node.name not in in_layers:
+            continue
+        if node.op in POOLS and not _counts(node.inputs[0]):
+            _relay(graph, node.inputs[0], names)
+        elif _is_weighted(node) and _is_current(node.inputs[0]):
+            _relay(graph, _behind_moves(node.inputs[0]), names)
+    for node in list(graph.nodes):
+        for tensor in node.outputs:
+            readers = {reader.name for reader in tensor.outputs if reader.name in in_layers}
+            if len(readers) > 1 and _is_current(tensor) and tensor.inputs[0].name in in_layers:
+                _relay(graph, tensor, names)
+    sort_topologically(graph)
+
+
+def _is_weighted(node: gs.Node) -> bool:
+    return isinstance(BY_ANN_NAME.get(node.op), WeightedOperator)
+
+
+def _is_current(tensor: gs.Tensor) -> bool:
+    """Whether weighted sums arrive here that no neuron has read yet."""
+    node = producer(tensor)
+    if node is None or node.op not in BY_ANN_NAME:
+        return False
+    return _is_weighted(node) or any(_is_current(operand) for operand in activation_inputs(node))
+
+
+def _counts(tensor: gs.Tensor) -> bool:
+    """Whether `tensor` has the counts of one source, only moved."""
+    node = producer(_behind_moves(tensor))
+    return node is not None and (node.op in NEURONS or node.op in POOLS)
+
+
+def _behind_moves(tensor: gs.Tensor) -> gs.Tensor:
+    """The tensor whose elements `tensor` has in another order."""
+    node = producer(tensor)
+    moves = node is not None and node.op in BY_ANN_NAME and BY_ANN_NAME[node.op].only_moves
+    return _behind_moves(node.inputs[0]) if node is not None and moves else tensor
+
+
+def _relay(graph: gs.Graph, tensor: gs.Tensor, names: Names) -> None:
+    """Let everything that reads `tensor` read what an identity neuron makes of it."""
+    relayed = gs.Variable(names.unique(f"{tensor.name}/relayed"), np.float32, tensor.shape)
+    replace_uses(tensor, relayed)
+    node = gs.Node(RELAY, names.unique(f"{tensor.name}/relay"), {}, [tensor], [relayed])
+    graph.nodes.append(node)
+
+
+PASS = Pass("relays", Level.SOURCE, Level.SOURCE, run)

@@ -1,0 +1,76 @@
+"""`snnc verify`: the certificate of a network of the method exact, repeated on any data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snnc.cli import options
+from snnc.cli.console import Console
+
+if TYPE_CHECKING:
+    from snnc.measure.certificate import Equality
+
+
+@click.command(short_help="Repeat the certificate of an exact network on any data.")
+@click.argument("net", type=options.EXISTING, metavar="NET.snn.onnx")
+@click.option("--data", "data", required=True, metavar="DATA", help="Samples; labels are not needed.")
+@click.option(
+    "--quantised",
+    type=options.EXISTING,
+    metavar="FILE.onnx",
+    help="A quantised ANN, as convert writes it.  [default: the one in the file]",
+)
+@click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
+@options.data_form
+@options.threads
+@options.verbosity
+@click.pass_obj
+def verify(
+    console: Console,
+    /,
+    net: str,
+    data: str,
+    quantised: str | None,
+    samples: int | None,
+    threads: int | None,
+    **form: Any,
+) -> None:
+    """Run NET.snn.onnx, converted by the method exact, until it is quiet, and hold counts and potentials of every layer
+    against those of its quantised ANN, as integers. Exits with 1 if a single one differs.
+
+    \b
+    snnc verify net.snn.onnx --data mnist.npz:test
+    """
+    from snnc import api
+    from snnc.diagnostics import fail
+    from snnc.simulate.ann import load_model
+
+    file = api.open_converted(net)
+    opponent = file.quantised() if quantised is None else load_model(quantised)
+    dataset = options.load_data(console, data, file.input_dims, form, samples=samples)
+    found = api.verify(
+        net,
+        dataset,
+        quantised=opponent,
+        threads=threads,
+        progress=lambda share: console.progress("verifying", share),
+    )
+    if found.differences:
+        more = len(found.differences) - 1
+        rest = f" (and {more} more)" if more else ""
+        fail("SNN410", f"{found.differences[0]}{rest}")
+    console.result(_lines(found, dataset.name))
+
+
+def _lines(found: Equality, name: str) -> str:
+    samples = len(found.steps)
+    if samples == 0:
+        return f"{name} has no samples: nothing was compared"
+    return (
+        f"all counts and potentials of {found.layers} layers equal those of the quantised ANN\n"
+        f"on {samples:,} sample{'' if samples == 1 else 's'} of {name}; last spike after\n"
+        f"{found.steps.mean():.1f} steps on average, {found.steps.max()} at most; {found.spikes / samples:,.0f} spikes "
+        f"and {found.operations / samples:,.0f} SOPs per sample"
+    )

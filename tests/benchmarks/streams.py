@@ -1,0 +1,244 @@
+"""Frames of a stream, at batch 1: a network of the method exact against cold runs of it and against the ANN in int8.
+
+    python -m tests.benchmarks.streams --ann NET.onnx --data DATA --workload shift
+    python -m tests.benchmarks.streams --ann NET.onnx --snn NET.snn.onnx --data DATA --workload object
+    python -m tests.benchmarks.streams --workload window
+
+Every frame runs on every side, one after the other, each in turn first. Ours is asserted to equal the cold run in all
+states and outputs. See README.md in this folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import version_converter
+from onnxruntime import quantization
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from snnc.api import convert, input_dims, open_converted
+from snnc.data import load
+from snnc.runtime import StreamSession
+from snnc.runtime.session import make_session
+from snnc.simulate.ann import load_model
+
+from .architectures import keyword
+from .frames import WORKLOADS, signals
+from .opponents import clock
+
+CALIBRATION = 128
+PER_CHANNEL_OPSET = 13
+# Shares of input integers that changed, in percent: a row for each.
+BINS = (0, 0.001, 1, 3, 10, 30, 100)
+SIDES = ("ours", "cold", "int8", "float32")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    options = _parse(arguments)
+    ann = keyword() if options.ann is None else load_model(options.ann)
+    images = _images(options, input_dims(ann))
+    if options.snn is None:
+        calib = images[-4 * CALIBRATION :]
+        file = open_converted(convert(ann, method="exact", levels=options.levels, calib=calib, accept_poor=True))
+    else:
+        file = open_converted(options.snn)
+    frames = WORKLOADS[options.workload](images, options.frames)
+    sides = Sides(file.stream_form().SerializeToString(), ann, images[-CALIBRATION:], options.threads)
+    name = options.ann or "a random network for signals"
+    print(f"{name}, {options.workload}, {len(frames)} frames; int8: {sides.scheme}", flush=True)
+    runs = [sides.measure(frames, clock(options.cpu_time), first) for first in range(options.rounds)]
+    seconds = np.stack([run.seconds for run in runs])
+    print_times(seconds)
+    print_by_change(seconds, runs[0])
+    print_agreement(runs[0])
+    if options.results is not None:
+        record = {key: str(value) for key, value in vars(options).items()} | _facts(sides)
+        record |= {"changed": runs[0].changed.tolist(), "steps": runs[0].steps.tolist()}
+        record |= {side: np.median(seconds[:, :, index], 0).tolist() for index, side in enumerate(SIDES)}
+        with options.results.open("a") as results:
+            results.write(json.dumps(record) + "\n")
+
+
+class Run:
+    """One pass over the frames: seconds `[T, sides]`, and what ours did."""
+
+    def __init__(self, frames: int) -> None:
+        self.seconds = np.zeros((frames, len(SIDES)))
+        self.changed, self.steps = np.zeros(frames), np.zeros(frames, np.int64)
+        self.operations, self.cold_operations = np.zeros(frames, np.int64), np.zeros(frames, np.int64)
+        self.outputs: dict[str, list[np.ndarray]] = {side: [] for side in SIDES}
+
+
+class Sides:
+    """What runs each frame: our stream, the same network from its initial states, and the ANN twice."""
+
+    def __init__(self, stream: bytes, ann: onnx.ModelProto, calibration: np.ndarray, threads: int) -> None:
+        self._ours, self._cold = (StreamSession(stream, threads=threads) for _ in range(2))
+        self._input = ann.graph.input[0].name
+        self._float = make_session(ann.SerializeToString(), native=False, threads=threads)
+        self.scheme, self._int8 = _fastest(quantised(ann, calibration), calibration[:1], threads)
+
+    def measure(self, frames: np.ndarray, now: Callable[[], float], first: int) -> Run:
+        """All frames; `first` says which side begins with the first frame."""
+        run = Run(len(frames))
+        self._ours.reset()
+        for index, image in enumerate(frames):
+            self._cold.reset()
+            runners: list[Callable[[np.ndarray], Any]] = [self._ours.feed, self._cold.feed]
+            runners += [partial(self._run_ann, session) for session in (self._int8, self._float)]
+            found: dict[int, Any] = {}
+            for turn in range(len(SIDES)):
+                side = (first + index + turn) % len(SIDES)
+                start = now()
+                found[side] = runners[side](image[None])
+                run.seconds[index, side] = now() - start
+            self._note(run, index, found)
+        return run
+
+    def _run_ann(self, session: onnxruntime.InferenceSession, image: np.ndarray) -> Any:
+        return session.run(None, {self._input: image})
+
+    def _note(self, run: Run, index: int, found: dict[int, Any]) -> None:
+        ours, cold = found[0], found[1]
+        left, right = self._ours.state, self._cold.state
+        assert all(np.array_equal(value, right[name]) for name, value in left.items()), f"states of frame {index}"
+        assert all(np.array_equal(value, cold.outputs[name]) for name, value in ours.outputs.items()), f"frame {index}"
+        run.changed[index], run.steps[index] = ours.changed[0], ours.steps[0]
+        run.operations[index] = ours.synaptic_operations.sum()
+        run.cold_operations[index] = cold.synaptic_operations.sum()
+        for side, values in zip(SIDES, (ours.logits, cold.logits, found[2][0], found[3][0]), strict=True):
+            run.outputs[side].append(values)
+
+
+def quantised(ann: onnx.ModelProto, images: np.ndarray) -> Iterator[tuple[str, bytes]]:
+    """The ANN in int8 by onnxruntime's own tool: static, QDQ, per channel, calibrated on `images`; by its types."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, prepared, output = (str(Path(folder) / f"{name}.onnx") for name in ("source", "prepared", "int8"))
+        onnx.save(_newer(ann), source)
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        for activations in (quantization.QuantType.QUInt8, quantization.QuantType.QInt8):
+            quantization.quantize_static(
+                prepared,
+                output,
+                _Reader(ann.graph.input[0].name, images),
+                quant_format=quantization.QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=activations,
+                weight_type=quantization.QuantType.QInt8,
+            )
+            yield f"activations {activations}, weights {quantization.QuantType.QInt8}", Path(output).read_bytes()
+
+
+def _newer(ann: onnx.ModelProto) -> onnx.ModelProto:
+    """The ANN in an opset that has quantisation per channel."""
+    opset = next(entry.version for entry in ann.opset_import if entry.domain == "")
+    return ann if opset >= PER_CHANNEL_OPSET else version_converter.convert_version(ann, PER_CHANNEL_OPSET)
+
+
+class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+    def __init__(self, name: str, images: np.ndarray) -> None:
+        self._samples = iter([{name: image[None]} for image in images])
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self._samples, None)
+
+
+def _fastest(
+    models: Iterator[tuple[str, bytes]], image: np.ndarray, threads: int
+) -> tuple[str, onnxruntime.InferenceSession]:
+    """The session of those models that runs one image fastest."""
+    found = []
+    for scheme, model in models:
+        session = make_session(model, native=False, threads=threads)
+        times = []
+        for _ in range(30):
+            start = time.process_time()
+            session.run(None, {session.get_inputs()[0].name: image})
+            times.append(time.process_time() - start)
+        found.append((min(times), scheme, session))
+    _, scheme, session = min(found, key=lambda entry: entry[0])
+    return scheme, session
+
+
+def print_times(seconds: np.ndarray) -> None:
+    """Medians over rounds and frames, the first frame left out, and ratios of the same frame and round."""
+    warm = seconds[:, 1:]
+    for index, side in enumerate(SIDES):
+        line = f"{side:8} {1e6 * np.median(warm[..., index]):9.0f} µs per frame"
+        if index:
+            low, median, high = np.percentile(warm[..., index] / warm[..., 0], [25, 50, 75])
+            line += f"; {side}/ours {median:.2f} ({low:.2f} to {high:.2f})"
+        print(line)
+
+
+def print_by_change(seconds: np.ndarray, run: Run) -> None:
+    """A row for frames that change about as much."""
+    print(" changed %  frames  steps  SOPs/cold   ours µs  cold µs  int8 µs  cold/ours  int8/ours")
+    percent = 100 * run.changed
+    for low, high in pairwise(BINS):
+        chosen = (percent >= low) & ((percent < high) | (high == BINS[-1]))
+        chosen[0] = False
+        if not chosen.any():
+            continue
+        ours, cold, int8 = (np.median(seconds[:, chosen, side]) * 1e6 for side in range(3))
+        share = run.operations[chosen].sum() / max(1, run.cold_operations[chosen].sum())
+        ratios = [np.median(seconds[:, chosen, side] / seconds[:, chosen, 0]) for side in (1, 2)]
+        print(
+            f"{percent[chosen].mean():10.2f} {chosen.sum():7} {run.steps[chosen].mean():6.1f} {share:10.3f} "
+            f"{ours:9.0f} {cold:8.0f} {int8:8.0f} {ratios[0]:10.2f} {ratios[1]:10.2f}"
+        )
+
+
+def print_agreement(run: Run) -> None:
+    """How often the others are of the float ANN's opinion."""
+    if run.outputs["float32"][0].ndim == 2:
+        classes = {side: np.concatenate(values).argmax(1) for side, values in run.outputs.items()}
+        shares = [f"{side} {100 * (classes[side] == classes['float32']).mean():.1f} %" for side in ("ours", "int8")]
+        print(f"same class as float32: {', '.join(shares)}; ours equals the cold run in every frame")
+
+
+def _images(options: argparse.Namespace, dims: tuple[int, ...]) -> np.ndarray:
+    if options.data is None:
+        return signals(CALIBRATION, dims)
+    return load(options.data, dims, scale=options.scale, mean=options.mean, std=options.std).images
+
+
+def _facts(sides: Sides) -> dict[str, str]:
+    return {"onnxruntime": onnxruntime.__version__, "int8": sides.scheme, "date": time.strftime("%Y-%m-%d %H:%M")}
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    def numbers(text: str) -> list[float]:
+        return [float(part) for part in text.split(",")]
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--snn", help="network of the method exact; default: the ANN is converted")
+    parser.add_argument("--ann", help="the ANN that it was converted from; default: a random network for signals")
+    parser.add_argument("--data", help="images for frames and, the last ones, for calibration; default: random signals")
+    parser.add_argument("--levels", type=int, default=8)
+    parser.add_argument("--scale", type=float)
+    parser.add_argument("--mean", type=numbers)
+    parser.add_argument("--std", type=numbers)
+    parser.add_argument("--workload", choices=WORKLOADS, default="shift")
+    parser.add_argument("--frames", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cpu-time", action="store_true", help="CPU time instead of wall-clock time, on all sides")
+    parser.add_argument("--results", type=Path, help="append a line of JSON")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()
