@@ -22,7 +22,14 @@ SMALL: dict[str, Any] = {
     "resnet20": {"network": "resnet20", "width": 0.5, "dropout": 0.1},
     "vgg16": {"network": "vgg16", "width": 0.125, "dropout": 0.1},
 }
-TRAINING = {"epochs": 2, "batch_size": 16, "learning_rate": 0.05, "weight_decay": 5e-4, "seed": 0}
+TRAINING = {
+    "epochs": 2,
+    "batch_size": 16,
+    "learning_rate": 0.05,
+    "weight_decay": 5e-4,
+    "seed": 0,
+    "precision": "float32",
+}
 
 
 class Interrupted(Exception):
@@ -33,7 +40,7 @@ class Interrupted(Exception):
 def example(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """examples/cifar10/train.py, imported as it is when it is run: with the files beside it."""
     monkeypatch.syspath_prepend(str(EXAMPLE))
-    for name in ("train", "images", "models"):
+    for name in ("train", "images", "models", "steps"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     return importlib.import_module("train")
 
@@ -84,22 +91,22 @@ def test_an_interrupted_run_ends_with_the_same_weights(
 
 
 def test_a_checkpoint_of_other_settings_is_refused(example: ModuleType, data: Path, tmp_path: Path) -> None:
-    settings = example.Settings(**SMALL["resnet20"], **TRAINING)
-    example.Run(settings).save(tmp_path / "run.pt")
+    settings, training = example.Settings(**SMALL["resnet20"], **TRAINING), example.read_split(data, "train")
+    example.Run(settings, training).save(tmp_path / "run.pt")
     other = example.Settings(**SMALL["resnet20"], **{**TRAINING, "epochs": 3})
     with pytest.raises(SystemExit, match="written with epochs 2, not 3"):
-        example.Run(other).resume(tmp_path / "run.pt")
+        example.Run(other, training).resume(tmp_path / "run.pt")
 
 
 @pytest.mark.parametrize("network", SMALL)
 def test_the_export_converts(network: str, example: ModuleType, data: Path, tmp_path: Path) -> None:
     import torch
 
-    trained = example.Run(example.Settings(**SMALL[network], **TRAINING)).network
+    images = example.read_split(data, "test").images
+    trained = example.Run(example.Settings(**SMALL[network], **TRAINING), example.read_split(data, "train")).network
     path = tmp_path / "net.onnx"
     example.export(trained, path)
 
-    images = example.read_split(data, "test").images
     with torch.no_grad():
         expected = trained(images).numpy()
     logits = onnxruntime.InferenceSession(path).run(["logits"], {"image": images.numpy()})[0]

@@ -31,6 +31,9 @@ class Split:
     def part(self, indices: Tensor) -> Split:
         return Split(self.images[indices], self.labels[indices])
 
+    def to(self, device: str) -> Split:
+        return Split(self.images.to(device), self.labels.to(device))
+
 
 def read_split(data: Path, split: str) -> Split:
     """`train` or `test` of a folder of CIFAR-10 batches or of an npz file. DiagnosticError if it cannot be read."""
@@ -51,7 +54,7 @@ def crop_and_flip(images: Tensor) -> Tensor:
     """A random 32x32 window of each image padded by 4 pixels of the mean, half of them mirrored."""
     samples, _, height, width = images.shape
     windows = F.pad(images, (PADDING,) * 4).unfold(2, height, 1).unfold(3, width, 1)
-    down, right = torch.randint(2 * PADDING + 1, (2, samples))
-    cropped = windows[torch.arange(samples), :, down, right]
-    mirrored = torch.rand(samples) < 0.5
+    down, right = torch.randint(2 * PADDING + 1, (2, samples), device=images.device)
+    cropped = windows[torch.arange(samples, device=images.device), :, down, right]
+    mirrored = torch.rand(samples, device=images.device) < 0.5
     return torch.where(mirrored.view(-1, 1, 1, 1), cropped.flip(3), cropped)

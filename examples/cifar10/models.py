@@ -1,7 +1,7 @@
 """Networks for 32x32 colour images that are made to be converted: no bias, no batch normalisation, average pooling.
 
 The constraints are those of RMP-SNN (Han, Srinivasan, Roy: CVPR 2020, section 5). Without batch normalisation the
-first weights decide whether training starts: N(0, sqrt(2 / (k² · C_out))) for all but the last layer.
+first weights decide whether training starts: N(0, sqrt(2 / (k² · C_out))), for all but the last layer of ResNet-20.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ CLASSES = 10
 # Widths are multiples of this: PyTorch 2.13 (oneDNN on AVX2) writes outside of its memory in the backward pass of a
 # 1x1 convolution of stride 2 in channels_last with 2 or 4 input channels.
 CHANNEL_STEP = 8
-# Of the last layer. Small, so that the first logits are, however large the activations have grown on the way.
-LAST_LAYER_DEVIATION = 0.01
+# Of the last layer of ResNet-20. Small, so that the first logits are, however large the activations have grown from
+# block to block. In VGG-16 they shrink on the way, and a small last layer would leave no gradient to start with.
+RESNET20_LAST_DEVIATION = 0.01
 
 RESNET20_STAGES = (16, 32, 64)
 BLOCKS_PER_STAGE = 3
@@ -97,7 +98,8 @@ def build_network(name: str, width: float, dropout: float) -> nn.Sequential:
             area = math.prod(layer.kernel_size) if isinstance(layer, nn.Conv2d) else 1
             outputs = layer.weight.shape[0]
             nn.init.normal_(layer.weight, 0.0, math.sqrt(2.0 / (area * outputs)))
-    nn.init.normal_(network[-1].weight, 0.0, LAST_LAYER_DEVIATION)
+    if name == "resnet20":
+        nn.init.normal_(network[-1].weight, 0.0, RESNET20_LAST_DEVIATION)
     return network
 
 

@@ -11,30 +11,30 @@ watch, nothing is chosen on them, and the test images are looked at once, at the
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from images import IMAGE_SHAPE, Split, crop_and_flip, hold_out, read_split
+from images import IMAGE_SHAPE, Split, hold_out, read_split
 from models import NETWORKS, build_network, full_name
-from torch import Tensor, nn
+from steps import PRECISIONS, Steps, accuracy, sgd
+from torch import nn
 
 HELD_OUT = 0.05
 # The schedule of Wide ResNet (Zagoruyko and Komodakis, 2016): a fifth, after 60, 120 and 160 of 200 epochs.
 MILESTONES = (0.3, 0.6, 0.8)
 DECAY = 0.2
 WARM_UP_EPOCHS = 1
-MOMENTUM = 0.9
 LARGEST_GRADIENT = 1.0
 EVALUATION_BATCH = 250
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the numbers of a run, apart from the data and the number of threads."""
+    """What decides the numbers of a run, apart from the data, the device and the number of threads."""
 
     network: str
     width: float
@@ -44,6 +44,7 @@ class Settings:
     learning_rate: float
     weight_decay: float
     seed: int
+    precision: str
 
     def learning_rate_at(self, epochs: float) -> float:
         """After so many epochs, fractions included: a linear warm-up, then steps."""
@@ -54,14 +55,21 @@ class Settings:
 class Run:
     """A network in training, and all that it needs to go on after an interruption as if there had been none."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, training: Split) -> None:
+        """`training`: the images, on the device to train on."""
         self.settings = settings
         self.epochs_done = 0
         torch.manual_seed(settings.seed)
         network = build_network(settings.network, settings.width, settings.dropout)
-        self.network: nn.Sequential = network.to(memory_format=torch.channels_last)
-        self.optimizer = torch.optim.SGD(
-            network.parameters(), lr=settings.learning_rate, momentum=MOMENTUM, weight_decay=settings.weight_decay
+        self.network: nn.Sequential = network.to(training.labels.device, memory_format=torch.channels_last)
+        self.optimizer = sgd(network, settings.learning_rate, settings.weight_decay)
+        self.steps = Steps(
+            network,
+            self.optimizer,
+            training,
+            settings.batch_size,
+            largest_gradient=LARGEST_GRADIENT,
+            precision=settings.precision,
         )
 
     def save(self, path: Path) -> None:
@@ -81,52 +89,21 @@ class Run:
         """Go on from a checkpoint. SystemExit if it was written with other settings."""
         state = torch.load(path, weights_only=True)
         for name, value in asdict(self.settings).items():
-            if state["settings"][name] != value:
-                raise SystemExit(f"{path} was written with {name} {state['settings'][name]}, not {value}")
+            if state["settings"].get(name) != value:
+                raise SystemExit(f"{path} was written with {name} {state['settings'].get(name)}, not {value}")
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epochs_done = state["epochs_done"]
         torch.set_rng_state(state["random"])
         print(f"resumed after epoch {self.epochs_done}", flush=True)
 
-    def train_epoch(self, data: Split) -> float:
+    def train_epoch(self) -> float:
         """One pass over the training data; returns the mean loss. SystemExit if the training diverges."""
-        self.network.train()
-        total_loss = 0.0
-        batches = torch.randperm(len(data)).split(self.settings.batch_size)
-        for number, indices in enumerate(batches, start=1):
-            rate = self.settings.learning_rate_at(self.epochs_done + number / len(batches))
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            total_loss += self.train_batch(data.part(indices)) * len(indices)
-        return total_loss / len(data)
-
-    def train_batch(self, batch: Split) -> float:
-        """One step of the optimizer; returns the loss before it."""
-        loss = F.cross_entropy(self.network(channels_last(crop_and_flip(batch.images))), batch.labels)
-        if not torch.isfinite(loss):
-            raise SystemExit(f"the loss is {loss.item()}: train with a lower --learning-rate")
-        self.optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
-        self.optimizer.step()
-        return loss.item()
-
-
-def channels_last(images: Tensor) -> Tensor:
-    """The same values in the order of memory that convolutions on CPUs are fastest with."""
-    return images.contiguous(memory_format=torch.channels_last)
-
-
-@torch.no_grad()
-def accuracy(network: nn.Module, data: Split) -> float:
-    """Share of images whose largest logit is that of their label, without dropout."""
-    network.eval()
-    correct = sum(
-        int((network(channels_last(batch.images)).argmax(1) == batch.labels).sum())
-        for batch in map(data.part, torch.arange(len(data)).split(EVALUATION_BATCH))
-    )
-    return correct / len(data)
+        loss = self.steps.epoch(lambda share: self.settings.learning_rate_at(self.epochs_done + share))
+        if not math.isfinite(loss):
+            raise SystemExit(f"the loss is {loss}: train with a lower --learning-rate")
+        self.epochs_done += 1
+        return loss
 
 
 def export(network: nn.Module, path: Path) -> None:
@@ -134,7 +111,7 @@ def export(network: nn.Module, path: Path) -> None:
     network.eval()
     torch.onnx.export(
         network,
-        (torch.zeros(1, *IMAGE_SHAPE),),
+        (torch.zeros(1, *IMAGE_SHAPE, device=next(network.parameters()).device),),
         str(path),
         input_names=["image"],
         output_names=["logits"],
@@ -144,25 +121,24 @@ def export(network: nn.Module, path: Path) -> None:
     )
 
 
-def train(settings: Settings, data: Path, output: Path, checkpoint: Path | None) -> None:
+def train(settings: Settings, data: Path, output: Path, checkpoint: Path | None, device: str = "cpu") -> None:
     """Train, or go on from the checkpoint if there is one, then export and look at the test images."""
-    training, held_out = hold_out(read_split(data, "train"), HELD_OUT, settings.seed)
-    test = read_split(data, "test")
-    run = Run(settings)
+    training, held_out = (part.to(device) for part in hold_out(read_split(data, "train"), HELD_OUT, settings.seed))
+    test = read_split(data, "test").to(device)
+    run = Run(settings, training)
     if checkpoint is not None and checkpoint.exists():
         run.resume(checkpoint)
     while run.epochs_done < settings.epochs:
         start = time.perf_counter()
-        loss = run.train_epoch(training)
-        run.epochs_done += 1
+        loss = run.train_epoch()
         speed = len(training) / (time.perf_counter() - start)
-        watched = accuracy(run.network, held_out)
+        watched = accuracy(run.network, held_out, EVALUATION_BATCH)
         print(f"epoch {run.epochs_done}/{settings.epochs}: loss {loss:.4f}, held out {watched:.2%}, "
               f"{speed:.0f} images/s", flush=True)  # fmt: skip
         if checkpoint is not None:
             run.save(checkpoint)
     export(run.network, output)
-    print(f"wrote {output}; test accuracy {accuracy(run.network, test):.2%}", flush=True)
+    print(f"wrote {output}; test accuracy {accuracy(run.network, test, EVALUATION_BATCH):.2%}", flush=True)
 
 
 def main() -> None:
@@ -176,14 +152,17 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=0.1)
     parser.add_argument("--weight-decay", type=float, default=1e-4)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda for a GPU")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="of the products of the layers")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--checkpoint", type=Path, help="written after every epoch; resumed from where it exists")
     parser.add_argument("--output", type=Path, help="default: the name of the network, .onnx")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    torch.backends.cudnn.benchmark = True  # batches have one size
     settings = Settings(**{name: getattr(options, name) for name in Settings.__dataclass_fields__})
     output = options.output or Path(full_name(settings.network, settings.width) + ".onnx")
-    train(settings, options.data, output, options.checkpoint)
+    train(settings, options.data, output, options.checkpoint, options.device)
 
 
 if __name__ == "__main__":
