@@ -1,14 +1,15 @@
 """Turn what only picks values, or puts zeros between them, into a linear layer of zeros and ones.
 
-Takes and gives level SOURCE. Values are unchanged. `Slice`, `Pad` with zeros and `Gather` with constant indices, alone
-or in a row, pick along every axis a value or a zero (snnc.ir.picks):
+Takes and gives level SOURCE. Values are unchanged. `Slice`, `Split`, `Pad` with zeros and `Gather` with constant
+indices, alone or in a row, pick along every axis a value or a zero (snnc.ir.picks):
 
 1. what they pick is everything, in order: bypassed;
 2. zeros around the plane in front of a `Conv` alone: its pads;
-3. `[N, C, d...]`, any channels, and along the other axes a start, a stride and zeros around: → `Conv` with one tap,
+3. channels, and no zeros: → `Gather` of channels, which only moves what it reads;
+4. `[N, C, d...]`, any channels, and along the other axes a start, a stride and zeros around: → `Conv` with one tap,
    depthwise where the channels stay as they are. The shortcut of a ResNet that drops every second pixel and appends
    channels of zeros (option A of He et al., 2016) is one;
-4. `[N, K]`, any features: → `Gemm` with a matrix of zeros and ones.
+5. `[N, K]`, any features and zeros: → `Gemm` with a matrix of zeros and ones.
 
 Left alone: other values in pads, planes that are turned around or picked unevenly, parameters that are computed.
 """
@@ -19,13 +20,17 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.ir.graph import bypass, producer, sample_shape
-from snnc.ir.names import own
+from snnc.ir.graph import bypass, producer, sample_shape, sort_topologically
+from snnc.ir.names import Names, names_in, own
 from snnc.ir.picks import ZERO, Picks, Window, pick, window_of
 
 
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
+    names = Names(names_in(graph.nodes))
+    for node in [node for node in graph.nodes if node.op == "Split"]:
+        _as_slices(graph, node, names)
+    sort_topologically(graph)
     for node in list(graph.nodes):
         found = _picked(graph, node)
         if found is None:
@@ -35,11 +40,38 @@ def run(conversion: Conversion) -> None:
         if all(np.array_equal(picked, np.arange(size)) for picked, size in zip(picks, sizes, strict=True)):
             node.op, node.attrs, node.inputs = "Identity", {}, [source]
             bypass(graph, node)
+        elif _are_channels(picks, sizes):
+            indices = gs.Constant(own(f"{node.name}/channels"), picks[0].astype(np.int64))
+            node.op, node.attrs, node.inputs = "Gather", {"axis": 1}, [source, indices]
         elif len(sizes) == 1:
             _as_dense(node, source, picks[0])
         elif not _as_pads(graph, node, source, picks):
             _as_convolution(node, source, picks)
     graph.cleanup()
+
+
+def _as_slices(graph: gs.Graph, node: gs.Node, names: Names) -> None:
+    """One `Slice` for each output."""
+    source, axis = node.inputs[0], int(node.attrs.get("axis", 0))
+    if any(tensor.shape is None for tensor in (source, *node.outputs)) or axis % len(source.shape) == 0:
+        return
+    start = 0
+    for index, result in enumerate(list(node.outputs)):
+        end = start + result.shape[axis]
+        ranges = [
+            gs.Constant(own(f"{node.name}/{index}/{what}"), np.array([value], np.int64))
+            for what, value in (("start", start), ("end", end), ("axis", axis))
+        ]
+        result.inputs.clear()
+        graph.nodes.append(gs.Node("Slice", names.unique(f"{node.name}/{index}"), {}, [source, *ranges], [result]))
+        start = end
+    graph.nodes.remove(node)
+    node.inputs.clear()
+
+
+def _are_channels(picks: Picks, sizes: tuple[int, ...]) -> bool:
+    whole = (np.array_equal(picked, np.arange(size)) for picked, size in zip(picks[1:], sizes[1:], strict=True))
+    return all(whole) and ZERO not in picks[0]
 
 
 def _picked(graph: gs.Graph, node: gs.Node) -> tuple[gs.Variable, Picks] | None:

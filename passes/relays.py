@@ -31,8 +31,9 @@ def run(conversion: Conversion) -> None:
             continue
         if node.op in POOLS and not _counts(node.inputs[0]):
             _relay(graph, node.inputs[0], names)
-        elif _is_weighted(node) and _is_current(node.inputs[0]):
-            _relay(graph, _behind_moves(node.inputs[0]), names)
+        elif _is_weighted(node):
+            for tensor in filter(_is_current, _behind_moves(node.inputs[0])):
+                _relay(graph, tensor, names)
     for node in list(graph.nodes):
         for tensor in node.outputs:
             readers = {reader.name for reader in tensor.outputs if reader.name in in_layers}
@@ -54,16 +55,17 @@ def _is_current(tensor: gs.Tensor) -> bool:
 
 
 def _counts(tensor: gs.Tensor) -> bool:
-    """Whether `tensor` has the counts of one source, only moved."""
-    node = producer(_behind_moves(tensor))
-    return node is not None and (node.op in NEURONS or node.op in POOLS)
+    """Whether `tensor` has the counts of neurons or pools, only moved."""
+    found = [producer(behind) for behind in _behind_moves(tensor)]
+    return all(node is not None and (node.op in NEURONS or node.op in POOLS) for node in found)
 
 
-def _behind_moves(tensor: gs.Tensor) -> gs.Tensor:
-    """The tensor whose elements `tensor` has in another order."""
+def _behind_moves(tensor: gs.Tensor) -> list[gs.Tensor]:
+    """The tensors whose elements `tensor` has at other places."""
     node = producer(tensor)
-    moves = node is not None and node.op in BY_ANN_NAME and BY_ANN_NAME[node.op].only_moves
-    return _behind_moves(node.inputs[0]) if node is not None and moves else tensor
+    if node is None or node.op not in BY_ANN_NAME or not BY_ANN_NAME[node.op].only_moves:
+        return [tensor]
+    return [behind for operand in activation_inputs(node) for behind in _behind_moves(operand)]
 
 
 def _relay(graph: gs.Graph, tensor: gs.Tensor, names: Names) -> None:

@@ -12,7 +12,8 @@ Takes level CANONICAL, gives SPIKING:
    tail) works on the decoded value. The bias of the last layer is added after decoding. An output taken at a neuron
    reads that neuron through a `Scale`. The option `delay` becomes an attribute of all of them;
 5. a linear op that several neurons read is cloned for each, so that every neuron owns the tree of its synapses;
-6. a branch without a weight gets one: `Scale` by 1, the 1x1 synapse of an identity path (RMP-SNN, section 5).
+6. a branch without a weight gets one: `Scale` by 1, the 1x1 synapse of an identity path (RMP-SNN, section 5). What is
+   joined side by side needs one only where something else beside it has passed weights.
 """
 
 from __future__ import annotations
@@ -59,10 +60,12 @@ def run(conversion: Conversion) -> None:
     sort_topologically(graph)
     for node in targets(graph):
         node.inputs[0] = _own_tree(graph, node.inputs[0], node.name, names)
-    for junction in [node for node in graph.nodes if node.op == "Add"]:
-        for index, operand in enumerate(junction.inputs):
-            if not _has_weight(operand):
-                junction.inputs[index] = _scaled(graph, operand, f"{junction.name}/{index}", names)
+    for junction in [node for node in graph.nodes if node.op in ("Add", "Concat")]:
+        weightless = [index for index, operand in enumerate(junction.inputs) if not _has_weight(operand)]
+        if junction.op == "Concat" and not any(map(_meets_a_weight, junction.inputs)):
+            continue  # spikes beside spikes
+        for index in weightless:
+            junction.inputs[index] = _scaled(graph, junction.inputs[index], f"{junction.name}/{index}", names)
     for node in targets(graph):
         if not _has_weight(node.inputs[0]):
             node.inputs[0] = _scaled(graph, node.inputs[0], node.name, names)
@@ -75,8 +78,9 @@ def connect_pools(graph: gs.Graph) -> None:
     """Tell the layers that read spikes, not currents, what these are like."""
     for node in layers(graph):
         if node.op in SOURCES and not LAYERS[node.op].integrates:
-            (leaf,) = leaves(node.inputs[0])
-            SOURCES[node.op].connect(node, source_signal(leaf))
+            signals = [source_signal(leaf) for leaf in leaves(node.inputs[0])]
+            signed = [signal for signal in signals if signal.signed]
+            SOURCES[node.op].connect(node, (signed or signals)[0])
 
 
 def _tail_nodes(graph: gs.Graph) -> set[str]:
@@ -156,6 +160,14 @@ def _has_weight(tensor: gs.Tensor) -> bool:
     if weighted(node) is not None:
         return True
     return all(_has_weight(operand) for operand in activation_inputs(node))
+
+
+def _meets_a_weight(tensor: gs.Tensor) -> bool:
+    """Whether some path from a spike source to `tensor` crosses a weight."""
+    node = producer(tensor)
+    if node is None or not is_linear(node):
+        return False
+    return weighted(node) is not None or any(map(_meets_a_weight, activation_inputs(node)))
 
 
 def _scaled(graph: gs.Graph, tensor: gs.Tensor, owner: str, names: Names) -> gs.Variable:

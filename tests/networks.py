@@ -113,6 +113,23 @@ class Network:
         self.current, self.shape = branch, out
         self.then("Add", start)
 
+    def beside(self, channels: int, bias: bool, *, fires: bool, spatial: bool = False) -> None:
+        """What a convolution makes of the current tensor, with a ReLU where it `fires`, beside that tensor itself."""
+        start, shape = self.current, self.shape
+        self.convolve(shape[0] if spatial else channels, 3, 1, 1, 1, 1, bias)
+        if fires:
+            self.then("Relu")
+        axis = len(shape) - 1 if spatial else 0
+        joined = list(shape)
+        joined[axis] += self.shape[axis]
+        self.then("Concat", start, shape=tuple(joined), axis=axis + 1)
+
+    def shuffle(self, channels: Sequence[int]) -> None:
+        """These channels alone, in this order."""
+        indices = numpy_helper.from_array(np.array(channels, np.int64), f"w{len(self.weights)}")
+        self.weights.append(indices)
+        self.then("Gather", indices.name, shape=(len(channels), *self.shape[1:]), axis=1)
+
     def transpose(self) -> None:
         """Channels last."""
         channels, *sizes = self.shape
@@ -183,13 +200,19 @@ def models(draw: st.DrawFn) -> onnx.ModelProto:
     net = Network((draw(st.integers(1, 4)), *sizes), rng)
     small = st.integers(1, 3)
     for _ in range(draw(st.integers(1, 3))):
-        kind = draw(st.sampled_from(["conv", "conv", "identity", "projection", "pool", "pool", "linear"]))
+        kind = draw(
+            st.sampled_from(["conv", "conv", "identity", "projection", "pool", "pool", "linear", "beside", "shuffle"])
+        )
         bias = draw(st.booleans())
         if kind in ("conv", "linear"):
             net.convolve(
                 draw(st.sampled_from([1, 2, 4])), draw(small), draw(st.integers(1, 2)), draw(st.integers(0, 2)),
                 draw(st.integers(1, 2)), draw(st.sampled_from([1, 1, 2])), bias,
             )  # fmt: skip
+        elif kind == "beside":
+            net.beside(draw(small), bias, fires=draw(st.booleans()), spatial=draw(st.booleans()))
+        elif kind == "shuffle":
+            net.shuffle(draw(st.lists(st.integers(0, net.shape[0] - 1), min_size=1, max_size=5)))
         elif kind == "pool":
             pad, count_pads = draw(st.sampled_from([(0, False), (1, False), (1, False), (1, True)]))
             net.average(draw(st.integers(2, 3)), draw(small), pad, count_pads)

@@ -86,6 +86,10 @@ EXAMPLES = {
     "reshape": Example("Reshape", (2, 3), (6,), {}, (np.array([-1, 6], np.int64),)),
     "transpose": Example("Transpose", (2, 1, 3), (3, 2, 1), {"perm": [0, 3, 1, 2]}),
     "transpose of the plane": Example("Transpose", (2, 1, 3), (2, 3, 1), {"perm": [0, 1, 3, 2]}),
+    "gather": Example("Gather", (3, 2), (5, 2), {"axis": 1}, (np.array([2, 0, 0, 1, -1]),)),
+    "shuffle": Example("Gather", (4, 2), (4, 2), {"axis": 1}, (np.array([0, 2, 1, 3]),)),
+    "concat": Example("Concat", (2, 3), (4, 3), {"axis": 1}, operands=2),
+    "concat of the plane": Example("Concat", (2, 3, 1), (2, 6, 1), {"axis": 2}, operands=2),
     "depth to space": Example("DepthToSpace", (8, 1, 2), (2, 2, 4), {"blocksize": 2}),
     "depth to space DCR": Example("DepthToSpace", (8, 1, 2), (2, 2, 4), {"blocksize": 2, "mode": "DCR"}),
     "depth to space CRD": Example("DepthToSpace", (8, 2, 1), (2, 4, 2), {"blocksize": 2, "mode": "CRD"}),
@@ -96,7 +100,9 @@ EACH = pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
 def test_every_operator_has_an_example() -> None:
     assert {example.op for example in EXAMPLES.values()} == set(OPERATORS)
     assert all(room.name == name for name, room in OPERATORS.items())
-    assert {"Conv", "Gemm", "AveragePool", "Add", "Reshape", "Transpose", "DepthToSpace"} == set(BY_ANN_NAME)
+    assert {"Conv", "Gemm", "AveragePool", "Add", "Reshape", "Transpose", "DepthToSpace", "Gather", "Concat"} == set(
+        BY_ANN_NAME
+    )
 
 
 @EACH
@@ -194,19 +200,22 @@ def test_scales_are_carried_and_carried_back(example: Example) -> None:
     """A value of every element comes out where the element does; windows and weights cannot tell them apart."""
     node = example.node()
     room, heavy = operator_of(node), weighted(node)
-    if heavy is not None or example.operands > 1:
+    if heavy is not None or example.op == "Add":
         return
     values = np.arange(1.0, 1.0 + np.prod(example.shape)).reshape(example.shape)
-    carried = room.carry(node, values)
+    operands = [values + 100 * index for index in range(example.operands)]
+    carried = room.carry(node, operands)
     if carried is None:  # one value for each channel can be carried all the same
-        values = values[(slice(None), *[slice(1)] * (values.ndim - 1))]
-        carried = room.carry(node, values)
+        operands = [values[(slice(None), *[slice(1)] * (values.ndim - 1))]]
+        carried = room.carry(node, operands)
         assert carried is not None
     else:
-        assert np.array_equal(carried, expected(node, [values[None]])[0])
+        moved = expected(node, [operand[None] for operand in operands])[0]
+        assert np.array_equal(np.broadcast_to(carried, example.out), moved)
     back = room.carry_back(node, carried)
     assert back is not None
-    assert np.array_equal(np.broadcast_to(back, example.shape), np.broadcast_to(values, example.shape))
+    for found, operand in zip(back, operands, strict=True):
+        assert np.array_equal(np.broadcast_to(found, example.shape), np.broadcast_to(operand, example.shape))
 
 
 @EACH
@@ -235,13 +244,14 @@ def test_fanout_counts_the_sums_that_a_spike_reaches(example: Example) -> None:
         if isinstance(tensor, gs.Constant) and weighted(node) is not None:
             tensor.values = np.ones_like(tensor.values)
     cost = np.arange(1, 1 + int(np.prod(example.out)), dtype=np.int64).reshape(example.out)
-    found = operator_of(node).fanout(node, node.inputs[0], cost)
-    assert found.shape == example.shape
-    for index in np.ndindex(*example.shape):
-        values = [np.zeros((1, *example.shape), np.int64) for _ in range(example.operands)]
-        values[0][(0, *index)] = 1
-        reached = without_bias(node, values)[0] != 0
-        assert found[index] == (reached.sum() if weighted(node) is not None else cost[reached].sum()), index
+    for position in range(example.operands):
+        found = operator_of(node).fanout(node, position, cost)
+        assert found.shape == example.shape
+        for index in np.ndindex(*example.shape):
+            values = [np.zeros((1, *example.shape), np.int64) for _ in range(example.operands)]
+            values[position][(0, *index)] = 1
+            reached = without_bias(node, values)[0] != 0
+            assert found[index] == (reached.sum() if weighted(node) is not None else cost[reached].sum()), index
 
 
 @EACH
@@ -249,7 +259,7 @@ def test_macs_are_the_connections_of_layers(example: Example) -> None:
     node = example.node()
     if example.op in ("Conv", "Gemm"):
         ones = np.ones(example.out, np.int64)
-        assert operator_of(node).macs(node) == operator_of(node).fanout(node, node.inputs[0], ones).sum()
+        assert operator_of(node).macs(node) == operator_of(node).fanout(node, 0, ones).sum()
         assert operator_of(node).fan_in(node) == np.prod(node.inputs[1].values.shape) // example.out[0]
     else:
         assert operator_of(node).macs(node) == 0
@@ -286,18 +296,18 @@ def test_currents_are_those_of_the_reference(example: Example, mode: Mode) -> No
 def test_moved_words_hold_the_same_sums(example: Example, copies: int) -> None:
     """The sum over the copies of the moved words is the operator on the sum over the copies that went in."""
     node = example.node()
-    moved = operator_of(node).copies(node, copies)
+    moved = operator_of(node).copies(node, [copies] * example.operands)
     if moved is None:
         assert example.op in ("Conv", "Gemm", "Scale", "Add") or len(node.inputs) > 1
         return
-    nodes = Nodes()
-    output = operator_of(node).move(node, "words", copies, "y/words", WordNodes(nodes))
-    runner = session(nodes, {"words": TensorProto.UINT64}, output, TensorProto.UINT64)
+    nodes, random = Nodes(), np.random.default_rng(2)
     channels, *plane = example.shape
-    words = np.random.default_rng(2).integers(0, 2, (3, copies * channels, *plane)).astype(np.uint64)
-    (found,) = runner.run(None, {"words": words})
+    names = [f"words{index}" for index in range(example.operands)]
+    words = {name: random.integers(0, 2, (3, copies * channels, *plane)).astype(np.uint64) for name in names}
+    output = operator_of(node).move(node, names, copies, "y/words", WordNodes(nodes))
+    (found,) = session(nodes, dict.fromkeys(names, TensorProto.UINT64), output, TensorProto.UINT64).run(None, words)
     assert found.shape == (3, moved * example.out[0], *example.out[1:])
-    before = words.astype(np.int64).reshape(3, copies, channels, *plane).sum(1)
+    before = [value.astype(np.int64).reshape(3, copies, channels, *plane).sum(1) for value in words.values()]
     after = found.astype(np.int64).reshape(3, moved, *example.out).sum(1)
-    assert np.array_equal(after, expected(node, [before]))
+    assert np.array_equal(after, expected(node, before))
     assert sample_shape(node.outputs[0]) == example.out

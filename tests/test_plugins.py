@@ -291,7 +291,7 @@ class Twice(LinearOperator):
     def signal(self, node: Any, operands: Sequence[Signal], weights: Any, exact: Any = None) -> Signal:
         return operands[0].times(2)
 
-    def fanout(self, node: Any, operand: Any, cost: Any) -> Any:
+    def fanout(self, node: Any, position: Any, cost: Any) -> Any:
         return cost
 
     def current(self, node: Any, operands: Any, output: str, mode: Any, nodes: Any) -> str:

@@ -92,6 +92,10 @@ class WordNodes:
         lists = [self._nodes.integers(values) for values in (starts, ends, range(2, 2 + len(sizes)), steps)]
         return self.once("Slice", [words, *lists], label)
 
+    def gathered(self, words: str, channels: np.ndarray, label: str) -> str:
+        """The words of these channels, int64."""
+        return self.once("Gather", [words, self._nodes.constant("words/channels", channels)], label, axis=1)
+
     def padded(self, words: str, begins: Sequence[int], ends: Sequence[int], label: str) -> str:
         """Words without spikes around the plane."""
         no_spikes = self._nodes.constant("words/no_spikes", np.array(0, np.uint64))

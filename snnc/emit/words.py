@@ -16,7 +16,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from snnc.emit.nodes import Nodes, WordNodes
-from snnc.ir.graph import activation_inputs, producer
+from snnc.ir.graph import activation_inputs, producer, sample_shape
 from snnc.ir.trees import copies_of, is_source, source_signal
 from snnc.operators import operator_of
 
@@ -52,10 +52,24 @@ class WordMover:
             node, copies = producer(tensor), copies_of(tensor)
             assert node is not None
             assert copies is not None
-            before = self.of(activation_inputs(node)[0])
-            moved = operator_of(node).move(node, before.name, before.planes, f"{tensor.name}/words", self._nodes)
-            self._known[tensor.name] = Words(moved, copies, before.signed)
+            operands = activation_inputs(node)
+            before = [self.of(operand) for operand in operands]
+            signed = any(words.signed for words in before)
+            names = [self._with_sign(*pair) if signed else pair[1].name for pair in zip(operands, before, strict=True)]
+            planes = Words("", before[0].copies, signed).planes
+            moved = operator_of(node).move(node, names, planes, f"{tensor.name}/words", self._nodes)
+            self._known[tensor.name] = Words(moved, copies, signed)
         return self._known[tensor.name]
+
+    def _with_sign(self, tensor: gs.Tensor, words: Words) -> str:
+        """The words of `tensor` as those of spikes with signs: without negative ones, where they have none."""
+        if words.signed:
+            return words.name
+        channels, *plane = sample_shape(tensor)
+        by_copy = self._nodes.reshaped(words.name, [0, words.copies, channels, *plane], f"{words.name}/by_copy")
+        zeros = [0] * (1 + len(plane))
+        both = self._nodes.padded(by_copy, zeros, [channels, *zeros[1:]], f"{words.name}/both_signs")
+        return self._nodes.reshaped(both, [0, words.copies * 2 * channels, *plane], f"{words.name}/with_sign")
 
     def late(self, nodes: Nodes, skipped: str) -> LateWords:
         """The same sources, without their first `skipped` steps (an int64 tensor)."""

@@ -229,11 +229,14 @@ class _Rounding:
         room, operands = operator_of(node), activation_inputs(node)
         heavy = weighted(node)
         if heavy is None:
-            scale_in = room.carry_back(node, scale)
-            if scale_in is None:
+            scales_in = room.carry_back(node, scale)
+            if scales_in is None:
                 raise _UnevenError
-            above = scale_in * room.divisor(node)
-            return room.signal(node, [self._descend(operand, above, found) for operand in operands], None)
+            signals = [
+                self._descend(operand, scale_in * room.divisor(node), found)
+                for operand, scale_in in zip(operands, scales_in, strict=True)
+            ]
+            return room.signal(node, signals, None)
         finished = self.inner.get(operands[0].name)
         if finished is not None:
             found.update(finished.weights)
@@ -255,7 +258,7 @@ def fixed_scale(tensor: gs.Tensor, source_scales: Mapping[str, FloatArray]) -> F
         return source_scales[tensor.name]
     assert node is not None
     room = operator_of(node)
-    carried = room.carry(node, fixed_scale(activation_inputs(node)[0], source_scales))
+    carried = room.carry(node, [fixed_scale(operand, source_scales) for operand in activation_inputs(node)])
     assert carried is not None, f"{node.name!r} cannot carry the scale of its input"
     return carried / room.divisor(node)
 
@@ -307,8 +310,9 @@ def _seen_from(tensor: gs.Tensor, source: gs.Tensor, probe: FloatArray) -> Float
         return probe
     if is_source(tensor) or node is None or weighted(node) is not None:
         return np.ones((1,) * len(sample_shape(tensor)))
-    before = _seen_from(activation_inputs(node)[0], source, probe)
-    return None if before is None else operator_of(node).carry(node, before)
+    before = [_seen_from(operand, source, probe) for operand in activation_inputs(node)]
+    known = [values for values in before if values is not None]
+    return operator_of(node).carry(node, known) if len(known) == len(before) else None
 
 
 def write_weights(root: gs.Tensor, rounded: Rounded) -> None:

@@ -92,11 +92,12 @@ def signal_of(tensor: gs.Tensor) -> Signal:
 
 
 def copies_of(tensor: gs.Tensor) -> int | None:
-    """In how many copies the spikes of one source reach `tensor` when they are only moved; None if they do not."""
+    """In how many copies spikes reach `tensor` when they are only moved; None if they do not."""
     if is_source(tensor):
         return source_signal(tensor).copies
     node = producer(tensor)
     if node is None or not is_linear(node):
         return None
     operands = [copies_of(operand) for operand in activation_inputs(node)]
-    return operator_of(node).copies(node, operands[0]) if len(operands) == 1 and operands[0] is not None else None
+    known = [copies for copies in operands if copies is not None]
+    return operator_of(node).copies(node, known) if len(known) == len(operands) else None

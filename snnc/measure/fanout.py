@@ -42,8 +42,8 @@ def _spread(tensor: gs.Tensor, cost: np.ndarray, total: dict[str, np.ndarray]) -
         total[tensor.name] = total.get(tensor.name, np.zeros_like(cost)) + cost
         return
     assert node is not None
-    for operand in activation_inputs(node):
-        _spread(operand, operator_of(node).fanout(node, operand, cost), total)
+    for position, operand in enumerate(activation_inputs(node)):
+        _spread(operand, operator_of(node).fanout(node, position, cost), total)
 
 
 def _reduce_leading_axes(fanout: np.ndarray) -> np.ndarray:

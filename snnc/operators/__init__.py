@@ -16,11 +16,13 @@ import onnx_graphsurgeon as gs
 from snnc.ir.domain import DOMAIN
 from snnc.ir.graph import NEURONS, TAIL, reaches
 from snnc.operators.add import Add
+from snnc.operators.concat import Concat
 from snnc.operators.contract import LinearOperator, WeightedOperator
 from snnc.operators.conv import Conv
 from snnc.operators.depth_to_space import DepthToSpace
 from snnc.operators.encoder import PoissonEncoder
 from snnc.operators.functions import parse_functions
+from snnc.operators.gather import Gather
 from snnc.operators.gemm import Gemm
 from snnc.operators.graded_encoder import ChargeEncode, DirectEncode
 from snnc.operators.layer import Layer, SpikeSource
@@ -53,7 +55,7 @@ __all__ = [
 
 _ROOMS: tuple[LinearOperator, ...] = (
     *(Conv(), Gemm(), Scale(), SumPool(), Add()),
-    *(Reshape(), Transpose(), DepthToSpace()),
+    *(Reshape(), Transpose(), DepthToSpace(), Gather(), Concat()),
 )
 _LAYERS: tuple[Layer, ...] = (
     *(PoissonEncoder(), DirectEncode(), ChargeEncode()),

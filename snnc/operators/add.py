@@ -38,7 +38,7 @@ class Add(LinearOperator):
     ) -> Signal:
         return operands[0].plus(operands[1])
 
-    def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
+    def fanout(self, node: gs.Node, position: int, cost: IntArray) -> IntArray:
         return cost
 
     def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
-from snnc.ir.graph import constant, sample_shape
+from snnc.ir.graph import activation_inputs, constant, sample_shape
 from snnc.ir.names import own
 from snnc.ir.signal import Channels, FloatArray, Signal
 
@@ -80,14 +80,15 @@ class LinearOperator(ABC):
         """d in σ_in = σ·d, where there are no weights."""
         return 1
 
-    def carry(self, node: gs.Node, values: FloatArray) -> FloatArray | None:
-        """Values of the operand's elements as values of the output's elements that they become; None where elements
+    def carry(self, node: gs.Node, operands: Sequence[FloatArray]) -> FloatArray | None:
+        """Values of the operands' elements as values of the output's elements that they become; None where elements
         of different values meet in one."""
-        return values
+        first, *others = operands
+        return first if all(np.array_equal(first, other) for other in others) else None
 
-    def carry_back(self, node: gs.Node, values: FloatArray) -> FloatArray | None:
-        """The inverse of `carry`; None where one element becomes several of different values."""
-        return values
+    def carry_back(self, node: gs.Node, values: FloatArray) -> list[FloatArray] | None:
+        """The inverse of `carry`, for each operand; None where one element becomes several of different values."""
+        return [values] * len(activation_inputs(node))
 
     @abstractmethod
     def signal(
@@ -98,8 +99,9 @@ class LinearOperator(ABC):
     # Cost
 
     @abstractmethod
-    def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
-        """Accumulations that a spike of each element of `operand` causes; `cost` are those of the output's elements."""
+    def fanout(self, node: gs.Node, position: int, cost: IntArray) -> IntArray:
+        """Accumulations that a spike of each element of the operand at `position` causes; `cost` are those of the
+        output's elements."""
 
     def macs(self, node: gs.Node) -> int:
         """Multiply-accumulates of the ANN in this node: taps outside the image are not counted."""
@@ -111,12 +113,13 @@ class LinearOperator(ABC):
 
     # Movement of spike words: what adds nothing up can be done on the 64 steps of a word at once
 
-    def copies(self, node: gs.Node, copies: int) -> int | None:
-        """In how many copies the words come out that go in in `copies`; None where they cannot only be moved."""
+    def copies(self, node: gs.Node, copies: Sequence[int]) -> int | None:
+        """In how many copies the words come out of which those of each operand go in in `copies`; None where they
+        cannot only be moved."""
         return None
 
-    def move(self, node: gs.Node, words: str, copies: int, output: str, nodes: WordNodes) -> str:
-        """Write the nodes that move `words`; only where `copies` gives a number."""
+    def move(self, node: gs.Node, words: Sequence[str], copies: int, output: str, nodes: WordNodes) -> str:
+        """Write the nodes that move `words`, those of each operand in `copies`; only where `copies` gives a number."""
         raise NotImplementedError(f"{self.name} does not move words")
 
     # Currents of layers that stay plain: in float32 by steps, in float64 by sums

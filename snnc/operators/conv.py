@@ -64,14 +64,14 @@ class Conv(WeightedOperator):
         channels: IntArray = (group_of[:, None] * per_group + np.arange(per_group)[None])[..., None]
         return channels
 
-    def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
-        outputs, shape = sample_shape(node.outputs[0]), sample_shape(operand)
+    def fanout(self, node: gs.Node, position: int, cost: IntArray) -> IntArray:
+        outputs, shape = sample_shape(node.outputs[0]), sample_shape(node.inputs[0])
         plane = np.full(outputs[1:], outputs[0] // node.attrs["group"], np.int64)
         reached: IntArray = np.broadcast_to(elements_reached(node, plane, shape[1:], node.attrs["dilations"]), shape)
         return reached
 
     def macs(self, node: gs.Node) -> int:
-        return int(self.fanout(node, node.inputs[0], np.ones(sample_shape(node.outputs[0]), np.int64)).sum())
+        return int(self.fanout(node, 0, np.ones(sample_shape(node.outputs[0]), np.int64)).sum())
 
     def fan_in(self, node: gs.Node) -> int:
         return int(np.prod(self.weights(node).weight.shape[1:]))

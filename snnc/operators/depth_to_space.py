@@ -23,33 +23,33 @@ class DepthToSpace(LinearOperator):
     name = ann_name = "DepthToSpace"
     only_moves = True
 
-    def carry(self, node: gs.Node, values: FloatArray) -> FloatArray:
+    def carry(self, node: gs.Node, operands: Sequence[FloatArray]) -> FloatArray:
         split, perm = _squares(node)
-        parts = rearranged(values, sample_shape(node.inputs[0]), split).transpose(perm)
+        parts = rearranged(operands[0], sample_shape(node.inputs[0]), split).transpose(perm)
         return rearranged(parts, _permuted(split, perm), sample_shape(node.outputs[0]))
 
-    def carry_back(self, node: gs.Node, values: FloatArray) -> FloatArray:
+    def carry_back(self, node: gs.Node, values: FloatArray) -> list[FloatArray]:
         split, perm = _squares(node)
         parts = rearranged(values, sample_shape(node.outputs[0]), _permuted(split, perm)).transpose(np.argsort(perm))
-        return rearranged(parts, split, sample_shape(node.inputs[0]))
+        return [rearranged(parts, split, sample_shape(node.inputs[0]))]
 
     def signal(
         self, node: gs.Node, operands: Sequence[Signal], weights: Weights | None, exact: Weights | None = None
     ) -> Signal:
-        return operands[0].moved(lambda values: self.carry(node, values))
+        return operands[0].moved(lambda values: self.carry(node, [values]))
 
-    def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
+    def fanout(self, node: gs.Node, position: int, cost: IntArray) -> IntArray:
         split, perm = _squares(node)
         parts: IntArray = cost.reshape(_permuted(split, perm)).transpose(np.argsort(perm))
-        return parts.reshape(sample_shape(operand))
+        return parts.reshape(sample_shape(node.inputs[0]))
 
-    def copies(self, node: gs.Node, copies: int) -> int:
-        return copies
+    def copies(self, node: gs.Node, copies: Sequence[int]) -> int:
+        return copies[0]
 
-    def move(self, node: gs.Node, words: str, copies: int, output: str, nodes: WordNodes) -> str:
+    def move(self, node: gs.Node, words: Sequence[str], copies: int, output: str, nodes: WordNodes) -> str:
         split, perm = _squares(node)
         channels, *plane = sample_shape(node.outputs[0])
-        by_copy = nodes.reshaped(words, [0, copies, *split], f"{output}/by_copy")
+        by_copy = nodes.reshaped(words[0], [0, copies, *split], f"{output}/by_copy")
         moved = nodes.once("Transpose", [by_copy], f"{output}/moved", perm=[0, 1, *(axis + 2 for axis in perm)])
         return nodes.reshaped(moved, [0, copies * channels, *plane], output)
 

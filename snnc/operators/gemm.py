@@ -55,8 +55,8 @@ class Gemm(WeightedOperator):
         weight = weights.weight * (scale_in[:, None] / scale[None])
         return Weights(weight, None if weights.bias is None else weights.bias / scale)
 
-    def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
-        return np.full(sample_shape(operand), self.weights(node).weight.shape[1], np.int64)
+    def fanout(self, node: gs.Node, position: int, cost: IntArray) -> IntArray:
+        return np.full(sample_shape(node.inputs[0]), self.weights(node).weight.shape[1], np.int64)
 
     def macs(self, node: gs.Node) -> int:
         return int(self.weights(node).weight.size)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.ir.graph import NEURONS, producer, sample_shape
+from snnc.ir.graph import NEURONS, activation_inputs, producer, sample_shape
 from snnc.ir.names import COUNT
 from snnc.ir.signal import FloatArray, Signal, per_channel
 from snnc.ir.state import State
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _MOST_SPATIAL_AXES = 3
 _WINDOW = ("kernel_shape", "strides", "pads", "dilations")
-_MOVES = ("Reshape", "Transpose", "DepthToSpace")
+_MOVES = ("Reshape", "Transpose", "DepthToSpace", "Gather", "Concat")
 
 
 class SpikeMaxPool(SpikeSource):
@@ -39,8 +39,8 @@ class SpikeMaxPool(SpikeSource):
         if options.max_pool == "reject":
             yield "SNN203", "a maximum of spikes is not the maximum of what they stand for", ""
             return
-        before = _behind_moves(node.inputs[0])
-        if before is not None and before.op not in (*NEURONS, "MaxPool"):
+        found = [before for before in _behind_moves(node.inputs[0]) if before is not None]
+        for before in [before for before in found if before.op not in (*NEURONS, "MaxPool")][:1]:
             yield (
                 "SNN203",
                 f"it pools what {before.op} {before.name!r} gives, which are no spikes",
@@ -100,15 +100,17 @@ class SpikeMaxPool(SpikeSource):
 
 
 def _pools_the_input(node: gs.Node) -> bool:
-    """Whether nothing but pools and moves stand between the input of the network and this pool."""
-    before = _behind_moves(node.inputs[0])
-    return before is None or (before.op == "MaxPool" and _pools_the_input(before))
+    """Whether some of what it pools comes from the input of the network through pools and moves alone."""
+    found = _behind_moves(node.inputs[0])
+    return any(before is None or (before.op == "MaxPool" and _pools_the_input(before)) for before in found)
 
 
-def _behind_moves(tensor: gs.Tensor) -> gs.Node | None:
+def _behind_moves(tensor: gs.Tensor) -> list[gs.Node | None]:
     """What computes the elements of `tensor`; None for the input of the network."""
     node = producer(tensor)
-    return _behind_moves(node.inputs[0]) if node is not None and node.op in _MOVES else node
+    if node is None or node.op not in _MOVES:
+        return [node]
+    return [found for operand in activation_inputs(node) for found in _behind_moves(operand)]
 
 
 def _window_outside(node: gs.Node) -> bool:

@@ -29,26 +29,26 @@ class Reshape(LinearOperator):
         if constant(node, 1) is None:
             yield "SNN207", "its shape is not constant", "export with static shapes behind the batch axis"
 
-    def carry(self, node: gs.Node, values: FloatArray) -> FloatArray:
-        return rearranged(values, sample_shape(node.inputs[0]), sample_shape(node.outputs[0]))
+    def carry(self, node: gs.Node, operands: Sequence[FloatArray]) -> FloatArray:
+        return rearranged(operands[0], sample_shape(node.inputs[0]), sample_shape(node.outputs[0]))
 
-    def carry_back(self, node: gs.Node, values: FloatArray) -> FloatArray:
-        return rearranged(values, sample_shape(node.outputs[0]), sample_shape(node.inputs[0]))
+    def carry_back(self, node: gs.Node, values: FloatArray) -> list[FloatArray]:
+        return [rearranged(values, sample_shape(node.outputs[0]), sample_shape(node.inputs[0]))]
 
     def signal(
         self, node: gs.Node, operands: Sequence[Signal], weights: Weights | None, exact: Weights | None = None
     ) -> Signal:
-        return operands[0].moved(lambda values: self.carry(node, values))
+        return operands[0].moved(lambda values: self.carry(node, [values]))
 
-    def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
-        return cost.reshape(sample_shape(operand))
+    def fanout(self, node: gs.Node, position: int, cost: IntArray) -> IntArray:
+        return cost.reshape(sample_shape(node.inputs[0]))
 
-    def copies(self, node: gs.Node, copies: int) -> int:
-        return copies
+    def copies(self, node: gs.Node, copies: Sequence[int]) -> int:
+        return copies[0]
 
-    def move(self, node: gs.Node, words: str, copies: int, output: str, nodes: WordNodes) -> str:
+    def move(self, node: gs.Node, words: Sequence[str], copies: int, output: str, nodes: WordNodes) -> str:
         channels, *plane = sample_shape(node.outputs[0])
-        return nodes.reshaped(words, [0, copies * channels, *plane], output)
+        return nodes.reshaped(words[0], [0, copies * channels, *plane], output)
 
     def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:
         shape = constant(node, 1)

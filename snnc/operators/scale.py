@@ -45,8 +45,8 @@ class Scale(WeightedOperator):
         weight = np.asarray(weights.weight, np.float64)
         return weight.reshape((1,) * (len(sample_shape(node.outputs[0])) - weight.ndim) + weight.shape)
 
-    def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
-        return np.ones(sample_shape(operand), np.int64)
+    def fanout(self, node: gs.Node, position: int, cost: IntArray) -> IntArray:
+        return np.ones(sample_shape(node.inputs[0]), np.int64)
 
     def fan_in(self, node: gs.Node) -> int:
         return 1

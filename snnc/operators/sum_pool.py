@@ -58,10 +58,11 @@ class SumPool(LinearOperator):
     def divisor(self, node: gs.Node) -> int:
         return int(node.attrs["divisor"])
 
-    def carry(self, node: gs.Node, values: FloatArray) -> FloatArray | None:
-        return None if any(size > 1 for size in values.shape[1:]) else values
+    def carry(self, node: gs.Node, operands: Sequence[FloatArray]) -> FloatArray | None:
+        return None if any(size > 1 for size in operands[0].shape[1:]) else operands[0]
 
-    carry_back = carry
+    def carry_back(self, node: gs.Node, values: FloatArray) -> list[FloatArray] | None:
+        return None if any(size > 1 for size in values.shape[1:]) else [values]
 
     def signal(
         self, node: gs.Node, operands: Sequence[Signal], weights: Weights | None, exact: Weights | None = None
@@ -70,39 +71,40 @@ class SumPool(LinearOperator):
         worst = operands[0].moved(lambda values: _worst_of_plane(values, len(plane)))
         return worst.times(node.attrs["divisor"])
 
-    def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
-        sizes = sample_shape(operand)[1:]
+    def fanout(self, node: gs.Node, position: int, cost: IntArray) -> IntArray:
+        sizes = sample_shape(node.inputs[0])[1:]
         return np.stack([elements_reached(node, plane, sizes, [1] * len(sizes)) for plane in cost])
 
-    def copies(self, node: gs.Node, copies: int) -> int | None:
+    def copies(self, node: gs.Node, copies: Sequence[int]) -> int | None:
         if constant(node, 1) is not None:
             return None  # it multiplies its sums
         window = math.prod(node.attrs["kernel_shape"])
-        copies *= window
+        made = copies[0] * window
         if _tiles_the_plane(node):
-            return copies if copies <= LARGEST_COPIES else None
-        return copies if window <= LARGEST_WINDOW and copies <= LARGEST_COPIES_OF_SLICES else None
+            return made if made <= LARGEST_COPIES else None
+        return made if window <= LARGEST_WINDOW and made <= LARGEST_COPIES_OF_SLICES else None
 
-    def move(self, node: gs.Node, words: str, copies: int, output: str, nodes: WordNodes) -> str:
+    def move(self, node: gs.Node, words: Sequence[str], copies: int, output: str, nodes: WordNodes) -> str:
+        (moved,) = words
         channels, *plane = sample_shape(node.inputs[0])
         sizes = sample_shape(node.outputs[0])[1:]
         kernel, strides = list(node.attrs["kernel_shape"]), list(node.attrs["strides"])
         begins, ends = np.reshape(node.attrs["pads"], (2, -1)).tolist()
         if any(begins) or any(ends):
-            words = nodes.padded(words, begins, ends, f"{output}/padded")
+            moved = nodes.padded(moved, begins, ends, f"{output}/padded")
             plane = [sum(parts) for parts in zip(plane, begins, ends, strict=True)]
         if not _tiles_the_plane(node):
             slices = [
-                nodes.sliced(words, offset, strides, sizes, f"{output}/{'_'.join(map(str, offset))}")
+                nodes.sliced(moved, offset, strides, sizes, f"{output}/{'_'.join(map(str, offset))}")
                 for offset in itertools.product(*map(range, kernel))
             ]
             return nodes.once("Concat", slices, output, axis=1)
         used = [size * width for size, width in zip(sizes, kernel, strict=True)]
         if used != plane:
-            words = nodes.sliced(words, [0] * len(used), [1] * len(used), used, f"{output}/cropped")
+            moved = nodes.sliced(moved, [0] * len(used), [1] * len(used), used, f"{output}/cropped")
         # [N, m·C, y, ky, x, kx] → [N, ky, kx, m·C, y, x]
         pairs = itertools.chain.from_iterable(zip(sizes, kernel, strict=True))
-        tiles = nodes.reshaped(words, [0, copies * channels, *pairs], f"{output}/tiles")
+        tiles = nodes.reshaped(moved, [0, copies * channels, *pairs], f"{output}/tiles")
         rank = len(kernel)
         perm = [0, *range(3, 3 + 2 * rank, 2), 1, *range(2, 2 + 2 * rank, 2)]
         by_element = nodes.once("Transpose", [tiles], f"{output}/by_element", perm=perm)

@@ -27,28 +27,28 @@ class Transpose(LinearOperator):
         if node.attrs.get("perm", [1])[0] != 0:
             yield "SNN207", "it moves the batch axis", "keep the batch as the first axis of every activation"
 
-    def carry(self, node: gs.Node, values: FloatArray) -> FloatArray:
-        return np.transpose(values, [axis - 1 for axis in self._perm(node)[1:]])
+    def carry(self, node: gs.Node, operands: Sequence[FloatArray]) -> FloatArray:
+        return np.transpose(operands[0], [axis - 1 for axis in self._perm(node)[1:]])
 
-    def carry_back(self, node: gs.Node, values: FloatArray) -> FloatArray:
-        return np.transpose(values, list(self._back(node)))
+    def carry_back(self, node: gs.Node, values: FloatArray) -> list[FloatArray]:
+        return [np.transpose(values, list(self._back(node)))]
 
     def signal(
         self, node: gs.Node, operands: Sequence[Signal], weights: Weights | None, exact: Weights | None = None
     ) -> Signal:
-        return operands[0].moved(lambda values: self.carry(node, values))
+        return operands[0].moved(lambda values: self.carry(node, [values]))
 
-    def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
+    def fanout(self, node: gs.Node, position: int, cost: IntArray) -> IntArray:
         return np.transpose(cost, list(self._back(node)))
 
-    def copies(self, node: gs.Node, copies: int) -> int:
-        return copies
+    def copies(self, node: gs.Node, copies: Sequence[int]) -> int:
+        return copies[0]
 
-    def move(self, node: gs.Node, words: str, copies: int, output: str, nodes: WordNodes) -> str:
+    def move(self, node: gs.Node, words: Sequence[str], copies: int, output: str, nodes: WordNodes) -> str:
         perm = self._perm(node)
         if copies == 1 or perm[1] == 1:
-            return nodes.once("Transpose", [words], output, perm=perm)
-        by_copy = nodes.reshaped(words, [0, copies, *sample_shape(node.inputs[0])], f"{output}/by_copy")
+            return nodes.once("Transpose", list(words), output, perm=perm)
+        by_copy = nodes.reshaped(words[0], [0, copies, *sample_shape(node.inputs[0])], f"{output}/by_copy")
         behind_copies = [0, 1, *(axis + 1 for axis in perm[1:])]
         moved = nodes.once("Transpose", [by_copy], f"{output}/moved", perm=behind_copies)
         channels, *plane = sample_shape(node.outputs[0])

@@ -123,6 +123,8 @@ LINEAR: dict[tuple[str, str], Callable[..., Ints]] = {
     ("", "Reshape"): lambda attrs, x, shape: x.reshape(len(x), *shape[1:]),
     ("", "Transpose"): lambda attrs, x: x.transpose(attrs["perm"]),
     ("", "DepthToSpace"): _depth_to_space,
+    ("", "Gather"): lambda attrs, x, channels: np.take(x, channels, axis=attrs["axis"]),
+    ("", "Concat"): lambda attrs, *parts: np.concatenate(parts, axis=attrs["axis"]),
     (_SNNC, "SumPool"): _sum_pool,
     (_SNNC, "Scale"): lambda attrs, x, factor: x * factor,
 }

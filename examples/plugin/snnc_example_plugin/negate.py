@@ -27,7 +27,7 @@ class Negate(LinearOperator):
         (operand,) = operands
         return replace(operand, low=-operand.high, high=-operand.low, copies=None)
 
-    def fanout(self, node: gs.Node, operand: gs.Tensor, cost: IntArray) -> IntArray:
+    def fanout(self, node: gs.Node, position: int, cost: IntArray) -> IntArray:
         return cost
 
     def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:
