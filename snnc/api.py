@@ -17,6 +17,7 @@ from snnc.data import as_dataset, check_labels
 from snnc.data.synthetic import synthetic_seed
 from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.files import ConvertedFile, write_atomically
+from snnc.integers.calibration_split import CALIB_MEMORY, image_memory
 from snnc.ir.conversion import Conversion, Level, Report
 from snnc.ir.names import is_reserved
 from snnc.ir.report import Certificate
@@ -70,6 +71,7 @@ def convert(
     model: Model,
     *,
     calib: Any = None,
+    calib_memory: int = CALIB_MEMORY,
     progress: Progress | None = None,
     estimates: Estimates | None = None,
     **options: Any,
@@ -79,7 +81,10 @@ def convert(
     Args:
         model: path of an ONNX file, or an `onnx.ModelProto`.
         calib: calibration data: images `[S, ...]` in the network's input shape, a pair (images, labels), a DATA string
-            as on the command line, or a `DataSet`. Without it (or with `"synthetic[:SEED]"`): smooth random images.
+            as on the command line, a `DataSet`, or an iterable of batches of these (a generator, a loader). Without it
+            (or with `"synthetic[:SEED]"`): smooth random images.
+        calib_memory: what images and spike trains may take in memory, in bytes. More of them lie in temporary files, or
+            where they are; the thresholds are the same.
         progress: called as `progress(stage, share)` while the conversion runs.
         estimates: a dictionary that conversions of the same network share, so that what was measured once for several
             of them (`alpha_when="after"`, another number of steps) is not measured again.
@@ -92,7 +97,7 @@ def convert(
             of no use (SNN408; `accept_poor=True` lets it pass); `.diagnostics` lists every problem.
     """
     ann = _load(model)
-    conversion = Conversion(ann, make_options(**options))
+    conversion = Conversion(ann, make_options(**options), calib_memory=calib_memory)
     if progress is not None:
         conversion.progress = progress
     conversion.estimates = estimates
@@ -102,7 +107,7 @@ def convert(
     if seed is not None:
         conversion.synthetic_seed = seed
     elif calib is not None:
-        conversion.data = as_dataset(calib, input_dims(ann))
+        conversion.data = as_dataset(calib, input_dims(ann), memory=image_memory(calib_memory))
     pipeline.run(conversion)
     judge(conversion)
     assert conversion.emitted is not None

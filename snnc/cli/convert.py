@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     metavar="DATA",
     help="Data for the thresholds: a few hundred training samples.  [default: synthetic, random images]",
 )
+@click.option(
+    "--calib-memory",
+    type=options.Bytes(),
+    metavar="SIZE",
+    default="2GiB",
+    help="Memory for images and spike trains: more of them lie in temporary files (TMPDIR).  [default: 2GiB]",
+)
 @options.calibration
 @options.strictness
 @options.file_form
@@ -46,6 +53,7 @@ def convert(
     net: str,
     output: str | None,
     calib: str | None,
+    calib_memory: int,
     report: str | None,
     quantised: str | None,
     scale: float | None,
@@ -66,6 +74,7 @@ def convert(
     from snnc import api
     from snnc.data.synthetic import synthetic_seed
     from snnc.files import check_writable, write_atomically
+    from snnc.integers.calibration_split import image_memory
     from snnc.measure.report import (
         alpha_lines,
         certificate_lines,
@@ -95,8 +104,8 @@ def convert(
     if calib is None or synthetic_seed(calib) is not None:
         options.refuse_data_form(form)
     ann = load_model(net)
-    data = None if calib is None else load_for(console, ann, calib, form, chosen)
-    model = api.convert(ann, calib=data, progress=console.progress, **chosen)
+    data = None if calib is None else load_for(console, ann, calib, form, chosen, image_memory(calib_memory))
+    model = api.convert(ann, calib=data, calib_memory=calib_memory, progress=console.progress, **chosen)
     console.result(layer_table(model.report.layers))
     assert model.report.verification is not None
     assert model.report.calibration is not None
@@ -127,7 +136,12 @@ def converted_path(net: Path) -> Path:
 
 
 def load_for(
-    console: Console, ann: onnx.ModelProto, spec: str, form: dict[str, Any], chosen: dict[str, Any]
+    console: Console,
+    ann: onnx.ModelProto,
+    spec: str,
+    form: dict[str, Any],
+    chosen: dict[str, Any],
+    memory: int | None = None,
 ) -> DataSet | str:
     """Read DATA for an ANN. If that fails, the errors of the ANN are reported before those of the data.
 
@@ -140,7 +154,7 @@ def load_for(
     if synthetic_seed(spec) is not None:
         return spec
     try:
-        return options.load_data(console, spec, api.input_dims(ann), form)
+        return options.load_data(console, spec, api.input_dims(ann), form, memory=memory)
     except DiagnosticError as error:
         errors = [found for found in api.check(ann, **chosen) if found.severity == "error"]
         raise DiagnosticError([*errors, *error.diagnostics]) from error

@@ -15,6 +15,7 @@ import onnx_graphsurgeon as gs
 
 from snnc.data import DataSet
 from snnc.diagnostics import Diagnostics
+from snnc.integers.calibration_split import CALIB_MEMORY
 from snnc.ir.options import Options
 from snnc.ir.report import Calibration, Certificate, Row, Target, Verification
 from snnc.thresholds.contract import Estimate
@@ -129,6 +130,8 @@ class Conversion:
     estimates: dict[Any, dict[str, Estimate]] | None = None
     # The activations of the ANN on the calibration samples, where several calibrations look at them.
     activations: Activations | None = None
+    # How many bytes samples and spike trains may take in memory.
+    calib_memory: int = CALIB_MEMORY
     # How many samples to hold back at most, where more than usual are wanted.
     most_held_back: int = 0
     # How the steps were chosen, where they were.
