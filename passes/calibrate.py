@@ -11,6 +11,9 @@ will get. `after`: when all are known; then λ_l = α^l·Π V_th compounds over 
 the ratios of λ (junctions, biases) is rounded anew. What is estimated does not depend on α then, so that conversions
 that share their `estimates` (a sweep) measure once.
 
+Where an interrupted conversion left estimates (`Conversion.checkpoint`), they are taken as they are: the layers that
+have them only fire.
+
 While thresholds are estimated, every neuron starts from V(0) = 0; in the end from the option `v_init`.
 
 λ₀, the input scale, is the option, else the largest |x| of the samples or, where they are synthetic, of their range.
@@ -50,17 +53,24 @@ def run(conversion: Conversion) -> None:
     rule = RULES[options.threshold]
     if rule.caution is not None:
         conversion.diagnostics.report(*rule.caution)
-    data_hash = conversion.data.content_hash()
+    data_hash, checkpoint = conversion.data.content_hash(), conversion.checkpoint
     shared = {} if conversion.estimates is None else conversion.estimates
-    key = None if conversion.estimates is None else dependencies(conversion, data_hash)
+    key = None if conversion.estimates is None and checkpoint is None else dependencies(conversion, data_hash)
+    complete = key in shared
+    if not complete and checkpoint is not None:
+        shared[key], complete = checkpoint.load(key, len(neurons(graph)))
     trains = network = None
-    if rule.needs == "spikes" and key not in shared:
+    if rule.needs == "spikes" and not complete:
         trains = _trains(conversion, samples.stored)
-    elif rule.needs == "activations" and key not in shared:
+    elif rule.needs == "activations" and not complete:
         network = conversion.activations or Activations(graph, in_batches(samples.stored, graph))
     calibrator = Calibrator(conversion, input_scale, trains, network)
     calibrator.estimates = shared.setdefault(key, calibrator.estimates)
+    if checkpoint is not None:
+        calibrator.found = lambda: checkpoint.keep(key, calibrator.estimates)
     _calibrate(conversion, calibrator)
+    if checkpoint is not None and not complete:
+        checkpoint.keep(key, calibrator.estimates, complete=True)
     calibrator.report_rounding()
     _warn_of_unexcited(conversion, calibrator)
     conversion.report.layers = report_layers(graph, calibrator.rounded, calibrator.estimates)

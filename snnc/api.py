@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -18,6 +19,7 @@ from snnc.data.synthetic import synthetic_seed
 from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.files import ConvertedFile, write_atomically
 from snnc.integers.calibration_split import CALIB_MEMORY, image_memory
+from snnc.integers.checkpoint import Checkpoint
 from snnc.ir.conversion import Conversion, Level, Report
 from snnc.ir.names import is_reserved
 from snnc.ir.report import Certificate
@@ -72,6 +74,7 @@ def convert(
     *,
     calib: Any = None,
     calib_memory: int = CALIB_MEMORY,
+    checkpoint: str | PathLike[str] | None = None,
     progress: Progress | None = None,
     estimates: Estimates | None = None,
     **options: Any,
@@ -85,6 +88,8 @@ def convert(
             (or with `"synthetic[:SEED]"`): smooth random images.
         calib_memory: what images and spike trains may take in memory, in bytes. More of them lie in temporary files, or
             where they are; the thresholds are the same.
+        checkpoint: a file that keeps what is known of the thresholds while the conversion runs, and from which the same
+            conversion goes on with the same result if it was interrupted. It is removed at the end.
         progress: called as `progress(stage, share)` while the conversion runs.
         estimates: a dictionary that conversions of the same network share, so that what was measured once for several
             of them (`alpha_when="after"`, another number of steps) is not measured again.
@@ -108,8 +113,9 @@ def convert(
         conversion.synthetic_seed = seed
     elif calib is not None:
         conversion.data = as_dataset(calib, input_dims(ann), memory=image_memory(calib_memory))
-    pipeline.run(conversion)
-    judge(conversion)
+    with nullcontext() if checkpoint is None else Checkpoint(Path(checkpoint)) as conversion.checkpoint:
+        pipeline.run(conversion)
+        judge(conversion)
     assert conversion.emitted is not None
     return SpikingModel(conversion.emitted, conversion.report, conversion.quantised)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snnc.cli import options
-from snnc.cli.console import Console
+from snnc.cli.console import Console, Interrupted
 
 if TYPE_CHECKING:
     import onnx
@@ -70,6 +70,9 @@ def convert(
 
     DATA is file.npz[:split], a .npy file, a folder of class folders of images, MNIST idx files, CIFAR batches,
     digits[:split], or synthetic[:SEED].
+
+    While it calibrates, what is known lies in FILE.resume beside the output. After Ctrl-C the same command goes on from
+    there, with the same result.
     """
     from snnc import api
     from snnc.data.synthetic import synthetic_seed
@@ -96,6 +99,7 @@ def convert(
     if quantised and not METHODS[decided.method].settles:
         raise click.UsageError(f"--quantised: no network of the method {decided.method} settles at a quantised ANN")
     target = Path(output) if output else converted_path(Path(net))
+    resume = target.with_name(f"{target.name}.resume")
     check_writable(target, [net, calib])
     for path in (report, quantised):
         if path:
@@ -105,7 +109,14 @@ def convert(
         options.refuse_data_form(form)
     ann = load_model(net)
     data = None if calib is None else load_for(console, ann, calib, form, chosen, image_memory(calib_memory))
-    model = api.convert(ann, calib=data, calib_memory=calib_memory, progress=console.progress, **chosen)
+    try:
+        model = api.convert(
+            ann, calib=data, calib_memory=calib_memory, checkpoint=resume, progress=console.progress, **chosen
+        )
+    except KeyboardInterrupt:
+        if not resume.exists():
+            raise
+        raise Interrupted(f"the same command goes on where it was, from {resume}") from None
     console.result(layer_table(model.report.layers))
     assert model.report.verification is not None
     assert model.report.calibration is not None

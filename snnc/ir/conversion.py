@@ -22,6 +22,7 @@ from snnc.thresholds.contract import Estimate
 
 if TYPE_CHECKING:
     from snnc.integers.activations import Activations
+    from snnc.integers.checkpoint import Checkpoint
     from snnc.measure.evaluation import Curve
 
 
@@ -128,6 +129,8 @@ class Conversion:
     synthetic_seed: int = 0
     # Estimates by what they depend on (`snnc.thresholds.sharing.dependencies`), where conversions share them.
     estimates: dict[Any, dict[str, Estimate]] | None = None
+    # Where estimates are kept, so that an interrupted conversion can go on.
+    checkpoint: Checkpoint | None = None
     # The activations of the ANN on the calibration samples, where several calibrations look at them.
     activations: Activations | None = None
     # How many bytes samples and spike trains may take in memory.
