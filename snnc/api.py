@@ -1,11 +1,10 @@
-"""The Python interface: `snnc.convert`, `check`, `evaluate`, `record`, `compare`, `from_torch`."""
+"""The Python interface: `snnc.convert`, `check`, `evaluate`, `record`, `compare`, `error_budget`, `from_torch`."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from snnc.integers.checkpoint import Checkpoint
 from snnc.ir.conversion import Conversion, Level, Report
 from snnc.ir.names import is_reserved
 from snnc.ir.report import Certificate
+from snnc.measure.budget import Budget, measure_budget
 from snnc.measure.certificate import Equality, compare_with_quantised
 from snnc.measure.evaluation import Curve, measure_curve
 from snnc.measure.judge import judge
@@ -30,7 +30,8 @@ from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used,
 from snnc.runtime.session import SpikingSession, largest_batch
 from snnc.runtime.stream import StreamSession
 from snnc.simulate.ann import Ann, layer_probe, load_model
-from snnc.simulate.block_runner import StreamRunner, default_cuts, unpack_words
+from snnc.simulate.block_runner import StreamRunner, default_cuts
+from snnc.simulate.spike_words import spike_words
 from snnc.thresholds import Estimate
 
 if TYPE_CHECKING:
@@ -273,7 +274,7 @@ def record(
     file = open_converted(model)
     steps = file.options.steps if steps is None else steps
     file.check_steps(steps)
-    words = _spike_words(file)
+    words = spike_words(file)
     neurons = [layer.name for layer in file.layers if layer.kind == "neuron"]
     chosen = neurons if layers is None else list(layers)
     for name in chosen:
@@ -318,6 +319,32 @@ def compare(
     return {name: (expected[name], rates[name]) for name in expected}
 
 
+def error_budget(
+    model: str | PathLike[str] | SpikingModel,
+    ann: Model,
+    images: Any,
+    *,
+    steps: int | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Budget:
+    """What every layer loses against the ANN on the samples of `images`, and to what: what came with its inputs,
+    clipping, quantisation, timing (`snnc.measure.budget` has the equations).
+
+    `steps` as in `compare`; a network that settles runs until it is quiet where they are None.
+    """
+    file = open_converted(model)
+    if steps is not None:
+        file.check_steps(steps)
+    loaded = _load(ann)
+    require_same_network(file, loaded, "the given network")
+    array = as_dataset(images, file.input_dims).images
+    return measure_budget(
+        file, loaded, array, steps=steps, seed=file.choose_seed(seed), threads=threads, progress=progress
+    )
+
+
 def _settled_counts(file: ConvertedFile, images: np.ndarray) -> dict[str, np.ndarray]:
     """The spike counts of the ANN's neurons once the network is quiet, int32 `[N, ...]`."""
     counts = {state.name: state.layer for state in file.block.states if state.what == "spike count"}
@@ -348,33 +375,3 @@ def input_dims(ann: onnx.ModelProto) -> tuple[int | None, ...]:
 
 def _load(model: Model) -> onnx.ModelProto:
     return model if isinstance(model, onnx.ModelProto) else load_model(model)
-
-
-@dataclass(frozen=True)
-class _SpikeWords:
-    """Where the spikes of a layer are: one tensor of words, with the negative spikes behind the positive ones if they
-    are signed, or in files of format 1 two tensors."""
-
-    tensors: tuple[str, ...]
-    signed: bool
-
-    def unpack(self, words: dict[str, np.ndarray], count: int) -> np.ndarray:
-        """bool `[count, N, ...]`, or int8 with signs."""
-        parts = [words[name] for name in self.tensors]
-        if not self.signed:
-            return unpack_words(parts[0], count)
-        plus, minus = parts if len(parts) == 2 else np.split(parts[0], 2, axis=1)
-        signed: np.ndarray = unpack_words(plus, count).astype(np.int8) - unpack_words(minus, count)
-        return signed
-
-
-def _spike_words(file: ConvertedFile) -> dict[str, _SpikeWords]:
-    """Spikes by layer name; an encoder is known by what it reads, any other layer by its name."""
-    nodes = {node.name: node for node in file.block.body}
-    encoder = next(node for node in file.block.body if node.input and node.input[0] == file.block.input_name)
-    words: dict[str, _SpikeWords] = {}
-    for layer in file.layers:
-        if layer.kind != "readout" and layer.levels == 1:
-            outputs = encoder.output if layer.kind == "input" else nodes[layer.name].output[:1]
-            words[layer.name] = _SpikeWords(tuple(outputs), layer.signed or len(outputs) == 2)
-    return words

@@ -15,6 +15,7 @@ import snnc as package
 from snnc.cli import (
     bench,
     check,
+    compare,
     convert,
     demo,
     evaluate,
@@ -93,6 +94,7 @@ COMMANDS = (
     check.check,
     evaluate.evaluate,
     verify.verify,
+    compare.compare,
     sweep.sweep,
     run.run,
     stream.stream,
