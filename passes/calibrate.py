@@ -11,6 +11,9 @@ will get. `after`: when all are known; then λ_l = α^l·Π V_th compounds over 
 the ratios of λ (junctions, biases) is rounded anew. What is estimated does not depend on α then, so that conversions
 that share their `estimates` (a sweep) measure once.
 
+Where an interrupted conversion left estimates (`Conversion.checkpoint`), they are taken as they are: the layers that
+have them only fire.
+
 While thresholds are estimated, every neuron starts from V(0) = 0; in the end from the option `v_init`.
 
 λ₀, the input scale, is the option, else the largest |x| of the samples or, where they are synthetic, of their range.
@@ -19,16 +22,18 @@ While thresholds are estimated, every neuron starts from V(0) = 0; in the end fr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import PurePath
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from snnc.data.rows import Rows
 from snnc.diagnostics import fail
 from snnc.integers.activations import Activations, in_batches
 from snnc.integers.calibration import Calibrator
 from snnc.integers.layer_simulation import SpikeTrains
+from snnc.integers.train_storage import TrainStorage
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import sample_shape
 from snnc.ir.report import Calibration
@@ -48,17 +53,24 @@ def run(conversion: Conversion) -> None:
     rule = RULES[options.threshold]
     if rule.caution is not None:
         conversion.diagnostics.report(*rule.caution)
-    data_hash = conversion.data.content_hash()
+    data_hash, checkpoint = conversion.data.content_hash(), conversion.checkpoint
     shared = {} if conversion.estimates is None else conversion.estimates
-    key = None if conversion.estimates is None else dependencies(conversion, data_hash)
+    key = None if conversion.estimates is None and checkpoint is None else dependencies(conversion, data_hash)
+    complete = key in shared
+    if not complete and checkpoint is not None:
+        shared[key], complete = checkpoint.load(key, len(neurons(graph)))
     trains = network = None
-    if rule.needs == "spikes" and key not in shared:
-        trains = SpikeTrains(samples.images, options.calib_steps, options.seed, _largest_layer(graph))
-    elif rule.needs == "activations" and key not in shared:
-        network = conversion.activations or Activations(graph, in_batches(samples.images, graph))
+    if rule.needs == "spikes" and not complete:
+        trains = _trains(conversion, samples.stored)
+    elif rule.needs == "activations" and not complete:
+        network = conversion.activations or Activations(graph, in_batches(samples.stored, graph))
     calibrator = Calibrator(conversion, input_scale, trains, network)
     calibrator.estimates = shared.setdefault(key, calibrator.estimates)
+    if checkpoint is not None:
+        calibrator.found = lambda: checkpoint.keep(key, calibrator.estimates)
     _calibrate(conversion, calibrator)
+    if checkpoint is not None and not complete:
+        checkpoint.keep(key, calibrator.estimates, complete=True)
     calibrator.report_rounding()
     _warn_of_unexcited(conversion, calibrator)
     conversion.report.layers = report_layers(graph, calibrator.rounded, calibrator.estimates)
@@ -78,6 +90,41 @@ def run(conversion: Conversion) -> None:
     )
 
 
+def _trains(conversion: Conversion, images: np.ndarray | Rows) -> SpikeTrains:
+    """Nothing so far, and room for all that is to come."""
+    options, graph, data = conversion.options, conversion.graph, conversion.data
+    assert data is not None
+    kept = sum(4 * samples.size for samples in (data.stored, images) if isinstance(samples, np.ndarray))
+    storage = TrainStorage(conversion.calib_memory - kept)
+    trains = SpikeTrains(images, options.calib_steps, options.seed, _largest_layer(graph), storage)
+    storage.require_space(_lives(graph, trains))
+    return trains
+
+
+def _lives(graph: gs.Graph, trains: SpikeTrains) -> Iterator[tuple[str, int]]:
+    """Which trains come and go, in order: (tensor, bytes), 0 where the last layer has read it."""
+    kept, forgotten = _uses(graph)
+    for node in graph.nodes:
+        if node.op in LAYERS and LAYERS[node.op].kind == "input":
+            yield node.outputs[0].name, trains.size_of(node.outputs[0])
+    for node in layers(graph):
+        if node.outputs[0].name in kept:
+            yield node.outputs[0].name, trains.size_of(node.outputs[0])
+        for name in forgotten[node.name]:
+            yield name, 0
+
+
+def _uses(graph: gs.Graph) -> tuple[set[str], dict[str, list[str]]]:
+    """The sources whose spikes a later layer is measured with or simulated on, and by layer those that none reads
+    behind it."""
+    order = layers(graph)
+    last_use = {leaf.name: node.name for node in order for leaf in leaves(node.inputs[0])}
+    forgotten: dict[str, list[str]] = {node.name: [] for node in order}
+    for name, last in last_use.items():
+        forgotten[last].append(name)
+    return {leaf.name for node in order if node.op in SOURCES for leaf in leaves(node.inputs[0])}, forgotten
+
+
 def _calibrate(conversion: Conversion, calibrator: Calibrator) -> None:
     """Estimate and set the thresholds, in order of the graph; with `after` set them once more when all are known."""
     options = conversion.options
@@ -88,8 +135,7 @@ def _calibrate(conversion: Conversion, calibrator: Calibrator) -> None:
             if calibrator.trains is not None:
                 calibrator.trains.fire(node)
     order = layers(conversion.graph)
-    last_use = {leaf.name: index for index, node in enumerate(order) for leaf in leaves(node.inputs[0])}
-    measured = {leaf.name for node in order if node.op in SOURCES for leaf in leaves(node.inputs[0])}
+    kept, forgotten = _uses(conversion.graph)
 
     def part(stage: str, done: float) -> Callable[[float], None]:
         return lambda share: conversion.progress(stage, done + share / 2)
@@ -101,9 +147,9 @@ def _calibrate(conversion: Conversion, calibrator: Calibrator) -> None:
         LAYERS[node.op].calibrate(node, calibrator)
         if calibrator.trains is None:
             continue
-        if node.op in SOURCES and node.outputs[0].name in measured:
+        if node.op in SOURCES and node.outputs[0].name in kept:
             calibrator.trains.fire(node, part(stage, 0.5))
-        for name in [name for name, last in last_use.items() if last == index]:
+        for name in forgotten[node.name]:
             calibrator.trains.forget(name)
     if calibrator.alpha != options.factor:
         calibrator.alpha = options.factor
@@ -129,8 +175,8 @@ def _input_scale(conversion: Conversion) -> float:
     assert conversion.data is not None
     if conversion.data.value_range is not None:
         return float(np.float32(max(map(abs, conversion.data.value_range))))
-    images = conversion.data.images
-    largest = float(max(images.max(), -images.min()))
+    survey = conversion.data.survey()
+    largest = max(survey.largest, -survey.smallest)
     if largest == 0:
         fail("SNN306", "the calibration data is all zero")
     return largest

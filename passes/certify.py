@@ -15,8 +15,6 @@ import dataclasses
 import hashlib
 import json
 
-import numpy as np
-
 from snnc.diagnostics import InternalError
 from snnc.emit.embedded import embed
 from snnc.emit.quantised import quantised_network
@@ -24,7 +22,7 @@ from snnc.files import ConvertedFile, set_metadata
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.report import Certificate
 from snnc.measure.certificate import compare_with_quantised
-from snnc.measure.trials import samples_of
+from snnc.measure.trials import first_images
 from snnc.runtime.session import largest_batch
 
 # Multiply-accumulates that the comparison may take, and the fewest samples all the same.
@@ -39,9 +37,7 @@ def run(conversion: Conversion) -> None:
     file = ConvertedFile(conversion.emitted, "the emitted file")
     steps = conversion.options.max_steps
     macs = max(1, sum(layer.macs for layer in file.layers))
-    calibrated, held_back = samples_of(conversion)
-    images = np.concatenate([held_back.images, calibrated.images])
-    images = images[: max(_FEWEST, int(_BUDGET // (macs * min(steps, 64))))]
+    images = first_images(conversion, max(_FEWEST, int(_BUDGET // (macs * min(steps, 64)))))
     sources = [layer for layer in file.layers if layer.kind != "readout"]
     found = compare_with_quantised(
         file.block,

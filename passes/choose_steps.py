@@ -52,7 +52,7 @@ def run(conversion: Conversion) -> None:
         fail("SNN405", "target_drop is about classes, and the output of the network is none", hint="give `--steps`")
     if labels and outputs.ndim > 1 and np.issubdtype(outputs.dtype, np.floating):
         check_labels(held_back, outputs.shape[1])
-    conversion.activations = Activations(conversion.graph, in_batches(calibrating.images, conversion.graph))
+    conversion.activations = Activations(conversion.graph, in_batches(calibrating.stored, conversion.graph))
     conversion.estimates = {} if conversion.estimates is None else conversion.estimates
 
     def evaluate(steps: int, hopeless: Callable[[Pairs, int], bool]) -> Pairs:

@@ -1,6 +1,7 @@
-"""Make synthetic images where there are no samples.
+"""Look the samples through, or make synthetic images where there are none.
 
-Takes and gives level SPIKING. Left alone: a conversion with data. Otherwise:
+Takes and gives level SPIKING. Data are read once from end to end: whether they are finite, their range and their hash
+are known then, whatever is looked at later and wherever it lies. Without data:
 
 1. their range is `--input-range`, else what the model says of its input (`snnc.integers.input_range`), else -2 to 2;
 2. as many as `--calib-samples`, else 128 or, for large networks, what can be simulated in about a minute and within
@@ -28,6 +29,7 @@ _BYTES = 2**29  # one bit per neuron and step; two, plus and minus, of the input
 
 def run(conversion: Conversion) -> None:
     if conversion.data is not None:
+        conversion.data.survey(lambda share: conversion.progress("reading the data", share))
         return
     options, pixels = conversion.options, conversion.graph.inputs[0]
     limits, reason = options.input_range, "--input-range"

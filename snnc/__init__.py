@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snnc import runtime
-    from snnc.api import SpikingModel, check, compare, convert, evaluate, from_torch, record, verify
+    from snnc.api import SpikingModel, check, compare, convert, error_budget, evaluate, from_torch, record, verify
     from snnc.diagnostics import DiagnosticError
     from snnc.measure.plot import plot_raster
 
@@ -26,6 +26,7 @@ __all__ = [
     "check",
     "compare",
     "convert",
+    "error_budget",
     "evaluate",
     "from_torch",
     "plot_raster",
@@ -40,6 +41,7 @@ _HOME = {
     "check": "snnc.api",
     "compare": "snnc.api",
     "convert": "snnc.api",
+    "error_budget": "snnc.api",
     "evaluate": "snnc.api",
     "from_torch": "snnc.api",
     "plot_raster": "snnc.measure.plot",

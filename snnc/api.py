@@ -1,10 +1,10 @@
-"""The Python interface: `snnc.convert`, `check`, `evaluate`, `record`, `compare`, `from_torch`."""
+"""The Python interface: `snnc.convert`, `check`, `evaluate`, `record`, `compare`, `error_budget`, `from_torch`."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,12 @@ from snnc.data import as_dataset, check_labels
 from snnc.data.synthetic import synthetic_seed
 from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.files import ConvertedFile, write_atomically
+from snnc.integers.calibration_split import CALIB_MEMORY, image_memory
+from snnc.integers.checkpoint import Checkpoint
 from snnc.ir.conversion import Conversion, Level, Report
 from snnc.ir.names import is_reserved
 from snnc.ir.report import Certificate
+from snnc.measure.budget import Budget, measure_budget
 from snnc.measure.certificate import Equality, compare_with_quantised
 from snnc.measure.evaluation import Curve, measure_curve
 from snnc.measure.judge import judge
@@ -27,7 +30,8 @@ from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used,
 from snnc.runtime.session import SpikingSession, largest_batch
 from snnc.runtime.stream import StreamSession
 from snnc.simulate.ann import Ann, layer_probe, load_model
-from snnc.simulate.block_runner import StreamRunner, default_cuts, unpack_words
+from snnc.simulate.block_runner import StreamRunner, default_cuts
+from snnc.simulate.spike_words import spike_words
 from snnc.thresholds import Estimate
 
 if TYPE_CHECKING:
@@ -70,6 +74,8 @@ def convert(
     model: Model,
     *,
     calib: Any = None,
+    calib_memory: int = CALIB_MEMORY,
+    checkpoint: str | PathLike[str] | None = None,
     progress: Progress | None = None,
     estimates: Estimates | None = None,
     **options: Any,
@@ -79,7 +85,12 @@ def convert(
     Args:
         model: path of an ONNX file, or an `onnx.ModelProto`.
         calib: calibration data: images `[S, ...]` in the network's input shape, a pair (images, labels), a DATA string
-            as on the command line, or a `DataSet`. Without it (or with `"synthetic[:SEED]"`): smooth random images.
+            as on the command line, a `DataSet`, or an iterable of batches of these (a generator, a loader). Without it
+            (or with `"synthetic[:SEED]"`): smooth random images.
+        calib_memory: what images and spike trains may take in memory, in bytes. More of them lie in temporary files, or
+            where they are; the thresholds are the same.
+        checkpoint: a file that keeps what is known of the thresholds while the conversion runs, and from which the same
+            conversion goes on with the same result if it was interrupted. It is removed at the end.
         progress: called as `progress(stage, share)` while the conversion runs.
         estimates: a dictionary that conversions of the same network share, so that what was measured once for several
             of them (`alpha_when="after"`, another number of steps) is not measured again.
@@ -92,7 +103,7 @@ def convert(
             of no use (SNN408; `accept_poor=True` lets it pass); `.diagnostics` lists every problem.
     """
     ann = _load(model)
-    conversion = Conversion(ann, make_options(**options))
+    conversion = Conversion(ann, make_options(**options), calib_memory=calib_memory)
     if progress is not None:
         conversion.progress = progress
     conversion.estimates = estimates
@@ -102,9 +113,10 @@ def convert(
     if seed is not None:
         conversion.synthetic_seed = seed
     elif calib is not None:
-        conversion.data = as_dataset(calib, input_dims(ann))
-    pipeline.run(conversion)
-    judge(conversion)
+        conversion.data = as_dataset(calib, input_dims(ann), memory=image_memory(calib_memory))
+    with nullcontext() if checkpoint is None else Checkpoint(Path(checkpoint)) as conversion.checkpoint:
+        pipeline.run(conversion)
+        judge(conversion)
     assert conversion.emitted is not None
     return SpikingModel(conversion.emitted, conversion.report, conversion.quantised)
 
@@ -262,7 +274,7 @@ def record(
     file = open_converted(model)
     steps = file.options.steps if steps is None else steps
     file.check_steps(steps)
-    words = _spike_words(file)
+    words = spike_words(file)
     neurons = [layer.name for layer in file.layers if layer.kind == "neuron"]
     chosen = neurons if layers is None else list(layers)
     for name in chosen:
@@ -307,6 +319,32 @@ def compare(
     return {name: (expected[name], rates[name]) for name in expected}
 
 
+def error_budget(
+    model: str | PathLike[str] | SpikingModel,
+    ann: Model,
+    images: Any,
+    *,
+    steps: int | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Budget:
+    """What every layer loses against the ANN on the samples of `images`, and to what: what came with its inputs,
+    clipping, quantisation, timing (`snnc.measure.budget` has the equations).
+
+    `steps` as in `compare`; a network that settles runs until it is quiet where they are None.
+    """
+    file = open_converted(model)
+    if steps is not None:
+        file.check_steps(steps)
+    loaded = _load(ann)
+    require_same_network(file, loaded, "the given network")
+    array = as_dataset(images, file.input_dims).images
+    return measure_budget(
+        file, loaded, array, steps=steps, seed=file.choose_seed(seed), threads=threads, progress=progress
+    )
+
+
 def _settled_counts(file: ConvertedFile, images: np.ndarray) -> dict[str, np.ndarray]:
     """The spike counts of the ANN's neurons once the network is quiet, int32 `[N, ...]`."""
     counts = {state.name: state.layer for state in file.block.states if state.what == "spike count"}
@@ -337,33 +375,3 @@ def input_dims(ann: onnx.ModelProto) -> tuple[int | None, ...]:
 
 def _load(model: Model) -> onnx.ModelProto:
     return model if isinstance(model, onnx.ModelProto) else load_model(model)
-
-
-@dataclass(frozen=True)
-class _SpikeWords:
-    """Where the spikes of a layer are: one tensor of words, with the negative spikes behind the positive ones if they
-    are signed, or in files of format 1 two tensors."""
-
-    tensors: tuple[str, ...]
-    signed: bool
-
-    def unpack(self, words: dict[str, np.ndarray], count: int) -> np.ndarray:
-        """bool `[count, N, ...]`, or int8 with signs."""
-        parts = [words[name] for name in self.tensors]
-        if not self.signed:
-            return unpack_words(parts[0], count)
-        plus, minus = parts if len(parts) == 2 else np.split(parts[0], 2, axis=1)
-        signed: np.ndarray = unpack_words(plus, count).astype(np.int8) - unpack_words(minus, count)
-        return signed
-
-
-def _spike_words(file: ConvertedFile) -> dict[str, _SpikeWords]:
-    """Spikes by layer name; an encoder is known by what it reads, any other layer by its name."""
-    nodes = {node.name: node for node in file.block.body}
-    encoder = next(node for node in file.block.body if node.input and node.input[0] == file.block.input_name)
-    words: dict[str, _SpikeWords] = {}
-    for layer in file.layers:
-        if layer.kind != "readout" and layer.levels == 1:
-            outputs = encoder.output if layer.kind == "input" else nodes[layer.name].output[:1]
-            words[layer.name] = _SpikeWords(tuple(outputs), layer.signed or len(outputs) == 2)
-    return words

@@ -41,9 +41,10 @@ def write_atomically(path: str | PathLike[str], content: bytes) -> None:
         os.chmod(temporary, 0o666 & ~mask)
         os.replace(temporary, path)
     except OSError as error:
+        fail("SNN401", f"{path}: {error.strerror or error}")
+    finally:  # also where Ctrl-C interrupts it
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
-        fail("SNN401", f"{path}: {error.strerror or error}")
 
 
 def check_writable(path: str | PathLike[str], inputs: Iterable[str | PathLike[str] | None] = ()) -> None:

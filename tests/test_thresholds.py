@@ -65,7 +65,8 @@ def test_mean_currents_obey_the_conservation_law(model: onnx.ModelProto, v_init:
         charge = threshold * spikes + reference.membranes[target.name] - np.int64(threshold * v_init)
         assert np.array_equal(np.rint(found * steps), charge)
         trains.fire(target)
-    assert all(leaf.name in trains._trains for target in targets(conversion.graph) for leaf in leaves(target.inputs[0]))
+    for target in targets(conversion.graph):
+        assert all(trains.words(leaf.name, 0, 0).size for leaf in leaves(target.inputs[0]))
 
 
 def test_calibration_fires_leaky_neurons_and_measures_their_currents_without_the_leak() -> None:
@@ -76,8 +77,8 @@ def test_calibration_fires_leaky_neurons_and_measures_their_currents_without_the
     trains = SpikeTrains(images, steps, 3, 64)
     for node in networks.source_nodes(conversion)[:2]:
         trains.fire(node)
-    (words,) = trains._trains[first.outputs[0].name]
-    fired = [unpack_words(block, count) for block, (_, count) in zip(words, trains.blocks, strict=True)]
+    name = first.outputs[0].name
+    fired = [unpack_words(trains.words(name, 0, block), count) for block, (_, count) in enumerate(trains.blocks)]
     spikes = simulate(conversion.graph, images, steps, seed=3, record=True).spikes[first.name]
     assert np.array_equal(np.concatenate(fired), spikes)
     (found,) = trains.mean_currents(second, np.ones((1,)), lambda share: None)

@@ -15,6 +15,7 @@ import snnc as package
 from snnc.cli import (
     bench,
     check,
+    compare,
     convert,
     demo,
     evaluate,
@@ -51,8 +52,8 @@ class Commands(click.Group):
             ctx.exit(USAGE if only_options else MODEL_OR_DATA)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except KeyboardInterrupt:
-            console.error("interrupted; nothing was written")
+        except KeyboardInterrupt as error:
+            console.error(f"interrupted; {str(error) or 'nothing was written'}")
             ctx.exit(INTERRUPTED)
         except MemoryError:
             console.error("out of memory: use fewer samples")
@@ -93,6 +94,7 @@ COMMANDS = (
     check.check,
     evaluate.evaluate,
     verify.verify,
+    compare.compare,
     sweep.sweep,
     run.run,
     stream.stream,

@@ -20,6 +20,10 @@ _SECONDS_BETWEEN_UPDATES = 0.1
 _COLOURS = {"error": "red", "warning": "yellow"}
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with what there is to say of it."""
+
+
 class Console(logging.Handler):
     """Prints for one command, with the verbosity of its `-q` and `-v`.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snnc.cli import options
-from snnc.cli.console import Console
+from snnc.cli.console import Console, Interrupted
 
 if TYPE_CHECKING:
     import onnx
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     "--calib",
     metavar="DATA",
     help="Data for the thresholds: a few hundred training samples.  [default: synthetic, random images]",
+)
+@click.option(
+    "--calib-memory",
+    type=options.Bytes(),
+    metavar="SIZE",
+    default="2GiB",
+    help="Memory for images and spike trains: more of them lie in temporary files (TMPDIR).  [default: 2GiB]",
 )
 @options.calibration
 @options.strictness
@@ -46,6 +53,7 @@ def convert(
     net: str,
     output: str | None,
     calib: str | None,
+    calib_memory: int,
     report: str | None,
     quantised: str | None,
     scale: float | None,
@@ -62,10 +70,14 @@ def convert(
 
     DATA is file.npz[:split], a .npy file, a folder of class folders of images, MNIST idx files, CIFAR batches,
     digits[:split], or synthetic[:SEED].
+
+    While it calibrates, what is known lies in FILE.resume beside the output. After Ctrl-C the same command goes on from
+    there, with the same result.
     """
     from snnc import api
     from snnc.data.synthetic import synthetic_seed
     from snnc.files import check_writable, write_atomically
+    from snnc.integers.calibration_split import image_memory
     from snnc.measure.report import (
         alpha_lines,
         certificate_lines,
@@ -87,6 +99,7 @@ def convert(
     if quantised and not METHODS[decided.method].settles:
         raise click.UsageError(f"--quantised: no network of the method {decided.method} settles at a quantised ANN")
     target = Path(output) if output else converted_path(Path(net))
+    resume = target.with_name(f"{target.name}.resume")
     check_writable(target, [net, calib])
     for path in (report, quantised):
         if path:
@@ -95,8 +108,15 @@ def convert(
     if calib is None or synthetic_seed(calib) is not None:
         options.refuse_data_form(form)
     ann = load_model(net)
-    data = None if calib is None else load_for(console, ann, calib, form, chosen)
-    model = api.convert(ann, calib=data, progress=console.progress, **chosen)
+    data = None if calib is None else load_for(console, ann, calib, form, chosen, image_memory(calib_memory))
+    try:
+        model = api.convert(
+            ann, calib=data, calib_memory=calib_memory, checkpoint=resume, progress=console.progress, **chosen
+        )
+    except KeyboardInterrupt:
+        if not resume.exists():
+            raise
+        raise Interrupted(f"the same command goes on where it was, from {resume}") from None
     console.result(layer_table(model.report.layers))
     assert model.report.verification is not None
     assert model.report.calibration is not None
@@ -127,7 +147,12 @@ def converted_path(net: Path) -> Path:
 
 
 def load_for(
-    console: Console, ann: onnx.ModelProto, spec: str, form: dict[str, Any], chosen: dict[str, Any]
+    console: Console,
+    ann: onnx.ModelProto,
+    spec: str,
+    form: dict[str, Any],
+    chosen: dict[str, Any],
+    memory: int | None = None,
 ) -> DataSet | str:
     """Read DATA for an ANN. If that fails, the errors of the ANN are reported before those of the data.
 
@@ -140,7 +165,7 @@ def load_for(
     if synthetic_seed(spec) is not None:
         return spec
     try:
-        return options.load_data(console, spec, api.input_dims(ann), form)
+        return options.load_data(console, spec, api.input_dims(ann), form, memory=memory)
     except DiagnosticError as error:
         errors = [found for found in api.check(ann, **chosen) if found.severity == "error"]
         raise DiagnosticError([*errors, *error.diagnostics]) from error

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
@@ -142,6 +143,25 @@ class NumberOrWord(NumberType):
             self.fail(f"{value!r} is neither a number nor {self.word}.", param, ctx)
 
 
+class Bytes(NumberType):
+    """A number of bytes: `2GiB`, `500MB`, `1048576`."""
+
+    name = "bytes"
+    _UNITS: ClassVar[dict[str, int]] = {
+        "": 1,
+        **{f"{letter}B": 1000**power for power, letter in enumerate("KMGT", start=1)},
+        **{f"{letter}IB": 1024**power for power, letter in enumerate("KMGT", start=1)},
+    }
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Z]*)", value.strip().upper())
+        if found is None or found[2] not in self._UNITS:
+            self.fail(f"{value!r} is no number of bytes like 2GiB or 500MB.", param, ctx)
+        return int(float(found[1]) * self._UNITS[found[2]])
+
+
 class Declared(NumberType):
     """A value as its declaration reads it from text."""
 
@@ -253,17 +273,18 @@ def load_data(
     *,
     samples: int | None = None,
     streams: int = 1,
+    memory: int | None = None,
 ) -> DataSet:
     """Read DATA for a network with this input shape, and say what was guessed.
 
     With `samples`, that many of them, spread evenly (data may be sorted by class). Of several `streams` the samples are
-    frames (`snnc.data.load`).
+    frames (`snnc.data.load`); with a limit of `memory` bytes, larger data are read when they are asked for.
     """
     import numpy as np
 
     from snnc import data
 
-    loaded = data.load(spec, dims, streams=streams, **form)
+    loaded = data.load(spec, dims, streams=streams, memory=memory, **form)
     if samples is not None and samples < len(loaded):
         loaded = loaded.select(np.linspace(0, len(loaded) - 1, samples).round().astype(np.int64))
     notes = f": {'; '.join(loaded.notes)}" if loaded.notes else ""

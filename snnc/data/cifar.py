@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from snnc.data.dataset import Array, Source
+from snnc.data.dataset import Source
 from snnc.data.files import choose_split, reading
+from snnc.data.rows import Array
 from snnc.data.unpickle import PickledArray, load_numbers
 from snnc.diagnostics import fail
 

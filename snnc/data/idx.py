@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from snnc.data.dataset import Array, Source
+from snnc.data.dataset import Source
 from snnc.data.files import choose_split, reading
+from snnc.data.rows import Array
 from snnc.diagnostics import fail
 
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}

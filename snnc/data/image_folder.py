@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from snnc.data.dataset import Array, Source
+from snnc.data.dataset import Source
 from snnc.data.files import choose_split, reading
+from snnc.data.rows import Array, Places, Rows, too_large
 from snnc.diagnostics import fail
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"}
@@ -22,17 +23,18 @@ GREY_MODES = {"1", "L", "LA"}
 COLOUR_MODES = {"RGB", "RGBA", "P", "PA", "CMYK", "YCbCr"}
 
 
-def read(folder: Path, split: str | None, channels: int | None) -> Source:
+def read(folder: Path, split: str | None, channels: int | None, memory: int | None = None) -> Source:
     """Images as uint8 `[S, H, W]` (grey) or `[S, H, W, 3]` (colour), all of one size.
 
-    `channels` is what the network takes, 1 or 3; None: grey if all images are.
+    `channels` is what the network takes, 1 or 3; None: grey if all images are. Images that take more than `memory`
+    bytes are decoded whenever they are asked for.
     """
     splits = [path.name for path in _subfolders(folder) if path.name in SPLITS]
     has_splits = bool(splits) and len(splits) == len(_subfolders(folder))
     chosen = choose_split(splits if has_splits else [""], split, str(folder))
     root = folder / chosen if chosen else folder
     files, labels, notes = _list_images(root)
-    images, colour_notes = _read_images(files, channels)
+    images, colour_notes = _read_images(files, channels, memory)
     return Source(images, labels, f"{folder}:{chosen}" if chosen else str(folder), (*notes, *colour_notes))
 
 
@@ -66,30 +68,47 @@ def _image_files(folder: Path) -> list[Path]:
     )
 
 
-def _read_images(files: list[Path], channels: int | None) -> tuple[Array, list[str]]:
+def _read_images(files: list[Path], channels: int | None, memory: int | None) -> tuple[Array | Rows, list[str]]:
     try:
         from PIL import Image
     except ImportError:
         fail("SNN407", "folders of images need Pillow", hint="pip install pillow")
     first_mode = _open_image(Image, files[0]).mode
     mode = {1: "L", 3: "RGB"}.get(channels or 0) or ("L" if first_mode in GREY_MODES else "RGB")
-    converted = 0
-    images: Array | None = None
-    for index, file in enumerate(files):
-        image = _open_image(Image, file)
+    rows = ImageRows(Image, files, mode)
+    if too_large(rows.shape, memory):
+        return rows, []
+    images = rows[:]
+    kind = "grey" if mode == "L" else "colour"
+    notes = [f"{rows.converted} of {len(files)} images converted to 8-bit {kind}"] if rows.converted else []
+    return images, notes
+
+
+class ImageRows(Rows):
+    """Images that are decoded when they are read; `converted` counts those of another mode among them."""
+
+    def __init__(self, pillow: Any, files: list[Path], mode: str) -> None:
+        self._pillow, self._files, self._mode = pillow, files, mode
+        self.converted = 0
+        self.shape, self.dtype = (len(files), *self._decode(files[0]).shape), np.dtype(np.uint8)
+        self.converted = 0  # the first one is decoded again
+
+    def read(self, places: Places) -> Array:
+        images = np.empty((len(places), *self.shape[1:]), np.uint8)
+        for index, place in enumerate(places):
+            pixels = self._decode(self._files[place])
+            if pixels.shape != self.shape[1:]:
+                message = f"{self._files[place]} is {_size(pixels.shape)}, {self._files[0]} is {_size(self.shape[1:])}"
+                fail("SNN302", message, hint="bring all images to the size of the network's input")
+            images[index] = pixels
+        return images
+
+    def _decode(self, file: Path) -> Array:
+        image = _open_image(self._pillow, file)
         if image.mode not in GREY_MODES | COLOUR_MODES:
             fail("SNN303", f"{file} has pixels of mode {image.mode}, only 8-bit images are supported")
-        converted += image.mode != mode
-        pixels = np.asarray(image.convert(mode), dtype=np.uint8)
-        if images is None:
-            images = np.empty((len(files), *pixels.shape), dtype=np.uint8)
-        if pixels.shape != images.shape[1:]:
-            fail("SNN302", f"{file} is {_size(pixels.shape)}, {files[0]} is {_size(images.shape[1:])}",
-                 hint="bring all images to the size of the network's input")  # fmt: skip
-        images[index] = pixels
-    assert images is not None
-    kind = "grey" if mode == "L" else "colour"
-    return images, [f"{converted} of {len(files)} images converted to 8-bit {kind}"] if converted else []
+        self.converted += image.mode != self._mode
+        return np.asarray(image.convert(self._mode), dtype=np.uint8)
 
 
 def _open_image(pillow: Any, file: Path) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from snnc.data import cifar, digits, idx, image_folder, npz
 from snnc.data.dataset import DataSet, Source
 from snnc.data.prepare import Preparation, prepare
+from snnc.data.rows import Array, Rows, unpacked
 from snnc.data.shapes import Shape
 from snnc.diagnostics import fail
 
@@ -26,6 +27,7 @@ def load(
     std: Sequence[float] | None = None,
     layout: str | None = None,
     streams: int = 1,
+    memory: int | None = None,
 ) -> DataSet:
     """Read `place[:split]`: npz or npy, a folder of images, MNIST idx files, CIFAR batches, or `digits`.
 
@@ -36,13 +38,16 @@ def load(
     With several `streams` the data are frames `[T, streams, ...]`: frame t of stream n is sample t·streams + n, without
     a label.
 
+    Samples that take more than `memory` bytes (None: no limit) stay where they are and are read when they are asked for
+    (`DataSet.stored`): in npz and npy files and folders of images; the other formats are small enough.
+
     Without a split, the data must have just one. All that is wrong with the data raises `DiagnosticError`
     (SNN3xx).
     """
-    source = _read(os.fspath(spec), channels=_channels(input_shape))
+    source = _read(os.fspath(spec), channels=_channels(input_shape), memory=memory)
     if streams > 1:
         source = dataclasses.replace(source, images=_samples(source, streams), labels=None)
-    return prepare(source, input_shape, Preparation(scale, mean, std, layout))
+    return prepare(source, input_shape, Preparation(scale, mean, std, layout), memory)
 
 
 def as_dataset(
@@ -53,31 +58,65 @@ def as_dataset(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     layout: str | None = None,
+    memory: int | None = None,
 ) -> DataSet:
-    """`data` as a `DataSet`: images, a pair (images, labels), a DATA string or path, or a `DataSet`.
+    """`data` as a `DataSet`: images, a pair (images, labels), a DATA string or path, a `DataSet`, or an iterable of
+    batches (a generator, a loader): arrays of images `[N, ...]` or pairs (images, labels).
 
-    Arrays are anything numpy can convert, of the dtypes and with the treatment of `load`.
+    Arrays are anything numpy can convert, of the dtypes and with the treatment of `load`. Batches are read once, into a
+    temporary file, and with a limit of `memory` bytes they stay there where they take more.
     """
+    preparation = Preparation(scale, mean, std, layout)
     if isinstance(data, str | os.PathLike):
-        return load(data, input_shape, scale=scale, mean=mean, std=std, layout=layout)
+        return load(data, input_shape, scale=scale, mean=mean, std=std, layout=layout, memory=memory)
     if isinstance(data, DataSet):
-        source = Source(data.images, data.labels, data.name, data.notes)
+        if isinstance(data.stored, Rows) and preparation == Preparation() and data.stored.shape[1:] == input_shape:
+            return data
+        source = Source(data.stored, data.labels, data.name, data.notes)
+    elif _gives_batches(data):
+        source = _unpacked(data)
     elif isinstance(data, tuple) and len(data) == 2:
         source = Source(_as_array(data[0]), None if data[1] is None else _as_array(data[1]), "data")
     else:
         source = Source(_as_array(data), None, "data")
-    return prepare(source, input_shape, Preparation(scale, mean, std, layout))
+    return prepare(source, input_shape, preparation, memory)
 
 
-def _samples(frames: Source, streams: int) -> np.ndarray[Any, Any]:
+def _gives_batches(data: Any) -> bool:
+    """Whether there is no other way to get at the samples than one after the other."""
+    return hasattr(data, "__iter__") and not hasattr(data, "__array__") and not hasattr(data, "__getitem__")
+
+
+def _unpacked(batches: Iterable[Any]) -> Source:
+    """The samples of all batches in a temporary file, and their labels if all have them."""
+    labels: list[Array] = []
+
+    def images() -> Iterator[Array]:
+        for index, batch in enumerate(batches):
+            pair = batch if isinstance(batch, tuple | list) and len(batch) == 2 else (batch, None)
+            found = _as_array(pair[0])
+            if pair[1] is not None:
+                labels.append(_as_array(pair[1]))
+            if found.dtype.kind not in "buif":
+                fail("SNN303", f"data: batch {index} is of dtype {found.dtype}")
+            if len(labels) not in (0, index + 1) or (labels and labels[-1].shape[:1] != found.shape[:1]):
+                fail("SNN305", f"data: batch {index} has not one label for each of its images, as others have")
+            yield found
+
+    rows = unpacked(images(), "data")
+    return Source(rows, np.concatenate(labels) if labels else None, "data")
+
+
+def _samples(frames: Source, streams: int) -> Array:
     """The frames of all streams behind each other."""
+    assert not isinstance(frames.images, Rows), "frames are read without a limit"
     shape = frames.images.shape
     if len(shape) < 2 or shape[1] != streams:
         fail("SNN302", f"{frames.name} has the shape {shape}; of {streams} streams it must be [T, {streams}, ...]")
     return frames.images.reshape(-1, *shape[2:])
 
 
-def _as_array(values: Any) -> np.ndarray[Any, Any]:
+def _as_array(values: Any) -> Array:
     try:
         return np.asarray(values)
     except (
@@ -109,7 +148,7 @@ def _split_spec(spec: str) -> tuple[str, str | None]:
     return place, split
 
 
-def _read(spec: str, channels: int | None) -> Source:
+def _read(spec: str, channels: int | None, memory: int | None) -> Source:
     if not spec or "\0" in spec:
         fail("SNN301", f"{spec!r} is not the name of a data set")
     place, split = _split_spec(spec)
@@ -118,25 +157,25 @@ def _read(spec: str, channels: int | None) -> Source:
     path = Path(place)
     try:
         if path.is_dir():
-            return _read_folder(path, split, channels)
+            return _read_folder(path, split, channels, memory)
         if path.is_file():
-            return _read_file(path, split)
+            return _read_file(path, split, memory)
     except OSError as error:
         fail("SNN301", f"{place}: {error.strerror or error}")
     fail("SNN301", f"{place} does not exist")
 
 
-def _read_folder(folder: Path, split: str | None, channels: int | None) -> Source:
+def _read_folder(folder: Path, split: str | None, channels: int | None, memory: int | None) -> Source:
     if idx.is_folder(folder):
         return idx.read_folder(folder, split)
     if cifar.is_folder(folder):
         return cifar.read_folder(folder, split)
-    return image_folder.read(folder, split, channels)
+    return image_folder.read(folder, split, channels, memory)
 
 
-def _read_file(path: Path, split: str | None) -> Source:
+def _read_file(path: Path, split: str | None, memory: int | None) -> Source:
     if npz.is_file(path):
-        return npz.read_file(path, split)
+        return npz.read_file(path, split, memory)
     if idx.is_file(path):
         return idx.read_file(path, split)
     if cifar.is_file(path):

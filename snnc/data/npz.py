@@ -8,9 +8,11 @@ import numpy as np
 
 from snnc.data.dataset import Source
 from snnc.data.files import choose_split, reading
+from snnc.data.npy_rows import rows_of_file, rows_of_member
 from snnc.diagnostics import fail
 
 IMAGE_WORDS = ("x", "images", "image", "data", "inputs", "input", "features")
+_ZIP = b"PK\x03\x04"
 LABEL_WORDS = ("y", "labels", "label", "targets", "target", "classes")
 
 
@@ -22,37 +24,53 @@ def is_file(path: Path) -> bool:
 def _starts_as_numpy(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(6)
-    return start == b"\x93NUMPY" or start[:4] == b"PK\x03\x04"
+    return start == b"\x93NUMPY" or start[:4] == _ZIP
 
 
-def read_file(path: Path, split: str | None) -> Source:
-    """The images and labels of one split. Only arrays of that split are read. Pickled objects are refused."""
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == _ZIP
+
+
+def read_file(path: Path, split: str | None, memory: int | None = None) -> Source:
+    """The images and labels of one split. Only arrays of that split are read. Pickled objects are refused.
+
+    Images that take more than `memory` bytes are left in the file, or unpacked into a temporary one.
+    """
     if not _starts_as_numpy(path):  # numpy would take it for a pickle
         fail("SNN301", f"{path} is neither an npz nor an npy file")
     with reading(path, "npz or npy"), path.open("rb") as file:
+        rows = None if _is_zip(path) else rows_of_file(path, file, memory)
+        if rows is not None:
+            choose_split([""], split, str(path))
+            return Source(rows, None, str(path))
+        file.seek(0)
         try:
             content = np.load(file, allow_pickle=False)
             if isinstance(content, np.ndarray):
                 choose_split([""], split, str(path))
                 return Source(content, None, str(path))
-            return _read_npz(content, path, split)
+            return _read_npz(content, path, split, memory)
         except ValueError as error:
             if "allow_pickle" not in str(error):
                 raise
             fail("SNN303", f"{path} holds pickled Python objects, which are never loaded")
 
 
-def _read_npz(arrays: np.lib.npyio.NpzFile, path: Path, split: str | None) -> Source:
-    images, labels = _find(arrays.files, IMAGE_WORDS), _find(arrays.files, LABEL_WORDS)
-    if not images:
-        images, labels = _find_unnamed(arrays.files, path)
-    chosen = choose_split(images, split, str(path))
+def _read_npz(arrays: np.lib.npyio.NpzFile, path: Path, split: str | None, memory: int | None) -> Source:
+    keys, labels = _find(arrays.files, IMAGE_WORDS), _find(arrays.files, LABEL_WORDS)
+    if not keys:
+        keys, labels = _find_unnamed(arrays.files, path)
+    chosen = choose_split(keys, split, str(path))
     name = f"{path}:{chosen}" if chosen else str(path)
-    notes = [f"images are {images[chosen]!r} of the file"]
+    notes = [f"images are {keys[chosen]!r} of the file"]
+    assert arrays.zip is not None
+    rows = rows_of_member(path, arrays.zip, keys[chosen], memory)
+    images = np.asarray(arrays[keys[chosen]]) if rows is None else rows
     if chosen not in labels:
-        return Source(np.asarray(arrays[images[chosen]]), None, name, tuple(notes))
+        return Source(images, None, name, tuple(notes))
     notes.append(f"labels are {labels[chosen]!r}")
-    return Source(np.asarray(arrays[images[chosen]]), np.asarray(arrays[labels[chosen]]), name, tuple(notes))
+    return Source(images, np.asarray(arrays[labels[chosen]]), name, tuple(notes))
 
 
 def _find(keys: list[str], words: tuple[str, ...]) -> dict[str, str]:

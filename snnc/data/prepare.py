@@ -13,9 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnc.data.dataset import Array, DataSet, FloatArray, LabelArray, Source
+from snnc.data.dataset import DataSet, FloatArray, LabelArray, Source
+from snnc.data.rows import Array, Places, Rows, too_large
 from snnc.data.shapes import Shape, fit_to_input
 from snnc.diagnostics import fail
+
+_UNSCALED = "taken as they are"
 
 
 @dataclass(frozen=True)
@@ -44,22 +47,56 @@ class Preparation:
             fail("SNN405", f"the layout must be NCHW or NHWC, not {self.layout!r}")
 
 
-def prepare(source: Source, input_shape: Shape | None, preparation: Preparation) -> DataSet:
-    """The samples of `source` in the network's `input_shape` (without the batch axis; None: as stored)."""
+def prepare(source: Source, input_shape: Shape | None, preparation: Preparation, memory: int | None = None) -> DataSet:
+    """The samples of `source` in the network's `input_shape` (without the batch axis; None: as stored).
+
+    Where they would take more than `memory` bytes, they are prepared whenever they are read; that they are finite is
+    found out by `DataSet.survey` then.
+    """
     preparation.check()
-    images = np.asarray(source.images)
+    images = source.images if isinstance(source.images, Rows) else np.asarray(source.images)
     _check_images(images, source.name)
     labels, label_notes = _to_labels(source.labels, len(images), source.name)
+    notes = (*source.notes, *label_notes)
+    if too_large(images.shape, memory):
+        rows = PreparedRows(images, source, input_shape, preparation)
+        return DataSet(rows, labels, source.name, (*notes, *rows.notes))
+    values, value_notes = _to_values(images[:], source, input_shape, preparation)
+    _check_finite(values, source.name)
+    return DataSet(values, labels, source.name, (*notes, *value_notes))
+
+
+class PreparedRows(Rows):
+    """Samples that are prepared when they are read. `notes` says what was guessed, as far as the first one tells."""
+
+    def __init__(
+        self, stored: Array | Rows, source: Source, input_shape: Shape | None, preparation: Preparation
+    ) -> None:
+        self._stored, self._source = stored, source
+        self._input_shape, self._preparation = input_shape, preparation
+        sample, notes = _to_values(stored[:1], source, input_shape, preparation)
+        self.shape, self.dtype = (len(stored), *sample.shape[1:]), sample.dtype
+        # The range of all values is not known.
+        self.notes = [note for note in notes if not note.endswith(_UNSCALED)]
+        if stored.dtype.kind in "ui" and self.notes != notes:
+            self.notes.append(f"{stored.dtype} values {_UNSCALED}")
+
+    def read(self, places: Places) -> Array:
+        return _to_values(self._stored[places], self._source, self._input_shape, self._preparation)[0]
+
+
+def _to_values(
+    images: Array, source: Source, input_shape: Shape | None, preparation: Preparation
+) -> tuple[FloatArray, list[str]]:
+    """A new float32 array of some samples of `source`, and what was guessed."""
     layout = preparation.layout.upper() if preparation.layout else None
     fitted, shape_notes = fit_to_input(images, input_shape, layout, source.name)
     values, scale_notes = _to_float(fitted, source.white, preparation.scale)
     _normalise(values, preparation, source.name)
-    _check_finite(values, source.name)
-    notes = (*source.notes, *label_notes, *shape_notes, *scale_notes)
-    return DataSet(values, labels, source.name, notes)
+    return values, [*shape_notes, *scale_notes]
 
 
-def _check_images(images: Array, name: str) -> None:
+def _check_images(images: Array | Rows, name: str) -> None:
     if images.dtype.kind not in "buif":
         fail("SNN303", f"{name}: images are of dtype {images.dtype}")
     if images.ndim == 0:
@@ -109,7 +146,7 @@ def _to_float(images: Array, white: float | None, scale: float | None) -> tuple[
         return values, [f"{images.dtype} divided by {white:g}"]
     smallest, largest = float(values.min()), float(values.max())
     if images.dtype.kind in "ui" or largest > 2.0:
-        return values, [f"{images.dtype} values from {smallest:g} to {largest:g} taken as they are"]
+        return values, [f"{images.dtype} values from {smallest:g} to {largest:g} {_UNSCALED}"]
     return values, []
 
 

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from snnc.data.dataset import Array
+from snnc.data.rows import Array
 from snnc.diagnostics import fail
 
 Shape = tuple[int | None, ...]

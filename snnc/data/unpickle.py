@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from snnc.data.dataset import Array
+from snnc.data.rows import Array
 
 
 class PickledDtype:

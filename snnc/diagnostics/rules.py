@@ -242,6 +242,14 @@ RULES: dict[str, Rule] = _rules(
         "it. `snnc stream --check` repeats frames from the initial states and compares everything. Where they differ,\n"
         "the file was changed or snnc has an error.",
     ),
+    Rule(
+        "SNN412",
+        "there is not enough room for temporary files",
+        "let TMPDIR name a folder on a larger disk, or give fewer `--calib-samples` or `--calib-steps`",
+        "What a calibration keeps from layer to layer, and data that arrive in batches or compressed, lie in\n"
+        "temporary files where they take more memory than `--calib-memory`. They have no name, and are gone when\n"
+        "snnc ends, however it ends.",
+    ),
     # --- warnings -------------------------------------------------------------------------------------------------
     Rule(
         "SNN501",

@@ -15,6 +15,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 import onnxruntime
 
+from snnc.data.rows import Rows
 from snnc.diagnostics import fail
 from snnc.emit.analog import analog_network
 from snnc.integers.histogram import Histogram
@@ -96,7 +97,7 @@ class Activations:
         return found
 
 
-def in_batches(images: np.ndarray, graph: gs.Graph) -> Batches:
+def in_batches(images: np.ndarray | Rows, graph: gs.Graph) -> Batches:
     """Batches of `images` `[S, ...]` that leave room for the activations of the graph."""
     layers = [node for node in graph.nodes if node.op in LAYERS]
     per_sample = 4 * sum(math.prod(sample_shape(node.outputs[0])) for node in layers)

@@ -47,7 +47,8 @@ class Calibrator:
     """The calibration of one conversion; knows λ of the spikes so far.
 
     `trains` are the spikes of the layers so far on the samples, `network` is the ANN on them; None for rules that need
-    none. `alpha` multiplies the thresholds that are set from now on.
+    none. `alpha` multiplies the thresholds that are set from now on. `found` is called whenever there is one
+    estimate more.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Calibrator:
         self.input_scale, self.trains, self.network = input_scale, trains, network
         self.alpha = 1.0
         self.progress: Callable[[float], None] = lambda share: None
+        self.found: Callable[[], None] = lambda: None
         self.scales: dict[str, FloatArray] = {}
         self.rounded: dict[str, Rounded] = {}
         self.estimates: dict[str, Estimate] = {}
@@ -116,6 +118,7 @@ class Calibrator:
         if not (np.asarray(found.threshold) > 0).any():
             found = _from_weights(node, rounded)
         self.estimates[node.name] = found
+        self.found()
 
     def _ask_the_rule(self, layer: Layer) -> Estimate:
         """The estimate of the threshold rule; SNN409 where a plug-in's rule fails or gives no thresholds."""

@@ -1,4 +1,4 @@
-"""Which samples calibrate and which are held back for verification."""
+"""Which samples calibrate, which are held back for verification, and what they may take of the memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from snnc.data import DataSet
 from snnc.diagnostics import fail
 
 MOST_HELD_BACK = 128
+#: What a calibration keeps in memory from batch to batch where nothing else is said, in bytes: images, spike trains.
+CALIB_MEMORY = 2**31
 _SAMPLES = 512
+
+
+def image_memory(calib_memory: int) -> int:
+    """How much of that the data may take, and how much the samples that are chosen from them; the rest is for spike
+    trains. What takes more stays where it is."""
+    return calib_memory // 4
 
 
 def calibration_split(

@@ -1,6 +1,7 @@
 """Layer by layer simulation for calibration: the spike trains of the layers so far are kept, bit-packed.
 
-Keeping them makes calibration cost O(layers) instead of O(layers²). A train takes one bit per neuron and step.
+Keeping them makes calibration cost O(layers) instead of O(layers²). A train takes one bit per neuron and step; where
+they take more memory than they may, they lie in temporary files (`snnc.integers.train_storage`).
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import onnx_graphsurgeon as gs
 import onnxruntime
 from onnx import TensorProto, helper
 
+from snnc.data.rows import Rows
 from snnc.emit.block import BlockWriter
 from snnc.emit.layer_operators import Fused, select
 from snnc.emit.model import make_model
+from snnc.integers.train_storage import TrainStorage
 from snnc.ir.graph import producer, sample_shape
 from snnc.ir.names import COUNT, FIRST_SAMPLE, FIRST_STEP, SEED, Names, names_in, own
 from snnc.ir.trees import leaves, source_signal, tree
@@ -41,19 +44,29 @@ class Measurement:
 
 _OUT_OF_REACH = 2**31 - 1  # a potential stays below it for max_steps steps: that is how the grid is chosen
 
-# Spike words of one source: per batch of samples, per block.
-Train = list[list[np.ndarray]]
-
 
 class SpikeTrains:
-    """The spikes of a growing part of the network on the calibration images."""
+    """The spikes of a growing part of the network on the calibration images `[S, ...]`, in `storage`."""
 
-    def __init__(self, images: np.ndarray, steps: int, seed: int, largest_layer: int) -> None:
+    def __init__(
+        self,
+        images: np.ndarray | Rows,
+        steps: int,
+        seed: int,
+        largest_layer: int,
+        storage: TrainStorage | None = None,
+    ) -> None:
         self.images, self.seed = images, seed
         self.blocks = list(blocks([steps]))
         self.batch = largest_batch([SpikingLayer("", "neuron", largest_layer)])  # its currents are measured
         self.starts = range(0, len(images), self.batch)
-        self._trains: dict[str, Train] = {}
+        self._storage = TrainStorage() if storage is None else storage
+
+    def size_of(self, source: gs.Tensor) -> int:
+        """How many bytes the train of a source takes, of one in a graph of level SPIKING or later."""
+        neurons, signal = math.prod(sample_shape(source)), source_signal(source)
+        per_neuron = 4 if signal.copies is None else 8 * (1 + signal.signed)
+        return len(self.images) * len(self.blocks) * neurons * per_neuron
 
     def measure(
         self, target: gs.Node, unit: np.ndarray, progress: Callable[[float], None], *, batches: int | None = None
@@ -107,7 +120,9 @@ class SpikeTrains:
 
     def fire(self, node: gs.Node, progress: Callable[[float], None] = lambda share: None) -> None:
         """Simulate a spike source, all of whose parameters are known, and keep its spikes."""
-        self._trains[node.outputs[0].name] = [row for row, _ in self._simulate(node, progress)]
+        for row, _ in self._simulate(node, progress):
+            for words in row:
+                self._storage.append(node.outputs[0].name, words)
 
     def _simulate(
         self, node: gs.Node, progress: Callable[[float], None]
@@ -133,9 +148,14 @@ class SpikeTrains:
                 yield row, {state.name: value for state, value in zip(states, values, strict=True)}
                 row = []
 
+    def words(self, name: str, batch: int, block: int) -> np.ndarray:
+        """What a source that has fired gives (its spike words, or its numbers), `[N, ...]`, of a batch of samples and a
+        block of steps."""
+        return self._storage.read(name, batch * len(self.blocks) + block)
+
     def forget(self, name: str) -> None:
         """Free the spike train of a tensor that no later layer reads."""
-        self._trains.pop(name, None)
+        self._storage.forget(name)
 
     def _declare_sources(self, writer: BlockWriter, root: gs.Tensor) -> list[onnx.ValueInfoProto]:
         """Inputs for what a layer reads: words of the sources of its tree, or the images."""
@@ -164,7 +184,7 @@ class SpikeTrains:
                     controls |= {SEED: self.seed, FIRST_SAMPLE: start, FIRST_STEP: first_step}
                     feeds[root.name] = self.images[start : start + self.batch]
                 else:
-                    feeds = {name: self._trains[name][batch_index][block_index] for name in sources}
+                    feeds = {name: self.words(name, batch_index, block_index) for name in sources}
                 yield samples, count, feeds | {name: np.array(value, np.int64) for name, value in controls.items()}
             progress((batch_index + 1) / len(self.starts))
 

@@ -15,12 +15,14 @@ import onnx_graphsurgeon as gs
 
 from snnc.data import DataSet
 from snnc.diagnostics import Diagnostics
+from snnc.integers.calibration_split import CALIB_MEMORY
 from snnc.ir.options import Options
 from snnc.ir.report import Calibration, Certificate, Row, Target, Verification
 from snnc.thresholds.contract import Estimate
 
 if TYPE_CHECKING:
     from snnc.integers.activations import Activations
+    from snnc.integers.checkpoint import Checkpoint
     from snnc.measure.evaluation import Curve
 
 
@@ -127,8 +129,12 @@ class Conversion:
     synthetic_seed: int = 0
     # Estimates by what they depend on (`snnc.thresholds.sharing.dependencies`), where conversions share them.
     estimates: dict[Any, dict[str, Estimate]] | None = None
+    # Where estimates are kept, so that an interrupted conversion can go on.
+    checkpoint: Checkpoint | None = None
     # The activations of the ANN on the calibration samples, where several calibrations look at them.
     activations: Activations | None = None
+    # How many bytes samples and spike trains may take in memory.
+    calib_memory: int = CALIB_MEMORY
     # How many samples to hold back at most, where more than usual are wanted.
     most_held_back: int = 0
     # How the steps were chosen, where they were.

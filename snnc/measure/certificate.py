@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from snnc.data.rows import Rows
 from snnc.emit.block import Block
 from snnc.emit.quantised import COUNTS, POTENTIALS
 from snnc.ir.state import State
@@ -41,7 +42,7 @@ class Equality:
 def compare_with_quantised(
     block: Block,
     quantised: onnx.ModelProto,
-    images: np.ndarray,
+    images: np.ndarray | Rows,
     *,
     most_steps: int,
     batch: int,

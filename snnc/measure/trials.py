@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from snnc.data import DataSet
+from snnc.data.rows import JoinedRows, Rows
 from snnc.diagnostics import Diagnostics
 from snnc.emit.block import build_block
 from snnc.emit.decode import add_decoding
-from snnc.integers.calibration_split import MOST_HELD_BACK, calibration_split
+from snnc.integers.calibration_split import MOST_HELD_BACK, calibration_split, image_memory
 from snnc.ir.conversion import Conversion, Level, Pass, Report
 from snnc.ir.trees import source_nodes
 from snnc.levels import run_pass
@@ -32,10 +33,19 @@ _FEW = 128
 
 
 def samples_of(conversion: Conversion) -> tuple[DataSet, DataSet]:
-    """The samples that calibrate, and those that are held back: as many as the choice of steps asks for."""
+    """The samples that calibrate, in memory if they take no more of it than images may, and those that are held back:
+    as many as the choice of steps asks for."""
     assert conversion.data is not None
     most = max(MOST_HELD_BACK, conversion.most_held_back)
-    return calibration_split(conversion.data, conversion.options.calib_samples, most)
+    calibrating, held_back = calibration_split(conversion.data, conversion.options.calib_samples, most)
+    return calibrating.within(image_memory(conversion.calib_memory)), held_back.within(None)
+
+
+def first_images(conversion: Conversion, most: int) -> Rows:
+    """Up to `most` samples, those held back first."""
+    calibrating, held_back = samples_of(conversion)
+    rest = calibrating.select(slice(0, max(0, most - len(held_back))))
+    return JoinedRows([held_back.select(slice(0, most)).stored, rest.stored])
 
 
 def held_back_images(conversion: Conversion) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from os import PathLike
 from pathlib import Path
 
@@ -10,8 +10,10 @@ import numpy as np
 import onnx
 import onnxruntime
 from google.protobuf.message import DecodeError
+from onnx import helper
 
 from snnc.diagnostics import Diagnostics, fail
+from snnc.ir.names import own
 
 
 def load_model(path: str | PathLike[str]) -> onnx.ModelProto:
@@ -87,27 +89,38 @@ class Ann:
         batch = self._input.shape[0]
         self._batch: int | None = batch if isinstance(batch, int) else None
 
-    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Every output by name, for `images` `[N, ...]` float32."""
+    def run(self, images: np.ndarray, more: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+        """Every output by name, for `images` `[N, ...]` float32, and where there are `more` inputs their values."""
+        feeds = {self._input.name: images, **(more or {})}
         try:
-            return self._run_in_batches(images, self._batch or 64)
+            return self._run_in_batches(feeds, len(images), self._batch or 64)
         except Exception:
             if self._batch is not None or len(images) < 2:
                 raise
             self._batch = 1  # the axis is declared free, but something inside is made for one sample
-            return self._run_in_batches(images, 1)
+            return self._run_in_batches(feeds, len(images), 1)
 
-    def _run_in_batches(self, images: np.ndarray, size: int) -> dict[str, np.ndarray]:
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of a sample of every output."""
+        with_batch = self.run(np.zeros((1, *self._input.shape[1:]), np.float32))
+        return {name: value.shape[1:] for name, value in with_batch.items()}
+
+    def _run_in_batches(self, feeds: dict[str, np.ndarray], samples: int, size: int) -> dict[str, np.ndarray]:
         parts = []
-        for start in range(0, len(images), size):
-            batch = images[start : start + size]
-            missing = size - len(batch) if self._batch else 0
+        for start in range(0, samples, size):
+            batch = {name: values[start : start + size] for name, values in feeds.items()}
+            missing = max(0, start + size - samples) if self._batch else 0
             if missing:
-                batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
-            values = self.session.run(None, {self._input.name: batch})
-            parts.append([value[: size - missing] for value in values])
+                batch = {name: _padded(values, missing) for name, values in batch.items()}
+            found = self.session.run(None, batch)
+            parts.append([value[: size - missing] for value in found])
         joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
         return dict(zip(self._outputs, joined, strict=True))
+
+
+def _padded(values: np.ndarray, missing: int) -> np.ndarray:
+    """With so many samples of zeros behind."""
+    return np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)])
 
 
 def layer_probe(model: onnx.ModelProto, names: Collection[str]) -> tuple[Ann, dict[str, str]]:
@@ -122,3 +135,27 @@ def layer_probe(model: onnx.ModelProto, names: Collection[str]) -> tuple[Ann, di
         if tensor not in present:
             probe.graph.output.add().name = tensor
     return Ann(probe), tensors
+
+
+def cut_ann(model: onnx.ModelProto, names: Collection[str]) -> tuple[Ann, dict[str, str], dict[str, str]]:
+    """The ANN cut behind the first output of each node in `names` (see `node_names`), and by these names the inputs
+    that take its place for all that reads it, and the outputs that have what the node itself gives."""
+    cut = onnx.ModelProto()
+    cut.CopyFrom(model)
+    inputs, outputs = {}, {}
+    for name, node in zip(node_names(cut), cut.graph.node, strict=True):
+        if name in names:
+            inputs[name], outputs[name] = node.output[0], own(f"cut/{name}")
+            node.output[0] = outputs[name]
+    moved = {inputs[name]: outputs[name] for name in inputs}
+    for value in cut.graph.output:
+        value.name = moved.get(value.name, value.name)
+    infos = [value for value in cut.graph.value_info if value.name not in moved]
+    del cut.graph.value_info[:]
+    cut.graph.value_info.extend(infos)
+    present = {value.name for value in cut.graph.output}
+    for tensor, output in moved.items():
+        cut.graph.input.append(helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))
+        if output not in present:
+            cut.graph.output.add().name = output
+    return Ann(cut), inputs, outputs

@@ -45,7 +45,8 @@ class _RatedTrains(SpikeTrains):
     def rate(self, target: gs.Node) -> float:
         """Spikes per neuron and step of `target`, after `fire`."""
         spikes = neurons = 0
-        for row in self._trains[target.outputs[0].name]:
+        for batch in range(len(self.starts)):
+            row = [self.words(target.outputs[0].name, batch, block) for block in range(len(self.blocks))]
             spikes += sum(int(np.unpackbits(words.view(np.uint8)).sum()) for words in row)
             neurons += row[0].size
         return spikes / neurons / sum(count for _, count in self.blocks)

@@ -1,0 +1,83 @@
+"""`snnc compare`: a converted network against its ANN, layer by layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from snnc.cli import options
+from snnc.cli.console import Console
+
+
+@click.command(short_help="Show what each layer loses against the ANN, and to what.")
+@click.argument("net", type=options.EXISTING, metavar="NET.snn.onnx")
+@click.option("--ann", type=options.EXISTING, required=True, metavar="NET.onnx", help="The network it was made of.")
+@click.option("--data", "data", required=True, metavar="DATA", help="Samples; labels are not needed.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    metavar="T",
+    help="Number of steps.  [default: that of the file; of the method exact until it is quiet]",
+)
+@click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
+@click.option("--seed", type=int, help="Seed of the input spikes.  [default: that of the file]")
+@options.data_form
+@click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
+@click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw the parts of every layer's error.")
+@options.threads
+@options.verbosity
+@click.pass_obj
+def compare(
+    console: Console,
+    /,
+    net: str,
+    ann: str,
+    data: str,
+    steps: int | None,
+    samples: int | None,
+    seed: int | None,
+    json_file: str | None,
+    plot: str | None,
+    threads: int | None,
+    **form: Any,
+) -> None:
+    """Split the error of every layer of NET.snn.onnx on DATA into what came with its inputs, clipping, quantisation and
+    timing.
+
+    \b
+    snnc compare net.snn.onnx --ann net.onnx --data mnist.npz:test --samples 200
+    """
+    from snnc import api
+    from snnc.files import check_writable
+    from snnc.measure.budget_report import budget_notes, budget_table, plot_budget
+    from snnc.measure.plot import require_matplotlib
+    from snnc.measure.report import write_json
+    from snnc.simulate.ann import load_model
+
+    for path in (json_file, plot):
+        if path:
+            check_writable(path, [net, ann, data])
+    if plot:
+        require_matplotlib()
+    file = api.open_converted(net)
+    opponent = load_model(ann)
+    api.require_same_network(file, opponent, ann)
+    dataset = options.load_data(console, data, file.input_dims, form, samples=samples)
+    budget = api.error_budget(
+        net,
+        opponent,
+        dataset,
+        steps=steps,
+        seed=seed,
+        threads=threads,
+        progress=lambda share: console.progress("comparing layer by layer", share),
+    )
+    console.result(budget_table(budget))
+    console.result(budget_notes(budget))
+    if json_file:
+        write_json(json_file, {"model": net, "ann": ann, "data": dataset.name, **budget.to_json()})
+        console.result(f"wrote {json_file}")
+    if plot:
+        plot_budget(budget, plot, title=net)
+        console.result(f"wrote {plot}")

@@ -1,0 +1,110 @@
+"""What a calibration has found so far, in a file, so that it can go on where it was interrupted.
+
+The file is written anew, whole or not at all, whenever the threshold of a layer is known. What is found belongs to a
+key: all that it depends on (`snnc.thresholds.sharing.dependencies`: the network, the data, the options) and the version
+of snnc; what is of another key is not used. Spikes are not kept: they follow from the thresholds, bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+import snnc
+from snnc.diagnostics import DiagnosticError
+from snnc.files import write_atomically
+from snnc.thresholds import Estimate
+
+_LOG = logging.getLogger("snnc")
+_COMPLETE = "complete"
+_NO_ROOM = {"SNN401", "SNN412"}
+
+
+class Checkpoint:
+    """The estimates of the layers of one conversion, or of several for which it makes choices, in the file `path`.
+
+    As a context it removes the file at the end: there is nothing to go on with where the conversion is done or the
+    model or the data is at fault. It stays where the conversion was interrupted or there was no room for files.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read what is in the file, if there is one; one that is damaged counts as one of another conversion."""
+        self.path = path
+        self._found: dict[str, dict[str, Any]] = {}
+        self._undecided = path.exists()
+        if self._undecided:
+            try:
+                self._found = _read(path)
+            except (OSError, ValueError, TypeError, KeyError):
+                self._found = {}
+
+    def load(self, dependencies: Any, layers: int) -> tuple[dict[str, Estimate], bool]:
+        """What is known of a network of so many layers, and whether that is all there is to know."""
+        entry = self._found.get(_key(dependencies))
+        if self._undecided:
+            self._undecided = False
+            if entry is None:
+                self._found.clear()
+                _LOG.warning(
+                    "%s is of another conversion (network, data, options or version of snnc): it is not used",
+                    self.path,
+                )
+            else:
+                known = len(entry["estimates"])
+                _LOG.warning("going on from %s: the thresholds of %d of %d layers are known", self.path, known, layers)
+        if entry is None:
+            return {}, False
+        return {name: _estimate(values) for name, values in entry["estimates"].items()}, bool(entry[_COMPLETE])
+
+    def keep(self, dependencies: Any, estimates: dict[str, Estimate], *, complete: bool = False) -> None:
+        """Write what is known now."""
+        found = {name: _plain(estimate) for name, estimate in estimates.items()}
+        self._found[_key(dependencies)] = {"estimates": found, _COMPLETE: complete}
+        write_atomically(self.path, json.dumps({"snnc": snnc.__version__, "found": self._found}).encode())
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        at_fault = isinstance(error, DiagnosticError) and not _NO_ROOM & {
+            found.rule.code for found in error.diagnostics
+        }
+        if (error is None or at_fault) and not self._undecided:
+            self.path.unlink(missing_ok=True)
+
+
+def _key(dependencies: Any) -> str:
+    return hashlib.sha256(repr((snnc.__version__, dependencies)).encode()).hexdigest()
+
+
+def _plain(estimate: Estimate) -> dict[str, Any]:
+    """As JSON, which gives floats back as they were."""
+    return {
+        "threshold": np.asarray(estimate.threshold, np.float64).tolist(),
+        "f_in": None if estimate.f_in is None else float(estimate.f_in),
+        "v_in": None if estimate.v_in is None else float(estimate.v_in),
+        "from_weights": bool(estimate.from_weights),
+    }
+
+
+def _estimate(values: dict[str, Any]) -> Estimate:
+    threshold = values["threshold"]
+    return Estimate(**{**values, "threshold": np.asarray(threshold) if isinstance(threshold, list) else threshold})
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    """ValueError, TypeError or KeyError where it is no checkpoint."""
+    found: dict[str, dict[str, Any]] = json.loads(path.read_bytes())["found"]
+    for entry in found.values():
+        for values in entry["estimates"].values():
+            _estimate(values)
+        entry[_COMPLETE]
+    return found
