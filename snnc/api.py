@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from snnc import pipeline
-from snnc.data import as_dataset, check_labels
+from snnc.data import Preparation, as_dataset, check_labels
 from snnc.data.synthetic import synthetic_seed
 from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.files import ConvertedFile, write_atomically
@@ -52,6 +52,12 @@ class SpikingModel:
         """On what the network was found to equal its quantised ANN; None where the method is none that settles."""
         return self.report.certificate
 
+    @property
+    def preparation(self) -> Preparation | None:
+        """What was said of the data that calibrated it (scale, mean, std, layout), and is done to data that it gets;
+        None where nobody knows: of random images, and of a `DataSet` that does not tell."""
+        return None if self.report.calibration is None else self.report.calibration.preparation
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write the `.snn.onnx` file, whole or not at all."""
         write_atomically(path, self.model.SerializeToString())
@@ -70,6 +76,7 @@ def convert(
     model: Model,
     *,
     calib: Any = None,
+    preparation: Preparation | None = None,
     progress: Progress | None = None,
     estimates: Estimates | None = None,
     **options: Any,
@@ -80,6 +87,9 @@ def convert(
         model: path of an ONNX file, or an `onnx.ModelProto`.
         calib: calibration data: images `[S, ...]` in the network's input shape, a pair (images, labels), a DATA string
             as on the command line, or a `DataSet`. Without it (or with `"synthetic[:SEED]"`): smooth random images.
+        preparation: what is to be done to the calibration data (`snnc.data.Preparation`); without it uint8 is divided
+            by 255. It is stored: `evaluate`, `verify`, `record`, `compare` and the commands prepare data in the same
+            way. A `DataSet` brings its own.
         progress: called as `progress(stage, share)` while the conversion runs.
         estimates: a dictionary that conversions of the same network share, so that what was measured once for several
             of them (`alpha_when="after"`, another number of steps) is not measured again.
@@ -99,10 +109,17 @@ def convert(
     check_range_is_used(conversion.options, calib)
     check_drop_is_measurable(conversion.options, calib)
     seed = synthetic_seed(calib)
+    if (calib is None or seed is not None) and preparation is not None and preparation.given:
+        fail("SNN405", "a preparation tells how samples are stored, and there are none: synthetic images have a range")
     if seed is not None:
+        if preparation is not None and preparation.given:
+            fail(
+                "SNN405",
+                "a preparation tells how samples are stored, and there are none: synthetic images have a range",
+            )
         conversion.synthetic_seed = seed
     elif calib is not None:
-        conversion.data = as_dataset(calib, input_dims(ann))
+        conversion.data = as_dataset(calib, input_dims(ann), **(preparation or Preparation()).given)
     pipeline.run(conversion)
     judge(conversion)
     assert conversion.emitted is not None
@@ -152,6 +169,7 @@ def evaluate(
     data: Any,
     *,
     ann: Model | None = None,
+    preparation: Preparation | None = None,
     steps: Sequence[int] | None = None,
     seed: int | None = None,
     threads: int | None = None,
@@ -159,11 +177,12 @@ def evaluate(
 ) -> Curve:
     """Accuracy, agreement with the ANN, spike rate and operations at each of `steps`, from one simulation.
 
-    `data` as in `convert`; labels are needed for accuracy, `ann` for agreement. `steps` defaults to the powers of two
+    `data` as in `convert`, prepared as the calibration data were (`preparation` comes first; a `DataSet` stays as it
+    is); labels are needed for accuracy, `ann` for agreement. `steps` defaults to the powers of two
     up to the file's number of steps.
     """
     file = open_converted(model)
-    dataset = as_dataset(data, file.input_dims)
+    dataset = file.dataset(data, preparation)
     cuts = default_steps(file) if steps is None else list(steps)
     if not cuts:
         fail("SNN404", "no numbers of steps are given")
@@ -204,20 +223,21 @@ def verify(
     data: Any,
     *,
     quantised: onnx.ModelProto | None = None,
+    preparation: Preparation | None = None,
     threads: int | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Equality:
     """Whether a network of the method `exact` settles at its quantised ANN on all samples of `data`: counts and
     potentials of every layer, integer for integer (`Equality.differences` is empty then).
 
-    `quantised` is that ANN; None takes the one that the file carries.
+    `quantised` is that ANN; None takes the one that the file carries. `data` and `preparation` as in `evaluate`.
 
     Raises:
         DiagnosticError: SNN402 where the file carries none.
     """
     file = open_converted(model)
     opponent = file.quantised() if quantised is None else quantised
-    images = as_dataset(data, file.input_dims).images
+    images = file.dataset(data, preparation).images
     return compare_with_quantised(
         file.block,
         opponent,
@@ -253,11 +273,12 @@ def record(
     layers: Sequence[str] | None = None,
     seed: int | None = None,
     first_sample: int = 0,
+    preparation: Preparation | None = None,
 ) -> dict[str, np.ndarray]:
     """The spikes of layers (names as in `report.layers`; all neurons if None): bool `[T, N, ...]` by layer name.
 
-    The input layer has its spikes' signs: int8 in {-1, 0, 1}. Images are prepared as by `convert` (uint8 is divided
-    by 255); image n draws the random numbers of sample `first_sample + n`.
+    The input layer has its spikes' signs: int8 in {-1, 0, 1}. `images` and `preparation` as in `evaluate`;
+    image n draws the random numbers of sample `first_sample + n`.
     """
     file = open_converted(model)
     steps = file.options.steps if steps is None else steps
@@ -269,7 +290,7 @@ def record(
         if name not in words:
             raise KeyError(f"no layer {name!r}; the spiking layers are {', '.join(map(repr, words))}")
     runner = StreamRunner(file.block, expose=[part for name in chosen for part in words[name].tensors])
-    array = as_dataset(images, file.input_dims).images
+    array = file.dataset(images, preparation).images
     seed = file.choose_seed(seed)
     pieces: dict[str, list[np.ndarray]] = {name: [] for name in chosen}
     for snapshot in runner.run(array, [steps], seed=seed, first_sample=first_sample):
@@ -279,16 +300,23 @@ def record(
 
 
 def compare(
-    model: str | PathLike[str] | SpikingModel, ann: Model, images: Any, *, steps: int | None = None
+    model: str | PathLike[str] | SpikingModel,
+    ann: Model,
+    images: Any,
+    *,
+    steps: int | None = None,
+    preparation: Preparation | None = None,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """ANN activations and spike rates in ANN units, layer by layer: name → (activation, λ·count/T), both `[N, ...]`; of
     a network that settles λ·count.
 
-    Layers are the neurons that the ANN has; their names are those of its nodes.
+    Layers are the neurons that the ANN has; their names are those of its nodes. `images` and `preparation` as in
+    `evaluate`.
     """
     file = open_converted(model)
     steps = file.options.steps if steps is None else steps
-    array = as_dataset(images, file.input_dims).images
+    dataset = file.dataset(images, preparation)
+    array = dataset.images
     loaded = _load(ann)
     require_same_network(file, loaded, "the given network")
     scales = {layer.name: layer.scales() for layer in file.layers if layer.kind == "neuron"}
@@ -300,7 +328,9 @@ def compare(
     rates: dict[str, np.ndarray] = {}
     batch = largest_batch(file.layers)
     for start in range(0, len(array), batch):
-        part = record(model, array[start : start + batch], steps=steps, layers=list(expected), first_sample=start)
+        part = record(
+            model, dataset.select(slice(start, start + batch)), steps=steps, layers=list(expected), first_sample=start
+        )
         for name, spikes in part.items():
             values = scales[name] * spikes.mean(0)
             rates[name] = np.concatenate([rates[name], values]) if name in rates else values

@@ -43,7 +43,7 @@ adding rows of these weights:"""
 @click.option("--steps", type=int, metavar="T", help="Number of steps.  [default: that of the file]")
 @click.option("--seed", type=int, help="Seed of the input spikes.  [default: that of the file]")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Runs; medians are printed.")
-@options.data_form
+@options.stored_form
 @click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads to measure with.")
 @options.verbosity
@@ -116,7 +116,7 @@ def _check_usage(against: str | None, ann: str | None, data: str | None, samples
 def _images(console: Console, file: ConvertedFile, data: str | None, form: dict[str, Any], batch: int) -> DataSet:
     """One batch of the user's data, or of random images."""
     if data is not None:
-        return options.load_data(console, data, file.input_dims, form, samples=batch)
+        return options.load_data_for(console, file, data, form, samples=batch)
     dataset = random_images(file, batch)
     console.note(f"data: {dataset.name}")
     return dataset

@@ -64,7 +64,7 @@ def choose_samples(
 
     from snnc.measure.opponents import MOST_CALIBRATION_SAMPLES
 
-    loaded = options.load_data(console, data, file.input_dims, form)
+    loaded = options.load_data_for(console, file, data, form)
     batch = min(batch, len(loaded))
     wanted = max(batch, min(samples, len(loaded)) // batch * batch)
     timed = np.linspace(0, len(loaded) - 1, wanted).round().astype(np.int64)

@@ -29,9 +29,11 @@ def inspect(console: Console, net: str) -> None:
     console.result(f"options      {_wrapped(file.options.to_json())}")
     if file.calibration is not None:
         shown = {**dataclasses.asdict(file.calibration), "sha256": f"{file.calibration.sha256[:16]}..."}
-        for told_below in ("alphas", "target"):
+        for told_below in ("alphas", "target", "preparation"):
             shown.pop(told_below)
         console.result(f"calibration  {_wrapped(shown)}")
+        if file.calibration.preparation is not None:
+            console.result(f"preparation  of the data: {file.calibration.preparation}")
         if file.calibration.alphas:
             console.result(alpha_lines(file.calibration))
         if file.calibration.target is not None:

@@ -30,7 +30,7 @@ _MOST_PRINTED = 10
     metavar="Y.npy",
     help="Write the first output; to a .npz all outputs and spike counts.  [default: print]",
 )
-@options.data_form
+@options.stored_form
 @options.threads
 @options.verbosity
 @click.pass_obj
@@ -57,7 +57,7 @@ def run(
         check_writable(output, [net, source])
     file = api.open_converted(net)
     steps, seed = choose_controls(file, steps, seed)
-    images = options.load_data(console, source, file.input_dims, form).images
+    images = options.load_data_for(console, file, source, form).images
     outputs = simulate(file, images, steps, seed, threads, console)
     warn_of_clipping(console, file, images)
     if output is None:

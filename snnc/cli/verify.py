@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     help="A quantised ANN, as convert writes it.  [default: the one in the file]",
 )
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
-@options.data_form
+@options.stored_form
 @options.threads
 @options.verbosity
 @click.pass_obj
@@ -49,7 +49,7 @@ def verify(
 
     file = api.open_converted(net)
     opponent = file.quantised() if quantised is None else load_model(quantised)
-    dataset = options.load_data(console, data, file.input_dims, form, samples=samples)
+    dataset = options.load_data_for(console, file, data, form, samples=samples)
     found = api.verify(
         net,
         dataset,

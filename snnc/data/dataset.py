@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from snnc.data.preparation import Preparation
 from snnc.diagnostics import fail
 
 Array = npt.NDArray[Any]
@@ -37,6 +38,7 @@ class DataSet:
 
     `images` is float32 `[S, ...]`, S >= 1; `labels` int64 `[S]`, none negative, or None. `notes` says in
     plain words what was guessed on the way. `value_range` is that of synthetic images, None for real ones.
+    `preparation` is what was said of the stored data and has been done to them; None where nobody knows.
     """
 
     images: FloatArray
@@ -44,6 +46,7 @@ class DataSet:
     name: str
     notes: tuple[str, ...] = ()
     value_range: tuple[float, float] | None = None
+    preparation: Preparation | None = None
 
     def __len__(self) -> int:
         """Number of samples."""

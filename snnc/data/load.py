@@ -12,7 +12,8 @@ import numpy as np
 
 from snnc.data import cifar, digits, idx, image_folder, npz
 from snnc.data.dataset import DataSet, Source
-from snnc.data.prepare import Preparation, prepare
+from snnc.data.preparation import Preparation
+from snnc.data.prepare import prepare
 from snnc.data.shapes import Shape
 from snnc.diagnostics import fail
 
@@ -42,7 +43,7 @@ def load(
     source = _read(os.fspath(spec), channels=_channels(input_shape))
     if streams > 1:
         source = dataclasses.replace(source, images=_samples(source, streams), labels=None)
-    return prepare(source, input_shape, Preparation(scale, mean, std, layout))
+    return prepare(source, input_shape, Preparation.of(scale, mean, std, layout))
 
 
 def as_dataset(
@@ -56,17 +57,29 @@ def as_dataset(
 ) -> DataSet:
     """`data` as a `DataSet`: images, a pair (images, labels), a DATA string or path, or a `DataSet`.
 
-    Arrays are anything numpy can convert, of the dtypes and with the treatment of `load`.
+    Arrays are anything numpy can convert, of the dtypes and with the treatment of `load`. SNN405 where a `DataSet` is
+    to be prepared that has been prepared already.
     """
+    preparation = Preparation.of(scale, mean, std, layout)
     if isinstance(data, str | os.PathLike):
-        return load(data, input_shape, scale=scale, mean=mean, std=std, layout=layout)
+        return load(data, input_shape, **preparation.given)
     if isinstance(data, DataSet):
-        source = Source(data.images, data.labels, data.name, data.notes)
-    elif isinstance(data, tuple) and len(data) == 2:
+        return _prepared_again(data, input_shape, preparation)
+    if isinstance(data, tuple) and len(data) == 2:
         source = Source(_as_array(data[0]), None if data[1] is None else _as_array(data[1]), "data")
     else:
         source = Source(_as_array(data), None, "data")
-    return prepare(source, input_shape, Preparation(scale, mean, std, layout))
+    return prepare(source, input_shape, preparation)
+
+
+def _prepared_again(data: DataSet, input_shape: Shape | None, preparation: Preparation) -> DataSet:
+    """A `DataSet` in the shape of the network."""
+    before = data.preparation
+    if before is not None and before.given and preparation.given:
+        fail("SNN405", f"{data.name} was prepared already ({before}), and is to be prepared with {preparation} now")
+    again = prepare(Source(data.images, data.labels, data.name, data.notes), input_shape, preparation)
+    kept = preparation if preparation.given else before
+    return dataclasses.replace(again, preparation=kept)
 
 
 def _samples(frames: Source, streams: int) -> np.ndarray[Any, Any]:

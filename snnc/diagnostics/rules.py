@@ -343,4 +343,13 @@ RULES: dict[str, Rule] = _rules(
         "cannot show a small loss, whatever happens on them. The steps with the least bound were taken.",
         warning=True,
     ),
+    Rule(
+        "SNN520",
+        "the data are prepared in another way than those that calibrated the network",
+        "leave `--scale`, `--mean`, `--std` and `--layout` away: the file says them; `snnc inspect` shows them",
+        "A converted file says how its calibration data were prepared (scale, mean, standard deviation, layout), and\n"
+        "every command prepares data in the same way where nothing else is said. What is said wins, one by one, but a\n"
+        "network whose inputs are on another scale computes something else, and clips what exceeds its input scale.",
+        warning=True,
+    ),
 )

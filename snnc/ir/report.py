@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from snnc.data.preparation import Preparation
+
 #: Steps, agreement with the ANN, error of the outputs: a point of a curve.
 Row = tuple[int, float | None, float | None]
 
@@ -44,7 +46,9 @@ class Calibration:
     `sha256` is that of the data, `input_scale` the ANN value of an input spike. `alpha` scaled the thresholds (None in
     older files); where it was chosen, `alphas` has the curve on the held-back samples of every one that was tried.
     `target` says how the steps were chosen, where they were. `given` layers have the thresholds of the quantisers that
-    the network was trained with; where all have, no sample calibrated anything.
+    the network was trained with; where all have, no sample calibrated anything. `preparation` is what was said of the
+    data (None in older files, of synthetic images and of data of which nobody knows): the network takes its input
+    prepared like that.
     """
 
     threshold: str
@@ -58,6 +62,7 @@ class Calibration:
     alphas: dict[str, list[Row]] = field(default_factory=dict)
     target: Target | None = None
     given: int = 0
+    preparation: Preparation | None = None
 
 
 @dataclass(frozen=True)
