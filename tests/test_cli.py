@@ -18,7 +18,7 @@ from snnc.cli.app import snnc
 from snnc.data import load
 from snnc.diagnostics.rules import RULES
 from snnc.ir.options import Options
-from snnc.measure.report import shorten, table
+from snnc.measure.table import shorten, table
 
 # --- convert ----------------------------------------------------------------------------------------------------------
 

@@ -135,7 +135,7 @@ def random_images(file: ConvertedFile, count: int) -> DataSet:
 
 def layer_table(measured: NetworkBench) -> str:
     """One row for each layer; plain ones have no time of their own."""
-    from snnc.measure.report import table
+    from snnc.measure.table import table
 
     rows = [_row(layer) for layer in measured.layers]
     rows.append(["everything else", "", "", "", f"{measured.other_microseconds:.3f}", "", ""])
@@ -180,7 +180,7 @@ def _steps(measured: NetworkBench) -> str:
 
 
 def _roofline_line(roofline: Roofline, layers: list[str]) -> str:
-    from snnc.measure.report import WIDTH
+    from snnc.measure.table import WIDTH
 
     rows = f"{roofline.width} x int{8 * roofline.weight_bytes}, {roofline.working_set / 2**10:,.1f} KiB"
     line = f"  {rows:<24}{roofline.additions_per_second / 1e9:8.1f} G/s  "

@@ -80,7 +80,7 @@ def versus_text(versus: Versus) -> str:
     """Both networks in a table, and where the spiking one would break even, in at most 80 columns."""
     import textwrap
 
-    from snnc.measure.report import WIDTH, table
+    from snnc.measure.table import WIDTH, table
 
     headers = ["network", "ms/sample", "quartiles", "accuracy %", "agreement %"]
     rows = [_row(versus.spiking, f"spiking, T = {versus.steps}"), _row(versus.opponent, f"{versus.opponent.name} ANN")]

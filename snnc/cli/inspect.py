@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def inspect(console: Console, net: str) -> None:
     """Show format, options, calibration, layers, inputs and outputs of NET.snn.onnx."""
     from snnc import api
+    from snnc.measure.output_lines import channel_lines
     from snnc.measure.report import alpha_lines, certificate_lines, compared_lines, layer_table, target_lines
 
     file = api.open_converted(net)
@@ -40,6 +41,8 @@ def inspect(console: Console, net: str) -> None:
             console.result(target_lines(file.calibration.target))
     if file.verification is not None:
         console.result(compared_lines(file.verification))
+        if any(found.silent or found.saturated for found in file.verification.channels.values()):
+            console.result(channel_lines(file.verification.channels))
     if file.certificate is not None:
         console.result(certificate_lines(file.certificate))
     for title, values in (("inputs", file.model.graph.input), ("outputs", file.model.graph.output)):

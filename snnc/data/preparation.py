@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,5 +91,8 @@ def _number(name: str, value: Any) -> float:
 def _numbers(name: str, values: Any) -> tuple[float, ...] | None:
     if values is None:
         return None
-    many = values if isinstance(values, Iterable) and not isinstance(values, str) and np.ndim(values) else [values]
-    return tuple(_number(name, value) for value in many)
+    try:
+        many = np.asarray(values, np.float64).reshape(-1)
+    except (TypeError, ValueError):
+        fail("SNN405", f"{name} is {values!r}, must be numbers")
+    return tuple(many.tolist())

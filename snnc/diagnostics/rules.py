@@ -352,4 +352,21 @@ RULES: dict[str, Rule] = _rules(
         "network whose inputs are on another scale computes something else, and clips what exceeds its input scale.",
         warning=True,
     ),
+    Rule(
+        "SNN521",
+        "channels stay silent",
+        "run more steps, `--per-channel`, or calibrate with more data; with the method exact more `--levels`",
+        "No neuron of these channels fired on any of 16 samples, though the ANN has at least 1 % of the layer's\n"
+        "activation there: their thresholds are too high for what they get in so many steps. What they carry is\n"
+        "lost to all layers behind. Channels that are zero in the ANN too are not named here; `snnc inspect` has them.",
+        warning=True,
+    ),
+    Rule(
+        "SNN522",
+        "input features are hidden behind larger ones",
+        "bring all features to one scale in front of the network (its first weights can take it), or run more steps",
+        "One input scale holds for the whole input, and a feature that varies by less than one spike in all steps, or\n"
+        "by less than one unit of a coded number, tells the network nothing: an age beside an income.",
+        warning=True,
+    ),
 )
