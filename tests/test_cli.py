@@ -221,6 +221,26 @@ def test_sweep(invoke: Invoke, tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / "sweep.svg").read_text()
 
 
+def test_sweep_of_levels(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke(
+        "sweep", "net.onnx", "--calib", "digits:train", "--data", "digits:test", "--samples", "40", "--method", "exact",
+        "--levels", "2,8", "--calib-samples", "32", "--json", "sweep.json",
+    )  # fmt: skip
+    assert all(len(line) <= 80 for line in result.stdout.splitlines())
+    cells = json.loads((tmp_path / "sweep.json").read_text())["cells"]
+    assert [cell["levels"] for cell in cells] == [2, 8]
+    for cell, row in zip(cells, result.stdout.splitlines()[2:4], strict=True):
+        curve, words = cell["curve"], row.split()
+        last = curve["points"][-1]
+        assert words[:2] == [str(cell["levels"]), f"{100 * last['accuracy']:.2f}"]
+        assert float(words[4]) == pytest.approx(np.mean(curve["settled"]), abs=0.05)
+        assert int(words[5]) == max(curve["settled"])
+        assert words[6] == f"{last['spikes_per_neuron']:.2f}"
+    few, many = (cell["curve"]["points"][-1] for cell in cells)
+    assert few["spikes_per_neuron"] < many["spikes_per_neuron"]
+    assert "ANN: " in result.stdout
+
+
 def test_run(invoke: Invoke, converted: Path, tmp_path: Path) -> None:
     images = load("digits:test", (1, 8, 8)).images[:12]
     for dtype in ("float16", "float32", "float64"):
