@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,15 +18,18 @@ from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.files import ConvertedFile, write_atomically
 from snnc.ir.conversion import Conversion, Level, Report
 from snnc.ir.names import is_reserved
+from snnc.ir.option import whole
 from snnc.ir.report import Certificate
+from snnc.measure import recording
 from snnc.measure.certificate import Equality, compare_with_quantised
 from snnc.measure.evaluation import Curve, measure_curve
 from snnc.measure.judge import judge
+from snnc.measure.recording import MOST_BYTES, Recording
 from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
 from snnc.runtime.session import SpikingSession, largest_batch
 from snnc.runtime.stream import StreamSession
 from snnc.simulate.ann import Ann, layer_probe, load_model
-from snnc.simulate.block_runner import StreamRunner, default_cuts, unpack_words
+from snnc.simulate.block_runner import StreamRunner, default_cuts
 from snnc.thresholds import Estimate
 
 if TYPE_CHECKING:
@@ -170,7 +172,7 @@ def evaluate(
     *,
     ann: Model | None = None,
     preparation: Preparation | None = None,
-    steps: Sequence[int] | None = None,
+    steps: int | Sequence[int] | None = None,
     seed: int | None = None,
     threads: int | None = None,
     progress: Callable[[float], None] = lambda share: None,
@@ -183,11 +185,7 @@ def evaluate(
     """
     file = open_converted(model)
     dataset = file.dataset(data, preparation)
-    cuts = default_steps(file) if steps is None else list(steps)
-    if not cuts:
-        fail("SNN404", "no numbers of steps are given")
-    for cut in cuts:
-        file.check_steps(cut)
+    cuts = default_steps(file) if steps is None else _cuts(file, steps)
     classes = file.model.graph.output[0].type.tensor_type.shape.dim
     scores = len(classes) >= 2 and all(dim.dim_value == 1 for dim in classes[2:])
     if dataset.labels is not None and scores and classes[1].dim_value > 1:
@@ -208,6 +206,14 @@ def evaluate(
         threads=threads,
         progress=progress,
     )
+
+
+def _cuts(file: ConvertedFile, steps: int | Sequence[int]) -> list[int]:
+    """One number of steps or several, checked."""
+    several: list[Any] = list(steps) if isinstance(steps, Iterable) else [steps]
+    if not several:
+        fail("SNN404", "no numbers of steps are given")
+    return [file.choose_steps(count) for count in several]
 
 
 def default_steps(file: ConvertedFile) -> list[int]:
@@ -274,29 +280,30 @@ def record(
     seed: int | None = None,
     first_sample: int = 0,
     preparation: Preparation | None = None,
-) -> dict[str, np.ndarray]:
+    potentials: bool = False,
+    most_bytes: int = MOST_BYTES,
+) -> Recording:
     """The spikes of layers (names as in `report.layers`; all neurons if None): bool `[T, N, ...]` by layer name.
 
-    The input layer has its spikes' signs: int8 in {-1, 0, 1}. `images` and `preparation` as in `evaluate`;
-    image n draws the random numbers of sample `first_sample + n`.
+    The input layer has its spikes' signs: int8 in {-1, 0, 1}. `images` and `preparation` as in `evaluate`; image n
+    draws the random numbers of sample `first_sample + n`. With `potentials` the result has membrane potentials too
+    (`snnc.measure.recording.Recording`).
+
+    Raises:
+        DiagnosticError: SNN412 where the recording would take more than `most_bytes`.
+        KeyError: there is no such layer, or it does not spike.
     """
     file = open_converted(model)
-    steps = file.options.steps if steps is None else steps
-    file.check_steps(steps)
-    words = _spike_words(file)
-    neurons = [layer.name for layer in file.layers if layer.kind == "neuron"]
-    chosen = neurons if layers is None else list(layers)
-    for name in chosen:
-        if name not in words:
-            raise KeyError(f"no layer {name!r}; the spiking layers are {', '.join(map(repr, words))}")
-    runner = StreamRunner(file.block, expose=[part for name in chosen for part in words[name].tensors])
-    array = file.dataset(images, preparation).images
-    seed = file.choose_seed(seed)
-    pieces: dict[str, list[np.ndarray]] = {name: [] for name in chosen}
-    for snapshot in runner.run(array, [steps], seed=seed, first_sample=first_sample):
-        for name in chosen:
-            pieces[name].append(words[name].unpack(snapshot.words, snapshot.count))
-    return {name: np.concatenate(parts) for name, parts in pieces.items()}
+    return recording.record(
+        file,
+        file.dataset(images, preparation).images,
+        steps=file.choose_steps(steps),
+        layers=layers,
+        seed=file.choose_seed(seed),
+        first_sample=whole("first_sample", first_sample),
+        potentials=potentials,
+        most_bytes=most_bytes,
+    )
 
 
 def compare(
@@ -314,9 +321,8 @@ def compare(
     `evaluate`.
     """
     file = open_converted(model)
-    steps = file.options.steps if steps is None else steps
-    dataset = file.dataset(images, preparation)
-    array = dataset.images
+    steps = file.choose_steps(steps)
+    array = file.dataset(images, preparation).images
     loaded = _load(ann)
     require_same_network(file, loaded, "the given network")
     scales = {layer.name: layer.scales() for layer in file.layers if layer.kind == "neuron"}
@@ -328,8 +334,14 @@ def compare(
     rates: dict[str, np.ndarray] = {}
     batch = largest_batch(file.layers)
     for start in range(0, len(array), batch):
-        part = record(
-            model, dataset.select(slice(start, start + batch)), steps=steps, layers=list(expected), first_sample=start
+        part = recording.record(
+            file,
+            array[start : start + batch],
+            steps=steps,
+            layers=list(expected),
+            seed=file.options.seed,
+            first_sample=start,
+            potentials=False,
         )
         for name, spikes in part.items():
             values = scales[name] * spikes.mean(0)
@@ -367,33 +379,3 @@ def input_dims(ann: onnx.ModelProto) -> tuple[int | None, ...]:
 
 def _load(model: Model) -> onnx.ModelProto:
     return model if isinstance(model, onnx.ModelProto) else load_model(model)
-
-
-@dataclass(frozen=True)
-class _SpikeWords:
-    """Where the spikes of a layer are: one tensor of words, with the negative spikes behind the positive ones if they
-    are signed, or in files of format 1 two tensors."""
-
-    tensors: tuple[str, ...]
-    signed: bool
-
-    def unpack(self, words: dict[str, np.ndarray], count: int) -> np.ndarray:
-        """bool `[count, N, ...]`, or int8 with signs."""
-        parts = [words[name] for name in self.tensors]
-        if not self.signed:
-            return unpack_words(parts[0], count)
-        plus, minus = parts if len(parts) == 2 else np.split(parts[0], 2, axis=1)
-        signed: np.ndarray = unpack_words(plus, count).astype(np.int8) - unpack_words(minus, count)
-        return signed
-
-
-def _spike_words(file: ConvertedFile) -> dict[str, _SpikeWords]:
-    """Spikes by layer name; an encoder is known by what it reads, any other layer by its name."""
-    nodes = {node.name: node for node in file.block.body}
-    encoder = next(node for node in file.block.body if node.input and node.input[0] == file.block.input_name)
-    words: dict[str, _SpikeWords] = {}
-    for layer in file.layers:
-        if layer.kind != "readout" and layer.levels == 1:
-            outputs = encoder.output if layer.kind == "input" else nodes[layer.name].output[:1]
-            words[layer.name] = _SpikeWords(tuple(outputs), layer.signed or len(outputs) == 2)
-    return words

@@ -23,6 +23,7 @@ from snnc.emit.embedded import extract
 from snnc.emit.schedules import as_stream
 from snnc.emit.written import read_block
 from snnc.ir.conversion import LayerReport
+from snnc.ir.option import whole
 from snnc.ir.options import Options
 from snnc.ir.records import read_record
 from snnc.ir.report import Calibration, Certificate, Verification
@@ -201,15 +202,17 @@ class ConvertedFile:
         set_metadata(model, "snnc.options", json.dumps({**options, "schedule": "stream"}))
         return model
 
-    def check_steps(self, steps: int) -> None:
-        """SNN404 unless `steps` is from 1 to the file's max_steps, and more than its delay."""
-        least = self.options.delay + 1
-        if not least <= steps <= self.options.max_steps:
-            fail("SNN404", f"{steps} steps; {self.name} allows {least} to {self.options.max_steps}")
+    def choose_steps(self, steps: int | None) -> int:
+        """`steps`, or the file's own; SNN404 unless they are from 1 to its max_steps, and more than its delay, SNN405
+        where they are no integer."""
+        chosen, least = self.options.steps if steps is None else whole("steps", steps), self.options.delay + 1
+        if not least <= chosen <= self.options.max_steps:
+            fail("SNN404", f"{chosen} steps; {self.name} allows {least} to {self.options.max_steps}")
+        return chosen
 
     def choose_seed(self, seed: int | None) -> int:
         """`seed`, or the file's own; SNN405 unless it fits into a signed 64-bit integer."""
-        chosen = self.options.seed if seed is None else int(seed)
+        chosen = self.options.seed if seed is None else whole("seed", seed)
         if not -(2**63) <= chosen < 2**63:
             fail("SNN405", f"seed is {chosen}, must fit into a signed 64-bit integer")
         return chosen

@@ -242,6 +242,13 @@ RULES: dict[str, Rule] = _rules(
         "it. `snnc stream --check` repeats frames from the initial states and compares everything. Where they differ,\n"
         "the file was changed or snnc has an error.",
     ),
+    Rule(
+        "SNN412",
+        "a recording takes too much memory",
+        "record fewer samples, steps or layers, or allow more with `most_bytes`",
+        "Spikes take a byte for each neuron, sample and step, membrane potentials four more. What would take more\n"
+        "than 2 GiB is refused before it begins.",
+    ),
     # --- warnings -------------------------------------------------------------------------------------------------
     Rule(
         "SNN501",

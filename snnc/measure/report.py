@@ -273,7 +273,7 @@ def levels_table(levels: Sequence[int], curves: Sequence[Curve]) -> str:
             headers.append(header)
             for row, point in zip(rows, lasts, strict=True):
                 row.append(_optional(getattr(point, name), "{:.2f}", 100))
-    headers += ["error", "steps", "at most", "spikes/neuron", "SOPs/sample"]
+    headers += ["error", "steps", "most", "spikes/neuron", "SOPs"]
     for row, curve, point in zip(rows, curves, lasts, strict=True):
         settled = curve.settled or [point.steps]
         row += [_optional(point.error, "{:.3f}"), f"{statistics.fmean(settled):.1f}", f"{max(settled)}"]
