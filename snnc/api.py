@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 
 from snnc import pipeline
-from snnc.data import Preparation, as_dataset, check_labels
+from snnc.data import DataSet, Preparation, as_dataset, check_labels
 from snnc.data.synthetic import synthetic_seed
 from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.files import ConvertedFile, write_atomically
@@ -186,10 +186,7 @@ def evaluate(
     file = open_converted(model)
     dataset = file.dataset(data, preparation)
     cuts = default_steps(file) if steps is None else _cuts(file, steps)
-    classes = file.model.graph.output[0].type.tensor_type.shape.dim
-    scores = len(classes) >= 2 and all(dim.dim_value == 1 for dim in classes[2:])
-    if dataset.labels is not None and scores and classes[1].dim_value > 1:
-        check_labels(dataset, classes[1].dim_value)
+    check_classes(file, dataset)
     ann_outputs = None
     if ann is not None:
         loaded = _load(ann)
@@ -206,6 +203,14 @@ def evaluate(
         threads=threads,
         progress=progress,
     )
+
+
+def check_classes(file: ConvertedFile, dataset: DataSet) -> None:
+    """SNN305 where there are labels that are no classes of the first output."""
+    classes = file.model.graph.output[0].type.tensor_type.shape.dim
+    scores = len(classes) >= 2 and all(dim.dim_value == 1 for dim in classes[2:])
+    if dataset.labels is not None and scores and classes[1].dim_value > 1:
+        check_labels(dataset, classes[1].dim_value)
 
 
 def _cuts(file: ConvertedFile, steps: int | Sequence[int]) -> list[int]:

@@ -183,6 +183,7 @@ def test_eval(invoke: Invoke, converted: Path, tmp_path: Path) -> None:
     assert max(map(len, lines)) <= 80
     assert "0.9 pJ per SOP, 4.6 pJ per MAC. No neuron updates, no memory" in result.stdout
     assert result.stdout.count("Break-even with ") == 2
+    assert "At T = 32: accuracy " in result.stdout
     assert "6 bits at T = 32" in result.stdout
     document = json.loads((tmp_path / "eval.json").read_text())
     assert document["data"]["samples"] == 100

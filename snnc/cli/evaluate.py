@@ -67,6 +67,7 @@ def evaluate(
     from snnc.files import check_writable
     from snnc.measure import plot as plots
     from snnc.measure.neurobench import measure_neurobench
+    from snnc.measure.output_lines import curve_lines
     from snnc.measure.report import curve_notes, curve_table, write_json
     from snnc.simulate.ann import load_model
 
@@ -87,6 +88,8 @@ def evaluate(
     seeds = seeds or [file.options.seed if seed is None else seed]
     curves = measure(console, net, dataset, opponent, seeds, steps=steps, threads=threads)
     console.result(curve_table(curves))
+    if len(curves) == 1:
+        console.lines(curve_lines(curves[0]))
     console.result(curve_notes(curves))
     if json_file:
         write_json(json_file, eval_document(net, ann, dataset, curves))

@@ -12,7 +12,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from snnc.measure.energy import break_even
-from snnc.measure.output_lines import curve_lines, verdict_lines
+from snnc.measure.output_lines import verdict_lines
 from snnc.measure.table import GAP, WIDTH, percent, table
 
 if TYPE_CHECKING:
@@ -201,8 +201,6 @@ def curve_notes(curves: Sequence[Curve]) -> str:
     if len(curves) > 1:
         lines.append(f"± is the standard deviation over {len(curves)} seeds.")
     lines.append("R (RMP-SNN, equation 8): spikes per step of 100 neurons, input and output apart.")
-    if len(curves) == 1:
-        lines += curve_lines(curve)
     lines += _settled(curves)
     lines += break_even_lines(break_even(curves))
     lines.append(ENERGY_NOTE.format(bits=steps.bit_length(), steps=steps))
