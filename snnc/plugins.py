@@ -21,7 +21,7 @@ log = logging.getLogger("snnc")
 
 Entry = TypeVar("Entry")
 # What `snnc.convert` takes beside options of a conversion.
-_ARGUMENTS = ("model", "calib", "progress", "estimates", "relaxed", "plugin_options")
+_ARGUMENTS = ("model", "calib", "preparation", "progress", "estimates", "relaxed", "plugin_options")
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):

@@ -52,6 +52,8 @@ def meaning(info: onnx.ValueInfoProto, op: str = "Add", input_dims: tuple[int, .
         (meaning(value(dtype=TensorProto.INT64), "ArgMax"), ("class numbers", 0, 1)),
         (meaning(value(8, 8, dtype=TensorProto.INT64), "ArgMax"), ("class numbers", 0, 64)),
         (meaning(value(4), input_dims=(4,)), ("classes", 1, 1)),
+        (meaning(value(640), input_dims=(640,)), ("values", 1, 640)),  # an autoencoder
+        (meaning(value(640), "Softmax", input_dims=(640,)), ("classes", 1, 1)),
     ],
 )
 def test_what_an_output_stands_for(found: Any, expected: Any) -> None:

@@ -115,10 +115,10 @@ def bench(
 def _check_usage(against: str | None, ann: str | None, data: str | None, samples: int | None) -> None:
     if against is None and samples is not None:
         raise click.UsageError("--samples is for --against")
-    if ann is not None and data is None:
-        raise click.UsageError("--ann needs --data: there is nothing to compare the networks on")
     if against is not None and (ann is None or data is None):
         raise click.UsageError("--against needs --ann, the network to compare with, and --data")
+    if ann is not None and data is None:
+        raise click.UsageError("--ann is for --against and for accuracies, both of which need --data")
 
 
 def _accuracies(net: str, ann: str | None, dataset: DataSet, steps: int, seed: int, threads: int) -> Curve | None:

@@ -4,7 +4,8 @@ What an output stands for follows from how it is made, and from its shape `[N, .
 
 1. integers are class numbers, one for each place (behind an ArgMax);
 2. behind a Softmax or LogSoftmax there are classes along its axis;
-3. scores `[N, K]` (and `[N, K, 1, ...]`) with K > 1 are classes;
+3. scores `[N, K]` (and `[N, K, 1, ...]`) with K > 1 are classes, unless they are as many as the input has values, and
+   more than a few: that is a reconstruction (autoencoders);
 4. maps `[N, K, H, ...]` with K > 1 have a class for every place (segmentation), unless they have as many channels as
    the input: these are images, as are maps behind a Sigmoid;
 5. all others are values: they have an error, and no agreement.
@@ -24,6 +25,8 @@ from snnc.emit.block import Block
 from snnc.measure.intervals import Interval, interval_of_means
 
 Meaning = Literal["classes", "class numbers", "values"]
+# Fewer values than this, as many as the input has, may well be classes.
+_FEWEST_RECONSTRUCTED = 32
 _INTEGERS = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
 
 
@@ -89,11 +92,16 @@ def kind_of(value: onnx.ValueInfoProto, producer: onnx.NodeProto | None, input_d
         axis = axis if axis >= 0 else axis + len(dims) + 1
     size = dims[axis - 1] if 0 < axis <= len(dims) else 1
     places = math.prod(dims) // max(1, size)
-    like_input = len(input_dims) > 1 and size == input_dims[0]
-    is_image = places > 1 and (op == "Sigmoid" or (like_input and op not in ("Softmax", "LogSoftmax")))
-    if size < 2 or is_image:
+    if size < 2 or (op not in ("Softmax", "LogSoftmax") and _is_like_input(size, places, input_dims, op)):
         return OutputKind(value.name, "values", axis, math.prod(dims))
     return OutputKind(value.name, "classes", axis, places)
+
+
+def _is_like_input(size: int, places: int, input_dims: Sequence[int], op: str) -> bool:
+    """Whether an output with so many channels at so many places is an image (or masks), or a reconstruction."""
+    if places > 1:
+        return op == "Sigmoid" or (len(input_dims) > 1 and size == input_dims[0])
+    return math.prod(input_dims) == size >= _FEWEST_RECONSTRUCTED
 
 
 class Truth:
@@ -104,8 +112,9 @@ class Truth:
         self.classes = kind.classes(values)
         self.is_number = not np.issubdtype(values.dtype, np.integer)
         with np.errstate(over="ignore", invalid="ignore"):
-            self.norm = float((values.astype(np.float64) ** 2).sum())
-            self.spread = float(values.var(0, dtype=np.float64).sum() * len(values))
+            mean = values.mean(0, dtype=np.float64)
+            self.norm = sum(float(np.square(sample, dtype=np.float64).sum()) for sample in values)
+            self.spread = sum(float(np.square(sample - mean).sum()) for sample in values)
 
     @property
     def facts(self) -> OutputFacts:
