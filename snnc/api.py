@@ -183,6 +183,7 @@ def evaluate(
     is); labels are needed for accuracy, `ann` for agreement. `steps` defaults to the powers of two
     up to the file's number of steps.
     """
+    threads = None if threads is None else whole("threads", threads)
     file = open_converted(model)
     dataset = file.dataset(data, preparation)
     cuts = default_steps(file) if steps is None else _cuts(file, steps)
@@ -246,6 +247,7 @@ def verify(
     Raises:
         DiagnosticError: SNN402 where the file carries none.
     """
+    threads = None if threads is None else whole("threads", threads)
     file = open_converted(model)
     opponent = file.quantised() if quantised is None else quantised
     images = file.dataset(data, preparation).images

@@ -150,6 +150,8 @@ def test_numbers_that_are_no_integers_are_refused(count: Any) -> None:
         lambda: snnc.compare(converted, model, images, steps=count),
         lambda: snnc.evaluate(converted, images, steps=[count]),
         lambda: snnc.evaluate(converted, images, seed=count),
+        lambda: snnc.evaluate(converted, images, threads=count),
+        lambda: snnc.verify(converted, images, threads=count),
     ):
         with diagnosed("SNN405", "must be an integer"):
             call()

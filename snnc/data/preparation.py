@@ -29,7 +29,8 @@ class Preparation:
     layout: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", None if self.scale is None else _number("scale", self.scale))
+        if self.scale is not None:
+            object.__setattr__(self, "scale", _number("scale", self.scale))
         for name in ("mean", "std"):
             object.__setattr__(self, name, _numbers(name, getattr(self, name)))
         if self.layout is not None:
@@ -82,17 +83,19 @@ def shown(value: Any) -> str:
 
 
 def _number(name: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
+    found = _numbers(name, value)
+    if found is None or len(found) != 1:
         fail("SNN405", f"{name} is {value!r}, must be a number")
+    return found[0]
 
 
 def _numbers(name: str, values: Any) -> tuple[float, ...] | None:
     if values is None:
         return None
     try:
-        many = np.asarray(values, np.float64).reshape(-1)
-    except (TypeError, ValueError):
+        many = np.asarray(values)
+    except ValueError:  # lists of several lengths
         fail("SNN405", f"{name} is {values!r}, must be numbers")
-    return tuple(many.tolist())
+    if many.size and many.dtype.kind not in "uif":  # text and booleans could be read as numbers
+        fail("SNN405", f"{name} is {values!r}, must be numbers")
+    return tuple(float(value) for value in many.reshape(-1))
