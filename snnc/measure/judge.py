@@ -71,11 +71,12 @@ def judge(conversion: Conversion) -> None:
     """Warn of a poor conversion, or raise `DiagnosticError`: the first output that misses a bar tells why."""
     assert conversion.options.v_init is not None
     curve = conversion.trials[conversion.options.v_init]
+    others = _Others(conversion)
     for name in curve.outputs:
-        _judge(conversion, curve, name)
+        _judge(conversion, curve, name, others)
 
 
-def _judge(conversion: Conversion, curve: Curve, name: str) -> None:
+def _judge(conversion: Conversion, curve: Curve, name: str, others: _Others) -> None:
     """The output `name`."""
     yardstick = Yardstick.of(curve, conversion.options.reset, conversion.options.leak, name)
     last = curve.points[-1].outputs[name]
@@ -83,17 +84,17 @@ def _judge(conversion: Conversion, curve: Curve, name: str) -> None:
         return
     missed = None if conversion.options.accept_poor else yardstick.certainly_missed(last, USABLE)
     before = Result.of(last, curve.samples)
-    trials = [*_verified(conversion, before, name), *_more_steps(conversion, before, name)]
+    trials = [*_verified(conversion, before, name), *_more_steps(conversion, before, name, others)]
     if missed is not None:
-        trials += _other_thresholds(conversion, before, name)
+        trials += _other_thresholds(conversion, before, name, others)
     steps = curve.points[-1].steps
     place = "" if len(curve.outputs) == 1 else f"output {name!r}: "
     what = f"{place}{before}{_confidence(last, curve.samples)} after {steps} step{'' if steps == 1 else 's'}"
     message = f"{what}{_reason(conversion)}"
     if missed is None:
-        conversion.diagnostics.report("SNN503", message, hint=_advice(conversion, trials))
+        conversion.diagnostics.report("SNN503", message, hint=_advice(trials) or _untried(conversion))
         return
-    hint = f"{_advice(conversion, trials)}; `--accept-poor` writes it all the same"
+    hint = f"{_advice(trials) or 'nothing else to try'}; `--accept-poor` writes it all the same"
     raise DiagnosticError([Diagnostic(RULES["SNN408"], f"{message}; the bar is {missed}", hint=hint)])
 
 
@@ -105,14 +106,17 @@ def _confidence(last: OutputPoint, samples: int) -> str:
     return f" ({samples:,} sample{'' if samples == 1 else 's'}: {low:.0f} to {high:.0f} % agreement)"
 
 
-def _advice(conversion: Conversion, trials: list[Trial]) -> str:
-    if not trials:
-        untried = METHODS[conversion.options.method].remedies(conversion.options)
-        return "; ".join(f"`{what}` was not tried" for what, _ in untried)
+def _advice(trials: list[Trial]) -> str:
     helpful = [f"{trial.what} gave {trial.result}" for trial in trials if trial.result.helps(trial.before)]
     if helpful:
         return "; ".join(helpful)
-    return f"of no help: {', '.join(trial.what for trial in trials)}"
+    return f"of no help: {', '.join(trial.what for trial in trials)}" if trials else ""
+
+
+def _untried(conversion: Conversion) -> str:
+    """A warning alone is not worth another conversion where no steps are left to look at."""
+    remedies = METHODS[conversion.options.method].remedies(conversion.options)
+    return f"not tried: {', '.join(f'`{what}`' for what, _ in remedies)}" if remedies else "nothing else to try"
 
 
 def _reason(conversion: Conversion) -> str:
@@ -144,7 +148,7 @@ def _verified(conversion: Conversion, before: Result, name: str) -> list[Trial]:
     return trials
 
 
-def _more_steps(conversion: Conversion, before: Result, name: str) -> list[Trial]:
+def _more_steps(conversion: Conversion, before: Result, name: str, others: _Others) -> list[Trial]:
     """Twice and four times the steps, with the thresholds for these, where the verification could not tell."""
     options = conversion.options
     given = options.target_drop is None and not METHODS[options.method].settles
@@ -152,22 +156,37 @@ def _more_steps(conversion: Conversion, before: Result, name: str) -> list[Trial
         return []
     trials = []
     for steps in (2 * options.steps, 4 * options.steps):
-        curve = _converted(conversion, {"steps": steps})[1] if steps <= options.max_steps else None
+        curve = others.converted({"steps": steps})[1] if steps <= options.max_steps else None
         if curve is not None:
             trials.append(Trial(f"`--steps {steps}`", _end(curve, name), before))
     return trials
 
 
-def _other_thresholds(conversion: Conversion, before: Result, name: str) -> list[Trial]:
+def _other_thresholds(conversion: Conversion, before: Result, name: str, others: _Others) -> list[Trial]:
     """Convert again with options that may do better, and measure."""
     trials = []
     for what, change in METHODS[conversion.options.method].remedies(conversion.options):
         settles = METHODS[conversion.options.method].settles
-        v_init, curve = _converted(conversion, change if settles else {"v_init": None, **change})
+        v_init, curve = others.converted(change if settles else {"v_init": None, **change})
         if curve is not None:
             words = what if "v_init" in METHODS[conversion.options.method].without else f"{what} --v-init {v_init:g}"
             trials.append(Trial(f"`{words}`", _end(curve, name), before))
     return trials
+
+
+class _Others:
+    """The network with other options, each measured once for all outputs."""
+
+    def __init__(self, conversion: Conversion) -> None:
+        self._conversion = conversion
+        self._found: dict[str, tuple[float, Curve | None]] = {}
+
+    def converted(self, change: dict[str, Any]) -> tuple[float, Curve | None]:
+        """V(0) and the curve of the network with these options; None if they do not even convert it."""
+        key = repr(sorted(change.items()))
+        if key not in self._found:
+            self._found[key] = _converted(self._conversion, change)
+        return self._found[key]
 
 
 def _end(curve: Curve, name: str) -> Result:
