@@ -87,6 +87,7 @@ def run(conversion: Conversion) -> None:
         alphas=conversion.alphas,
         target=conversion.target,
         given=sum("value" in node.attrs and node.name not in calibrator.estimates for node in neurons(graph)),
+        preparation=conversion.data.preparation,
     )
 
 

@@ -6,11 +6,14 @@ Takes and gives level EMITTED. On the samples held back from calibration:
    spike trains, counts, potentials and outputs on a few samples (each within a budget of work; what was compared, and
    what was not and why, goes into the report; SNN511 where a plug-in's operator is unknown to the reference); anything
    else is our error;
-2. agreement with the ANN with its confidence, error of the outputs, what the other initial potential would need, and
-   the number of steps that the samples support go into the report and into the file;
+2. of every output the agreement with the ANN with its confidence where it is classes (of maps in every place), and its
+   error; with labels the accuracy of both, and the interval of their difference on the same samples; what the other
+   initial potential would need, and the number of steps that the samples support go into the report and into the file;
 3. for every layer the share of the ANN's mean activation that its spikes carry: in a deep network rates vanish or
    saturate layer by layer, and the first layer where they do is the one to look at;
-4. warnings: clipped input (SNN502), silent layers (SNN504), values lost to hard reset or a leak (SNN508).
+4. which channels of each layer never fire or always do;
+5. warnings: clipped input (SNN502), silent layers (SNN504) and channels (SNN521), input features that vary by less than
+   the coding tells apart (SNN522), values lost to hard reset or a leak (SNN508).
 
 What follows from a poor result is up to `snnc.measure.judge`.
 """
@@ -18,7 +21,7 @@ What follows from a poor result is up to `snnc.measure.judge`.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -26,11 +29,12 @@ from snnc.emit.schedules import MOST_UNROLLED_BLOCKS
 from snnc.files import ConvertedFile, set_metadata
 from snnc.ir.conversion import Conversion, LayerReport, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS
-from snnc.ir.report import InitialPotential, Verification, WeakLayer
+from snnc.ir.report import Channels, HiddenInputs, InitialPotential, OutputVerdict, Verification, WeakLayer
 from snnc.ir.trees import neurons
+from snnc.measure.activity import channels_of, hidden_inputs, named
 from snnc.measure.comparison import compare_forms
-from snnc.measure.evaluation import Point, rows_of
-from snnc.measure.quality import GOOD, Yardstick, interval, steps_to_reach, supported_steps
+from snnc.measure.evaluation import Curve, Point, rows_of
+from snnc.measure.quality import GOOD, Yardstick, steps_to_reach, supported_steps
 from snnc.measure.trials import held_back_images, simulate_against
 from snnc.operators import SOURCES
 from snnc.operators.layer import scale_of
@@ -40,6 +44,7 @@ from snnc.thresholds import RULES
 
 _FEW = 16
 SATURATED_SHARE = 0.01
+SILENT_SHARE = 0.01
 _ALMOST_EVERY = 0.95  # neurons behind others start a few steps late
 VANISHED_SHARE = 0.5
 AMPLIFIED_SHARE = 2.0
@@ -57,11 +62,18 @@ def run(conversion: Conversion) -> None:
     yardstick = Yardstick.of(curve, conversion.options.reset, conversion.options.leak)
     conversion.progress("verifying", 0.5)
     fired = _fired(conversion, file, images[:_FEW])
-    saturated = {name: layer.saturated for name, layer in fired.items()}
-    carried = _carried_shares(conversion, fired, images[:_FEW])
+    saturated = {name: float(layer.saturated.mean()) for name, layer in fired.items()}
+    activations = _activations(conversion, fired, images[:_FEW])
+    carried = _carried_shares(fired, activations)
+    channels = {
+        name: channels_of(layer.counts, layer.saturated, activations.get(name)) for name, layer in fired.items()
+    }
+    hidden = hidden_inputs(report.layers[0], images, last.steps)
     for layer in report.layers:
         layer.rate = last.layer_rates.get(layer.name) if layer.levels == 1 else None
-    longer = _longer_runs(conversion, images) if yardstick.missed(last, GOOD) else []
+    verdicts = _verdicts(conversion, curve)
+    if any(verdict.missed for verdict in verdicts.values()):
+        conversion.longer = _longer_runs(conversion, images)
     report.verification = Verification(
         compared=compared,
         samples=len(images),
@@ -69,32 +81,65 @@ def run(conversion: Conversion) -> None:
         steps=last.steps,
         v_init=conversion.options.v_init,
         agreement=last.agreement,
-        agreement_interval=None if last.agreement is None else interval(last.agreement, len(images)),
+        agreement_interval=last.agreement_interval,
         error=last.error,
         commonest_class=curve.commonest_class,
-        judged_by="classes" if yardstick.classes else "values" if yardstick.values else None,
+        judged_by=yardstick.judged_by,
         missed=yardstick.missed(last, GOOD),
         clipped=curve.clipped,
         saturated=saturated,
         carried=carried,
         first_weak_layer=_first_weak_layer(report.layers, saturated, carried),
-        recommended_steps=supported_steps(curve.points, yardstick),
+        recommended_steps=_recommended_steps(conversion, curve),
         curve=rows_of(curve.points),
-        longer=rows_of(longer),
+        longer=[] if conversion.longer is None else rows_of(conversion.longer.points),
         initial_potentials=_initial_potentials(conversion, yardstick),
+        outputs=verdicts,
+        accuracy=last.accuracy,
+        accuracy_interval=last.accuracy_interval,
+        ann_accuracy=curve.ann_accuracy,
+        drop_interval=last.drop_interval,
+        channels=channels,
+        hidden_inputs=hidden,
     )
     _warn(conversion, last, curve.clipped)
+    _warn_of_channels(conversion, channels)
+    _warn_of_inputs(conversion, hidden, last.steps)
     document = report.to_json()
     set_metadata(conversion.emitted, "snnc.layers", json.dumps(document["layers"]))
     set_metadata(conversion.emitted, "snnc.verification", json.dumps(document["verification"]))
 
 
+def _verdicts(conversion: Conversion, curve: Curve) -> dict[str, OutputVerdict]:
+    """Every output by name, in order."""
+    found = {}
+    for name, facts in curve.outputs.items():
+        yardstick = Yardstick.of(curve, conversion.options.reset, conversion.options.leak, name)
+        point = curve.points[-1].outputs[name]
+        found[name] = OutputVerdict(
+            **asdict(facts), **asdict(point), judged_by=yardstick.judged_by, missed=yardstick.missed(point, GOOD)
+        )
+    return found
+
+
+def _recommended_steps(conversion: Conversion, curve: Curve) -> int | None:
+    """The fewest that the samples support for every output."""
+    options, found = conversion.options, []
+    for name in curve.outputs:
+        yardstick = Yardstick.of(curve, options.reset, options.leak, name)
+        found.append(supported_steps(curve.points, yardstick, name))
+    enough = [steps for steps in found if steps is not None]
+    return max(enough) if len(enough) == len(found) else None
+
+
 @dataclass(frozen=True)
 class _Fired:
-    """Of the neurons of a layer over samples: the share that fired in (almost) every step or, where networks settle,
-    has its highest count; and the mean per sample of what all its spikes of a step (there: all together) are worth."""
+    """Of the neurons of a layer over samples, `[N, C, ...]`: the spikes (with signs), and which neurons fired in
+    (almost) every step or, where networks settle, have their highest count; and the mean per sample of what all spikes
+    of a step (there: all together) are worth."""
 
-    saturated: float
+    counts: np.ndarray
+    saturated: np.ndarray
     worth: float
 
 
@@ -119,17 +164,22 @@ def _fired(conversion: Conversion, file: ConvertedFile, images: np.ndarray) -> d
             count = plus - minus
         worth = float((count * scale_of(node)).sum()) / (per * len(images))
         most = node.attrs.get("high", steps) if file.settles else _ALMOST_EVERY * steps
-        found[node.name] = _Fired(float((count >= most).mean()), worth)
+        found[node.name] = _Fired(count, count >= most, worth)
     return found
 
 
-def _carried_shares(conversion: Conversion, fired: dict[str, _Fired], images: np.ndarray) -> dict[str, float]:
-    """What the spikes of each layer are worth over the mean activation of the ANN there, on the same samples; without
-    layers that the ANN does not have or leaves at zero."""
+def _activations(conversion: Conversion, fired: dict[str, _Fired], images: np.ndarray) -> dict[str, np.ndarray]:
+    """The activations of the ANN by layer, without layers that it does not have."""
     probe, tensors = layer_probe(conversion.ann, fired)
     outputs = probe.run(images)
-    means = {name: float(np.maximum(outputs[tensor], 0, dtype=np.float64).sum()) for name, tensor in tensors.items()}
-    return {name: fired[name].worth * len(images) / mean for name, mean in means.items() if mean > 0}
+    return {name: outputs[tensor] for name, tensor in tensors.items()}
+
+
+def _carried_shares(fired: dict[str, _Fired], activations: dict[str, np.ndarray]) -> dict[str, float]:
+    """What the spikes of each layer are worth over the mean activation of the ANN there, on the same samples; without
+    layers that the ANN leaves at zero."""
+    sums = {name: float(np.maximum(values, 0, dtype=np.float64).sum()) for name, values in activations.items()}
+    return {name: fired[name].worth * len(activations[name]) / total for name, total in sums.items() if total > 0}
 
 
 def _first_weak_layer(
@@ -145,7 +195,7 @@ def _first_weak_layer(
     return None
 
 
-def _longer_runs(conversion: Conversion, images: np.ndarray) -> list[Point]:
+def _longer_runs(conversion: Conversion, images: np.ndarray) -> Curve | None:
     """What twice and four times the steps would give, on a few samples, behind what the steps give on the same; nothing
     where more steps would come with other thresholds."""
     options = conversion.options
@@ -154,9 +204,9 @@ def _longer_runs(conversion: Conversion, images: np.ndarray) -> list[Point]:
         most = min(most, MOST_UNROLLED_BLOCKS * BLOCK_STEPS)
     cuts = [steps for steps in (2 * options.steps, 4 * options.steps) if steps <= most]
     if not cuts or RULES[options.threshold].by_steps:
-        return []
+        return None
     few = images[: 2 * _FEW]
-    return simulate_against(conversion, few, Ann(conversion.ann).run(few), [options.steps, *cuts]).points
+    return simulate_against(conversion, few, Ann(conversion.ann).run(few), [options.steps, *cuts])
 
 
 def _initial_potentials(conversion: Conversion, yardstick: Yardstick) -> dict[str, InitialPotential]:
@@ -191,6 +241,33 @@ def _warn(conversion: Conversion, last: Point, clipped: float) -> None:
         if layer.kind == "neuron" and layer.rate == 0:
             steps = f"{last.steps} step{'' if last.steps == 1 else 's'}"
             report("SNN504", f"no neuron fired in {steps}", node=layer.name, op=layer.op)
+
+
+def _warn_of_channels(conversion: Conversion, channels: dict[str, Channels]) -> None:
+    """Channels that never fire where the ANN's have activations to speak of."""
+    for layer in conversion.report.layers:
+        found = channels.get(layer.name)
+        if found is None or not 0 < found.silent < found.channels or (found.silent_share or 0) < SILENT_SHARE:
+            continue
+        share = f"{100 * (found.silent_share or 0):.1f} % of the ANN's activation there"
+        which = named(found.silent_channels, found.silent)
+        message = f"{found.silent} of {found.channels} channels never fired ({which}), which have {share}"
+        conversion.diagnostics.report("SNN521", message, node=layer.name, op=layer.op)
+
+
+def _warn_of_inputs(conversion: Conversion, hidden: HiddenInputs | None, steps: int) -> None:
+    if hidden is None:
+        return
+    layer = conversion.report.layers[0]
+    unit = "a unit of the input" if layer.levels > 1 else f"one spike in {steps} steps"
+    which = named(hidden.hidden_features, hidden.hidden)
+    conversion.diagnostics.report(
+        "SNN522",
+        f"{hidden.hidden} of {hidden.features} input features ({which}) vary by at most {hidden.widest:.3g}, "
+        f"and {unit} stands for {hidden.resolution:.3g}",
+        node=layer.name,
+        op=layer.op,
+    )
 
 
 PASS = Pass("verify", Level.EMITTED, Level.EMITTED, run)

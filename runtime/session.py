@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from os import PathLike, fspath
@@ -26,6 +27,13 @@ _FUSED_BYTES = 32  # per neuron: words in and out, potentials before and after
 _ERRORS_ONLY = 3
 
 
+def whole(name: str, value: Any) -> int:
+    """`value` as an int: numpy's integers count; TypeError for floats and booleans, which would be cut or read as 1."""
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} is {value!r}, must be an integer")
+    return operator.index(value)
+
+
 def make_session(
     model: bytes | str, *, native: bool = True, threads: int | None = None, profile: str | None = None
 ) -> onnxruntime.InferenceSession:
@@ -36,7 +44,7 @@ def make_session(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY  # onnxruntime warns of every optional input of a Loop model
     if threads is not None:
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = whole("threads", threads)
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = profile
@@ -221,11 +229,12 @@ class SpikingSession:
         scale them as the network was trained.
         """
         array = check_images(images, self.input_dims)
-        steps = self.options.steps if steps is None else int(steps)
+        steps = self.options.steps if steps is None else whole("steps", steps)
         if not 1 <= steps <= self.max_steps:
             raise ValueError(f"steps is {steps}, must be from 1 to {self.max_steps} (the file's max_steps)")
-        controls = {"steps": steps, "seed": self.options.seed if seed is None else int(seed)}
-        if batch_size is not None and batch_size < 1:
+        controls = {"steps": steps, "seed": self.options.seed if seed is None else whole("seed", seed)}
+        first_sample = whole("first_sample", first_sample)
+        if batch_size is not None and whole("batch_size", batch_size) < 1:
             raise ValueError(f"batch_size is {batch_size}, must be at least 1")
         size = batch_size or largest_batch(self.layers, native=self._native)
         parts = []

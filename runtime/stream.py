@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from snnc.runtime.session import check_images, input_limit, largest_batch, make_session, read_metadata
+from snnc.runtime.session import check_images, input_limit, largest_batch, make_session, read_metadata, whole
 
 log = logging.getLogger("snnc.runtime")
 
@@ -100,7 +100,7 @@ class StreamSession:
         native: bool = True,
         threads: int | None = None,
     ) -> None:
-        if streams < 1:
+        if whole("streams", streams) < 1:
             raise ValueError(f"streams is {streams}, must be at least 1")
         self.session = make_session(
             model if isinstance(model, bytes) else fspath(model), native=native, threads=threads

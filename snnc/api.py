@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from os import PathLike, fspath
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from snnc import pipeline
-from snnc.data import as_dataset, check_labels
+from snnc.data import DataSet, Preparation, as_dataset, check_labels
 from snnc.data.synthetic import synthetic_seed
 from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.files import ConvertedFile, write_atomically
@@ -21,17 +21,19 @@ from snnc.integers.calibration_split import CALIB_MEMORY, image_memory
 from snnc.integers.checkpoint import Checkpoint
 from snnc.ir.conversion import Conversion, Level, Report
 from snnc.ir.names import is_reserved
+from snnc.ir.option import whole
 from snnc.ir.report import Certificate
+from snnc.measure import recording
 from snnc.measure.budget import Budget, measure_budget
 from snnc.measure.certificate import Equality, compare_with_quantised
 from snnc.measure.evaluation import Curve, measure_curve
 from snnc.measure.judge import judge
+from snnc.measure.recording import MOST_BYTES, Recording
 from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
 from snnc.runtime.session import SpikingSession, largest_batch
 from snnc.runtime.stream import StreamSession
 from snnc.simulate.ann import Ann, layer_probe, load_model
 from snnc.simulate.block_runner import StreamRunner, default_cuts
-from snnc.simulate.spike_words import spike_words
 from snnc.thresholds import Estimate
 
 if TYPE_CHECKING:
@@ -56,6 +58,12 @@ class SpikingModel:
         """On what the network was found to equal its quantised ANN; None where the method is none that settles."""
         return self.report.certificate
 
+    @property
+    def preparation(self) -> Preparation | None:
+        """What was said of the data that calibrated it (scale, mean, std, layout), and is done to data that it gets;
+        None where nobody knows: of random images, and of a `DataSet` that does not tell."""
+        return None if self.report.calibration is None else self.report.calibration.preparation
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write the `.snn.onnx` file, whole or not at all."""
         write_atomically(path, self.model.SerializeToString())
@@ -76,6 +84,7 @@ def convert(
     calib: Any = None,
     calib_memory: int = CALIB_MEMORY,
     checkpoint: str | PathLike[str] | None = None,
+    preparation: Preparation | None = None,
     progress: Progress | None = None,
     estimates: Estimates | None = None,
     **options: Any,
@@ -91,6 +100,9 @@ def convert(
             where they are; the thresholds are the same.
         checkpoint: a file that keeps what is known of the thresholds while the conversion runs, and from which the same
             conversion goes on with the same result if it was interrupted. It is removed at the end.
+        preparation: what is to be done to the calibration data (`snnc.data.Preparation`); without it uint8 is divided
+            by 255. It is stored: `evaluate`, `verify`, `record`, `compare` and the commands prepare data in the same
+            way. A `DataSet` brings its own.
         progress: called as `progress(stage, share)` while the conversion runs.
         estimates: a dictionary that conversions of the same network share, so that what was measured once for several
             of them (`alpha_when="after"`, another number of steps) is not measured again.
@@ -110,10 +122,14 @@ def convert(
     check_range_is_used(conversion.options, calib)
     check_drop_is_measurable(conversion.options, calib)
     seed = synthetic_seed(calib)
+    if (calib is None or seed is not None) and preparation is not None and preparation.given:
+        fail("SNN405", "a preparation tells how samples are stored, and there are none: synthetic images have a range")
     if seed is not None:
         conversion.synthetic_seed = seed
     elif calib is not None:
-        conversion.data = as_dataset(calib, input_dims(ann), memory=image_memory(calib_memory))
+        conversion.data = as_dataset(
+            calib, input_dims(ann), memory=image_memory(calib_memory), **(preparation or Preparation()).given
+        )
     with nullcontext() if checkpoint is None else Checkpoint(Path(checkpoint)) as conversion.checkpoint:
         pipeline.run(conversion)
         judge(conversion)
@@ -164,27 +180,23 @@ def evaluate(
     data: Any,
     *,
     ann: Model | None = None,
-    steps: Sequence[int] | None = None,
+    preparation: Preparation | None = None,
+    steps: int | Sequence[int] | None = None,
     seed: int | None = None,
     threads: int | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Curve:
     """Accuracy, agreement with the ANN, spike rate and operations at each of `steps`, from one simulation.
 
-    `data` as in `convert`; labels are needed for accuracy, `ann` for agreement. `steps` defaults to the powers of two
+    `data` as in `convert`, prepared as the calibration data were (`preparation` comes first; a `DataSet` stays as it
+    is); labels are needed for accuracy, `ann` for agreement. `steps` defaults to the powers of two
     up to the file's number of steps.
     """
+    threads = None if threads is None else whole("threads", threads)
     file = open_converted(model)
-    dataset = as_dataset(data, file.input_dims)
-    cuts = default_steps(file) if steps is None else list(steps)
-    if not cuts:
-        fail("SNN404", "no numbers of steps are given")
-    for cut in cuts:
-        file.check_steps(cut)
-    classes = file.model.graph.output[0].type.tensor_type.shape.dim
-    scores = len(classes) >= 2 and all(dim.dim_value == 1 for dim in classes[2:])
-    if dataset.labels is not None and scores and classes[1].dim_value > 1:
-        check_labels(dataset, classes[1].dim_value)
+    dataset = file.dataset(data, preparation)
+    cuts = default_steps(file) if steps is None else _cuts(file, steps)
+    check_classes(file, dataset)
     ann_outputs = None
     if ann is not None:
         loaded = _load(ann)
@@ -203,6 +215,22 @@ def evaluate(
     )
 
 
+def check_classes(file: ConvertedFile, dataset: DataSet) -> None:
+    """SNN305 where there are labels that are no classes of the first output."""
+    classes = file.model.graph.output[0].type.tensor_type.shape.dim
+    scores = len(classes) >= 2 and all(dim.dim_value == 1 for dim in classes[2:])
+    if dataset.labels is not None and scores and classes[1].dim_value > 1:
+        check_labels(dataset, classes[1].dim_value)
+
+
+def _cuts(file: ConvertedFile, steps: int | Sequence[int]) -> list[int]:
+    """One number of steps or several, checked."""
+    several: list[Any] = list(steps) if isinstance(steps, Iterable) else [steps]
+    if not several:
+        fail("SNN404", "no numbers of steps are given")
+    return [file.choose_steps(count) for count in several]
+
+
 def default_steps(file: ConvertedFile) -> list[int]:
     """Powers of two up to the file's steps; of one that settles up to what its certificate says, and the bound."""
     if not file.settles:
@@ -216,20 +244,22 @@ def verify(
     data: Any,
     *,
     quantised: onnx.ModelProto | None = None,
+    preparation: Preparation | None = None,
     threads: int | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Equality:
     """Whether a network of the method `exact` settles at its quantised ANN on all samples of `data`: counts and
     potentials of every layer, integer for integer (`Equality.differences` is empty then).
 
-    `quantised` is that ANN; None takes the one that the file carries.
+    `quantised` is that ANN; None takes the one that the file carries. `data` and `preparation` as in `evaluate`.
 
     Raises:
         DiagnosticError: SNN402 where the file carries none.
     """
+    threads = None if threads is None else whole("threads", threads)
     file = open_converted(model)
     opponent = file.quantised() if quantised is None else quantised
-    images = as_dataset(data, file.input_dims).images
+    images = file.dataset(data, preparation).images
     return compare_with_quantised(
         file.block,
         opponent,
@@ -265,42 +295,50 @@ def record(
     layers: Sequence[str] | None = None,
     seed: int | None = None,
     first_sample: int = 0,
-) -> dict[str, np.ndarray]:
+    preparation: Preparation | None = None,
+    potentials: bool = False,
+    most_bytes: int = MOST_BYTES,
+) -> Recording:
     """The spikes of layers (names as in `report.layers`; all neurons if None): bool `[T, N, ...]` by layer name.
 
-    The input layer has its spikes' signs: int8 in {-1, 0, 1}. Images are prepared as by `convert` (uint8 is divided
-    by 255); image n draws the random numbers of sample `first_sample + n`.
+    The input layer has its spikes' signs: int8 in {-1, 0, 1}. `images` and `preparation` as in `evaluate`; image n
+    draws the random numbers of sample `first_sample + n`. With `potentials` the result has membrane potentials too
+    (`snnc.measure.recording.Recording`).
+
+    Raises:
+        DiagnosticError: SNN413 where the recording would take more than `most_bytes`.
+        KeyError: there is no such layer, or it does not spike.
     """
     file = open_converted(model)
-    steps = file.options.steps if steps is None else steps
-    file.check_steps(steps)
-    words = spike_words(file)
-    neurons = [layer.name for layer in file.layers if layer.kind == "neuron"]
-    chosen = neurons if layers is None else list(layers)
-    for name in chosen:
-        if name not in words:
-            raise KeyError(f"no layer {name!r}; the spiking layers are {', '.join(map(repr, words))}")
-    runner = StreamRunner(file.block, expose=[part for name in chosen for part in words[name].tensors])
-    array = as_dataset(images, file.input_dims).images
-    seed = file.choose_seed(seed)
-    pieces: dict[str, list[np.ndarray]] = {name: [] for name in chosen}
-    for snapshot in runner.run(array, [steps], seed=seed, first_sample=first_sample):
-        for name in chosen:
-            pieces[name].append(words[name].unpack(snapshot.words, snapshot.count))
-    return {name: np.concatenate(parts) for name, parts in pieces.items()}
+    return recording.record(
+        file,
+        file.dataset(images, preparation).images,
+        steps=file.choose_steps(steps),
+        layers=layers,
+        seed=file.choose_seed(seed),
+        first_sample=whole("first_sample", first_sample),
+        potentials=potentials,
+        most_bytes=most_bytes,
+    )
 
 
 def compare(
-    model: str | PathLike[str] | SpikingModel, ann: Model, images: Any, *, steps: int | None = None
+    model: str | PathLike[str] | SpikingModel,
+    ann: Model,
+    images: Any,
+    *,
+    steps: int | None = None,
+    preparation: Preparation | None = None,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """ANN activations and spike rates in ANN units, layer by layer: name → (activation, λ·count/T), both `[N, ...]`; of
     a network that settles λ·count.
 
-    Layers are the neurons that the ANN has; their names are those of its nodes.
+    Layers are the neurons that the ANN has; their names are those of its nodes. `images` and `preparation` as in
+    `evaluate`.
     """
     file = open_converted(model)
-    steps = file.options.steps if steps is None else steps
-    array = as_dataset(images, file.input_dims).images
+    steps = file.choose_steps(steps)
+    array = file.dataset(images, preparation).images
     loaded = _load(ann)
     require_same_network(file, loaded, "the given network")
     scales = {layer.name: layer.scales() for layer in file.layers if layer.kind == "neuron"}
@@ -312,7 +350,15 @@ def compare(
     rates: dict[str, np.ndarray] = {}
     batch = largest_batch(file.layers)
     for start in range(0, len(array), batch):
-        part = record(model, array[start : start + batch], steps=steps, layers=list(expected), first_sample=start)
+        part = recording.record(
+            file,
+            array[start : start + batch],
+            steps=steps,
+            layers=list(expected),
+            seed=file.options.seed,
+            first_sample=start,
+            potentials=False,
+        )
         for name, spikes in part.items():
             values = scales[name] * spikes.mean(0)
             rates[name] = np.concatenate([rates[name], values]) if name in rates else values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import tempfile
@@ -13,13 +14,16 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError
 
-from snnc.diagnostics import DiagnosticError, fail
+from snnc.data import DataSet, Preparation, as_dataset, load
+from snnc.data.preparation import shown
+from snnc.diagnostics import DiagnosticError, Diagnostics, fail
 from snnc.emit import format1
 from snnc.emit.block import Block
 from snnc.emit.embedded import extract
 from snnc.emit.schedules import as_stream
 from snnc.emit.written import read_block
 from snnc.ir.conversion import LayerReport
+from snnc.ir.option import whole
 from snnc.ir.options import Options
 from snnc.ir.records import read_record
 from snnc.ir.report import Calibration, Certificate, Verification
@@ -141,6 +145,42 @@ class ConvertedFile:
         """Whether the network stops by itself, when it is quiet."""
         return bool(self.block.quiet)
 
+    @property
+    def preparation(self) -> Preparation:
+        """What was said of the data that calibrated the network; nothing where nobody knows."""
+        found = None if self.calibration is None else self.calibration.preparation
+        return found or Preparation()
+
+    def dataset(self, data: Any, said: Preparation | None = None, *, streams: int = 1) -> DataSet:
+        """`data` (see `snnc.convert`; a DATA string may be of several `streams`) in the form that this network takes.
+
+        Where nothing is `said` they are prepared as those that calibrated the network. A `DataSet` has been prepared
+        before: it stays as it is. SNN520 is logged where data are prepared in another way.
+        """
+        if isinstance(data, DataSet):
+            done = None if said is not None and said.given else data.preparation
+            self._warn(said or Preparation() if done is None else done, complete=done is not None)
+            return as_dataset(data, self.input_dims, **({} if said is None else said.given))
+        said = said or Preparation()
+        self._warn(said, complete=False)
+        wanted = said.completed_by(self.preparation).given
+        if isinstance(data, str | PathLike):
+            found = load(data, self.input_dims, streams=streams, **wanted)
+        else:
+            found = as_dataset(data, self.input_dims, **wanted)
+        added = Preparation(**{name: value for name, value in wanted.items() if name not in said.given})
+        notes = (*found.notes, f"{added} as the file says") if added.given else found.notes
+        return dataclasses.replace(found, notes=notes)
+
+    def _warn(self, said: Preparation, *, complete: bool) -> None:
+        """SNN520 where `said` contradicts the file or, where it is `complete`, leaves out what the file says."""
+        problems = said.contradictions(self.preparation)
+        if complete:
+            missing = {name: value for name, value in self.preparation.given.items() if name in ("mean", "std")}
+            problems += [f"no {name} instead of {shown(missing[name])}" for name in missing if name not in said.given]
+        if problems:
+            Diagnostics().report("SNN520", f"{self.name}: {'; '.join(problems)}")
+
     def quantised(self) -> onnx.ModelProto:
         """The quantised ANN at which the network settles; SNN402 where the file has none or it is damaged."""
         if self._quantised is None:
@@ -163,15 +203,17 @@ class ConvertedFile:
         set_metadata(model, "snnc.options", json.dumps({**options, "schedule": "stream"}))
         return model
 
-    def check_steps(self, steps: int) -> None:
-        """SNN404 unless `steps` is from 1 to the file's max_steps, and more than its delay."""
-        least = self.options.delay + 1
-        if not least <= steps <= self.options.max_steps:
-            fail("SNN404", f"{steps} steps; {self.name} allows {least} to {self.options.max_steps}")
+    def choose_steps(self, steps: int | None) -> int:
+        """`steps`, or the file's own; SNN404 unless they are from 1 to its max_steps, and more than its delay, SNN405
+        where they are no integer."""
+        chosen, least = self.options.steps if steps is None else whole("steps", steps), self.options.delay + 1
+        if not least <= chosen <= self.options.max_steps:
+            fail("SNN404", f"{chosen} steps; {self.name} allows {least} to {self.options.max_steps}")
+        return chosen
 
     def choose_seed(self, seed: int | None) -> int:
         """`seed`, or the file's own; SNN405 unless it fits into a signed 64-bit integer."""
-        chosen = self.options.seed if seed is None else int(seed)
+        chosen = self.options.seed if seed is None else whole("seed", seed)
         if not -(2**63) <= chosen < 2**63:
             fail("SNN405", f"seed is {chosen}, must fit into a signed 64-bit integer")
         return chosen

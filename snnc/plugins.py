@@ -21,7 +21,10 @@ log = logging.getLogger("snnc")
 
 Entry = TypeVar("Entry")
 # What `snnc.convert` takes beside options of a conversion.
-_ARGUMENTS = ("model", "calib", "calib_memory", "checkpoint", "progress", "estimates", "relaxed", "plugin_options")
+_ARGUMENTS = (
+    *("model", "calib", "calib_memory", "checkpoint", "preparation", "progress", "estimates"),
+    *("relaxed", "plugin_options"),
+)
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):

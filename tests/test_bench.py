@@ -99,6 +99,19 @@ def test_json(bench: Bench) -> None:
     used = sum(layer["microseconds"] for layer in document["layers"])
     assert document["microseconds"] == pytest.approx(used + document["other_microseconds"])
     assert document["operations"] == sum(layer["operations"] for layer in document["layers"])
+    assert 0 <= document["accuracy"] <= 1
+    assert document["ann_accuracy"] is None
+
+
+def test_accuracies_where_there_are_labels(bench: Bench) -> None:
+    few = ("--batch", "5", "--steps", "65", "--repeats", "1")
+    result = bench("--data", "digits:test", *few, "--ann", str(DIGITS), "--json", "bench.json")
+    assert "At T = 65: accuracy " in result.stdout
+    document = json.loads(Path("bench.json").read_text())
+    assert document["ann_accuracy"] >= 0.8
+    assert document["drop_interval"][0] <= document["ann_accuracy"] - document["accuracy"]
+    assert "accuracy" not in bench(*few).stdout
+    bench("--ann", str(DIGITS), exit_code=2)
 
 
 def test_data_is_spread_and_may_be_short(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from exact_networks import body, compared, converted
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+import snnc
 from snnc.api import SpikingModel, open_converted, verify
+from snnc.data import load
 from snnc.diagnostics import DiagnosticError, InternalError
 from snnc.emit.embedded import embed, extract
 from snnc.passes import certify
@@ -125,6 +128,17 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for more in ((), ("--quantised", "a.onnx")):
         verified = run_command("verify", "a.snn.onnx", "--data", "digits:test", *more)
         assert "all counts and potentials of" in verified.output
+    few = run_command("verify", "a.snn.onnx", "--data", "digits:test", "--samples", "40", "--json", "v.json").output
+    document = json.loads(Path("v.json").read_text())
+    assert (document["data"]["samples"], len(document["steps"])) == (40, 40)
+    curve = snnc.evaluate(
+        "a.snn.onnx", load("digits:test", (1, 8, 8)).select(np.linspace(0, 499, 40).round().astype(int))
+    )
+    assert document["accuracy"] == curve.points[-1].accuracy > 0.9
+    assert f"accuracy {100 * document['accuracy']:.1f} % (" in few
+    assert "and so has the quantised ANN" in few
+    np.savez("wrong.npz", x=np.zeros((3, 1, 8, 8), np.float32), y=[0, 1, 10])
+    refuse(run_command, "SNN305", "verify", "a.snn.onnx", "--data", "wrong.npz")
     run_command("convert", DIGITS, *options, "--threshold", "max", "-o", "b.snn.onnx", "--quantised", "b.onnx")
     refuse(run_command, "SNN410", "verify", "a.snn.onnx", "--data", "digits:test", "--quantised", "b.onnx")
     evaluated = run_command("eval", "a.snn.onnx", "--data", "digits:test", "--ann", DIGITS, "--samples", "40")

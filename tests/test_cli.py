@@ -18,7 +18,7 @@ from snnc.cli.app import snnc
 from snnc.data import load
 from snnc.diagnostics.rules import RULES
 from snnc.ir.options import Options
-from snnc.measure.report import shorten, table
+from snnc.measure.table import shorten, table
 
 # --- convert ----------------------------------------------------------------------------------------------------------
 
@@ -183,6 +183,7 @@ def test_eval(invoke: Invoke, converted: Path, tmp_path: Path) -> None:
     assert max(map(len, lines)) <= 80
     assert "0.9 pJ per SOP, 4.6 pJ per MAC. No neuron updates, no memory" in result.stdout
     assert result.stdout.count("Break-even with ") == 2
+    assert "At T = 32: accuracy " in result.stdout
     assert "6 bits at T = 32" in result.stdout
     document = json.loads((tmp_path / "eval.json").read_text())
     assert document["data"]["samples"] == 100
@@ -219,6 +220,26 @@ def test_sweep(invoke: Invoke, tmp_path: Path) -> None:
         ("soft", 1.0), ("soft", 0.6), ("hard", 1.0), ("hard", 0.6),
     ]  # fmt: skip
     assert "<svg" in (tmp_path / "sweep.svg").read_text()
+
+
+def test_sweep_of_levels(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke(
+        "sweep", "net.onnx", "--calib", "digits:train", "--data", "digits:test", "--samples", "40", "--method", "exact",
+        "--levels", "2,8", "--calib-samples", "32", "--json", "sweep.json",
+    )  # fmt: skip
+    assert all(len(line) <= 80 for line in result.stdout.splitlines())
+    cells = json.loads((tmp_path / "sweep.json").read_text())["cells"]
+    assert [cell["levels"] for cell in cells] == [2, 8]
+    for cell, row in zip(cells, result.stdout.splitlines()[2:4], strict=True):
+        curve, words = cell["curve"], row.split()
+        last = curve["points"][-1]
+        assert words[:2] == [str(cell["levels"]), f"{100 * last['accuracy']:.2f}"]
+        assert float(words[4]) == pytest.approx(np.mean(curve["settled"]), abs=0.05)
+        assert int(words[5]) == max(curve["settled"])
+        assert words[6] == f"{last['spikes_per_neuron']:.2f}"
+    few, many = (cell["curve"]["points"][-1] for cell in cells)
+    assert few["spikes_per_neuron"] < many["spikes_per_neuron"]
+    assert "ANN: " in result.stdout
 
 
 def test_run(invoke: Invoke, converted: Path, tmp_path: Path) -> None:

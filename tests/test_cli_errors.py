@@ -175,6 +175,13 @@ def test_wrong_usage(invoke: Invoke, converted: Path) -> None:
     sweep = ("sweep", "net.onnx", "--calib", "digits:train", "--data", "digits:test")
     refuse(invoke, "SNN405", *sweep, "--reset", "soft,medium", exit_code=2)
     refuse(invoke, "SNN405", *sweep, "--steps", "0,4", exit_code=2)
+    exact = (*sweep, "--method", "exact")
+    assert "give `--levels`" in refuse(invoke, "SNN405", *exact, "--steps", "4", exit_code=2).stderr
+    refuse(invoke, "SNN405", *exact, "--levels", "0,4", exit_code=2)
+    refuse(invoke, "SNN405", *exact, "--alpha", "0.5", exit_code=2)
+    refuse(invoke, "SNN405", *exact, "--reset", "hard", exit_code=2)
+    refuse(invoke, "SNN405", *sweep, "--levels", "4", exit_code=2)
+    refuse(invoke, "SNN405", *sweep, "--method", "low-latency", "--levels", "4", exit_code=2)
 
 
 # --- whatever else goes wrong ----------------------------------------------------------------------------------------

@@ -119,6 +119,13 @@ def test_uint8_divides_exactly_as_training_code_does() -> None:
         {"std": [0.0]},
         {"std": [-1.0]},
         {"layout": "CHWN"},
+        {"scale": True},
+        {"scale": "2"},
+        {"scale": [1.0, 2.0]},
+        {"mean": [True]},
+        {"mean": "0.5"},
+        {"std": [None]},
+        {"std": [[1.0], [1.0, 2.0]]},
     ],
 )
 def test_options_that_make_no_sense(options: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ import pytest
 import snnc
 from snnc.diagnostics import DiagnosticError
 from snnc.measure.evaluation import Curve, Point
-from snnc.measure.quality import GOOD, USABLE, Yardstick, interval, steps_to_reach, supported_steps
+from snnc.measure.intervals import interval
+from snnc.measure.quality import GOOD, USABLE, Yardstick, steps_to_reach, supported_steps
 
 
 def point(steps: int, agreement: float | None, error: float | None = 0.1) -> Point:

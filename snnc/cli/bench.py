@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from snnc.data import DataSet
     from snnc.files import ConvertedFile
     from snnc.measure.bench import LayerBench, NetworkBench, Roofline
+    from snnc.measure.evaluation import Curve
     from snnc.measure.opponents import Name
 
 _NOTES = """\
@@ -35,7 +36,7 @@ adding rows of these weights:"""
     type=click.Choice(["int8", "dense"]),
     help="Time it in turn with its ANN in onnxruntime, quantised to int8 or as it is, instead of layer by layer.",
 )
-@click.option("--ann", type=options.EXISTING, metavar="NET.onnx", help="The ANN, for --against.")
+@click.option("--ann", type=options.EXISTING, metavar="NET.onnx", help="The ANN, for --against, and for its accuracy.")
 @click.option(
     "--samples", type=click.IntRange(min=1), metavar="N", help="Samples to time, for --against.  [default: 32]"
 )
@@ -43,7 +44,7 @@ adding rows of these weights:"""
 @click.option("--steps", type=int, metavar="T", help="Number of steps.  [default: that of the file]")
 @click.option("--seed", type=int, help="Seed of the input spikes.  [default: that of the file]")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Runs; medians are printed.")
-@options.data_form
+@options.stored_form
 @click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads to measure with.")
 @options.verbosity
@@ -80,6 +81,7 @@ def bench(
     from snnc import api
     from snnc.files import check_writable
     from snnc.measure.bench import measure
+    from snnc.measure.output_lines import curve_lines
     from snnc.measure.report import write_json
 
     _check_usage(against, ann, data, samples)
@@ -95,11 +97,15 @@ def bench(
         numbers = {"comparison": dataclasses.asdict(versus)}
     else:
         dataset = _images(console, file, data, form, batch or 16)
+        curve = _accuracies(net, ann, dataset, steps, seed, threads)
         measured = measure(
             file, dataset.images, steps=steps, seed=seed, threads=threads, repeats=repeats, progress=console.progress
         )
         console.result(f"{layer_table(measured)}\n\n{summary(measured)}")
         numbers = bench_numbers(measured)
+        if curve is not None:
+            console.lines(["", *curve_lines(curve)])
+            numbers |= accuracy_numbers(curve)
     if json_file:
         data_entry = {"name": dataset.name, "samples": len(dataset), "notes": list(dataset.notes)}
         write_json(json_file, {"model": net, "ann": ann, "data": data_entry, "seed": seed, **numbers})
@@ -107,16 +113,34 @@ def bench(
 
 
 def _check_usage(against: str | None, ann: str | None, data: str | None, samples: int | None) -> None:
-    if against is None and (ann is not None or samples is not None):
-        raise click.UsageError("--ann and --samples are for --against")
+    if against is None and samples is not None:
+        raise click.UsageError("--samples is for --against")
     if against is not None and (ann is None or data is None):
         raise click.UsageError("--against needs --ann, the network to compare with, and --data")
+    if ann is not None and data is None:
+        raise click.UsageError("--ann is for --against and for accuracies, both of which need --data")
+
+
+def _accuracies(net: str, ann: str | None, dataset: DataSet, steps: int, seed: int, threads: int) -> Curve | None:
+    """The network and, where it is given, its ANN on these samples; None where there is nothing to tell."""
+    from snnc import api
+
+    if dataset.labels is None and ann is None:
+        return None
+    return api.evaluate(net, dataset, ann=ann, steps=steps, seed=seed, threads=threads)
+
+
+def accuracy_numbers(curve: Curve) -> dict[str, Any]:
+    """What `--json` writes of them (docs/cli.md)."""
+    last = curve.points[-1]
+    names = ("accuracy", "accuracy_interval", "drop_interval", "agreement", "error")
+    return {"ann_accuracy": curve.ann_accuracy, **{name: getattr(last, name) for name in names}}
 
 
 def _images(console: Console, file: ConvertedFile, data: str | None, form: dict[str, Any], batch: int) -> DataSet:
     """One batch of the user's data, or of random images."""
     if data is not None:
-        return options.load_data(console, data, file.input_dims, form, samples=batch)
+        return options.load_data_for(console, file, data, form, samples=batch)
     dataset = random_images(file, batch)
     console.note(f"data: {dataset.name}")
     return dataset
@@ -135,7 +159,7 @@ def random_images(file: ConvertedFile, count: int) -> DataSet:
 
 def layer_table(measured: NetworkBench) -> str:
     """One row for each layer; plain ones have no time of their own."""
-    from snnc.measure.report import table
+    from snnc.measure.table import table
 
     rows = [_row(layer) for layer in measured.layers]
     rows.append(["everything else", "", "", "", f"{measured.other_microseconds:.3f}", "", ""])
@@ -180,7 +204,7 @@ def _steps(measured: NetworkBench) -> str:
 
 
 def _roofline_line(roofline: Roofline, layers: list[str]) -> str:
-    from snnc.measure.report import WIDTH
+    from snnc.measure.table import WIDTH
 
     rows = f"{roofline.width} x int{8 * roofline.weight_bytes}, {roofline.working_set / 2**10:,.1f} KiB"
     line = f"  {rows:<24}{roofline.additions_per_second / 1e9:8.1f} G/s  "

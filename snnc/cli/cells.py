@@ -34,7 +34,7 @@ def measure_cell(
     ann: onnx.ModelProto,
     calibration: DataSet | str,
     dataset: DataSet,
-    steps: list[int],
+    steps: list[int] | None,
     progress: CellProgress,
     arguments: dict[str, Any],
     threads: int | None = None,
@@ -42,7 +42,8 @@ def measure_cell(
 ) -> Curve:
     """Convert `ann` with the options in `arguments`, however poor it gets, and measure it on `dataset`.
 
-    The conversion counts as the first half of the work; cells that share `estimates` share calibrations.
+    `steps` as in `snnc.evaluate`. The conversion counts as the first half of the work; cells that share `estimates`
+    share calibrations.
     """
     from snnc import api
 

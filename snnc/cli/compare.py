@@ -22,7 +22,7 @@ from snnc.cli.console import Console
 )
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
 @click.option("--seed", type=int, help="Seed of the input spikes.  [default: that of the file]")
-@options.data_form
+@options.stored_form
 @click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
 @click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw the parts of every layer's error.")
 @options.threads
@@ -63,7 +63,7 @@ def compare(
     file = api.open_converted(net)
     opponent = load_model(ann)
     api.require_same_network(file, opponent, ann)
-    dataset = options.load_data(console, data, file.input_dims, form, samples=samples)
+    dataset = options.load_data_for(console, file, data, form, samples=samples)
     budget = api.error_budget(
         net,
         opponent,

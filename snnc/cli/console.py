@@ -8,6 +8,7 @@ import shutil
 import sys
 import textwrap
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
@@ -57,6 +58,11 @@ class Console(logging.Handler):
         if not self.quiet:
             self.clear_progress()
             click.echo(text)
+
+    def lines(self, lines: Iterable[str]) -> None:
+        """Print each of them on stdout, unless quiet."""
+        for line in lines:
+            self.result(line)
 
     def note(self, text: str) -> None:
         """Print on stderr, unless quiet."""

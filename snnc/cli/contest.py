@@ -64,7 +64,7 @@ def choose_samples(
 
     from snnc.measure.opponents import MOST_CALIBRATION_SAMPLES
 
-    loaded = options.load_data(console, data, file.input_dims, form)
+    loaded = options.load_data_for(console, file, data, form)
     batch = min(batch, len(loaded))
     wanted = max(batch, min(samples, len(loaded)) // batch * batch)
     timed = np.linspace(0, len(loaded) - 1, wanted).round().astype(np.int64)
@@ -80,7 +80,7 @@ def versus_text(versus: Versus) -> str:
     """Both networks in a table, and where the spiking one would break even, in at most 80 columns."""
     import textwrap
 
-    from snnc.measure.report import WIDTH, table
+    from snnc.measure.table import WIDTH, table
 
     headers = ["network", "ms/sample", "quartiles", "accuracy %", "agreement %"]
     rows = [_row(versus.spiking, f"spiking, T = {versus.steps}"), _row(versus.opponent, f"{versus.opponent.name} ANN")]

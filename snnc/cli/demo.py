@@ -30,6 +30,7 @@ def demo(console: Console, plot: str) -> None:
     from snnc.data import load
     from snnc.files import check_writable
     from snnc.measure import plot as plots
+    from snnc.measure.output_lines import curve_lines
     from snnc.measure.report import curve_notes, curve_table
     from snnc.simulate.ann import load_model
 
@@ -45,6 +46,7 @@ def demo(console: Console, plot: str) -> None:
         curves[label] = measure_cell(ann, calibration, test, STEPS, progress, {**CALIBRATION, **cell})
         console.result(f"\n{cell['reset']} reset, alpha {cell['alpha']:g}")
         console.result(curve_table([curves[label]]))
+        console.lines(curve_lines(curves[label]))
     console.result()
     console.result(curve_notes([curves[label]]))
     plots.plot_curves({label: [curve] for label, curve in curves.items()}, plot, title="snnc demo: 8x8 digits")

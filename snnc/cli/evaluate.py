@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
 @click.option("--seed", type=int, help="Seed of the input spikes.  [default: that of the file]")
 @click.option("--seeds", callback=options.INTEGERS, metavar="S,...", help="Several seeds: mean and standard deviation.")
-@options.data_form
+@options.stored_form
 @click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
 @click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw accuracy and spike rate against steps.")
 @click.option(
@@ -67,6 +67,7 @@ def evaluate(
     from snnc.files import check_writable
     from snnc.measure import plot as plots
     from snnc.measure.neurobench import measure_neurobench
+    from snnc.measure.output_lines import curve_lines
     from snnc.measure.report import curve_notes, curve_table, write_json
     from snnc.simulate.ann import load_model
 
@@ -83,10 +84,12 @@ def evaluate(
     opponent = None if ann is None else load_model(ann)
     if ann is not None and opponent is not None:
         api.require_same_network(file, opponent, ann)
-    dataset = options.load_data(console, data, file.input_dims, form, samples=samples)
+    dataset = options.load_data_for(console, file, data, form, samples=samples)
     seeds = seeds or [file.options.seed if seed is None else seed]
     curves = measure(console, net, dataset, opponent, seeds, steps=steps, threads=threads)
     console.result(curve_table(curves))
+    if len(curves) == 1:
+        console.lines(curve_lines(curves[0]))
     console.result(curve_notes(curves))
     if json_file:
         write_json(json_file, eval_document(net, ann, dataset, curves))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def inspect(console: Console, net: str) -> None:
     """Show format, options, calibration, layers, inputs and outputs of NET.snn.onnx."""
     from snnc import api
+    from snnc.measure.output_lines import channel_lines
     from snnc.measure.report import alpha_lines, certificate_lines, compared_lines, layer_table, target_lines
 
     file = api.open_converted(net)
@@ -29,15 +30,19 @@ def inspect(console: Console, net: str) -> None:
     console.result(f"options      {_wrapped(file.options.to_json())}")
     if file.calibration is not None:
         shown = {**dataclasses.asdict(file.calibration), "sha256": f"{file.calibration.sha256[:16]}..."}
-        for told_below in ("alphas", "target"):
+        for told_below in ("alphas", "target", "preparation"):
             shown.pop(told_below)
         console.result(f"calibration  {_wrapped(shown)}")
+        if file.calibration.preparation is not None:
+            console.result(f"preparation  of the data: {file.calibration.preparation}")
         if file.calibration.alphas:
             console.result(alpha_lines(file.calibration))
         if file.calibration.target is not None:
             console.result(target_lines(file.calibration.target))
     if file.verification is not None:
         console.result(compared_lines(file.verification))
+        if any(found.silent or found.saturated for found in file.verification.channels.values()):
+            console.result(channel_lines(file.verification.channels))
     if file.certificate is not None:
         console.result(certificate_lines(file.certificate))
     for title, values in (("inputs", file.model.graph.input), ("outputs", file.model.graph.output)):

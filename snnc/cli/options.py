@@ -14,6 +14,7 @@ from snnc.ir.options import OPTIONS
 
 if TYPE_CHECKING:
     from snnc.data import DataSet
+    from snnc.files import ConvertedFile
     from snnc.plugins import Registry
 
     NameType = click.ParamType[str]
@@ -30,14 +31,15 @@ OUTPUT = click.Path(dir_okay=False)
 Callback = Callable[[click.Context, click.Parameter, "str | None"], "list[Any] | None"]
 
 
-def _list_of(kind: type, example: str) -> Callback:
-    """Reads a comma-separated list, dropping repetitions."""
+def _list_of(kind: type, example: str, *, distinct: bool = True) -> Callback:
+    """Reads a comma-separated list; `distinct` drops repetitions."""
 
     def read(ctx: click.Context, param: click.Parameter, value: str | None) -> list[Any] | None:
         if value is None:
             return None
         try:
-            return list(dict.fromkeys(kind(part.strip()) for part in value.split(",")))
+            values = [kind(part.strip()) for part in value.split(",")]
+            return list(dict.fromkeys(values)) if distinct else values
         except ValueError:
             raise click.BadParameter(f"{value!r} is not a list like {example}", ctx, param) from None
 
@@ -46,6 +48,7 @@ def _list_of(kind: type, example: str) -> Callback:
 
 INTEGERS = _list_of(int, "1,2,4")
 NUMBERS = _list_of(float, "0.5,0.25")
+VALUES = _list_of(float, "0.5,0.25", distinct=False)
 WORDS = _list_of(str, "a,b")
 
 
@@ -230,16 +233,23 @@ accept_poor = together(*_group("poor"))
 seed = declared(OPTIONS["seed"])
 leak = declared(OPTIONS["leak"])
 
-data_form = together(
-    click.option("--scale", type=float, metavar="S", help="Factor on the stored values.  [default: guessed]"),
-    click.option("--mean", callback=NUMBERS, metavar="M,...", help="Subtracted from the scaled values."),
-    click.option("--std", callback=NUMBERS, metavar="S,...", help="Divides what remains."),
-    click.option(
-        "--layout",
-        type=click.Choice(["NCHW", "NHWC"]),
-        help="Order of the stored axes.  [default: guessed]",
-    ),
-)
+
+def _data_form(guessed: str, unchanged: str) -> Callable[[Command], Command]:
+    """How samples are stored; `guessed` and `unchanged` say what holds where an option is not given."""
+    return together(
+        click.option("--scale", type=float, metavar="S", help=f"Factor on the stored values.  [default: {guessed}]"),
+        click.option("--mean", callback=VALUES, metavar="M,...", help=f"Subtracted from the scaled values.{unchanged}"),
+        click.option("--std", callback=VALUES, metavar="S,...", help=f"Divides what remains.{unchanged}"),
+        click.option(
+            "--layout",
+            type=click.Choice(["NCHW", "NHWC"]),
+            help=f"Order of the stored axes.  [default: {guessed}]",
+        ),
+    )
+
+
+data_form = _data_form("guessed", "")
+stored_form = _data_form("as the file says, else guessed", "  [default: as the file says]")
 
 threads = click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: all cores]")
 
@@ -272,19 +282,37 @@ def load_data(
     form: dict[str, Any],
     *,
     samples: int | None = None,
-    streams: int = 1,
     memory: int | None = None,
 ) -> DataSet:
     """Read DATA for a network with this input shape, and say what was guessed.
 
-    With `samples`, that many of them, spread evenly (data may be sorted by class). Of several `streams` the samples are
-    frames (`snnc.data.load`); with a limit of `memory` bytes, larger data are read when they are asked for.
+    With `samples`, that many of them, spread evenly (data may be sorted by class). With a limit of `memory` bytes,
+    larger data are read when they are asked for.
     """
-    import numpy as np
-
     from snnc import data
 
-    loaded = data.load(spec, dims, streams=streams, memory=memory, **form)
+    return _chosen(console, data.load(spec, dims, memory=memory, **form), samples)
+
+
+def load_data_for(
+    console: Console,
+    file: ConvertedFile,
+    spec: str,
+    form: dict[str, Any],
+    *,
+    samples: int | None = None,
+    streams: int = 1,
+) -> DataSet:
+    """The same for a converted file: what `form` leaves open is as with the data that calibrated it. Of several
+    `streams` the samples are frames (`snnc.data.load`)."""
+    from snnc.data import Preparation
+
+    return _chosen(console, file.dataset(spec, Preparation.of(**form), streams=streams), samples)
+
+
+def _chosen(console: Console, loaded: DataSet, samples: int | None) -> DataSet:
+    import numpy as np
+
     if samples is not None and samples < len(loaded):
         loaded = loaded.select(np.linspace(0, len(loaded) - 1, samples).round().astype(np.int64))
     notes = f": {'; '.join(loaded.notes)}" if loaded.notes else ""

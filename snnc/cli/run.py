@@ -30,7 +30,15 @@ _MOST_PRINTED = 10
     metavar="Y.npy",
     help="Write the first output; to a .npz all outputs and spike counts.  [default: print]",
 )
-@options.data_form
+@click.option(
+    "--record",
+    "recording",
+    type=options.OUTPUT,
+    metavar="R.npz",
+    help="Write the spikes of all neurons in every step, [T, N, ...] by layer.",
+)
+@click.option("--potentials", is_flag=True, help="Record the membrane potentials too, in thresholds.")
+@options.stored_form
 @options.threads
 @options.verbosity
 @click.pass_obj
@@ -42,10 +50,14 @@ def run(
     steps: int | None,
     seed: int | None,
     output: str | None,
+    recording: str | None,
+    potentials: bool,
     threads: int | None,
     **form: Any,
 ) -> None:
     """Run NET.snn.onnx on the inputs in X.npy, and print the classes or write the outputs.
+
+    With --record it runs once more, for what every neuron does in every step.
 
     \b
     snnc run net.snn.onnx --input x.npy --steps 64 -o y.npy
@@ -53,13 +65,19 @@ def run(
     from snnc import api
     from snnc.files import check_writable, write_atomically
 
-    if output:
-        check_writable(output, [net, source])
+    if potentials and not recording:
+        raise click.UsageError("--potentials is for --record")
+    for path in (output, recording):
+        if path:
+            check_writable(path, [net, source])
     file = api.open_converted(net)
     steps, seed = choose_controls(file, steps, seed)
-    images = options.load_data(console, source, file.input_dims, form).images
+    images = options.load_data_for(console, file, source, form).images
     outputs = simulate(file, images, steps, seed, threads, console)
     warn_of_clipping(console, file, images)
+    if recording:
+        write_atomically(recording, packed(recorded(file, images, steps, seed, potentials), archive=True))
+        console.result(f"wrote {recording}")
     if output is None:
         console.result(_as_text(next(iter(outputs.values()))))
         return
@@ -67,13 +85,20 @@ def run(
     console.result(f"wrote {output}")
 
 
+def recorded(file: ConvertedFile, images: np.ndarray, steps: int, seed: int, potentials: bool) -> dict[str, np.ndarray]:
+    """`spikes/LAYER` and, with `potentials`, `potentials/LAYER` (`snnc.measure.recording.Recording`)."""
+    from snnc.measure.recording import record
+
+    found = record(file, images, steps=steps, layers=None, seed=seed, first_sample=0, potentials=potentials)
+    spikes = {f"spikes/{name}": train for name, train in found.items()}
+    return spikes | {f"potentials/{name}": values for name, values in found.potentials.items()}
+
+
 def choose_controls(file: ConvertedFile, steps: int | None, seed: int | None) -> tuple[int, int]:
     """Steps and seed that the user asked for, or else the file's own."""
     from snnc.diagnostics import fail
 
-    steps = file.options.steps if steps is None else steps
-    seed = file.choose_seed(seed)
-    file.check_steps(steps)
+    steps, seed = file.choose_steps(steps), file.choose_seed(seed)
     if file.options.schedule == "unrolled" and steps != file.options.steps:
         fail("SNN405", f"{file.name} was converted with --schedule unrolled: its steps cannot be chosen")
     if file.options.controls == "fixed" and (steps, seed) != (file.options.steps, file.options.seed):

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     help="Hold every K-th frame against a fresh run; 0 for none.",
     show_default=True,
 )
-@options.data_form
+@options.stored_form
 @options.threads
 @options.verbosity
 @click.pass_obj
@@ -77,7 +77,7 @@ def stream(
             check_writable(path, [net, source])
     file = api.open_converted(net)
     _require_settling(file)
-    dataset = options.load_data(console, source, file.input_dims, form, streams=streams or 1)
+    dataset = options.load_data_for(console, file, source, form, streams=streams or 1)
     frames = dataset.images.reshape(-1, streams or 1, *file.input_dims)
     course = follow(
         file, frames, check=check, threads=threads, progress=lambda share: console.progress("feeding", share)

@@ -1,4 +1,4 @@
-"""`snnc sweep`: convert with several resets and alphas, and compare the results."""
+"""`snnc sweep`: convert with several resets and alphas, or numbers of levels, and compare the results."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from snnc.cli.convert import load_for
 if TYPE_CHECKING:
     from snnc.measure.evaluation import Curve
 
+_STEPS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
+_LEVELS = [4, 8, 16, 32]
 
-@click.command(short_help="Convert and measure for several resets and alphas.")
+
+@click.command(short_help="Convert and measure for several resets and alphas, or levels.")
 @click.argument("net", type=options.EXISTING, metavar="NET.onnx")
 @click.option("--calib", required=True, metavar="DATA", help="Data for the thresholds.")
 @click.option("--data", "data", required=True, metavar="DATA", help="Samples with labels.")
@@ -33,13 +36,17 @@ if TYPE_CHECKING:
     help="Factors on the thresholds.  [default: none; the rule is rate for soft reset and vmax for hard]",
 )
 @click.option(
+    "--levels",
+    callback=options.INTEGERS,
+    metavar="L,...",
+    help="Levels of the method exact, which has no steps to choose.  [default: 4,8,16,32]",
+)
+@click.option(
     "--steps",
     "cuts",
     callback=options.INTEGERS,
-    default="1,2,4,8,16,32,64,128,256",
-    show_default=True,
     metavar="T,...",
-    help="Numbers of steps.",
+    help="Numbers of steps.  [default: 1,2,4,8,16,32,64,128,256]",
 )
 @options.leak
 @options.calibration
@@ -60,7 +67,8 @@ def sweep(
     data: str,
     resets: list[str] | None,
     alphas: list[float] | None,
-    cuts: list[int],
+    levels: list[int] | None,
+    cuts: list[int] | None,
     samples: int | None,
     scale: float | None,
     mean: list[float] | None,
@@ -71,11 +79,14 @@ def sweep(
     threads: int | None,
     **arguments: Any,
 ) -> None:
-    """Convert NET.onnx with every reset and alpha, and measure each conversion on DATA.
+    """Convert NET.onnx with every reset and alpha, and measure each conversion on DATA. With --method exact: with every
+    number of levels.
 
     \b
     snnc sweep net.onnx --calib mnist.npz:train --data mnist.npz:test \\
          --reset soft,hard --alpha 1,0.8,0.6 --plot sweep.png
+    snnc sweep net.onnx --calib mnist.npz:train --data mnist.npz:test \\
+         --method exact --levels 4,8,16,32
     """
     from snnc import api
     from snnc.files import check_writable
@@ -84,15 +95,19 @@ def sweep(
     from snnc.methods.defaults import check_range_is_used, make_options
     from snnc.simulate.ann import load_model
 
-    chosen = {**options.conversion_options(arguments), "steps": max(cuts)}
-    chosen_resets: list[str] | list[None] = resets or [None]
-    factors: list[float] | list[None] = alphas or [None]
-    cells: list[dict[str, Any]] = [
-        {"reset": reset, "alpha": alpha} for reset, alpha in itertools.product(chosen_resets, factors)
-    ]
+    given = options.conversion_options(arguments)
+    settles = has_levels(given.get("method"))
+    if settles:
+        refuse_steps(cuts, given["method"])
+        levels = levels or _LEVELS
+    else:
+        cuts = cuts or _STEPS
+        given["steps"] = max(cuts)
+    cells = cells_of(resets, alphas, levels)
     for cell in cells:
-        make_options(**{**chosen, **cell, "steps": min(cuts)})
-        check_range_is_used(make_options(**chosen, **cell), calib)
+        least = {} if cuts is None else {"steps": min(cuts)}
+        make_options(**{**given, **cell, **least})
+        check_range_is_used(make_options(**given, **cell), calib)
     for path in (json_file, plot):
         if path:
             check_writable(path, [net, calib, data])
@@ -100,31 +115,77 @@ def sweep(
         plots.require_matplotlib()
     ann = load_model(net)
     form = {"scale": scale, "mean": mean, "std": std, "layout": layout}
-    calibration = load_for(console, ann, calib, form, chosen)
+    calibration = load_for(console, ann, calib, form, given)
     dataset = options.load_data(console, data, api.input_dims(ann), form, samples=samples)
-    decided = [make_options(**{**chosen, **cell}) for cell in cells]
+    decided = [make_options(**given, **cell) for cell in cells]
     curves: dict[str, Curve] = {}
     estimates: api.Estimates = {}
-    for index, cell in enumerate(cells):
-        label = cell_label(decided[index].reset, cell["alpha"], decided[index].threshold)
+    for index, (cell, taken) in enumerate(zip(cells, decided, strict=True)):
+        label = f"levels {taken.levels}" if settles else cell_label(taken.reset, cell["alpha"], taken.threshold)
         progress = CellProgress(console, label, index, len(cells))
-        curves[label] = measure_cell(ann, calibration, dataset, cuts, progress, {**chosen, **cell}, threads, estimates)
-    print_sweep(console, curves)
+        curves[label] = measure_cell(ann, calibration, dataset, cuts, progress, {**given, **cell}, threads, estimates)
+    if settles:
+        print_levels(console, [taken.levels for taken in decided], list(curves.values()))
+    else:
+        print_sweep(console, curves)
     if json_file:
         document = [
-            {"reset": taken.reset, "alpha": cell["alpha"], "curve": curve.to_json()}
-            for taken, cell, curve in zip(decided, cells, curves.values(), strict=True)
+            {"reset": taken.reset, **cell, "curve": curve.to_json()}
+            for taken, cell, curve in zip(
+                decided,
+                [{name: value for name, value in cell.items() if name != "reset"} for cell in cells],
+                curves.values(),
+                strict=True,
+            )
         ]
-        write_json(json_file, {"model": net, "calib": calib, "data": data, "options": chosen, "cells": document})
+        write_json(json_file, {"model": net, "calib": calib, "data": data, "options": given, "cells": document})
         console.result(f"wrote {json_file}")
     if plot:
         plots.plot_curves({label: [curve] for label, curve in curves.items()}, plot, title=Path(net).name)
         console.result(f"wrote {plot}")
 
 
+def has_levels(method: str | None) -> bool:
+    """Whether a method (None: the default) has levels in the place of steps."""
+    from snnc.ir.options import Options
+    from snnc.methods import METHODS
+
+    chosen = METHODS[method or Options.method]
+    return chosen.settles and any(option.name == "levels" for option in chosen.options)
+
+
+def refuse_steps(cuts: list[int] | None, method: str) -> None:
+    """SNN405 where steps are given for a method that has none."""
+    from snnc.diagnostics import fail
+    from snnc.methods import METHODS
+
+    if cuts is not None:
+        message = f"steps is no option of the method {method}: {METHODS[method].without['steps']}"
+        fail("SNN405", message, hint="give `--levels`, which its networks have in the place of steps")
+
+
+def cells_of(resets: list[str] | None, alphas: list[float] | None, levels: list[int] | None) -> list[dict[str, Any]]:
+    """The options of every conversion; None where nothing is given."""
+    nothing: list[Any] = [None]
+    values = (resets or nothing, alphas or nothing, levels or nothing)
+    return [dict(zip(("reset", "alpha", "levels"), cell, strict=True)) for cell in itertools.product(*values)]
+
+
+def print_levels(console: Console, levels: list[int], curves: list[Curve]) -> None:
+    """Where each network ends, once it has settled: what it gets right, and what that costs."""
+    from snnc.measure.report import levels_table
+    from snnc.measure.table import percent
+
+    console.result(levels_table(levels, curves))
+    if curves[0].ann_accuracy is not None:
+        console.result(f"ANN: {percent(curves[0].ann_accuracy)}")
+    console.result("steps: until the last spike, mean and most of the samples. Spikes and SOPs: per\nsample.")
+
+
 def print_sweep(console: Console, curves: dict[str, Curve]) -> None:
     """What is known of every cell (accuracy, else agreement, else the error of the outputs), and its spike rate."""
-    from snnc.measure.report import percent, sweep_table
+    from snnc.measure.report import sweep_table
+    from snnc.measure.table import percent
 
     first = next(iter(curves.values()))
     titles = {"accuracy": "accuracy", "agreement": "agreement with the ANN", "error": "error of the outputs"}

@@ -10,12 +10,15 @@ from snnc.cli import options
 from snnc.cli.console import Console
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from snnc.data import DataSet
     from snnc.measure.certificate import Equality
 
 
 @click.command(short_help="Repeat the certificate of an exact network on any data.")
 @click.argument("net", type=options.EXISTING, metavar="NET.snn.onnx")
-@click.option("--data", "data", required=True, metavar="DATA", help="Samples; labels are not needed.")
+@click.option("--data", "data", required=True, metavar="DATA", help="Samples; with labels for the accuracy.")
 @click.option(
     "--quantised",
     type=options.EXISTING,
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
     help="A quantised ANN, as convert writes it.  [default: the one in the file]",
 )
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
-@options.data_form
+@options.stored_form
+@click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
 @options.threads
 @options.verbosity
 @click.pass_obj
@@ -34,6 +38,7 @@ def verify(
     data: str,
     quantised: str | None,
     samples: int | None,
+    json_file: str | None,
     threads: int | None,
     **form: Any,
 ) -> None:
@@ -45,11 +50,16 @@ def verify(
     """
     from snnc import api
     from snnc.diagnostics import fail
+    from snnc.files import check_writable
+    from snnc.measure.report import write_json
     from snnc.simulate.ann import load_model
 
+    if json_file:
+        check_writable(json_file, [net, data, quantised])
     file = api.open_converted(net)
     opponent = file.quantised() if quantised is None else load_model(quantised)
-    dataset = options.load_data(console, data, file.input_dims, form, samples=samples)
+    dataset = options.load_data_for(console, file, data, form, samples=samples)
+    api.check_classes(file, dataset)
     found = api.verify(
         net,
         dataset,
@@ -61,7 +71,47 @@ def verify(
         more = len(found.differences) - 1
         rest = f" (and {more} more)" if more else ""
         fail("SNN410", f"{found.differences[0]}{rest}")
+    right = _right(found, dataset.labels)
     console.result(_lines(found, dataset.name))
+    if right is not None:
+        console.result(f"{accuracy_of(right)}, and so has the quantised ANN")
+    if json_file:
+        write_json(json_file, verify_document(net, dataset, found, right))
+        console.result(f"wrote {json_file}")
+
+
+def _right(found: Equality, labels: np.ndarray | None) -> np.ndarray | None:
+    """Which samples are classified as their labels say; None without labels or classes."""
+    from snnc.measure.evaluation import predictions
+
+    classes = predictions(next(iter(found.outputs.values()))) if found.outputs else None
+    return None if classes is None or labels is None else classes == labels
+
+
+def accuracy_of(right: np.ndarray) -> str:
+    """The share of samples that are classified right, with its interval."""
+    from snnc.measure.intervals import interval
+    from snnc.measure.output_lines import accuracy_line
+
+    share = float(right.mean())
+    return accuracy_line(share, interval(share, len(right)), None, None)
+
+
+def verify_document(net: str, dataset: DataSet, found: Equality, right: np.ndarray | None) -> dict[str, Any]:
+    """What `--json` writes (docs/cli.md)."""
+    from snnc.measure.intervals import interval
+
+    accuracy = None if right is None else float(right.mean())
+    return {
+        "model": net,
+        "data": {"name": dataset.name, "samples": len(dataset), "notes": list(dataset.notes)},
+        "layers": found.layers,
+        "steps": found.steps.tolist(),
+        "spikes": found.spikes,
+        "operations": found.operations,
+        "accuracy": accuracy,
+        "accuracy_interval": None if accuracy is None else interval(accuracy, len(dataset)),
+    }
 
 
 def _lines(found: Equality, name: str) -> str:

@@ -5,6 +5,8 @@
     data.labels        int64 [S], or None
     data.notes         what was guessed: "28x28 -> 1x28x28", "uint8 divided by 255"
 
+    data.preparation   what was said of the stored data: scale, mean, std, layout
+
 One file per source reads it as it lies on the disk (`Source`); `prepare.py` turns that into a `DataSet`.
 Whatever is wrong with the data is a diagnostic (SNN3xx), never another exception.
 """
@@ -12,5 +14,6 @@ Whatever is wrong with the data is a diagnostic (SNN3xx), never another exceptio
 from snnc.data.dataset import DataSet, check_labels
 from snnc.data.digits import digits_split
 from snnc.data.load import as_dataset, load
+from snnc.data.preparation import Preparation
 
-__all__ = ["DataSet", "as_dataset", "check_labels", "digits_split", "load"]
+__all__ = ["DataSet", "Preparation", "as_dataset", "check_labels", "digits_split", "load"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from snnc.data.preparation import Preparation
 from snnc.data.rows import Array, ChosenRows, Rows, too_large
 from snnc.diagnostics import fail
 
@@ -50,6 +51,7 @@ class DataSet:
     `stored` is float32 `[S, ...]`, S >= 1: an array, or what reads the samples piece by piece. `labels` are int64
     `[S]`, none negative, or None. `notes` says in plain words what was guessed on the way. `value_range` is that of
     synthetic images, None for real ones.
+    `preparation` is what was said of the stored data and has been done to them; None where nobody knows.
     """
 
     stored: FloatArray | Rows
@@ -57,6 +59,7 @@ class DataSet:
     name: str
     notes: tuple[str, ...] = ()
     value_range: tuple[float, float] | None = None
+    preparation: Preparation | None = None
     _survey: list[Survey] = field(default_factory=list, init=False, repr=False)
 
     def __len__(self) -> int:

@@ -12,7 +12,8 @@ import numpy as np
 
 from snnc.data import cifar, digits, idx, image_folder, npz
 from snnc.data.dataset import DataSet, Source
-from snnc.data.prepare import Preparation, prepare
+from snnc.data.preparation import Preparation
+from snnc.data.prepare import prepare
 from snnc.data.rows import Array, Rows, unpacked
 from snnc.data.shapes import Shape
 from snnc.diagnostics import fail
@@ -47,7 +48,7 @@ def load(
     source = _read(os.fspath(spec), channels=_channels(input_shape), memory=memory)
     if streams > 1:
         source = dataclasses.replace(source, images=_samples(source, streams), labels=None)
-    return prepare(source, input_shape, Preparation(scale, mean, std, layout), memory)
+    return prepare(source, input_shape, Preparation.of(scale, mean, std, layout), memory)
 
 
 def as_dataset(
@@ -64,22 +65,33 @@ def as_dataset(
     batches (a generator, a loader): arrays of images `[N, ...]` or pairs (images, labels).
 
     Arrays are anything numpy can convert, of the dtypes and with the treatment of `load`. Batches are read once, into a
-    temporary file, and with a limit of `memory` bytes they stay there where they take more.
+    temporary file, and with a limit of `memory` bytes they stay there where they take more. SNN405 where a `DataSet` is
+    to be prepared that has been prepared already.
     """
-    preparation = Preparation(scale, mean, std, layout)
+    preparation = Preparation.of(scale, mean, std, layout)
     if isinstance(data, str | os.PathLike):
-        return load(data, input_shape, scale=scale, mean=mean, std=std, layout=layout, memory=memory)
+        return load(data, input_shape, memory=memory, **preparation.given)
     if isinstance(data, DataSet):
-        if isinstance(data.stored, Rows) and preparation == Preparation() and data.stored.shape[1:] == input_shape:
-            return data
-        source = Source(data.stored, data.labels, data.name, data.notes)
-    elif _gives_batches(data):
+        return _prepared_again(data, input_shape, preparation, memory)
+    if _gives_batches(data):
         source = _unpacked(data)
     elif isinstance(data, tuple) and len(data) == 2:
         source = Source(_as_array(data[0]), None if data[1] is None else _as_array(data[1]), "data")
     else:
         source = Source(_as_array(data), None, "data")
     return prepare(source, input_shape, preparation, memory)
+
+
+def _prepared_again(data: DataSet, input_shape: Shape | None, preparation: Preparation, memory: int | None) -> DataSet:
+    """A `DataSet` in the shape of the network."""
+    before = data.preparation
+    if before is not None and before.given and preparation.given:
+        fail("SNN405", f"{data.name} was prepared already ({before}), and is to be prepared with {preparation} now")
+    if isinstance(data.stored, Rows) and not preparation.given and data.stored.shape[1:] == input_shape:
+        return data
+    again = prepare(Source(data.stored, data.labels, data.name, data.notes), input_shape, preparation, memory)
+    kept = preparation if preparation.given else before
+    return dataclasses.replace(again, preparation=kept)
 
 
 def _gives_batches(data: Any) -> bool:

@@ -7,44 +7,17 @@ four times the memory.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from snnc.data.dataset import DataSet, FloatArray, LabelArray, Source
+from snnc.data.preparation import Preparation
 from snnc.data.rows import Array, Places, Rows, too_large
 from snnc.data.shapes import Shape, fit_to_input
 from snnc.diagnostics import fail
 
 _UNSCALED = "taken as they are"
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """What the user says about the data; None means: guess, and say so.
-
-    `scale` multiplies the stored values; then `(x - mean) / std`, each of one value or one per channel.
-    `layout` is how the samples are stored: NCHW or NHWC.
-    """
-
-    scale: float | None = None
-    mean: Sequence[float] | None = None
-    std: Sequence[float] | None = None
-    layout: str | None = None
-
-    def check(self) -> None:
-        """SNN405 if a value makes no sense."""
-        if self.scale is not None and not (math.isfinite(self.scale) and self.scale != 0):
-            fail("SNN405", f"the scale of the data must be a finite number other than 0, not {self.scale}")
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if values is not None and (len(values) == 0 or not all(math.isfinite(value) for value in values)):
-                fail("SNN405", f"{name} must be one finite number, or one per channel, not {list(values)}")
-        if self.std is not None and min(self.std) <= 0:
-            fail("SNN405", f"std must be positive, not {list(self.std)}")
-        if self.layout is not None and self.layout.upper() not in ("NCHW", "NHWC"):
-            fail("SNN405", f"the layout must be NCHW or NHWC, not {self.layout!r}")
 
 
 def prepare(source: Source, input_shape: Shape | None, preparation: Preparation, memory: int | None = None) -> DataSet:
@@ -53,17 +26,16 @@ def prepare(source: Source, input_shape: Shape | None, preparation: Preparation,
     Where they would take more than `memory` bytes, they are prepared whenever they are read; that they are finite is
     found out by `DataSet.survey` then.
     """
-    preparation.check()
     images = source.images if isinstance(source.images, Rows) else np.asarray(source.images)
     _check_images(images, source.name)
     labels, label_notes = _to_labels(source.labels, len(images), source.name)
     notes = (*source.notes, *label_notes)
     if too_large(images.shape, memory):
         rows = PreparedRows(images, source, input_shape, preparation)
-        return DataSet(rows, labels, source.name, (*notes, *rows.notes))
+        return DataSet(rows, labels, source.name, (*notes, *rows.notes), preparation=preparation)
     values, value_notes = _to_values(images[:], source, input_shape, preparation)
     _check_finite(values, source.name)
-    return DataSet(values, labels, source.name, (*notes, *value_notes))
+    return DataSet(values, labels, source.name, (*notes, *value_notes), preparation=preparation)
 
 
 class PreparedRows(Rows):
@@ -89,8 +61,7 @@ def _to_values(
     images: Array, source: Source, input_shape: Shape | None, preparation: Preparation
 ) -> tuple[FloatArray, list[str]]:
     """A new float32 array of some samples of `source`, and what was guessed."""
-    layout = preparation.layout.upper() if preparation.layout else None
-    fitted, shape_notes = fit_to_input(images, input_shape, layout, source.name)
+    fitted, shape_notes = fit_to_input(images, input_shape, preparation.layout, source.name)
     values, scale_notes = _to_float(fitted, source.white, preparation.scale)
     _normalise(values, preparation, source.name)
     return values, [*shape_notes, *scale_notes]

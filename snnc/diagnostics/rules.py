@@ -250,6 +250,13 @@ RULES: dict[str, Rule] = _rules(
         "temporary files where they take more memory than `--calib-memory`. They have no name, and are gone when\n"
         "snnc ends, however it ends.",
     ),
+    Rule(
+        "SNN413",
+        "a recording takes too much memory",
+        "record fewer samples, steps or layers, or allow more with `most_bytes`",
+        "Spikes take a byte for each neuron, sample and step, membrane potentials four more. What would take more\n"
+        "than 2 GiB is refused before it begins.",
+    ),
     # --- warnings -------------------------------------------------------------------------------------------------
     Rule(
         "SNN501",
@@ -349,6 +356,32 @@ RULES: dict[str, Rule] = _rules(
         "With `--target-drop` the network runs with more and more steps on samples that calibrated nothing, until\n"
         "a bound on the accuracy that it loses against the ANN is small enough, with 95 % confidence. Few samples\n"
         "cannot show a small loss, whatever happens on them. The steps with the least bound were taken.",
+        warning=True,
+    ),
+    Rule(
+        "SNN520",
+        "the data are prepared in another way than those that calibrated the network",
+        "leave `--scale`, `--mean`, `--std` and `--layout` away: the file says them; `snnc inspect` shows them",
+        "A converted file says how its calibration data were prepared (scale, mean, standard deviation, layout), and\n"
+        "every command prepares data in the same way where nothing else is said. What is said wins, one by one, but a\n"
+        "network whose inputs are on another scale computes something else, and clips what exceeds its input scale.",
+        warning=True,
+    ),
+    Rule(
+        "SNN521",
+        "channels stay silent",
+        "run more steps, `--per-channel`, or calibrate with more data; with the method exact more `--levels`",
+        "No neuron of these channels fired on any of 16 samples, though the ANN has at least 1 % of the layer's\n"
+        "activation there: their thresholds are too high for what they get in so many steps. What they carry is\n"
+        "lost to all layers behind. Channels that are zero in the ANN too are not named here; `snnc inspect` has them.",
+        warning=True,
+    ),
+    Rule(
+        "SNN522",
+        "input features are hidden behind larger ones",
+        "bring all features to one scale in front of the network (its first weights can take it), or run more steps",
+        "One input scale holds for the whole input, and a feature that varies by less than one spike in all steps, or\n"
+        "by less than one unit of a coded number, tells the network nothing: an age beside an income.",
         warning=True,
     ),
 )

@@ -143,6 +143,8 @@ class Conversion:
     alphas: dict[str, list[Row]] = field(default_factory=dict)
     # Initial potential (in thresholds) → the network that starts there against the ANN, on the held-back samples.
     trials: dict[float, Curve] = field(default_factory=dict)
+    # Where it is poor: more steps on some of these samples, behind the steps that it has.
+    longer: Curve | None = None
     graph: gs.Graph = field(default_factory=gs.Graph)
     level: Level = Level.SOURCE
     emitted: onnx.ModelProto | None = None

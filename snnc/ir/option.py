@@ -115,6 +115,14 @@ class Option:
         return bool(high_enough and (self.high is None or value <= self.high))
 
 
+def whole(name: str, value: Any) -> int:
+    """`value` as an int: numpy's integers count, floats and booleans do not (SNN405)."""
+    try:
+        return _integer(value)
+    except TypeError:
+        fail("SNN405", f"{name} is {value!r}, must be an integer")
+
+
 def _shown(limit: float) -> str:
     """`0.9`, `1e+30`; large integers as powers of two: `2^25`, `-2^63`, `2^63 - 1`."""
     for near, rest in ((limit, ""), (limit + 1, " - 1")):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from snnc.data.preparation import Preparation
+
 #: Steps, agreement with the ANN, error of the outputs: a point of a curve.
 Row = tuple[int, float | None, float | None]
 
@@ -44,7 +46,9 @@ class Calibration:
     `sha256` is that of the data, `input_scale` the ANN value of an input spike. `alpha` scaled the thresholds (None in
     older files); where it was chosen, `alphas` has the curve on the held-back samples of every one that was tried.
     `target` says how the steps were chosen, where they were. `given` layers have the thresholds of the quantisers that
-    the network was trained with; where all have, no sample calibrated anything.
+    the network was trained with; where all have, no sample calibrated anything. `preparation` is what was said of the
+    data (None in older files, of synthetic images and of data of which nobody knows): the network takes its input
+    prepared like that.
     """
 
     threshold: str
@@ -58,6 +62,7 @@ class Calibration:
     alphas: dict[str, list[Row]] = field(default_factory=dict)
     target: Target | None = None
     given: int = 0
+    preparation: Preparation | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,48 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Channels:
+    """Of a layer with so many `channels` (where it is flat: neurons): how many never fired on a few samples, and how
+    many fired as often as they can in more than half of their neurons; the first of them by number. `silent_share` is
+    the share of the ANN's activation that the silent ones have there, None where the ANN has no such layer."""
+
+    channels: int
+    silent: int
+    silent_channels: list[int]
+    silent_share: float | None
+    saturated: int
+    saturated_channels: list[int]
+
+
+@dataclass(frozen=True)
+class HiddenInputs:
+    """Of so many input `features` (of images: channels) those that vary by less than the coding tells apart: by
+    `widest` at most, where one unit or spike stands for `resolution` at least."""
+
+    features: int
+    hidden: int
+    hidden_features: list[int]
+    widest: float
+    resolution: float
+
+
+@dataclass(frozen=True)
+class OutputVerdict:
+    """An output against that of the ANN: what it stands for, at so many `places` of a sample, and the fields of
+    `Verification` for it. `spread_error` is ‖ŷ - y‖₂/‖y - ȳ‖₂ with the mean ȳ of the samples."""
+
+    meaning: Literal["classes", "class numbers", "values"]
+    places: int
+    agreement: float | None
+    agreement_interval: tuple[float, float] | None
+    error: float | None
+    spread_error: float | None
+    commonest_class: float | None
+    judged_by: Literal["classes", "values"] | None
+    missed: str | None
+
+
+@dataclass(frozen=True)
 class Verification:
     """How the spiking network follows the ANN on `samples` samples that calibrated nothing. Shares are from 0 to 1.
 
@@ -124,7 +171,10 @@ class Verification:
     share of samples that the ANN puts into one class; `missed` what the network falls short of to be called good;
     `saturated` the share of neurons per layer that fired in at least 95 % of the steps, `carried` per layer λ·rate over
     the ANN's mean activation; `longer` has more steps on fewer samples, where the network is poor;
-    `initial_potentials` is by V(0) in thresholds, `0` and `0.5`. What has a default is missing in the oldest files.
+    `outputs` has every output by name, the first one, which all this is about, among them; `accuracy` that of the
+    network and of the ANN where there are labels, with the interval of their difference; `channels` what those of each
+    layer do, `hidden_inputs` the features that the input coding hides; `initial_potentials` is by V(0) in thresholds,
+    `0` and `0.5`. What has a default is missing in the oldest files.
     """
 
     samples: int
@@ -146,3 +196,10 @@ class Verification:
     curve: list[Row] = field(default_factory=list)
     longer: list[Row] = field(default_factory=list)
     initial_potentials: dict[str, InitialPotential] = field(default_factory=dict)
+    outputs: dict[str, OutputVerdict] = field(default_factory=dict)
+    accuracy: float | None = None
+    accuracy_interval: tuple[float, float] | None = None
+    ann_accuracy: float | None = None
+    drop_interval: tuple[float, float] | None = None
+    channels: dict[str, Channels] = field(default_factory=dict)
+    hidden_inputs: HiddenInputs | None = None

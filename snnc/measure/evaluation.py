@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,21 @@ from snnc.emit.block import Block
 from snnc.ir.conversion import LayerReport
 from snnc.ir.report import Row
 from snnc.measure.energy import FLOAT32, mean_busy_steps, multiplications
+from snnc.measure.intervals import Interval, interval, paired_difference
+from snnc.measure.outputs import OutputFacts, OutputPoint, OutputSums, Truth, output_kinds
 from snnc.runtime.session import largest_batch
-from snnc.simulate.block_runner import StreamRunner
+from snnc.simulate.block_runner import Snapshot, StreamRunner
 
 
 @dataclass(frozen=True)
 class Point:
     """A network after `steps` steps, over a set of samples.
 
-    `accuracy` and `agreement` are shares; `error` is ‖ŷ - y‖₂/‖y‖₂ against the ANN's outputs, None where they are class
-    numbers or not finite; `spike_rate` is R of RMP-SNN, equation 8, in percent (input and output not counted);
+    `accuracy` is a share, and so is the `agreement` of the first output; its `error` is ‖ŷ - y‖₂/‖y‖₂ against the
+    ANN's, None where it has class numbers or is not finite. Of the samples `lost` are right in the ANN alone, `gained`
+    in the spiking network alone; `accuracy_interval`, and `drop_interval` of the ANN's accuracy minus this one, have
+    95 % confidence. `outputs` has every output beside the ANN's. `spike_rate` is R of RMP-SNN, equation 8, in percent
+    (input and output not counted);
     `layer_rates` spikes per neuron and step; `spikes_per_neuron` all spikes of the hidden layers over their neurons;
     `operations` synaptic operations and `macs` multiply-accumulates per sample (of what reads numbers instead of
     spikes), and `energy_uj` what they cost in µJ by the arithmetic of 32-bit floats alone (`snnc.measure.energy`).
@@ -39,13 +43,29 @@ class Point:
     operations: float
     macs: float
     energy_uj: float
+    accuracy_interval: Interval | None = None
+    lost: int | None = None
+    gained: int | None = None
+    drop_interval: Interval | None = None
+    outputs: dict[str, OutputPoint] = field(default_factory=dict)
+
+    @property
+    def spread_error(self) -> float | None:
+        """That of the first output; None where it is not known."""
+        return next((found.spread_error for found in self.outputs.values()), None)
+
+    @property
+    def agreement_interval(self) -> Interval | None:
+        """That of the first output; None where it is not known."""
+        return next((found.agreement_interval for found in self.outputs.values()), None)
 
 
 @dataclass(frozen=True)
 class Curve:
     """Points by increasing steps, with the ANN beside them.
 
-    `commonest_class` is the share of samples that the ANN puts into one class: near 1, agreement says nothing.
+    `commonest_class` is the share of samples (of a map: of places) that the ANN puts into one class: near 1, agreement
+    says nothing. `outputs` has that, and what they stand for, for every output by name.
     `settled` are the steps that each sample took until its last spike, sorted, of a network that settles.
     """
 
@@ -57,6 +77,7 @@ class Curve:
     clipped: float
     commonest_class: float | None = None
     settled: list[int] | None = None
+    outputs: dict[str, OutputFacts] = field(default_factory=dict)
 
     @property
     def ann_energy_uj(self) -> float:
@@ -73,27 +94,52 @@ def rows_of(points: Sequence[Point]) -> list[Row]:
     return [(point.steps, point.agreement, point.error) for point in points]
 
 
-def _dims(block: Block) -> Any:
-    return block.outputs[0].type.tensor_type.shape.dim
-
-
 class _Sums:
     """Running sums of one step count over batches."""
 
-    def __init__(self) -> None:
-        self.correct = self.agree = 0
+    def __init__(self, truths: Sequence[Truth], labels: np.ndarray | None, ann_classes: np.ndarray | None) -> None:
+        self.outputs = {truth.kind.name: OutputSums(truth) for truth in truths}
+        self._labels, self._ann_classes = labels, ann_classes
+        self.correct = self.lost = self.gained = 0
         self.classified = False
-        self.error = self.norm = 0.0
         self.totals: np.ndarray | int = 0
         self.operations = 0.0
 
+    def add(self, snapshot: Snapshot, chosen: slice) -> None:
+        """The `chosen` samples."""
+        for name, sums in self.outputs.items():
+            sums.add(snapshot.outputs[name], chosen)
+        classes = predictions(next(iter(snapshot.outputs.values())))
+        self.classified = classes is not None
+        if classes is not None and self._labels is not None:
+            right = classes == self._labels[chosen]
+            self.correct += int(right.sum())
+            if self._ann_classes is not None:
+                right_in_ann = self._ann_classes[chosen] == self._labels[chosen]
+                self.lost += int((right_in_ann & ~right).sum())
+                self.gained += int((right & ~right_in_ann).sum())
+        self.totals = self.totals + snapshot.spike_totals.sum(0)
+        self.operations += float(snapshot.synaptic_operations.sum())
+
+    def of_labels(self, samples: int) -> dict[str, Any]:
+        """The fields of a point that tell of labels."""
+        if self._labels is None or not self.classified:
+            return {"accuracy": None}
+        accuracy = self.correct / samples
+        found: dict[str, Any] = {"accuracy": accuracy, "accuracy_interval": interval(accuracy, samples)}
+        if self._ann_classes is not None:
+            drop = paired_difference(self.lost, self.gained, samples)
+            found |= {"lost": self.lost, "gained": self.gained, "drop_interval": drop}
+        return found
+
 
 def predictions(output: np.ndarray) -> np.ndarray | None:
-    """The class of each sample: argmax of scores `[N, classes, 1...]`, or class numbers as they are; else None."""
+    """The class of each sample: argmax of scores `[N, classes, 1...]`, or class numbers where there is one for each
+    sample; else None."""
     if output.ndim > 2 and output.size == len(output) * output.shape[1]:
         output = output.reshape(len(output), -1)
     if np.issubdtype(output.dtype, np.integer):
-        return output.reshape(len(output), -1)[:, 0]
+        return output.reshape(-1) if output.size == len(output) else None
     if output.ndim == 2 and output.shape[1] > 1:
         best: np.ndarray = output.argmax(1)
         return best
@@ -120,26 +166,17 @@ def measure_curve(
     cuts = sorted(set(cuts))
     runner = StreamRunner(block, threads=threads)
     sources = [layer for layer in layers if layer.kind != "readout"]
-    sums = {cut: _Sums() for cut in cuts}
     batch = largest_batch(sources)
-    output = block.outputs[0].name
-    truth = None if ann_outputs is None else ann_outputs[output]
-    if truth is not None and truth.shape[1:] != tuple(dim.dim_value for dim in _dims(block)[1:]):
-        fail("SNN405", f"output {output!r} of the given ANN has shape {list(truth.shape)}, not that of the file")
+    truths = _truths(block, ann_outputs)
+    classes = predictions(truths[0].values) if truths else None
+    sums = {cut: _Sums(truths, labels, classes) for cut in cuts}
     settled: list[int] = []
     for start in range(0, len(images), batch):
         chosen = slice(start, min(start + batch, len(images)))
         for snapshot in runner.run(images[chosen], cuts, seed=seed, first_sample=first_sample + start):
             # What is quiet stays as it is.
             for cut in [cut for cut in cuts if cut == snapshot.step or (snapshot.quiet and cut > snapshot.step)]:
-                _add(
-                    sums[cut],
-                    snapshot.outputs[output],
-                    snapshot.spike_totals,
-                    snapshot.synaptic_operations,
-                    None if labels is None else labels[chosen],
-                    None if truth is None else truth[chosen],
-                )
+                sums[cut].add(snapshot, chosen)
             progress((start + (chosen.stop - start) * snapshot.step / cuts[-1]) / len(images))
             if snapshot.quiet:
                 break
@@ -147,71 +184,50 @@ def measure_curve(
             settled += snapshot.steps_used.tolist()
     steps = sorted(settled) if block.quiet else None
     macs_at = {cut: multiplications(layers, cut, mean_busy_steps(cut, steps)) for cut in cuts}
-    points = [_point(cut, sums[cut], sources, len(images), labels, truth, macs_at[cut]) for cut in cuts]
-    classes = None if truth is None else predictions(truth)
+    points = [_point(cut, sums[cut], sources, len(images), macs_at[cut]) for cut in cuts]
     ann_accuracy = None if classes is None or labels is None else float((classes == labels).mean())
-    commonest = None if classes is None else float(np.unique(classes, return_counts=True)[1].max() / len(classes))
+    facts = {truth.kind.name: truth.facts for truth in truths}
+    commonest = next((fact.commonest_class for fact in facts.values()), None)
     scale = np.float32(np.max(sources[0].scale) * sources[0].levels)
     clipped = float((np.abs(images) > scale).mean())
     macs = sum(layer.macs for layer in layers)
-    return Curve(points, len(images), seed, ann_accuracy, macs, clipped, commonest, steps)
+    return Curve(points, len(images), seed, ann_accuracy, macs, clipped, commonest, steps, facts)
 
 
-def _add(
-    sums: _Sums,
-    outputs: np.ndarray,
-    totals: np.ndarray,
-    operations: np.ndarray,
-    labels: np.ndarray | None,
-    truth: np.ndarray | None,
-) -> None:
-    classes = predictions(outputs)
-    sums.classified = classes is not None
-    if classes is not None and labels is not None:
-        sums.correct += int((classes == labels).sum())
-    if truth is not None:
-        expected = predictions(truth)
-        if classes is not None and expected is not None:
-            sums.agree += int((classes == expected).sum())
-        with np.errstate(over="ignore", invalid="ignore"):
-            sums.error += float(((outputs.astype(np.float64) - truth) ** 2).sum())
-            sums.norm += float((truth.astype(np.float64) ** 2).sum())
-    sums.totals = sums.totals + totals.sum(0)
-    sums.operations += float(operations.sum())
+def _truths(block: Block, ann_outputs: dict[str, np.ndarray] | None) -> list[Truth]:
+    """The outputs of the ANN, in the order of the file; SNN405 where it has others."""
+    if ann_outputs is None:
+        return []
+    truths = []
+    for value, kind in zip(block.outputs, output_kinds(block).values(), strict=True):
+        if kind.name not in ann_outputs:
+            fail("SNN405", f"the given ANN has no output {kind.name!r}, which the file has")
+        truth, dims = ann_outputs[kind.name], value.type.tensor_type.shape.dim
+        if truth.shape[1:] != tuple(dim.dim_value for dim in dims[1:]):
+            message = f"output {kind.name!r} of the given ANN has shape {list(truth.shape)}, not that of the file"
+            fail("SNN405", message)
+        truths.append(Truth(kind, truth))
+    return truths
 
 
-def _point(
-    steps: int,
-    sums: _Sums,
-    sources: Sequence[LayerReport],
-    samples: int,
-    labels: np.ndarray | None,
-    truth: np.ndarray | None,
-    macs: float,
-) -> Point:
+def _point(steps: int, sums: _Sums, sources: Sequence[LayerReport], samples: int, macs: float) -> Point:
     totals = np.asarray(sums.totals, np.float64)
     neurons = np.array([source.neurons for source in sources], np.float64)
     rates = totals / (neurons * steps * samples)
-    classified = truth is not None and predictions(truth[:1]) is not None
     operations = sums.operations / samples
     hidden = np.array([source.kind == "neuron" for source in sources])
+    outputs = {name: found.point() for name, found in sums.outputs.items()}
+    first = next(iter(outputs.values()), None)
     return Point(
         steps=steps,
-        accuracy=sums.correct / samples if labels is not None and sums.classified else None,
-        agreement=sums.agree / samples if classified else None,
-        error=None if truth is None or np.issubdtype(truth.dtype, np.integer) else _relative(sums.error, sums.norm),
+        agreement=None if first is None else first.agreement,
+        error=None if first is None else first.error,
         spike_rate=float(100 * totals[hidden].sum() / (neurons[hidden].sum() * steps * samples)),
         layer_rates={source.name: float(rate) for source, rate in zip(sources, rates, strict=True)},
         spikes_per_neuron=float(totals[hidden].sum() / (neurons[hidden].sum() * samples)),
         operations=operations,
         macs=macs,
         energy_uj=FLOAT32.energy_uj(operations, macs),
+        outputs=outputs,
+        **sums.of_labels(samples),
     )
-
-
-def _relative(squared_error: float, squared_norm: float) -> float | None:
-    """‖ŷ - y‖/‖y‖, None where it is not a finite number (outputs beyond float32)."""
-    if squared_error == 0:
-        return 0.0
-    ratio = squared_error / squared_norm if squared_norm else math.inf
-    return math.sqrt(ratio) if math.isfinite(ratio) else None

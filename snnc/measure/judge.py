@@ -16,21 +16,30 @@ from snnc import pipeline
 from snnc.diagnostics import Diagnostic, DiagnosticError, Diagnostics
 from snnc.diagnostics.rules import RULES
 from snnc.ir.conversion import Conversion, Level, Report
-from snnc.measure.evaluation import Point
-from snnc.measure.quality import GOOD, USABLE, Yardstick
+from snnc.measure.evaluation import Curve
+from snnc.measure.outputs import OutputPoint
+from snnc.measure.quality import GOOD, USABLE, Judged, Yardstick
 from snnc.methods import METHODS
 from snnc.thresholds import RULES as THRESHOLD_RULES
 
 _HELPS_AGREEMENT = 0.05
 _HELPS_ERROR = 0.8
+# Fewer samples than these, all of them gained and none lost, show nothing with 95 % confidence: 0.5^5 is 3 %.
+_FEWEST_GAINED = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """Agreement and error on some held-back samples."""
+    """Agreement, of places that make up so many samples, and error of an output on held-back samples."""
 
     agreement: float | None
     error: float | None
+    samples: int
+
+    @staticmethod
+    def of(point: Judged, samples: int) -> Result:
+        """Of a point of a curve on so many samples, or of one of its outputs."""
+        return Result(point.agreement, point.error, samples)
 
     def __str__(self) -> str:
         parts = [] if self.agreement is None else [f"agreement {100 * self.agreement:.1f} %"]
@@ -39,9 +48,10 @@ class Result:
         return ", ".join(parts) or "no finite output"
 
     def helps(self, before: Result) -> bool:
-        """Clearly more agreement than `before`, or clearly less error at no less agreement."""
+        """Clearly more agreement than `before`, on more samples than chance would give, or clearly less error at no
+        less agreement."""
         gain = 0.0 if self.agreement is None or before.agreement is None else self.agreement - before.agreement
-        if gain >= _HELPS_AGREEMENT:
+        if gain >= _HELPS_AGREEMENT and round(gain * self.samples) >= _FEWEST_GAINED:
             return True
         if gain < 0 or self.error is None:
             return False
@@ -58,23 +68,42 @@ class Trial:
 
 
 def judge(conversion: Conversion) -> None:
-    """Warn of a poor conversion, or raise `DiagnosticError`."""
+    """Warn of a poor conversion, or raise `DiagnosticError`: the first output that misses a bar tells why."""
     assert conversion.options.v_init is not None
     curve = conversion.trials[conversion.options.v_init]
-    last, yardstick = curve.points[-1], Yardstick.of(curve, conversion.options.reset, conversion.options.leak)
+    others = _Others(conversion)
+    for name in curve.outputs:
+        _judge(conversion, curve, name, others)
+
+
+def _judge(conversion: Conversion, curve: Curve, name: str, others: _Others) -> None:
+    """The output `name`."""
+    yardstick = Yardstick.of(curve, conversion.options.reset, conversion.options.leak, name)
+    last = curve.points[-1].outputs[name]
     if yardstick.missed(last, GOOD) is None:
         return
     missed = None if conversion.options.accept_poor else yardstick.certainly_missed(last, USABLE)
-    before = Result(last.agreement, last.error)
-    trials = [*_verified(conversion, before), *_more_steps(conversion, before)]
+    before = Result.of(last, curve.samples)
+    trials = [*_verified(conversion, before, name), *_more_steps(conversion, before, name, others)]
     if missed is not None:
-        trials += _other_thresholds(conversion, before)
-    message = f"{before} after {last.steps} step{'' if last.steps == 1 else 's'}{_reason(conversion)}"
+        trials += _other_thresholds(conversion, before, name, others)
+    steps = curve.points[-1].steps
+    place = "" if len(curve.outputs) == 1 else f"output {name!r}: "
+    what = f"{place}{before}{_confidence(last, curve.samples)} after {steps} step{'' if steps == 1 else 's'}"
+    message = f"{what}{_reason(conversion)}"
     if missed is None:
         conversion.diagnostics.report("SNN503", message, hint=_advice(trials) or _untried(conversion))
         return
     hint = f"{_advice(trials) or 'nothing else to try'}; `--accept-poor` writes it all the same"
     raise DiagnosticError([Diagnostic(RULES["SNN408"], f"{message}; the bar is {missed}", hint=hint)])
+
+
+def _confidence(last: OutputPoint, samples: int) -> str:
+    """What the samples say of all samples."""
+    if last.agreement_interval is None:
+        return ""
+    low, high = (100 * end for end in last.agreement_interval)
+    return f" ({samples:,} sample{'' if samples == 1 else 's'}: {low:.0f} to {high:.0f} % agreement)"
 
 
 def _advice(trials: list[Trial]) -> str:
@@ -106,19 +135,20 @@ def _reason(conversion: Conversion) -> str:
     return f"; the first layer {what} is {place}: it carries {share} of the ANN's activation"
 
 
-def _verified(conversion: Conversion, before: Result) -> list[Trial]:
-    """More steps (the first row of `longer` is without), and the other V(0)."""
-    assert conversion.report.verification is not None
-    results = [(steps, Result(*rest)) for steps, *rest in conversion.report.verification.longer]
-    trials = [Trial(f"`--steps {steps}`", result, results[0][1]) for steps, result in results[1:]]
+def _verified(conversion: Conversion, before: Result, name: str) -> list[Trial]:
+    """More steps (the first point of `longer` is without), and the other V(0)."""
+    trials, longer = [], conversion.longer
+    if longer is not None:
+        first, *more = (Result.of(point.outputs[name], longer.samples) for point in longer.points)
+        steps = [point.steps for point in longer.points[1:]]
+        trials = [Trial(f"`--steps {count}`", result, first) for count, result in zip(steps, more, strict=True)]
     for v_init, curve in conversion.trials.items():
         if v_init != conversion.options.v_init:
-            point = curve.points[-1]
-            trials.append(Trial(f"`--v-init {v_init:g}`", Result(point.agreement, point.error), before))
+            trials.append(Trial(f"`--v-init {v_init:g}`", _end(curve, name), before))
     return trials
 
 
-def _more_steps(conversion: Conversion, before: Result) -> list[Trial]:
+def _more_steps(conversion: Conversion, before: Result, name: str, others: _Others) -> list[Trial]:
     """Twice and four times the steps, with the thresholds for these, where the verification could not tell."""
     options = conversion.options
     given = options.target_drop is None and not METHODS[options.method].settles
@@ -126,26 +156,45 @@ def _more_steps(conversion: Conversion, before: Result) -> list[Trial]:
         return []
     trials = []
     for steps in (2 * options.steps, 4 * options.steps):
-        point = _converted(conversion, {"steps": steps})[1] if steps <= options.max_steps else None
-        if point is not None:
-            trials.append(Trial(f"`--steps {steps}`", Result(point.agreement, point.error), before))
+        curve = others.converted({"steps": steps})[1] if steps <= options.max_steps else None
+        if curve is not None:
+            trials.append(Trial(f"`--steps {steps}`", _end(curve, name), before))
     return trials
 
 
-def _other_thresholds(conversion: Conversion, before: Result) -> list[Trial]:
+def _other_thresholds(conversion: Conversion, before: Result, name: str, others: _Others) -> list[Trial]:
     """Convert again with options that may do better, and measure."""
     trials = []
     for what, change in METHODS[conversion.options.method].remedies(conversion.options):
         settles = METHODS[conversion.options.method].settles
-        v_init, point = _converted(conversion, change if settles else {"v_init": None, **change})
-        if point is not None:
+        v_init, curve = others.converted(change if settles else {"v_init": None, **change})
+        if curve is not None:
             words = what if "v_init" in METHODS[conversion.options.method].without else f"{what} --v-init {v_init:g}"
-            trials.append(Trial(f"`{words}`", Result(point.agreement, point.error), before))
+            trials.append(Trial(f"`{words}`", _end(curve, name), before))
     return trials
 
 
-def _converted(conversion: Conversion, change: dict[str, Any]) -> tuple[float, Point | None]:
-    """V(0) and the end of the curve of the network with other options; None if these do not even convert it."""
+class _Others:
+    """The network with other options, each measured once for all outputs."""
+
+    def __init__(self, conversion: Conversion) -> None:
+        self._conversion = conversion
+        self._found: dict[str, tuple[float, Curve | None]] = {}
+
+    def converted(self, change: dict[str, Any]) -> tuple[float, Curve | None]:
+        """V(0) and the curve of the network with these options; None if they do not even convert it."""
+        key = repr(sorted(change.items()))
+        if key not in self._found:
+            self._found[key] = _converted(self._conversion, change)
+        return self._found[key]
+
+
+def _end(curve: Curve, name: str) -> Result:
+    return Result.of(curve.points[-1].outputs[name], curve.samples)
+
+
+def _converted(conversion: Conversion, change: dict[str, Any]) -> tuple[float, Curve | None]:
+    """V(0) and the curve of the network with other options; None if these do not even convert it."""
     other = Conversion(
         conversion.ann,
         dataclasses.replace(conversion.options, **change),
@@ -159,4 +208,4 @@ def _converted(conversion: Conversion, change: dict[str, Any]) -> tuple[float, P
     except DiagnosticError:
         return 0.0, None
     assert other.options.v_init is not None
-    return other.options.v_init, other.trials[other.options.v_init].points[-1]
+    return other.options.v_init, other.trials[other.options.v_init]

@@ -12,16 +12,14 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from snnc.measure.energy import break_even
+from snnc.measure.output_lines import verdict_lines
+from snnc.measure.table import GAP, WIDTH, percent, table
 
 if TYPE_CHECKING:
     from snnc.ir.conversion import LayerReport
     from snnc.ir.report import Calibration, Certificate, Target, Verification
     from snnc.measure.energy import BreakEven, Standing
     from snnc.measure.evaluation import Curve, Point
-
-WIDTH = 80
-_GAP = "  "
-_SHORTEST_NAME = 8
 
 ENERGY_NOTE = (
     "Energy: arithmetic of synapses only, 45 nm (Horowitz, ISSCC 2014), in the table\n"
@@ -33,36 +31,6 @@ _OPPONENTS = {
     "float32": "the float ANN (32-bit floats: {accumulate:g} pJ per SOP, {ann_mac:g} pJ per MAC)",
     "int8": "an int8 ANN (integers: {accumulate:g} pJ per SOP, {ann_mac:g} pJ per MAC of 8 bits)",
 }
-
-
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1, width: int = WIDTH) -> str:
-    """Rows below their headers. The first `text_columns` are flush left, numbers flush right.
-
-    If the table is wider than `width`, the first column is shortened in the middle.
-    """
-    cells = [list(headers), *(list(row) for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
-    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - width
-    if excess > 0:
-        widths[0] = max(_SHORTEST_NAME, widths[0] - excess)
-    lines = []
-    for row in cells:
-        row[0] = shorten(row[0], widths[0])
-        padded = [
-            cell.ljust(size) if column < text_columns else cell.rjust(size)
-            for column, (cell, size) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append(_GAP.join(padded).rstrip())
-    lines.insert(1, _GAP.join("─" * size for size in widths))
-    return "\n".join(lines)
-
-
-def shorten(text: str, width: int) -> str:
-    """`text`, with an ellipsis in its middle if it is longer than `width`: the end of a node's name tells most."""
-    if len(text) <= width:
-        return text
-    front = (width - 1) // 3
-    return f"{text[:front]}…{text[len(text) - (width - 1 - front) :]}"
 
 
 def layer_table(layers: Sequence[LayerReport], *, fused: bool = False) -> str:
@@ -102,17 +70,26 @@ def verify_lines(verification: Verification) -> str:
         low, high = (100 * end for end in verification.agreement_interval)
         found.append(f"agreement with the ANN {percent(verification.agreement)} ({low:.0f} to {high:.0f} %)")
     if verification.error is not None:
-        found.append(f"output error {verification.error:.3f}")
+        found.append(f"output error {verification.error:.3f}{_of_spread(verification)}")
     lines = [f"verified on {name}, {_steps(steps)}:", ", ".join(found) or "no output is finite"]
     if verification.agreement is not None and verification.commonest_class and verification.judged_by != "classes":
         share = percent(verification.commonest_class)
         lines.append(f"the ANN puts {share} of them into one class, so agreement tells little")
+    lines += verdict_lines(verification)
     enough = verification.recommended_steps
     if enough is not None:
         lines.append(f"{_steps(enough)} {'is' if enough == 1 else 'are'} enough")
-    elif verification.missed is None:
+    elif verification.missed is None and not any(found.missed for found in verification.outputs.values()):
         lines.append("they do not show how many steps are enough")
     return "\n".join([*lines, *_potentials(verification)])
+
+
+def _of_spread(verification: Verification) -> str:
+    """The error of a first output that is no classes over its spread."""
+    first = next(iter(verification.outputs.values()), None)
+    if first is None or first.agreement is not None or first.spread_error is None:
+        return ""
+    return f" ({first.spread_error:.3f} of the spread)"
 
 
 def certificate_lines(certificate: Certificate) -> str:
@@ -273,7 +250,7 @@ def sweep_table(curves: dict[str, Curve], name: str) -> str:
     factor = 1 if name == "spike_rate" else 100
     steps = [point.steps for point in next(iter(curves.values())).points]
     label_width = max(len("T ="), *(len(label) for label in curves))
-    per_table = max(1, (WIDTH - label_width) // (len(_GAP) + 5))
+    per_table = max(1, (WIDTH - label_width) // (len(GAP) + 5))
     tables = []
     for start in range(0, len(steps), per_table):
         chosen = slice(start, start + per_table)
@@ -283,6 +260,23 @@ def sweep_table(curves: dict[str, Curve], name: str) -> str:
             rows.append([label, *(_optional(value, "{:.2f}", factor) for value in values)])
         tables.append(table(["T =", *(f"{step:>5}" for step in steps[chosen])], rows))
     return "\n\n".join(tables)
+
+
+def levels_table(levels: Sequence[int], curves: Sequence[Curve]) -> str:
+    """One row for each number of levels: the last point of its curve, where the network has settled."""
+    headers, rows = ["levels"], [[f"{count:,}"] for count in levels]
+    lasts = [curve.points[-1] for curve in curves]
+    for header, name in (("accuracy %", "accuracy"), ("agreement %", "agreement")):
+        if getattr(lasts[0], name) is not None:
+            headers.append(header)
+            for row, point in zip(rows, lasts, strict=True):
+                row.append(_optional(getattr(point, name), "{:.2f}", 100))
+    headers += ["error", "steps", "most", "spikes/neuron", "SOPs"]
+    for row, curve, point in zip(rows, curves, lasts, strict=True):
+        settled = curve.settled or [point.steps]
+        row += [_optional(point.error, "{:.3f}"), f"{statistics.fmean(settled):.1f}", f"{max(settled)}"]
+        row += [f"{point.spikes_per_neuron:.2f}", f"{point.operations:,.0f}"]
+    return table(headers, rows, text_columns=0)
 
 
 def summary(curves: Sequence[Curve]) -> list[dict[str, Any]]:
@@ -305,11 +299,6 @@ def write_json(path: str | PathLike[str], document: Any) -> None:
     from snnc.files import write_atomically
 
     write_atomically(path, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def percent(share: float) -> str:
-    """`0.994` as `99.4 %`."""
-    return f"{100 * share:.1f} %"
 
 
 def _steps(count: int) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from snnc.diagnostics import fail
 from snnc.files import ConvertedFile
 from snnc.measure.certificate import difference
-from snnc.measure.report import table
+from snnc.measure.table import table
 from snnc.runtime.session import largest_batch
 from snnc.runtime.stream import Frame, StreamSession
 from snnc.simulate.block_runner import StreamRunner

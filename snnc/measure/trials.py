@@ -55,6 +55,15 @@ def held_back_images(conversion: Conversion) -> np.ndarray:
     return samples_of(conversion)[1].images[:affordable]
 
 
+def _labels_of(conversion: Conversion, samples: int, ann_outputs: dict[str, np.ndarray]) -> np.ndarray | None:
+    """The labels of the first so many samples that are held back; None without, and where they are no classes of the
+    ANN's first output."""
+    labels = samples_of(conversion)[1].labels
+    output = next(iter(ann_outputs.values()))
+    classes = output.shape[1] if output.ndim > 1 and output.dtype.kind == "f" else np.iinfo(np.int64).max
+    return None if labels is None or labels.max() >= classes else labels[:samples]
+
+
 def start_from(conversion: Conversion, v_init: float) -> None:
     """Let every neuron start at `v_init` thresholds."""
     layers = {layer.name: layer for layer in conversion.report.layers}
@@ -71,11 +80,15 @@ def simulate_against(
     cuts: Sequence[int],
     progress: Callable[[float], None] = lambda share: None,
 ) -> Curve:
-    """Agreement and error against steps of the network as it is now (level FUSED)."""
+    """Agreement, error and, with labels, accuracy against steps of the network as it is now (level FUSED), on the first
+    samples that are held back: `images`."""
     block = build_block(conversion.graph)
     add_decoding(conversion.graph, block)
     layers, seed = conversion.report.layers, conversion.options.seed
-    return measure_curve(block, layers, images, cuts, ann_outputs=ann_outputs, seed=seed, progress=progress)
+    labels = _labels_of(conversion, len(images), ann_outputs)
+    return measure_curve(
+        block, layers, images, cuts, labels=labels, ann_outputs=ann_outputs, seed=seed, progress=progress
+    )
 
 
 def trial(

@@ -1,0 +1,163 @@
+"""Every output of a network against that of its ANN: what its values stand for, its error, its agreement.
+
+What an output stands for follows from how it is made, and from its shape `[N, ...]`:
+
+1. integers are class numbers, one for each place (behind an ArgMax);
+2. behind a Softmax or LogSoftmax there are classes along its axis;
+3. scores `[N, K]` (and `[N, K, 1, ...]`) with K > 1 are classes, unless they are as many as the input has values, and
+   more than a few: that is a reconstruction (autoencoders);
+4. maps `[N, K, H, ...]` with K > 1 have a class for every place (segmentation), unless they have as many channels as
+   the input: these are images, as are maps behind a Sigmoid;
+5. all others are values: they have an error, and no agreement.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import onnx
+
+from snnc.emit.block import Block
+from snnc.measure.intervals import Interval, interval_of_means
+
+Meaning = Literal["classes", "class numbers", "values"]
+# Fewer values than this, as many as the input has, may well be classes.
+_FEWEST_RECONSTRUCTED = 32
+_INTEGERS = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
+
+
+@dataclass(frozen=True)
+class OutputKind:
+    """What an output stands for: `classes` along the `axis`, at so many `places` of a sample (1: of the sample as a
+    whole)."""
+
+    name: str
+    meaning: Meaning
+    axis: int
+    places: int
+
+    def classes(self, output: np.ndarray) -> np.ndarray | None:
+        """The class of every place, `[N, places]`; None of values."""
+        if self.meaning == "values":
+            return None
+        found: np.ndarray = output if self.meaning == "class numbers" else output.argmax(self.axis)
+        return found.reshape(len(output), -1)
+
+
+@dataclass(frozen=True)
+class OutputFacts:
+    """What is known of an output of the ANN: what it stands for, the places of a sample that have a class of their own,
+    and the share of them that have the commonest class (None of values)."""
+
+    meaning: Meaning
+    places: int
+    commonest_class: float | None
+
+
+@dataclass(frozen=True)
+class OutputPoint:
+    """An output after some steps against that of the ANN.
+
+    `agreement` is the share of places in the ANN's class, with its 95 % interval over samples; None of values. `error`
+    is ‖ŷ - y‖₂/‖y‖₂ and `spread_error` ‖ŷ - y‖₂/‖y - ȳ‖₂, where ȳ is the mean of the samples: 1 is as good as an output
+    that never changes. Both are None where they are no finite numbers, and of class numbers.
+    """
+
+    agreement: float | None
+    agreement_interval: Interval | None
+    error: float | None
+    spread_error: float | None
+
+
+def output_kinds(block: Block) -> dict[str, OutputKind]:
+    """What every output of a network stands for, by name, in order."""
+    producers = {name: node for node in block.decode for name in node.output}
+    return {value.name: kind_of(value, producers.get(value.name), block.input_dims) for value in block.outputs}
+
+
+def kind_of(value: onnx.ValueInfoProto, producer: onnx.NodeProto | None, input_dims: Sequence[int]) -> OutputKind:
+    """What the output `value` of a node `producer` (None: of a readout) stands for."""
+    tensor = value.type.tensor_type
+    dims = [dim.dim_value for dim in tensor.shape.dim][1:]
+    if tensor.elem_type in _INTEGERS:
+        return OutputKind(value.name, "class numbers", 0, math.prod(dims))
+    op = "" if producer is None else producer.op_type
+    axis = 1
+    if producer is not None and op in ("Softmax", "LogSoftmax"):
+        axis = next((attribute.i for attribute in producer.attribute if attribute.name == "axis"), -1)
+        axis = axis if axis >= 0 else axis + len(dims) + 1
+    size = dims[axis - 1] if 0 < axis <= len(dims) else 1
+    places = math.prod(dims) // max(1, size)
+    if size < 2 or (op not in ("Softmax", "LogSoftmax") and _is_like_input(size, places, input_dims, op)):
+        return OutputKind(value.name, "values", axis, math.prod(dims))
+    return OutputKind(value.name, "classes", axis, places)
+
+
+def _is_like_input(size: int, places: int, input_dims: Sequence[int], op: str) -> bool:
+    """Whether an output with so many channels at so many places is an image (or masks), or a reconstruction."""
+    if places > 1:
+        return op == "Sigmoid" or (len(input_dims) > 1 and size == input_dims[0])
+    return math.prod(input_dims) == size >= _FEWEST_RECONSTRUCTED
+
+
+class Truth:
+    """An output of the ANN on all samples, and what the error is measured by."""
+
+    def __init__(self, kind: OutputKind, values: np.ndarray) -> None:
+        self.kind, self.values = kind, values
+        self.classes = kind.classes(values)
+        self.is_number = not np.issubdtype(values.dtype, np.integer)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = values.mean(0, dtype=np.float64)
+            self.norm = sum(float(np.square(sample, dtype=np.float64).sum()) for sample in values)
+            self.spread = sum(float(np.square(sample - mean).sum()) for sample in values)
+
+    @property
+    def facts(self) -> OutputFacts:
+        """What is known of it."""
+        commonest = None
+        if self.classes is not None:
+            commonest = float(np.unique(self.classes, return_counts=True)[1].max() / self.classes.size)
+        return OutputFacts(self.kind.meaning, self.kind.places, commonest)
+
+
+class OutputSums:
+    """Running sums of one output over batches."""
+
+    def __init__(self, truth: Truth) -> None:
+        self._truth = truth
+        self.name = truth.kind.name
+        self._shares: list[np.ndarray] = []
+        self._error = 0.0
+
+    def add(self, output: np.ndarray, chosen: slice) -> None:
+        """The `chosen` samples of the spiking network."""
+        truth = self._truth
+        classes = truth.kind.classes(output)
+        if classes is not None and truth.classes is not None:
+            self._shares.append((classes == truth.classes[chosen]).mean(1))
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._error += float(((output.astype(np.float64) - truth.values[chosen]) ** 2).sum())
+
+    def point(self) -> OutputPoint:
+        """What was found."""
+        truth = self._truth
+        shares = np.concatenate(self._shares) if self._shares else None
+        return OutputPoint(
+            agreement=None if shares is None else float(shares.mean()),
+            agreement_interval=None if shares is None else interval_of_means(shares, truth.kind.places),
+            error=_relative(self._error, truth.norm) if truth.is_number else None,
+            spread_error=_relative(self._error, truth.spread) if truth.is_number and truth.spread > 0 else None,
+        )
+
+
+def _relative(squared_error: float, squared_norm: float) -> float | None:
+    """‖ŷ - y‖/‖y‖, None where it is not a finite number (outputs beyond float32)."""
+    if squared_error == 0:
+        return 0.0
+    ratio = squared_error / squared_norm if squared_norm else math.inf
+    return math.sqrt(ratio) if math.isfinite(ratio) else None
