@@ -120,8 +120,9 @@ class ConvertedFile:
             self.block = format1.read_block(self.model, states)
         else:
             self.block = read_block(self.model, states, metadata["snnc.block"])
-        pairs = list(dict(options.get("plugin_options", {})).items())
-        self.options = read_record(Options, {**options, "plugin_options": [list(pair) for pair in pairs]})
+        for name in ("layer_levels", "plugin_options"):
+            options[name] = [list(pair) for pair in dict(options.get(name, {})).items()]
+        self.options = read_record(Options, options)
         self.layers = [read_record(LayerReport, layer) for layer in document("layers")]
         if not self.layers or self.layers[0].kind != "input":
             raise ValueError("the first layer is not the input")

@@ -177,7 +177,7 @@ def declared(option: Option) -> Callable[[Command], Command]:
         more["callback"] = RANGE
     elif option.word:
         more["type"] = NumberOrWord(option.word)
-    elif option.percent:
+    elif option.percent or option.by_layer:
         more["type"] = Declared(option)
     else:
         more["type"] = option.kind

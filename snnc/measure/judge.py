@@ -67,7 +67,7 @@ def judge(conversion: Conversion) -> None:
     missed = None if conversion.options.accept_poor else yardstick.certainly_missed(last, USABLE)
     before = Result(last.agreement, last.error)
     trials = [*_verified(conversion, before), *_more_steps(conversion, before)]
-    if missed is not None:
+    if missed is not None or METHODS[conversion.options.method].settles:
         trials += _other_thresholds(conversion, before)
     message = f"{before} after {last.steps} step{'' if last.steps == 1 else 's'}{_reason(conversion)}"
     if missed is None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 WIDTH = 80
 _GAP = "  "
 _SHORTEST_NAME = 8
+_FEW_LAYERS = 4
 
 ENERGY_NOTE = (
     "Energy: arithmetic of synapses only, 45 nm (Horowitz, ISSCC 2014), in the table\n"
@@ -70,9 +71,11 @@ def layer_table(layers: Sequence[LayerReport], *, fused: bool = False) -> str:
 
     `V_th` is in units of the layer's input spikes, `bits` are those of its weights, `rate` is in spikes per neuron and
     step on the samples held back. `fused` shows the operator that runs the layer (`plain`: several) in place of what
-    the layer is, and where V_th stands towards the range of RMP-SNN.
+    the layer is, and where V_th stands towards the range of RMP-SNN. Networks that settle have `levels` instead, the
+    limits of counts.
     """
     headers = ["layer", "runs as" if fused else "op", "neurons", "fan-in", "V_th", "bits", "rate"]
+    settles = any(layer.counts is not None for layer in layers)
     rows = []
     for layer in layers:
         rows.append(
@@ -86,9 +89,13 @@ def layer_table(layers: Sequence[LayerReport], *, fused: bool = False) -> str:
                 _optional(layer.rate, "{:.4f}"),
             ]
         )
-        if fused:
+        if settles:
+            rows[-1].insert(4, _counts(layer.counts))
+        elif fused:
             rows[-1].insert(5, layer.place or "")
-    if fused:
+    if settles:
+        headers.insert(4, "levels")
+    elif fused:
         headers.insert(5, "range")
     return table(headers, rows, text_columns=2)
 
@@ -118,12 +125,25 @@ def verify_lines(verification: Verification) -> str:
 def certificate_lines(certificate: Certificate) -> str:
     """What a network of the method `exact` was certified on."""
     samples = f"{certificate.samples:,} sample{'' if certificate.samples == 1 else 's'}"
-    return (
-        f"certificate: all counts and potentials of {certificate.layers} layers equal those of\n"
-        f"the quantised ANN on {samples} of {certificate.data}; last spike after\n"
+    text = (
+        f"certificate: all counts and potentials of {certificate.layers} layers equal those of the quantised ANN"
+        f"{_levels(certificate.levels)} on {samples} of {certificate.data}; last spike after "
         f"{certificate.mean_steps:.1f} steps on average, {certificate.steps} at most (never more than "
         f"{certificate.most_steps - 1})"
     )
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
+
+
+def _levels(levels: Mapping[str, int]) -> str:
+    """` of 16 levels`, of a few layers with others by name."""
+    if not levels:
+        return ""
+    common = statistics.mode(levels.values())
+    others = [f"{layer}: {own}" for layer, own in levels.items() if own != common]
+    if len(others) > _FEW_LAYERS:
+        return f" of {min(levels.values())} to {max(levels.values())} levels"
+    named = f" ({', '.join(others)})" if others else ""
+    return f" of {common} level{'' if common == 1 else 's'}{named}"
 
 
 def alpha_lines(calibration: Calibration) -> str:
@@ -147,18 +167,19 @@ def given_lines(calibration: Calibration) -> str:
 
 
 def target_lines(target: Target) -> str:
-    """What was shown of every number of steps that was tried, and how it was counted."""
-    last = target.tried[-1] if target.met else min(target.tried, key=lambda found: found.bound)
+    """What was shown of every number of steps, or of levels, that was tried, and how it was counted."""
+    last = target.chosen
     drop, bound = f"{100 * target.drop:.3g} %", f"{100 * last.bound:.2g} %"
     if last.gained is None:
         counted = f"{last.lost} in another class than the ANN's"
     else:
         counted = f"{last.lost} lost against the ANN, {last.gained} gained"
     met = "the fewest" if target.met else "not shown; the least bound"
-    parts = [f"{found.steps}: {100 * found.bound:.2g} %" for found in target.tried]
+    what = "levels" if last.steps is None else "steps"
+    parts = [f"{getattr(found, what)}: {100 * found.bound:.2g} %" for found in target.tried]
     text = (
-        f"target drop  {drop}: {met} with {_steps(last.steps)}, at most {bound} ({100 * target.confidence:.0f} % "
-        f"confidence; of {last.samples:,} samples {counted}); bounds by steps {', '.join(parts)}"
+        f"target drop  {drop}: {met} with {last.what}, at most {bound} ({100 * target.confidence:.0f} % "
+        f"confidence; of {last.samples:,} samples {counted}); bounds by {what} {', '.join(parts)}"
     )
     return textwrap.fill(text, WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
 
@@ -319,6 +340,14 @@ def _steps(count: int) -> str:
 def _largest(value: float | list[float] | None) -> float | None:
     """The largest of the channels."""
     return max(value) if isinstance(value, list) else value
+
+
+def _counts(limits: tuple[int, int] | None) -> str:
+    """Limits of a count: `16` from 0 up, `±16`, or both."""
+    if limits is None:
+        return ""
+    low, high = limits
+    return str(high) if low == 0 else f"±{high}" if low == -high else f"{low}..{high}"
 
 
 def _optional(value: float | None, form: str, factor: float = 1) -> str:

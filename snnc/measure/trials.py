@@ -17,22 +17,17 @@ from snnc.integers.calibration_split import MOST_HELD_BACK, calibration_split
 from snnc.ir.conversion import Conversion, Level, Pass, Report
 from snnc.ir.trees import source_nodes
 from snnc.levels import run_pass
-from snnc.measure.drop import Pairs
-from snnc.measure.evaluation import Curve, measure_curve, predictions
+from snnc.measure.evaluation import Curve, measure_curve
 from snnc.measure.layer_report import potentials
 from snnc.methods import METHODS
-from snnc.runtime.session import largest_batch
-from snnc.simulate.block_runner import StreamRunner
 
 INITIAL_POTENTIALS = (0.0, 0.5)
 _LEAST_SAMPLES = 8
 _BUDGET = 4e11  # multiply-accumulates of one simulation; about ten seconds
-# A target is met or missed for good after a few of these.
-_FEW = 128
 
 
 def samples_of(conversion: Conversion) -> tuple[DataSet, DataSet]:
-    """The samples that calibrate, and those that are held back: as many as the choice of steps asks for."""
+    """The samples that calibrate, and those that are held back: as many as `--target-drop` asks for."""
     assert conversion.data is not None
     most = max(MOST_HELD_BACK, conversion.most_held_back)
     return calibration_split(conversion.data, conversion.options.calib_samples, most)
@@ -98,25 +93,3 @@ def trial(
         if step.gives <= Level.FUSED and (measured or step.takes < Level.FUSED):
             run_pass(step, copy)
     return copy
-
-
-def paired(
-    conversion: Conversion, data: DataSet, expected: np.ndarray, hopeless: Callable[[Pairs, int], bool]
-) -> Pairs:
-    """The samples that the network (level FUSED) puts into another class after its steps than the ANN, which put them
-    into the `expected` ones; with labels, those that either classifies rightly alone. Stops where it is `hopeless`."""
-    block = build_block(conversion.graph)
-    add_decoding(conversion.graph, block)
-    runner, steps = StreamRunner(block), conversion.options.steps
-    size = min(_FEW, largest_batch([layer for layer in conversion.report.layers if layer.kind != "readout"]))
-    pairs = Pairs(0, 0, None if data.labels is None else 0)
-    for start in range(0, len(data), size):
-        chosen = slice(start, start + size)
-        *_, last = runner.run(data.images[chosen], [steps], seed=conversion.options.seed, first_sample=start)
-        classes = predictions(last.outputs[block.outputs[0].name])
-        assert classes is not None
-        pairs = pairs.with_more(classes, expected[chosen], None if data.labels is None else data.labels[chosen])
-        conversion.progress("comparing with the ANN", pairs.samples / len(data))
-        if hopeless(pairs, len(data)):
-            break
-    return pairs
