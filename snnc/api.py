@@ -21,10 +21,13 @@ from snnc.ir.conversion import Conversion, Level, Report
 from snnc.ir.names import is_reserved
 from snnc.ir.report import Certificate
 from snnc.measure.certificate import Equality, compare_with_quantised
+from snnc.measure.early_exit import Exits, measure_exits
 from snnc.measure.evaluation import Curve, measure_curve
 from snnc.measure.judge import judge
 from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
-from snnc.runtime.session import SpikingSession, largest_batch
+from snnc.runtime.early_exit import EarlyExitSession
+from snnc.runtime.session import Result, SpikingSession, largest_batch
+from snnc.runtime.states import LONGEST_BLOCK
 from snnc.runtime.stream import StreamSession
 from snnc.simulate.ann import Ann, layer_probe, load_model
 from snnc.simulate.block_runner import StreamRunner, default_cuts, unpack_words
@@ -59,6 +62,37 @@ class SpikingModel:
     def session(self, *, native: bool = True, threads: int | None = None) -> SpikingSession:
         """A session that runs this network."""
         return SpikingSession(self.model.SerializeToString(), native=native, threads=threads)
+
+    def run(
+        self,
+        images: Any,
+        steps: int | None = None,
+        *,
+        exit_margin: float | None = None,
+        exit_every: int | None = None,
+        seed: int | None = None,
+        first_sample: int = 0,
+        native: bool = True,
+        threads: int | None = None,
+    ) -> Result:
+        """Simulate `images` `[N, ...]` once; for more than one call make a `session`.
+
+        With an `exit_margin` a sample leaves as soon as the largest of its outputs leads by as much, in their own
+        units; it is looked at every `exit_every` steps (`snnc.runtime.early_exit`). Its outputs are those of a run of
+        as many steps, `sample_steps` of the result.
+
+        Raises:
+            DiagnosticError: SNN405 where the margin makes no sense for this network.
+        """
+        if exit_margin is None:
+            if exit_every is not None:
+                fail("SNN405", "exit_every is given, and no exit_margin")
+            session = self.session(native=native, threads=threads)
+            return session.run(images, steps, seed=seed, first_sample=first_sample)
+        file = open_converted(self)
+        check_exits(file, [exit_margin], exit_every)
+        leaving = EarlyExitSession(file.stream_form().SerializeToString(), native=native, threads=threads)
+        return leaving.run(images, exit_margin, steps, every=exit_every, seed=seed, first_sample=first_sample)
 
     def stream(self, streams: int = 1, *, native: bool = True, threads: int | None = None) -> StreamSession:
         """A session for the frames of streams, whatever the schedule; ValueError where the network never settles."""
@@ -189,6 +223,61 @@ def evaluate(
         threads=threads,
         progress=progress,
     )
+
+
+def evaluate_exits(
+    model: str | PathLike[str] | SpikingModel,
+    data: Any,
+    margins: Sequence[float],
+    *,
+    ann: Model | None = None,
+    steps: int | None = None,
+    every: int | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Exits:
+    """What samples of `data` take and give when they leave at each of the `margins`, beside the run of all `steps`
+    (those of the file if None). `every`: steps between two looks at the outputs.
+
+    Raises:
+        DiagnosticError: SNN404, SNN405: steps or margins that make no sense for this network.
+    """
+    file = open_converted(model)
+    check_exits(file, margins, every)
+    dataset = as_dataset(data, file.input_dims)
+    if dataset.labels is not None:
+        check_labels(dataset, file.model.graph.output[0].type.tensor_type.shape.dim[1].dim_value)
+    steps = file.options.steps if steps is None else steps
+    file.check_steps(steps)
+    ann_outputs = None
+    if ann is not None:
+        loaded = _load(ann)
+        require_same_network(file, loaded, "the given network")
+        ann_outputs = Ann(loaded, threads).run(dataset.images)
+    return measure_exits(
+        file.block,
+        file.layers,
+        dataset.images,
+        margins,
+        steps=steps,
+        every=every,
+        labels=dataset.labels,
+        ann_outputs=ann_outputs,
+        seed=file.choose_seed(seed),
+        threads=threads,
+        progress=progress,
+    )
+
+
+def check_exits(file: ConvertedFile, margins: Sequence[float], every: int | None) -> None:
+    """SNN405 where samples cannot leave at these margins, looked at after `every` steps."""
+    for margin in margins:
+        if not margin > 0:
+            fail("SNN405", f"exit_margin is {margin:g}, must be above 0")
+    if every is not None and not 1 <= every <= LONGEST_BLOCK:
+        fail("SNN405", f"exit_every is {every}, must be from 1 to {LONGEST_BLOCK}")
+    file.check_early_exit()
 
 
 def default_steps(file: ConvertedFile) -> list[int]:

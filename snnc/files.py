@@ -163,6 +163,22 @@ class ConvertedFile:
         set_metadata(model, "snnc.options", json.dumps({**options, "schedule": "stream"}))
         return model
 
+    def check_early_exit(self) -> None:
+        """SNN405 where no sample can leave early: the steps are fixed, or the first output has no lead of a class."""
+        unrolled = self.options.schedule == "unrolled"
+        if unrolled or self.options.controls == "fixed":
+            given = "--schedule unrolled" if unrolled else "--controls fixed"
+            message = f"{self.name} was converted with {given}: its steps are fixed, and no sample can leave early"
+            fail("SNN405", message, hint=f"convert it without `{given}`")
+        tensor = self.model.graph.output[0].type.tensor_type
+        sizes = [dim.dim_value for dim in tensor.shape.dim[1:]]
+        if tensor.elem_type != onnx.TensorProto.FLOAT or not sizes or sizes[0] < 2 or set(sizes[1:]) - {1}:
+            name = self.model.graph.output[0].name
+            message = (
+                f"the margin is the lead of a class, and the output {name!r} of {self.name} has no scores of classes"
+            )
+            fail("SNN405", message, hint="leave the margin away: every sample takes all steps")
+
     def check_steps(self, steps: int) -> None:
         """SNN404 unless `steps` is from 1 to the file's max_steps, and more than its delay."""
         least = self.options.delay + 1

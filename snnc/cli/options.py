@@ -221,6 +221,13 @@ data_form = together(
     ),
 )
 
+exit_every = click.option(
+    "--exit-every",
+    type=int,
+    metavar="N",
+    help="Steps between two looks at the lead, from 1 to 64.  [default: 1/16 of the steps; exact: 4]",
+)
+
 threads = click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: all cores]")
 
 

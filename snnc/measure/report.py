@@ -16,6 +16,7 @@ from snnc.measure.energy import break_even
 if TYPE_CHECKING:
     from snnc.ir.conversion import LayerReport
     from snnc.ir.report import Calibration, Certificate, Target, Verification
+    from snnc.measure.early_exit import Exits
     from snnc.measure.energy import BreakEven, Standing
     from snnc.measure.evaluation import Curve, Point
 
@@ -251,6 +252,32 @@ def curve_notes(curves: Sequence[Curve]) -> str:
     if curve.clipped:
         lines.append(f"{curve.clipped:.2%} of the input elements exceed the input scale and were clipped.")
     return "\n".join(lines)
+
+
+def exit_lines(exits: Exits) -> str:
+    """The steps that samples take and what they give, for every margin; the run to the end first."""
+    headers = ["margin", "mean steps", "median", "95 %", "early %"]
+    shares = [("accuracy %", "accuracy"), ("agreement %", "agreement"), ("same %", "same")]
+    shares = [(header, name) for header, name in shares if getattr(exits.points[0], name) is not None]
+    rows = [
+        [
+            "none" if point.margin is None else f"{point.margin:g}",
+            f"{point.mean_steps:.1f}",
+            f"{point.median_steps:g}",
+            f"{point.steps_95:.4g}",
+            f"{100 * point.decided:.1f}",
+            *(f"{100 * getattr(point, name):.2f}" for _, name in shares),
+            f"{point.operations:,.0f}",
+        ]
+        for point in exits.points
+    ]
+    found = table([*headers, *(header for header, _ in shares), "SOPs"], rows, text_columns=0)
+    notes = (
+        f"Leaving early: steps that {exits.samples:,} samples used, looked at every {_steps(exits.every)}; the share "
+        f"that left before the end, and that in the same class as there. A margin is a lead in units of the output, "
+        f"whose median at the end is {exits.lead:.3g}. Choose it on calibration data, not on test data."
+    )
+    return f"{found}\n{textwrap.fill(notes, WIDTH)}"
 
 
 def break_even_lines(lines: Mapping[str, BreakEven]) -> list[str]:
