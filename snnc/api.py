@@ -19,6 +19,7 @@ from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.files import ConvertedFile, write_atomically
 from snnc.ir.conversion import Conversion, Level, Report
 from snnc.ir.names import is_reserved
+from snnc.ir.options import OPTIONS
 from snnc.ir.report import Certificate
 from snnc.measure.certificate import Equality, compare_with_quantised
 from snnc.measure.early_exit import Exits, measure_exits
@@ -228,8 +229,9 @@ def evaluate(
 def evaluate_exits(
     model: str | PathLike[str] | SpikingModel,
     data: Any,
-    margins: Sequence[float],
+    margins: Sequence[float] = (),
     *,
+    target_drop: float | str | None = None,
     ann: Model | None = None,
     steps: int | None = None,
     every: int | None = None,
@@ -238,13 +240,19 @@ def evaluate_exits(
     progress: Callable[[float], None] = lambda share: None,
 ) -> Exits:
     """What samples of `data` take and give when they leave at each of the `margins`, beside the run of all `steps`
-    (those of the file if None). `every`: steps between two looks at the outputs.
+    (those of the file if None). `every`: steps between two looks at the outputs. With a `target_drop` instead of
+    margins (a share, or text: `"0.5%"`) the smallest one is chosen that is shown to lose no more; `data` should be
+    calibration data then.
 
     Raises:
         DiagnosticError: SNN404, SNN405: steps or margins that make no sense for this network.
     """
     file = open_converted(model)
     check_exits(file, margins, every)
+    if (target_drop is None) == (not margins):
+        fail("SNN405", "margins of exits are given, or a target_drop that chooses one: not both, and not neither")
+    drop = None if target_drop is None else OPTIONS["target_drop"].plain(target_drop)
+    OPTIONS["target_drop"].check(drop)
     dataset = as_dataset(data, file.input_dims)
     if dataset.labels is not None:
         check_labels(dataset, file.model.graph.output[0].type.tensor_type.shape.dim[1].dim_value)
@@ -260,6 +268,7 @@ def evaluate_exits(
         file.layers,
         dataset.images,
         margins,
+        target_drop=drop,
         steps=steps,
         every=every,
         labels=dataset.labels,

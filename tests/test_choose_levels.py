@@ -23,6 +23,7 @@ from snnc.data import DataSet
 from snnc.diagnostics import DiagnosticError
 from snnc.integers.calibration_split import calibration_split
 from snnc.measure.drop import Pairs, allowed_error, fewest_samples, upper_bound
+from snnc.methods import METHODS
 from snnc.methods.defaults import make_options
 from snnc.passes import choose_levels
 from snnc.passes.choose_levels import CANDIDATES
@@ -102,6 +103,15 @@ def test_layers_have_their_own_levels(tmp_path: Path) -> None:
     assert file.certificate == model.certificate
     assert {layer.name: layer.counts for layer in file.layers if layer.counts is not None} == expected
     assert compared(model, networks.images_for(body(name), 20, seed=7)).differences == []
+
+
+def test_remedies_have_more_levels_everywhere() -> None:
+    options = make_options(method=METHOD, levels="3,fc=1000")
+    words, change = METHODS[METHOD].remedies(options)[0]
+    assert words == "--levels 6,fc=2000"
+    assert dataclasses.replace(options, **change).levels_of("fc") == 2000
+    assert [words for words, _ in METHODS[METHOD].remedies(options)] == ["--levels 6,fc=2000", "--levels 12,fc=4000"]
+    assert len(METHODS[METHOD].remedies(make_options(method=METHOD, levels="3,fc=2000"))) == 1
 
 
 def test_layers_that_there_are_not() -> None:

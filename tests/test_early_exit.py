@@ -18,6 +18,8 @@ from onnx import helper
 import snnc
 from snnc import api
 from snnc.diagnostics import DiagnosticError
+from snnc.measure.drop import Pairs, allowed_error, upper_bound
+from snnc.measure.early_exit import CANDIDATES
 from snnc.runtime import EarlyExitSession
 from snnc.runtime.early_exit import default_interval, lead
 from snnc.runtime.session import Result
@@ -178,6 +180,44 @@ def test_what_is_measured_is_what_running_gives(
     assert found.lead == pytest.approx(2 * middle)
 
 
+def test_a_margin_is_chosen_by_what_it_may_cost(models: dict[str, api.SpikingModel], network: onnx.ModelProto) -> None:
+    """The smallest whose bound is small enough: the next smaller one has a larger bound."""
+    model = models["low-latency"]
+    images = networks.images_for(network, 600, seed=9)
+    labels = model.run(images).logits.argmax(1)
+    labels[::7] = (labels[::7] + 1) % 4
+    found = api.evaluate_exits(model, (images, labels.astype(np.int64)), target_drop="4%")
+    chosen, error = found.chosen, allowed_error(CANDIDATES)
+    assert chosen is not None
+    assert chosen.met
+    assert [point.margin for point in found.points[1:]] == [
+        pytest.approx(share * found.lead) for share in CANDIDATES[: len(found.points) - 1]
+    ]
+    assert found.points[-1].margin == chosen.margin
+    end = model.run(images).logits.argmax(1)
+    for point in found.points[1:]:
+        early = model.run(images, exit_margin=point.margin, exit_every=found.every).logits.argmax(1)
+        pairs = Pairs(
+            600, int(((end == labels) & (early != labels)).sum()), int(((end != labels) & (early == labels)).sum())
+        )
+        assert (upper_bound(pairs, error) <= 0.04) == (point.margin == chosen.margin)
+    assert (chosen.lost, chosen.gained, chosen.bound) == (pairs.lost, pairs.gained, upper_bound(pairs, error))
+    unlabelled = api.evaluate_exits(model, images, target_drop=0.04).chosen
+    assert unlabelled is not None
+    assert unlabelled.gained is None
+    few = api.evaluate_exits(model, images[:20], target_drop=0.04)
+    assert few.chosen is not None
+    assert not few.chosen.met
+
+
+def test_margins_are_given_or_chosen(models: dict[str, api.SpikingModel], images: np.ndarray) -> None:
+    for margins, drop in (((), None), ((1.0,), 0.01)):
+        with pytest.raises(DiagnosticError, match="not both, and not neither"):
+            api.evaluate_exits(models["exact"], images, margins, target_drop=drop)
+    with pytest.raises(DiagnosticError, match="target_drop is"):
+        api.evaluate_exits(models["exact"], images, target_drop="40%")
+
+
 def refusal(model: api.SpikingModel, images: np.ndarray, **options: Any) -> str:
     with pytest.raises(DiagnosticError) as error:
         model.run(images, **options)
@@ -249,4 +289,9 @@ def test_the_command_line(invoke: Invoke, tmp_path: Path) -> None:
         ("run", "net.snn.onnx", "--input", "digits:test", "--exit-every", "2"),
     ):
         assert "which is not given" in invoke(*wrong, exit_code=2).stderr
+    shown = invoke(*measure, "--exit-margin", "auto", "--target-drop", "20%").stdout
+    assert "target drop  20 %: the smallest margin " in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    for wrong in (("--exit-margin", "auto"), ("--exit-margin", "1", "--target-drop", "1%"), ("--target-drop", "1%")):
+        assert "belong together" in invoke(*measure, *wrong, exit_code=2).stderr
     assert "give one seed" in invoke(*measure, "--exit-margin", "1", "--seeds", "1,2", exit_code=2).stderr

@@ -8,6 +8,7 @@ import click
 
 from snnc.cli import options
 from snnc.cli.console import Console
+from snnc.ir.options import OPTIONS
 
 if TYPE_CHECKING:
     import onnx
@@ -33,10 +34,16 @@ if TYPE_CHECKING:
 @click.option(
     "--exit-margin",
     "margins",
-    callback=options.NUMBERS,
+    callback=options.MARGINS,
     metavar="M,...",
     help="Also measure what it saves and costs to let a sample leave once its largest output leads by M, in units of "
-    "the output; simulates once more.",
+    "the output; auto chooses by --target-drop, on calibration data. Simulates once more.",
+)
+@click.option(
+    "--target-drop",
+    type=options.Declared(OPTIONS["target_drop"]),
+    metavar="P%",
+    help="With --exit-margin auto: the accuracy that the margin may cost.",
 )
 @options.exit_every
 @options.data_form
@@ -62,6 +69,7 @@ def evaluate(
     seed: int | None,
     seeds: list[int] | None,
     margins: list[float] | None,
+    target_drop: float | None,
     exit_every: int | None,
     json_file: str | None,
     plot: str | None,
@@ -86,9 +94,12 @@ def evaluate(
         raise click.UsageError("--seed and --seeds exclude each other")
     if neurobench and seeds is not None and len(seeds) > 1:
         raise click.UsageError("--neurobench is a report of one run: give one seed")
-    if margins and seeds is not None and len(seeds) > 1:
+    leaving = margins is not None
+    if leaving and seeds is not None and len(seeds) > 1:
         raise click.UsageError("--exit-margin measures one run: give one seed")
-    if exit_every is not None and not margins:
+    if (target_drop is not None) != (margins == []):
+        raise click.UsageError("--exit-margin auto and --target-drop belong together")
+    if exit_every is not None and not leaving:
         raise click.UsageError("--exit-every is about --exit-margin, which is not given")
     for path in (json_file, plot, neurobench):
         if path:
@@ -96,7 +107,7 @@ def evaluate(
     if plot:
         plots.require_matplotlib()
     file = api.open_converted(net)
-    if margins:
+    if margins is not None:
         api.check_exits(file, margins, exit_every)
     opponent = None if ann is None else load_model(ann)
     if ann is not None and opponent is not None:
@@ -107,11 +118,12 @@ def evaluate(
     console.result(curve_table(curves))
     console.result(curve_notes(curves))
     exits = None
-    if margins:
+    if margins is not None:
         exits = api.evaluate_exits(
             net,
             dataset,
             margins,
+            target_drop=target_drop,
             ann=opponent,
             steps=curves[0].points[-1].steps,
             every=exit_every,

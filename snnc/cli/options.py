@@ -9,7 +9,7 @@ import click
 
 from snnc.cli.console import Console
 from snnc.ir.option import Option
-from snnc.ir.options import OPTIONS
+from snnc.ir.options import AUTO, OPTIONS
 
 if TYPE_CHECKING:
     from snnc.data import DataSet
@@ -46,6 +46,13 @@ def _list_of(kind: type, example: str) -> Callback:
 INTEGERS = _list_of(int, "1,2,4")
 NUMBERS = _list_of(float, "0.5,0.25")
 WORDS = _list_of(str, "a,b")
+
+
+def MARGINS(ctx: click.Context, param: click.Parameter, value: str | None) -> list[Any] | None:
+    """Reads `M,...`; `auto` is an empty list."""
+    if value is not None and value.strip() == AUTO:
+        return []
+    return NUMBERS(ctx, param, value)
 
 
 def RANGE(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, float] | None:

@@ -2,6 +2,9 @@
 
 One simulation to the end, with a look at the outputs at every multiple of `every` steps: where a sample leaves for a
 given margin (`snnc.runtime.early_exit`) follows from its leads, as samples do not know of each other.
+
+A margin is chosen by the accuracy that it may cost, as steps and levels are (`snnc.measure.drop`): the smallest of
+`CANDIDATES`, in median leads of the run to the end, for which a bound on the drop against that run is small enough.
 """
 
 from __future__ import annotations
@@ -15,10 +18,14 @@ import numpy as np
 
 from snnc.emit.block import Block
 from snnc.ir.conversion import LayerReport
+from snnc.measure.drop import CONFIDENCE, Pairs, smallest
 from snnc.measure.evaluation import predictions
 from snnc.runtime.early_exit import default_interval, lead
 from snnc.runtime.session import largest_batch
 from snnc.simulate.block_runner import Snapshot, StreamRunner
+
+#: Margins to choose from, in median leads at the end: two for each power of two.
+CANDIDATES = tuple(2.0 ** (power / 2) for power in range(-8, 9))
 
 
 @dataclass(frozen=True)
@@ -42,14 +49,32 @@ class Exit:
 
 
 @dataclass(frozen=True)
+class ChosenMargin:
+    """The smallest `margin` that loses no more than `drop` against the run to the end, or where none `met` that the one
+    with the least bound. Of all samples `lost` are classified rightly by the run to the end alone, `gained` by the
+    early one alone (None without labels: then `lost` are those in different classes). The drop is at most `bound`, with
+    this `confidence` for all candidates together."""
+
+    drop: float
+    met: bool
+    confidence: float
+    margin: float
+    lost: int
+    gained: int | None
+    bound: float
+
+
+@dataclass(frozen=True)
 class Exits:
-    """By margin, the run to the end first. `lead` is the median lead there, in the units of the first output."""
+    """By margin, the run to the end first. `lead` is the median lead there, in the units of the first output; `chosen`
+    says how the last margin was chosen, where it was."""
 
     points: list[Exit]
     samples: int
     steps: int
     every: int
     lead: float
+    chosen: ChosenMargin | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary of plain values, documented in docs/cli.md."""
@@ -74,6 +99,7 @@ def measure_exits(
     images: np.ndarray,
     margins: Sequence[float],
     *,
+    target_drop: float | None = None,
     steps: int,
     every: int | None = None,
     labels: np.ndarray | None = None,
@@ -84,7 +110,8 @@ def measure_exits(
 ) -> Exits:
     """Simulate `images` for `steps` steps, and see where samples leave for each of `margins`.
 
-    `layers` are the file's; the first output has scores of classes.
+    `layers` are the file's; the first output has scores of classes. With a `target_drop` a margin is chosen, and
+    `margins` are not looked at.
     """
     every = default_interval(steps, settles=bool(block.quiet)) if every is None else every
     runner = StreamRunner(block, threads=threads)
@@ -96,10 +123,36 @@ def measure_exits(
         parts.append(_looks(runner, chosen, cuts, seed, start))
         progress((start + len(chosen)) / len(images))
     looks = _joined(parts)
-    last = looks.classes[-1]
+    scale = float(np.nanmedian(looks.leads[-1]))
+    chosen = None
+    if target_drop is not None:
+        found, chosen = _choose(looks, scale, target_drop, labels)
+        margins = sorted(found)
     expected = None if ann_outputs is None else predictions(ann_outputs[block.outputs[0].name])
-    points = [_exit(looks, margin, labels, expected, last) for margin in (None, *margins)]
-    return Exits(points, len(images), steps, every, float(np.nanmedian(looks.leads[-1])))
+    points = [_exit(looks, margin, labels, expected) for margin in (None, *margins)]
+    return Exits(points, len(images), steps, every, scale, chosen)
+
+
+def _choose(
+    looks: _Looks, scale: float, target: float, labels: np.ndarray | None
+) -> tuple[list[float], ChosenMargin | None]:
+    """The margins that were tried, and the chosen one; none where there is no lead to choose by."""
+    if not scale > 0:
+        return [], None
+    margins = [float(share * scale) for share in CANDIDATES]
+    nothing = Pairs(0, 0, None if labels is None else 0)
+
+    def evaluate(index: int, hopeless: Callable[[Pairs, int], bool]) -> Pairs:
+        place = _leaving(looks, margins[index])
+        return nothing.with_more(looks.classes[place], looks.classes[-1], labels)
+
+    search = smallest(range(len(margins)), target, evaluate)
+    best = search.chosen
+    tried = [margins[one.candidate] for one in search.tried]
+    pairs = best.pairs
+    return tried, ChosenMargin(
+        target, search.met, CONFIDENCE, margins[best.candidate], pairs.lost, pairs.gained, best.bound
+    )
 
 
 def _looks(runner: StreamRunner, images: np.ndarray, cuts: Sequence[int], seed: int, first_sample: int) -> _Looks:
@@ -137,12 +190,14 @@ def _joined(parts: Sequence[_Looks]) -> _Looks:
     return _Looks(*(column(name) for name in ("steps", "leads", "classes", "operations", "ended")))
 
 
-def _exit(
-    looks: _Looks, margin: float | None, labels: np.ndarray | None, expected: np.ndarray | None, last: np.ndarray
-) -> Exit:
-    decided = looks.leads >= (math.inf if margin is None else margin)
-    leaves = decided | looks.ended
-    place = leaves.argmax(0), np.arange(leaves.shape[1])
+def _leaving(looks: _Looks, margin: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Where samples leave: the look and the sample, for every sample."""
+    leaves = (looks.leads >= (math.inf if margin is None else margin)) | looks.ended
+    return leaves.argmax(0), np.arange(leaves.shape[1])
+
+
+def _exit(looks: _Looks, margin: float | None, labels: np.ndarray | None, expected: np.ndarray | None) -> Exit:
+    place = _leaving(looks, margin)
     steps, classes = looks.steps[place], looks.classes[place]
     return Exit(
         margin=margin,
@@ -152,6 +207,6 @@ def _exit(
         decided=float((~looks.ended[place]).mean()),
         accuracy=None if labels is None else float((classes == labels).mean()),
         agreement=None if expected is None else float((classes == expected).mean()),
-        same=float((classes == last).mean()),
+        same=float((classes == looks.classes[-1]).mean()),
         operations=float(looks.operations[place].mean()),
     )

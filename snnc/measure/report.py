@@ -16,7 +16,7 @@ from snnc.measure.energy import break_even
 if TYPE_CHECKING:
     from snnc.ir.conversion import LayerReport
     from snnc.ir.report import Calibration, Certificate, Target, Verification
-    from snnc.measure.early_exit import Exits
+    from snnc.measure.early_exit import ChosenMargin, Exits
     from snnc.measure.energy import BreakEven, Standing
     from snnc.measure.evaluation import Curve, Point
 
@@ -261,7 +261,7 @@ def exit_lines(exits: Exits) -> str:
     shares = [(header, name) for header, name in shares if getattr(exits.points[0], name) is not None]
     rows = [
         [
-            "none" if point.margin is None else f"{point.margin:g}",
+            "none" if point.margin is None else f"{point.margin:.4g}",
             f"{point.mean_steps:.1f}",
             f"{point.median_steps:g}",
             f"{point.steps_95:.4g}",
@@ -275,9 +275,24 @@ def exit_lines(exits: Exits) -> str:
     notes = (
         f"Leaving early: steps that {exits.samples:,} samples used, looked at every {_steps(exits.every)}; the share "
         f"that left before the end, and that in the same class as there. A margin is a lead in units of the output, "
-        f"whose median at the end is {exits.lead:.3g}. Choose it on calibration data, not on test data."
+        f"whose median at the end is {exits.lead:,.4g}. Choose it on calibration data, not on test data."
     )
-    return f"{found}\n{textwrap.fill(notes, WIDTH)}"
+    lines = [found, textwrap.fill(notes, WIDTH)]
+    return "\n".join(lines if exits.chosen is None else [*lines, _chosen_margin(exits.chosen, exits.samples)])
+
+
+def _chosen_margin(chosen: ChosenMargin, samples: int) -> str:
+    """Which margin was chosen, and what was shown of it."""
+    if chosen.gained is None:
+        counted = f"{chosen.lost} in another class than at the end"
+    else:
+        counted = f"{chosen.lost} lost against the end, {chosen.gained} gained"
+    met = "the smallest margin" if chosen.met else "not shown; the least bound has margin"
+    text = (
+        f"target drop  {100 * chosen.drop:.3g} %: {met} {chosen.margin:.4g}, at most {100 * chosen.bound:.2g} % "
+        f"({100 * chosen.confidence:.0f} % confidence; of {samples:,} samples {counted})"
+    )
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
 
 
 def break_even_lines(lines: Mapping[str, BreakEven]) -> list[str]:

@@ -15,6 +15,7 @@ from snnc.emit.block import build_block
 from snnc.emit.decode import add_decoding
 from snnc.integers.calibration_split import MOST_HELD_BACK, calibration_split
 from snnc.ir.conversion import Conversion, Level, Pass, Report
+from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.trees import source_nodes
 from snnc.levels import run_pass
 from snnc.measure.evaluation import Curve, measure_curve
@@ -34,9 +35,11 @@ def samples_of(conversion: Conversion) -> tuple[DataSet, DataSet]:
 
 
 def held_back_images(conversion: Conversion) -> np.ndarray:
-    """The samples to verify on: fewer for a network that is expensive to simulate."""
+    """The samples to verify on: fewer for a network that is expensive to simulate. One that settles does so long before
+    the bound on its steps, mostly within a block."""
     options, macs = conversion.options, sum(layer.macs for layer in conversion.report.layers)
-    affordable = max(_LEAST_SAMPLES, int(_BUDGET // (max(1, macs) * options.steps)))
+    steps = min(options.steps, BLOCK_STEPS) if METHODS[options.method].settles else options.steps
+    affordable = max(_LEAST_SAMPLES, int(_BUDGET // (max(1, macs) * steps)))
     return samples_of(conversion)[1].images[:affordable]
 
 
