@@ -119,9 +119,9 @@ def measure_exits(
     cuts = [*range(every, steps, every), steps]
     parts = []
     for start in range(0, len(images), batch):
-        chosen = images[start : start + batch]
-        parts.append(_looks(runner, chosen, cuts, seed, start))
-        progress((start + len(chosen)) / len(images))
+        some = images[start : start + batch]
+        parts.append(_looks(runner, some, cuts, seed, start))
+        progress((start + len(some)) / len(images))
     looks = _joined(parts)
     scale = float(np.nanmedian(looks.leads[-1]))
     chosen = None
