@@ -58,6 +58,7 @@ def run(conversion: Conversion) -> None:
         mean_steps=float(found.steps.mean()),
         most_steps=steps,
         network=hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest(),
+        levels={layer.name: max(map(abs, layer.counts)) for layer in file.layers if layer.counts is not None},
     )
     conversion.report.certificate = certificate
     set_metadata(conversion.emitted, "snnc.certificate", json.dumps(dataclasses.asdict(certificate)))

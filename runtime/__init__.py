@@ -1,4 +1,4 @@
-"""Running spiking networks: the native operator library, `SpikingSession` and `StreamSession`.
+"""Running spiking networks: the native operator library, `SpikingSession`, `StreamSession`, `EarlyExitSession`.
 
 Needs onnxruntime and numpy only.
 """
@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING
 from snnc.runtime.library import library_path
 
 if TYPE_CHECKING:
+    from snnc.runtime.early_exit import EarlyExitSession
     from snnc.runtime.session import SpikingSession
     from snnc.runtime.stream import Frame, StreamSession
 
-__all__ = ["Frame", "SpikingSession", "StreamSession", "library_path"]
+__all__ = ["EarlyExitSession", "Frame", "SpikingSession", "StreamSession", "library_path"]
 
-_HOME = {"Frame": "stream", "SpikingSession": "session", "StreamSession": "stream"}
+_HOME = {
+    "EarlyExitSession": "early_exit",
+    "Frame": "stream",
+    "SpikingSession": "session",
+    "StreamSession": "stream",
+}
 
 
 def __getattr__(name: str) -> object:

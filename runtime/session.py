@@ -88,6 +88,7 @@ class FileOptions:
     schedule: str
     controls: str
     method: str = "rmp"
+    coding: str = "poisson"
 
     @property
     def fixed_by(self) -> str:
@@ -165,7 +166,8 @@ class Result:
         spike_rates: spikes per neuron and step of each layer, mean over the samples.
         steps_used: T, or of a network that settles the steps until the last spike of all samples.
         clipped: share of input elements beyond the input scale (their rate is cut to 1; logged as a warning).
-        sample_steps: of a network that settles, the steps until the last spike of each sample, int64 `[N]`; else None.
+        sample_steps: of a network that settles, the steps until the last spike of each sample, int64 `[N]`; of one that
+            lets samples leave (`snnc.runtime.early_exit`) those that each sample took; else None.
     """
 
     logits: np.ndarray

@@ -9,23 +9,22 @@ settles at the counts and potentials of a fresh run, integer for integer, after 
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
 
 from snnc.runtime.session import check_images, input_limit, largest_batch, make_session, read_metadata, whole
+from snnc.runtime.states import LONGEST_BLOCK, State, read_states
 
 log = logging.getLogger("snnc.runtime")
 
 Arrays = dict[str, np.ndarray]
 
-_LONGEST_BLOCK = 64  # steps (docs/format.md)
 # To start another block costs about as much as ten steps of a large network and seventy of a small one (measured on
 # ResNet-20 and LeNet), so blocks are long enough for most frames, the first one included, and never very short.
 _FIRST_BLOCK, _SHORTEST_BLOCK = 16, 4
@@ -55,24 +54,6 @@ class Frame:
     synaptic_operations: np.ndarray
     changed: np.ndarray
     clipped: np.ndarray
-
-
-@dataclass(frozen=True)
-class _State:
-    """An entry of `snnc.states`: `next` is the output with the value after a block, `output` is set for totals."""
-
-    name: str
-    next: str
-    dtype: str
-    dims: list[int]
-    initial: Any
-    output: str = ""
-    what: str = ""
-
-    def start(self, streams: int) -> np.ndarray:
-        """`[streams, *dims]` before the first step."""
-        full: np.ndarray = np.broadcast_to(np.asarray(self.initial, self.dtype), (streams, *self.dims)).copy()
-        return full
 
 
 class StreamSession:
@@ -106,10 +87,7 @@ class StreamSession:
             model if isinstance(model, bytes) else fspath(model), native=native, threads=threads
         )
         self.options, self.layers = read_metadata(self.session)
-        states = [
-            _State(**{field.name: entry[field.name] for field in fields(_State) if field.name in entry})
-            for entry in json.loads(self.session.get_modelmeta().custom_metadata_map["snnc.states"])
-        ]
+        states = read_states(self.session)
         self._check_file(states)
         self.streams = streams
         self._kept = [state for state in states if not state.output]
@@ -125,7 +103,7 @@ class StreamSession:
         self._warned = False
         self._lock = threading.Lock()
 
-    def _check_file(self, states: list[_State]) -> None:
+    def _check_file(self, states: list[State]) -> None:
         """ValueError unless a frame can be the change of the one before it."""
         outputs, whats = {state.output for state in states}, {state.what for state in states}
         if _ENTERED not in whats or _STEPS_USED not in outputs:
@@ -210,7 +188,7 @@ class StreamSession:
             parts.append(results)
             longest = max(longest, int(results[_STEPS_USED].max()))
         # As long as the last frames needed: it rises at once and falls by one, since a second block is dear.
-        self._length = min(max(longest + 1, self._length - 1, _SHORTEST_BLOCK), _LONGEST_BLOCK)
+        self._length = min(max(longest + 1, self._length - 1, _SHORTEST_BLOCK), LONGEST_BLOCK)
         joined = parts[0] if len(parts) == 1 else _joined(parts)
         states = {state.name: joined[state.next] for state in self._kept}
         before, now = self._states[self._entered.name], states[self._entered.name]
@@ -241,7 +219,7 @@ class StreamSession:
             if (results[_STEPS_USED] < step).all():
                 return results
             states = {state.name: results[state.next] for state in (*self._kept, *self._of_frame)}
-            length = min(2 * length, _LONGEST_BLOCK)
+            length = min(2 * length, LONGEST_BLOCK)
         raise AssertionError(f"not quiet after {step} steps, which the conversion proved enough: please report")
 
     def _warn_of_clipping(self, frame: Frame) -> None:

@@ -22,15 +22,19 @@ from snnc.integers.checkpoint import Checkpoint
 from snnc.ir.conversion import Conversion, Level, Report
 from snnc.ir.names import is_reserved
 from snnc.ir.option import whole
+from snnc.ir.options import OPTIONS
 from snnc.ir.report import Certificate
 from snnc.measure import recording
 from snnc.measure.budget import Budget, measure_budget
 from snnc.measure.certificate import Equality, compare_with_quantised
+from snnc.measure.early_exit import Exits, measure_exits
 from snnc.measure.evaluation import Curve, measure_curve
 from snnc.measure.judge import judge
 from snnc.measure.recording import MOST_BYTES, Recording
 from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
-from snnc.runtime.session import SpikingSession, largest_batch
+from snnc.runtime.early_exit import EarlyExitSession
+from snnc.runtime.session import Result, SpikingSession, largest_batch
+from snnc.runtime.states import LONGEST_BLOCK
 from snnc.runtime.stream import StreamSession
 from snnc.simulate.ann import Ann, layer_probe, load_model
 from snnc.simulate.block_runner import StreamRunner, default_cuts
@@ -71,6 +75,37 @@ class SpikingModel:
     def session(self, *, native: bool = True, threads: int | None = None) -> SpikingSession:
         """A session that runs this network."""
         return SpikingSession(self.model.SerializeToString(), native=native, threads=threads)
+
+    def run(
+        self,
+        images: Any,
+        steps: int | None = None,
+        *,
+        exit_margin: float | None = None,
+        exit_every: int | None = None,
+        seed: int | None = None,
+        first_sample: int = 0,
+        native: bool = True,
+        threads: int | None = None,
+    ) -> Result:
+        """Simulate `images` `[N, ...]` once; for more than one call make a `session`.
+
+        With an `exit_margin` a sample leaves as soon as the largest of its outputs leads by as much, in their own
+        units; it is looked at every `exit_every` steps (`snnc.runtime.early_exit`). Its outputs are those of a run of
+        as many steps, `sample_steps` of the result.
+
+        Raises:
+            DiagnosticError: SNN405 where the margin makes no sense for this network.
+        """
+        if exit_margin is None:
+            if exit_every is not None:
+                fail("SNN405", "exit_every is given, and no exit_margin")
+            session = self.session(native=native, threads=threads)
+            return session.run(images, steps, seed=seed, first_sample=first_sample)
+        file = open_converted(self)
+        check_exits(file, [exit_margin], exit_every)
+        leaving = EarlyExitSession(file.stream_form().SerializeToString(), native=native, threads=threads)
+        return leaving.run(images, exit_margin, steps, every=exit_every, seed=seed, first_sample=first_sample)
 
     def stream(self, streams: int = 1, *, native: bool = True, threads: int | None = None) -> StreamSession:
         """A session for the frames of streams, whatever the schedule; ValueError where the network never settles."""
@@ -231,6 +266,68 @@ def _cuts(file: ConvertedFile, steps: int | Sequence[int]) -> list[int]:
     return [file.choose_steps(count) for count in several]
 
 
+def evaluate_exits(
+    model: str | PathLike[str] | SpikingModel,
+    data: Any,
+    margins: Sequence[float] = (),
+    *,
+    target_drop: float | str | None = None,
+    ann: Model | None = None,
+    steps: int | None = None,
+    every: int | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+    preparation: Preparation | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Exits:
+    """What samples of `data` take and give when they leave at each of the `margins`, beside the run of all `steps`
+    (those of the file if None). `every`: steps between two looks at the outputs. With a `target_drop` instead of
+    margins (a share, or text: `"0.5%"`) the smallest one is chosen that is shown to lose no more; `data` should be
+    calibration data then. `preparation` as in `evaluate`.
+
+    Raises:
+        DiagnosticError: SNN404, SNN405: steps or margins that make no sense for this network.
+    """
+    file = open_converted(model)
+    check_exits(file, margins, every)
+    if (target_drop is None) == (not margins):
+        fail("SNN405", "margins of exits are given, or a target_drop that chooses one: not both, and not neither")
+    drop = None if target_drop is None else OPTIONS["target_drop"].plain(target_drop)
+    OPTIONS["target_drop"].check(drop)
+    dataset = file.dataset(data, preparation)
+    check_classes(file, dataset)
+    steps = file.choose_steps(steps)
+    ann_outputs = None
+    if ann is not None:
+        loaded = _load(ann)
+        require_same_network(file, loaded, "the given network")
+        ann_outputs = Ann(loaded, threads).run(dataset.images)
+    return measure_exits(
+        file.block,
+        file.layers,
+        dataset.images,
+        margins,
+        target_drop=drop,
+        steps=steps,
+        every=every,
+        labels=dataset.labels,
+        ann_outputs=ann_outputs,
+        seed=file.choose_seed(seed),
+        threads=threads,
+        progress=progress,
+    )
+
+
+def check_exits(file: ConvertedFile, margins: Sequence[float], every: int | None) -> None:
+    """SNN405 where samples cannot leave at these margins, looked at after `every` steps."""
+    for margin in margins:
+        if not margin > 0:
+            fail("SNN405", f"exit_margin is {margin:g}, must be above 0")
+    if every is not None and not 1 <= every <= LONGEST_BLOCK:
+        fail("SNN405", f"exit_every is {every}, must be from 1 to {LONGEST_BLOCK}")
+    file.check_early_exit()
+
+
 def default_steps(file: ConvertedFile) -> list[int]:
     """Powers of two up to the file's steps; of one that settles up to what its certificate says, and the bound."""
     if not file.settles:
@@ -373,19 +470,20 @@ def error_budget(
     steps: int | None = None,
     seed: int | None = None,
     threads: int | None = None,
+    preparation: Preparation | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Budget:
     """What every layer loses against the ANN on the samples of `images`, and to what: what came with its inputs,
     clipping, quantisation, timing (`snnc.measure.budget` has the equations).
 
-    `steps` as in `compare`; a network that settles runs until it is quiet where they are None.
+    `steps` and `preparation` as in `compare`; a network that settles runs until it is quiet where they are None.
     """
     file = open_converted(model)
     if steps is not None:
-        file.check_steps(steps)
+        steps = file.choose_steps(steps)
     loaded = _load(ann)
     require_same_network(file, loaded, "the given network")
-    array = as_dataset(images, file.input_dims).images
+    array = file.dataset(images, preparation).images
     return measure_budget(
         file, loaded, array, steps=steps, seed=file.choose_seed(seed), threads=threads, progress=progress
     )

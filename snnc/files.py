@@ -125,8 +125,9 @@ class ConvertedFile:
             self.block = format1.read_block(self.model, states)
         else:
             self.block = read_block(self.model, states, metadata["snnc.block"])
-        pairs = list(dict(options.get("plugin_options", {})).items())
-        self.options = read_record(Options, {**options, "plugin_options": [list(pair) for pair in pairs]})
+        for name in ("layer_levels", "plugin_options"):
+            options[name] = [list(pair) for pair in dict(options.get(name, {})).items()]
+        self.options = read_record(Options, options)
         self.layers = [read_record(LayerReport, layer) for layer in document("layers")]
         if not self.layers or self.layers[0].kind != "input":
             raise ValueError("the first layer is not the input")
@@ -210,6 +211,22 @@ class ConvertedFile:
         if not least <= chosen <= self.options.max_steps:
             fail("SNN404", f"{chosen} steps; {self.name} allows {least} to {self.options.max_steps}")
         return chosen
+
+    def check_early_exit(self) -> None:
+        """SNN405 where no sample can leave early: the steps are fixed, or the first output has no lead of a class."""
+        unrolled = self.options.schedule == "unrolled"
+        if unrolled or self.options.controls == "fixed":
+            given = "--schedule unrolled" if unrolled else "--controls fixed"
+            message = f"{self.name} was converted with {given}: its steps are fixed, and no sample can leave early"
+            fail("SNN405", message, hint=f"convert it without `{given}`")
+        tensor = self.model.graph.output[0].type.tensor_type
+        sizes = [dim.dim_value for dim in tensor.shape.dim[1:]]
+        if tensor.elem_type != onnx.TensorProto.FLOAT or not sizes or sizes[0] < 2 or set(sizes[1:]) - {1}:
+            name = self.model.graph.output[0].name
+            message = (
+                f"the margin is the lead of a class, and the output {name!r} of {self.name} has no scores of classes"
+            )
+            fail("SNN405", message, hint="leave the margin away: every sample takes all steps")
 
     def choose_seed(self, seed: int | None) -> int:
         """`seed`, or the file's own; SNN405 unless it fits into a signed 64-bit integer."""

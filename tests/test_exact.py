@@ -17,6 +17,7 @@ from onnx import numpy_helper
 from snnc.api import SpikingModel, compare, convert, open_converted
 from snnc.diagnostics import DiagnosticError
 from snnc.files import ConvertedFile
+from snnc.ir.domain import BLOCK_STEPS
 from snnc.runtime.session import SpikingSession
 from snnc.simulate.block_runner import StreamRunner
 
@@ -171,6 +172,24 @@ def test_a_poor_network_is_told_what_helps() -> None:
     assert verification.agreement is not None
     wanted = f"agreement {100 * verification.agreement:.1f} %, output error {verification.error:.3f}"
     assert f"`--levels 4` gave {wanted}" in found.hint
+
+
+def test_a_warning_tells_what_helps_too() -> None:
+    model = convert(DIGITS, method="exact", threshold="max", levels=1, accept_poor=True)
+    (warning,) = [found for found in model.report.diagnostics.found if found.rule.code == "SNN503"]
+    assert "`--levels 4` gave agreement " in warning.hint
+
+
+def test_a_far_bound_on_the_steps_costs_no_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A budget of work is counted by the steps that it may take to settle, not by those that it never takes."""
+    model = body("max-pool and biases")
+    macs = sum(layer.macs for layer in converted(model, levels=6).report.layers)
+    monkeypatch.setattr("snnc.measure.trials._BUDGET", 10 * BLOCK_STEPS * macs)
+    found = convert(model, calib=networks.images_for(model, 100), method="exact", levels=600, accept_poor=True).report
+    assert found.verification is not None
+    assert found.verification.samples == 10
+    assert found.certificate is not None
+    assert found.certificate.most_steps > 2 * BLOCK_STEPS
 
 
 def test_what_layers_carry_of_the_ann() -> None:

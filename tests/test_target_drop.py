@@ -194,7 +194,7 @@ def test_the_command_line_tells_what_was_tried(invoke: Invoke, tmp_path: Path) -
     assert line in invoke("inspect", "net.snn.onnx").stdout
     target = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["calibration"]["target"]
     assert target["met"]
-    assert set(target["tried"][0]) == {"steps", "samples", "lost", "gained", "bound"}
+    assert set(target["tried"][0]) == {"steps", "levels", "samples", "lost", "gained", "bound"}
     for wrong in ("half", "40%", "0.5"):
         assert "target_drop is" in invoke(*arguments, "--target-drop", wrong, exit_code=2).stderr
     refuse(invoke, "SNN405", "convert", DIGITS, "--method", METHOD, "--target-drop", "1%", exit_code=2)

@@ -8,11 +8,13 @@ import click
 
 from snnc.cli import options
 from snnc.cli.console import Console
+from snnc.ir.options import OPTIONS
 
 if TYPE_CHECKING:
     import onnx
 
     from snnc.data import DataSet
+    from snnc.measure.early_exit import Exits
     from snnc.measure.evaluation import Curve
 
 
@@ -29,6 +31,21 @@ if TYPE_CHECKING:
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
 @click.option("--seed", type=int, help="Seed of the input spikes.  [default: that of the file]")
 @click.option("--seeds", callback=options.INTEGERS, metavar="S,...", help="Several seeds: mean and standard deviation.")
+@click.option(
+    "--exit-margin",
+    "margins",
+    callback=options.MARGINS,
+    metavar="M,...",
+    help="Also measure what it saves and costs to let a sample leave once its largest output leads by M, in units of "
+    "the output; auto chooses by --target-drop, on calibration data. Simulates once more.",
+)
+@click.option(
+    "--target-drop",
+    type=options.Declared(OPTIONS["target_drop"]),
+    metavar="P%",
+    help="With --exit-margin auto: the accuracy that the margin may cost.",
+)
+@options.exit_every
 @options.stored_form
 @click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
 @click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw accuracy and spike rate against steps.")
@@ -51,6 +68,9 @@ def evaluate(
     samples: int | None,
     seed: int | None,
     seeds: list[int] | None,
+    margins: list[float] | None,
+    target_drop: float | None,
+    exit_every: int | None,
     json_file: str | None,
     plot: str | None,
     neurobench: str | None,
@@ -68,19 +88,28 @@ def evaluate(
     from snnc.measure import plot as plots
     from snnc.measure.neurobench import measure_neurobench
     from snnc.measure.output_lines import curve_lines
-    from snnc.measure.report import curve_notes, curve_table, write_json
+    from snnc.measure.report import curve_notes, curve_table, exit_lines, write_json
     from snnc.simulate.ann import load_model
 
     if seed is not None and seeds is not None:
         raise click.UsageError("--seed and --seeds exclude each other")
     if neurobench and seeds is not None and len(seeds) > 1:
         raise click.UsageError("--neurobench is a report of one run: give one seed")
+    leaving = margins is not None
+    if leaving and seeds is not None and len(seeds) > 1:
+        raise click.UsageError("--exit-margin measures one run: give one seed")
+    if (target_drop is not None) != (margins == []):
+        raise click.UsageError("--exit-margin auto and --target-drop belong together")
+    if exit_every is not None and not leaving:
+        raise click.UsageError("--exit-every is about --exit-margin, which is not given")
     for path in (json_file, plot, neurobench):
         if path:
             check_writable(path, [net, ann, data])
     if plot:
         plots.require_matplotlib()
     file = api.open_converted(net)
+    if margins is not None:
+        api.check_exits(file, margins, exit_every)
     opponent = None if ann is None else load_model(ann)
     if ann is not None and opponent is not None:
         api.require_same_network(file, opponent, ann)
@@ -91,8 +120,23 @@ def evaluate(
     if len(curves) == 1:
         console.lines(curve_lines(curves[0]))
     console.result(curve_notes(curves))
+    exits = None
+    if margins is not None:
+        exits = api.evaluate_exits(
+            net,
+            dataset,
+            margins,
+            target_drop=target_drop,
+            ann=opponent,
+            steps=curves[0].points[-1].steps,
+            every=exit_every,
+            seed=seeds[0],
+            threads=threads,
+            progress=lambda share: console.progress("leaving early", share),
+        )
+        console.result(exit_lines(exits))
     if json_file:
-        write_json(json_file, eval_document(net, ann, dataset, curves))
+        write_json(json_file, eval_document(net, ann, dataset, curves, exits))
         console.result(f"wrote {json_file}")
     if plot:
         plots.plot_curves({net: curves}, plot)
@@ -136,7 +180,9 @@ def measure(
     return curves
 
 
-def eval_document(net: str, ann: str | None, dataset: DataSet, curves: list[Curve]) -> dict[str, Any]:
+def eval_document(
+    net: str, ann: str | None, dataset: DataSet, curves: list[Curve], exits: Exits | None = None
+) -> dict[str, Any]:
     """What `--json` writes (docs/cli.md)."""
     from snnc.measure.energy import FLOAT32, break_even
     from snnc.measure.report import summary
@@ -154,4 +200,5 @@ def eval_document(net: str, ann: str | None, dataset: DataSet, curves: list[Curv
         "seeds": [curve.seed for curve in curves],
         "summary": summary(curves),
         "curves": [curve.to_json() for curve in curves],
+        "early_exit": None if exits is None else exits.to_json(),
     }

@@ -10,7 +10,7 @@ import click
 
 from snnc.cli.console import Console
 from snnc.ir.option import Option
-from snnc.ir.options import OPTIONS
+from snnc.ir.options import AUTO, OPTIONS
 
 if TYPE_CHECKING:
     from snnc.data import DataSet
@@ -50,6 +50,13 @@ INTEGERS = _list_of(int, "1,2,4")
 NUMBERS = _list_of(float, "0.5,0.25")
 VALUES = _list_of(float, "0.5,0.25", distinct=False)
 WORDS = _list_of(str, "a,b")
+
+
+def MARGINS(ctx: click.Context, param: click.Parameter, value: str | None) -> list[Any] | None:
+    """Reads `M,...`; `auto` is an empty list."""
+    if value is not None and value.strip() == AUTO:
+        return []
+    return NUMBERS(ctx, param, value)
 
 
 def RANGE(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, float] | None:
@@ -200,7 +207,7 @@ def declared(option: Option) -> Callable[[Command], Command]:
         more["callback"] = RANGE
     elif option.word:
         more["type"] = NumberOrWord(option.word)
-    elif option.percent:
+    elif option.percent or option.by_layer:
         more["type"] = Declared(option)
     else:
         more["type"] = option.kind
@@ -250,6 +257,13 @@ def _data_form(guessed: str, unchanged: str) -> Callable[[Command], Command]:
 
 data_form = _data_form("guessed", "")
 stored_form = _data_form("as the file says, else guessed", "  [default: as the file says]")
+
+exit_every = click.option(
+    "--exit-every",
+    type=int,
+    metavar="N",
+    help="Steps between two looks at the lead, from 1 to 64.  [default: 1/16 of the steps; exact: 4]",
+)
 
 threads = click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: all cores]")
 

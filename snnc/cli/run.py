@@ -38,6 +38,13 @@ _MOST_PRINTED = 10
     help="Write the spikes of all neurons in every step, [T, N, ...] by layer.",
 )
 @click.option("--potentials", is_flag=True, help="Record the membrane potentials too, in thresholds.")
+@click.option(
+    "--exit-margin",
+    type=float,
+    metavar="M",
+    help="Let a sample leave once its largest output leads by M, in units of the output.  [default: all steps]",
+)
+@options.exit_every
 @options.stored_form
 @options.threads
 @options.verbosity
@@ -52,6 +59,8 @@ def run(
     output: str | None,
     recording: str | None,
     potentials: bool,
+    exit_margin: float | None,
+    exit_every: int | None,
     threads: int | None,
     **form: Any,
 ) -> None:
@@ -70,10 +79,17 @@ def run(
     for path in (output, recording):
         if path:
             check_writable(path, [net, source])
+    if exit_every is not None and exit_margin is None:
+        raise click.UsageError("--exit-every is about --exit-margin, which is not given")
     file = api.open_converted(net)
+    if exit_margin is not None:
+        api.check_exits(file, [exit_margin], exit_every)
     steps, seed = choose_controls(file, steps, seed)
     images = options.load_data_for(console, file, source, form).images
-    outputs = simulate(file, images, steps, seed, threads, console)
+    if exit_margin is None:
+        outputs = simulate(file, images, steps, seed, threads, console)
+    else:
+        outputs = leave_early(file, images, exit_margin, exit_every, steps, seed, threads, console)
     warn_of_clipping(console, file, images)
     if recording:
         write_atomically(recording, packed(recorded(file, images, steps, seed, potentials), archive=True))
@@ -130,6 +146,39 @@ def simulate(
         )
         totals, operations, outputs = last.spike_totals, last.synaptic_operations, last.outputs
     return {**outputs, SPIKE_TOTALS: totals, SYNAPTIC_OPERATIONS: operations}
+
+
+def leave_early(
+    file: ConvertedFile,
+    images: np.ndarray,
+    margin: float,
+    every: int | None,
+    steps: int,
+    seed: int,
+    threads: int | None,
+    console: Console,
+) -> dict[str, np.ndarray]:
+    """As `simulate`, where every sample leaves once it is decided; `steps_used` are those that it took."""
+    import numpy as np
+
+    from snnc.ir.names import SPIKE_TOTALS, STEPS_USED, SYNAPTIC_OPERATIONS
+    from snnc.runtime.early_exit import EarlyExitSession
+
+    result = EarlyExitSession(file.stream_form().SerializeToString(), threads=threads).run(
+        images,
+        margin,
+        steps,
+        every=every,
+        seed=seed,
+        progress=lambda done, every: console.progress("running", done / every),
+    )
+    taken = result.sample_steps
+    assert taken is not None
+    if len(taken):
+        mean, median, most = taken.mean(), np.median(taken), np.percentile(taken, 95)
+        console.note(f"steps used: {mean:.1f} on average, median {median:.0f}, 95 % within {most:.0f}")
+    totals, operations = result.spike_totals, result.synaptic_operations
+    return {**result.outputs, SPIKE_TOTALS: totals, SYNAPTIC_OPERATIONS: operations, STEPS_USED: taken}
 
 
 def warn_of_clipping(console: Console, file: ConvertedFile, images: np.ndarray) -> None:

@@ -351,11 +351,12 @@ RULES: dict[str, Rule] = _rules(
     ),
     Rule(
         "SNN513",
-        "no number of steps was shown to keep the accuracy",
+        "no number of steps, or of levels, was shown to keep the accuracy",
         "give more data, allow a larger drop, or more steps (`--max-steps`)",
-        "With `--target-drop` the network runs with more and more steps on samples that calibrated nothing, until\n"
-        "a bound on the accuracy that it loses against the ANN is small enough, with 95 % confidence. Few samples\n"
-        "cannot show a small loss, whatever happens on them. The steps with the least bound were taken.",
+        "With `--target-drop` the network runs with more and more steps (with the method exact: levels) on samples\n"
+        "that calibrated nothing, until a bound on the accuracy that it loses against the ANN is small enough, with\n"
+        "95 % confidence. Few samples cannot show a small loss, whatever happens on them. Those with the least bound\n"
+        "were taken.",
         warning=True,
     ),
     Rule(

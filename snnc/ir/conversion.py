@@ -49,7 +49,7 @@ class LayerReport:
     that do not tell. `signed` spikes have two words each. An input that is not coded into spikes has numbers of up to
     `levels` units; `macs_on_numbers` are those of `macs` that read such numbers, `macs_on_currents` those that read the
     currents of another layer, with no neuron between. `rate` is in spikes per neuron and step on the verification
-    samples.
+    samples. `counts` are the limits of the count of a neuron that settles; None of others.
 
     `scale`, `threshold`, `threshold_integer` and `v_init` are one number where all channels have the same, else one for
     each channel; for a flat layer every neuron is a channel.
@@ -75,6 +75,7 @@ class LayerReport:
     macs_on_numbers: int = 0
     macs_on_currents: int = 0
     rate: float | None = None
+    counts: tuple[int, int] | None = None
 
     @property
     def place(self) -> Literal["below", "inside", "above"] | None:
@@ -137,7 +138,7 @@ class Conversion:
     calib_memory: int = CALIB_MEMORY
     # How many samples to hold back at most, where more than usual are wanted.
     most_held_back: int = 0
-    # How the steps were chosen, where they were.
+    # How the steps or the levels were chosen, where they were.
     target: Target | None = None
     # Where alpha was chosen: alpha → the network with it against the ANN, on the held-back samples.
     alphas: dict[str, list[Row]] = field(default_factory=dict)

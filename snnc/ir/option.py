@@ -9,6 +9,8 @@ from typing import Any
 
 from snnc.diagnostics import fail
 
+#: The name that stands for all layers that are not named.
+EVERY_LAYER = "*"
 # Limits beyond this are those of a number format.
 _LARGE = 2**30
 
@@ -30,6 +32,8 @@ class Option:
         low, high: the smallest and the largest value; `low` itself is excluded where `above` is set.
         word: a word that may stand in place of a value, or "": it leaves the value to the conversion.
         percent: a share that may be written with a percent sign, as text: `0.5%` is 0.005.
+        by_layer: layers may have values of their own: a mapping from their names, `*` being all others, or text:
+            `16,conv1=32`.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Option:
     above: bool = False
     word: str = ""
     percent: bool = False
+    by_layer: bool = False
 
     def plain(self, value: Any) -> Any:
         """`value` in the type of this option: numpy's scalars count as numbers, a list of two numbers as a range.
@@ -56,10 +61,36 @@ class Option:
             return self.word
         if self.percent and isinstance(value, str):
             return self.parse(value)
+        if self.by_layer and isinstance(value, str | Mapping):
+            return self._of_layers(value)
         try:
             return _READERS[self.kind](value)
         except (TypeError, ValueError):
             fail("SNN405", f"{self.name} is {value!r}, of the wrong type")
+
+    def _of_layers(self, value: str | Mapping[Any, Any]) -> dict[str, Any]:
+        """The values by the names of layers."""
+        example = f"must be of the form {self.default},LAYER={2 * self.default}"
+        if not isinstance(value, str):
+            try:
+                return {_text(name): _READERS[self.kind](number) for name, number in value.items()}
+            except (TypeError, ValueError):
+                fail("SNN405", f"{self.name} is {dict(value)!r}, must map names of layers to numbers")
+        found: dict[str, Any] = {}
+        for part in value.split(","):
+            name, named, number = part.rpartition("=")
+            name = name.strip() if named else EVERY_LAYER
+            try:
+                read = _PARSERS[self.kind](number)
+            except ValueError:
+                name, read = "", None
+            if not name:
+                fail("SNN405", f"{self.name} is {value!r}, {example}")
+            if name in found:
+                what = "all layers" if name == EVERY_LAYER else repr(name)
+                fail("SNN405", f"{self.name} is {value!r}, with two values for {what}")
+            found[name] = read
+        return found
 
     def parse(self, text: str) -> Any:
         """The value that `text` stands for, as on the command line; SNN405 if it stands for none."""
@@ -75,6 +106,10 @@ class Option:
     def check(self, value: Any) -> None:
         """SNN405 where a value of the right type is none that the option can have."""
         if (value is None and self.default is None) or self._is_word(value):
+            return
+        if self.by_layer and isinstance(value, Mapping):
+            for number in value.values():
+                self.check(number)
             return
         if self.choices and value not in self.choices:
             fail("SNN405", f"{self.name} is {value!r}, must be one of {', '.join(map(str, self.choices))}")
@@ -121,6 +156,14 @@ def whole(name: str, value: Any) -> int:
         return _integer(value)
     except TypeError:
         fail("SNN405", f"{name} is {value!r}, must be an integer")
+
+
+def by_layer(value: Any, default: Any) -> tuple[Any, tuple[tuple[str, Any], ...]]:
+    """A value of an option that layers may have their own of: that of all layers, and those of the named ones."""
+    if not isinstance(value, Mapping):
+        return value, ()
+    named = {name: number for name, number in value.items() if name != EVERY_LAYER}
+    return value.get(EVERY_LAYER, default), tuple(named.items())
 
 
 def _shown(limit: float) -> str:

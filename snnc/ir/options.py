@@ -69,11 +69,14 @@ class Options:
     )
     levels: int = _option(
         16,
-        "Levels that activations are quantised to: spikes that stand for the largest one.",
-        metavar="L",
+        "Levels that activations are quantised to: spikes that stand for the largest one. 16,conv1=32,fc=8 gives some "
+        "layers others.",
+        default_text="16, or chosen by --target-drop",
+        metavar="L,...",
         group="neurons",
         low=1,
         high=MOST_LEVELS,
+        by_layer=True,
     )
     alpha: float | Literal["auto"] = _option(
         1.0,
@@ -193,9 +196,9 @@ class Options:
     )
     target_drop: float | None = _option(
         None,
-        "Choose the fewest steps for which the held-back samples show, with 95 % confidence, that no more accuracy is "
-        "lost against the ANN (without labels: that no more samples are in another class).",
-        default_text="no choice, --steps",
+        "Choose the fewest steps (exact: levels) for which the held-back samples show, with 95 % confidence, that no "
+        "more accuracy is lost against the ANN (without labels: that no more samples are in another class).",
+        default_text="no choice, --steps or --levels",
         metavar="P%",
         group="file",
         low=0,
@@ -221,13 +224,18 @@ class Options:
         "outputs are no classes, has an output error above 0.5.",
         group="poor",
     )
+    #: Layers with other levels: (name, levels), in order of the names.
+    layer_levels: tuple[tuple[str, int], ...] = ()
     #: Options that a plug-in's rule or method has of its own: (name, value), in order of the names.
     plugin_options: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "plugin_options", tuple(sorted(dict(self.plugin_options).items())))
+        for name in ("layer_levels", "plugin_options"):
+            object.__setattr__(self, name, tuple(sorted(dict(getattr(self, name)).items())))
         for name, option in OPTIONS.items():
             option.check(getattr(self, name))
+        for _, levels in self.layer_levels:
+            OPTIONS["levels"].check(levels)
         if self.input_range is not None and max(map(abs, self.input_range)) < SMALLEST_INPUT:
             fail("SNN405", f"input_range is {self.input_range}, must reach {SMALLEST_INPUT}")
         for name in ("steps", "calib_steps"):
@@ -244,13 +252,18 @@ class Options:
         assert isinstance(self.alpha, float), "alpha has not been chosen yet"
         return self.alpha
 
+    def levels_of(self, layer: str) -> int:
+        """The levels of the activations of a layer."""
+        return dict(self.layer_levels).get(layer, self.levels)
+
     def own(self, option: Option) -> Any:
         """The value of an option that a plug-in has declared."""
         return dict(self.plugin_options).get(option.name, option.default)
 
     def to_json(self) -> dict[str, Any]:
         """The options by name."""
-        return {**dataclasses.asdict(self), "plugin_options": dict(self.plugin_options)}
+        pairs = {name: dict(getattr(self, name)) for name in ("layer_levels", "plugin_options")}
+        return {**dataclasses.asdict(self), **pairs}
 
 
 def _declared() -> dict[str, Option]:

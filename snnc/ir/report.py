@@ -12,22 +12,30 @@ Row = tuple[int, float | None, float | None]
 
 
 @dataclass(frozen=True)
-class TriedSteps:
-    """The network with thresholds for so many steps, on `samples` held-back samples: of these `lost` are classified
-    rightly by the ANN alone, and `gained` by the spiking network alone (None without labels: then `lost` counts those
-    in different classes). The share that is lost of all samples is at most `bound`.
+class Tried:
+    """The network with thresholds for so many `steps`, or with so many `levels` (the other one is None), on `samples`
+    held-back samples: of these `lost` are classified rightly by the ANN alone, and `gained` by the spiking network
+    alone (None without labels: then `lost` counts those in different classes). The share that is lost of all samples is
+    at most `bound`.
     """
 
-    steps: int
     samples: int
     lost: int
     gained: int | None
     bound: float
+    steps: int | None = None
+    levels: int | None = None
+
+    @property
+    def what(self) -> str:
+        """How many there are of what: `1 step`, `16 levels`."""
+        count, unit = (self.levels, "level") if self.steps is None else (self.steps, "step")
+        return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
 @dataclass(frozen=True)
 class Target:
-    """How the steps were chosen: the fewest of those that were `tried` whose bound is at most `drop`.
+    """How the steps, or the levels, were chosen: the fewest of those that were `tried` whose bound is at most `drop`.
 
     Where none of them `met` it, those with the least bound. All bounds hold at once with this `confidence`.
     """
@@ -35,7 +43,12 @@ class Target:
     drop: float
     met: bool
     confidence: float
-    tried: list[TriedSteps]
+    tried: list[Tried]
+
+    @property
+    def chosen(self) -> Tried:
+        """The one that met the target, else the one with the least bound (of equals the first)."""
+        return self.tried[-1] if self.met else min(self.tried, key=lambda found: found.bound)
 
 
 @dataclass(frozen=True)
@@ -45,10 +58,10 @@ class Calibration:
 
     `sha256` is that of the data, `input_scale` the ANN value of an input spike. `alpha` scaled the thresholds (None in
     older files); where it was chosen, `alphas` has the curve on the held-back samples of every one that was tried.
-    `target` says how the steps were chosen, where they were. `given` layers have the thresholds of the quantisers that
-    the network was trained with; where all have, no sample calibrated anything. `preparation` is what was said of the
-    data (None in older files, of synthetic images and of data of which nobody knows): the network takes its input
-    prepared like that.
+    `target` says how the steps or the levels were chosen, where they were. `given` layers have the thresholds of the
+    quantisers that the network was trained with; where all have, no sample calibrated anything. `preparation` is what
+    was said of the data (None in older files, of synthetic images and of data of which nobody knows): the network takes
+    its input prepared like that.
     """
 
     threshold: str
@@ -71,7 +84,8 @@ class Certificate:
 
     `layers` were compared on `samples` samples of `data` with this `sha256`. They took at most `steps` steps until the
     last spike, on average `mean_steps`, and could not have taken more than `most_steps`. `network` is the hash of the
-    quantised ANN.
+    quantised ANN. `levels` are those of every layer of neurons, the largest magnitude of its counts (empty in older
+    files).
     """
 
     layers: int
@@ -82,6 +96,7 @@ class Certificate:
     mean_steps: float
     most_steps: int
     network: str
+    levels: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

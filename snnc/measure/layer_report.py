@@ -42,6 +42,8 @@ def _report_of(node: gs.Node) -> LayerReport:
         signal = SOURCES[node.op].signal(node)
         report.signed = signal.signed
         report.levels = SOURCES[node.op].levels(node)
+        if room.kind == "neuron" and "high" in node.attrs:
+            report.counts = int(node.attrs["low"]), int(node.attrs["high"])
     return report
 
 

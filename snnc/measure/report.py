@@ -18,8 +18,11 @@ from snnc.measure.table import GAP, WIDTH, percent, table
 if TYPE_CHECKING:
     from snnc.ir.conversion import LayerReport
     from snnc.ir.report import Calibration, Certificate, Target, Verification
+    from snnc.measure.early_exit import ChosenMargin, Exits
     from snnc.measure.energy import BreakEven, Standing
     from snnc.measure.evaluation import Curve, Point
+
+_FEW_LAYERS = 4
 
 ENERGY_NOTE = (
     "Energy: arithmetic of synapses only, 45 nm (Horowitz, ISSCC 2014), in the table\n"
@@ -38,9 +41,11 @@ def layer_table(layers: Sequence[LayerReport], *, fused: bool = False) -> str:
 
     `V_th` is in units of the layer's input spikes, `bits` are those of its weights, `rate` is in spikes per neuron and
     step on the samples held back. `fused` shows the operator that runs the layer (`plain`: several) in place of what
-    the layer is, and where V_th stands towards the range of RMP-SNN.
+    the layer is, and where V_th stands towards the range of RMP-SNN. Networks that settle have `levels` instead, the
+    limits of counts.
     """
     headers = ["layer", "runs as" if fused else "op", "neurons", "fan-in", "V_th", "bits", "rate"]
+    settles = any(layer.counts is not None for layer in layers)
     rows = []
     for layer in layers:
         rows.append(
@@ -54,9 +59,13 @@ def layer_table(layers: Sequence[LayerReport], *, fused: bool = False) -> str:
                 _optional(layer.rate, "{:.4f}"),
             ]
         )
-        if fused:
+        if settles:
+            rows[-1].insert(4, _counts(layer.counts))
+        elif fused:
             rows[-1].insert(5, layer.place or "")
-    if fused:
+    if settles:
+        headers.insert(4, "levels")
+    elif fused:
         headers.insert(5, "range")
     return table(headers, rows, text_columns=2)
 
@@ -95,12 +104,25 @@ def _of_spread(verification: Verification) -> str:
 def certificate_lines(certificate: Certificate) -> str:
     """What a network of the method `exact` was certified on."""
     samples = f"{certificate.samples:,} sample{'' if certificate.samples == 1 else 's'}"
-    return (
-        f"certificate: all counts and potentials of {certificate.layers} layers equal those of\n"
-        f"the quantised ANN on {samples} of {certificate.data}; last spike after\n"
+    text = (
+        f"certificate: all counts and potentials of {certificate.layers} layers equal those of the quantised ANN"
+        f"{_levels(certificate.levels)} on {samples} of {certificate.data}; last spike after "
         f"{certificate.mean_steps:.1f} steps on average, {certificate.steps} at most (never more than "
         f"{certificate.most_steps - 1})"
     )
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
+
+
+def _levels(levels: Mapping[str, int]) -> str:
+    """` of 16 levels`, of a few layers with others by name."""
+    if not levels:
+        return ""
+    common = statistics.mode(levels.values())
+    others = [f"{layer}: {own}" for layer, own in levels.items() if own != common]
+    if len(others) > _FEW_LAYERS:
+        return f" of {min(levels.values())} to {max(levels.values())} levels"
+    named = f" ({', '.join(others)})" if others else ""
+    return f" of {common} level{'' if common == 1 else 's'}{named}"
 
 
 def alpha_lines(calibration: Calibration) -> str:
@@ -124,18 +146,19 @@ def given_lines(calibration: Calibration) -> str:
 
 
 def target_lines(target: Target) -> str:
-    """What was shown of every number of steps that was tried, and how it was counted."""
-    last = target.tried[-1] if target.met else min(target.tried, key=lambda found: found.bound)
+    """What was shown of every number of steps, or of levels, that was tried, and how it was counted."""
+    last = target.chosen
     drop, bound = f"{100 * target.drop:.3g} %", f"{100 * last.bound:.2g} %"
     if last.gained is None:
         counted = f"{last.lost} in another class than the ANN's"
     else:
         counted = f"{last.lost} lost against the ANN, {last.gained} gained"
     met = "the fewest" if target.met else "not shown; the least bound"
-    parts = [f"{found.steps}: {100 * found.bound:.2g} %" for found in target.tried]
+    what = "levels" if last.steps is None else "steps"
+    parts = [f"{getattr(found, what)}: {100 * found.bound:.2g} %" for found in target.tried]
     text = (
-        f"target drop  {drop}: {met} with {_steps(last.steps)}, at most {bound} ({100 * target.confidence:.0f} % "
-        f"confidence; of {last.samples:,} samples {counted}); bounds by steps {', '.join(parts)}"
+        f"target drop  {drop}: {met} with {last.what}, at most {bound} ({100 * target.confidence:.0f} % "
+        f"confidence; of {last.samples:,} samples {counted}); bounds by {what} {', '.join(parts)}"
     )
     return textwrap.fill(text, WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
 
@@ -207,6 +230,47 @@ def curve_notes(curves: Sequence[Curve]) -> str:
     if curve.clipped:
         lines.append(f"{curve.clipped:.2%} of the input elements exceed the input scale and were clipped.")
     return "\n".join(lines)
+
+
+def exit_lines(exits: Exits) -> str:
+    """The steps that samples take and what they give, for every margin; the run to the end first."""
+    headers = ["margin", "mean steps", "median", "95 %", "early %"]
+    shares = [("accuracy %", "accuracy"), ("agreement %", "agreement"), ("same %", "same")]
+    shares = [(header, name) for header, name in shares if getattr(exits.points[0], name) is not None]
+    rows = [
+        [
+            "none" if point.margin is None else f"{point.margin:.4g}",
+            f"{point.mean_steps:.1f}",
+            f"{point.median_steps:g}",
+            f"{point.steps_95:.4g}",
+            f"{100 * point.decided:.1f}",
+            *(f"{100 * getattr(point, name):.2f}" for _, name in shares),
+            f"{point.operations:,.0f}",
+        ]
+        for point in exits.points
+    ]
+    found = table([*headers, *(header for header, _ in shares), "SOPs"], rows, text_columns=0)
+    notes = (
+        f"Leaving early: steps that {exits.samples:,} samples used, looked at every {_steps(exits.every)}; the share "
+        f"that left before the end, and that in the same class as there. A margin is a lead in units of the output, "
+        f"whose median at the end is {exits.lead:,.4g}. Choose it on calibration data, not on test data."
+    )
+    lines = [found, textwrap.fill(notes, WIDTH)]
+    return "\n".join(lines if exits.chosen is None else [*lines, _chosen_margin(exits.chosen, exits.samples)])
+
+
+def _chosen_margin(chosen: ChosenMargin, samples: int) -> str:
+    """Which margin was chosen, and what was shown of it."""
+    if chosen.gained is None:
+        counted = f"{chosen.lost} in another class than at the end"
+    else:
+        counted = f"{chosen.lost} lost against the end, {chosen.gained} gained"
+    met = "the smallest margin" if chosen.met else "not shown; the least bound has margin"
+    text = (
+        f"target drop  {100 * chosen.drop:.3g} %: {met} {chosen.margin:.4g}, at most {100 * chosen.bound:.2g} % "
+        f"({100 * chosen.confidence:.0f} % confidence; of {samples:,} samples {counted})"
+    )
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
 
 
 def break_even_lines(lines: Mapping[str, BreakEven]) -> list[str]:
@@ -308,6 +372,14 @@ def _steps(count: int) -> str:
 def _largest(value: float | list[float] | None) -> float | None:
     """The largest of the channels."""
     return max(value) if isinstance(value, list) else value
+
+
+def _counts(limits: tuple[int, int] | None) -> str:
+    """Limits of a count: `16` from 0 up, `±16`, or both."""
+    if limits is None:
+        return ""
+    low, high = limits
+    return str(high) if low == 0 else f"±{high}" if low == -high else f"{low}..{high}"
 
 
 def _optional(value: float | None, form: str, factor: float = 1) -> str:

@@ -16,25 +16,21 @@ from snnc.emit.block import build_block
 from snnc.emit.decode import add_decoding
 from snnc.integers.calibration_split import MOST_HELD_BACK, calibration_split, image_memory
 from snnc.ir.conversion import Conversion, Level, Pass, Report
+from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.trees import source_nodes
 from snnc.levels import run_pass
-from snnc.measure.drop import Pairs
-from snnc.measure.evaluation import Curve, measure_curve, predictions
+from snnc.measure.evaluation import Curve, measure_curve
 from snnc.measure.layer_report import potentials
 from snnc.methods import METHODS
-from snnc.runtime.session import largest_batch
-from snnc.simulate.block_runner import StreamRunner
 
 INITIAL_POTENTIALS = (0.0, 0.5)
 _LEAST_SAMPLES = 8
 _BUDGET = 4e11  # multiply-accumulates of one simulation; about ten seconds
-# A target is met or missed for good after a few of these.
-_FEW = 128
 
 
 def samples_of(conversion: Conversion) -> tuple[DataSet, DataSet]:
     """The samples that calibrate, in memory if they take no more of it than images may, and those that are held back:
-    as many as the choice of steps asks for."""
+    as many as `--target-drop` asks for."""
     assert conversion.data is not None
     most = max(MOST_HELD_BACK, conversion.most_held_back)
     calibrating, held_back = calibration_split(conversion.data, conversion.options.calib_samples, most)
@@ -49,9 +45,11 @@ def first_images(conversion: Conversion, most: int) -> Rows:
 
 
 def held_back_images(conversion: Conversion) -> np.ndarray:
-    """The samples to verify on: fewer for a network that is expensive to simulate."""
+    """The samples to verify on: fewer for a network that is expensive to simulate. One that settles does so long before
+    the bound on its steps, mostly within a block."""
     options, macs = conversion.options, sum(layer.macs for layer in conversion.report.layers)
-    affordable = max(_LEAST_SAMPLES, int(_BUDGET // (max(1, macs) * options.steps)))
+    steps = min(options.steps, BLOCK_STEPS) if METHODS[options.method].settles else options.steps
+    affordable = max(_LEAST_SAMPLES, int(_BUDGET // (max(1, macs) * steps)))
     return samples_of(conversion)[1].images[:affordable]
 
 
@@ -121,25 +119,3 @@ def trial(
         if step.gives <= Level.FUSED and (measured or step.takes < Level.FUSED):
             run_pass(step, copy)
     return copy
-
-
-def paired(
-    conversion: Conversion, data: DataSet, expected: np.ndarray, hopeless: Callable[[Pairs, int], bool]
-) -> Pairs:
-    """The samples that the network (level FUSED) puts into another class after its steps than the ANN, which put them
-    into the `expected` ones; with labels, those that either classifies rightly alone. Stops where it is `hopeless`."""
-    block = build_block(conversion.graph)
-    add_decoding(conversion.graph, block)
-    runner, steps = StreamRunner(block), conversion.options.steps
-    size = min(_FEW, largest_batch([layer for layer in conversion.report.layers if layer.kind != "readout"]))
-    pairs = Pairs(0, 0, None if data.labels is None else 0)
-    for start in range(0, len(data), size):
-        chosen = slice(start, start + size)
-        *_, last = runner.run(data.images[chosen], [steps], seed=conversion.options.seed, first_sample=start)
-        classes = predictions(last.outputs[block.outputs[0].name])
-        assert classes is not None
-        pairs = pairs.with_more(classes, expected[chosen], None if data.labels is None else data.labels[chosen])
-        conversion.progress("comparing with the ANN", pairs.samples / len(data))
-        if hopeless(pairs, len(data)):
-            break
-    return pairs

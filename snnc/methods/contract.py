@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from snnc.operators.neuron import BY_RESET, RMP
 
@@ -34,6 +34,8 @@ class Method(ABC):
     codings: ClassVar[tuple[str, ...]] = ("poisson", "direct")
     #: Whether the network runs until nothing changes any more, as its neurons take back what they fired too early.
     settles: ClassVar[bool] = False
+    #: The option that `target_drop` chooses, where the method has that.
+    target_chooses: ClassVar[Literal["steps", "levels"]] = "steps"
     #: Fields of `Options` that this method has not: name → the reason, which is told to those who set it.
     without: ClassVar[Mapping[str, str]] = {}
     #: Options that not every method has: fields of `Options` (`snnc.ir.options.OPTIONS`), or those that a plug-in

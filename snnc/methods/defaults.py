@@ -8,7 +8,7 @@ from typing import Any
 
 from snnc.data.synthetic import synthetic_seed
 from snnc.diagnostics import fail
-from snnc.ir.option import Option
+from snnc.ir.option import Option, by_layer
 from snnc.ir.options import OPTIONS, Options
 from snnc.methods import METHODS
 from snnc.methods.contract import Method
@@ -55,8 +55,13 @@ def make_options(*, relaxed: bool = False, **options: Any) -> Options:
     _refuse_options_of_others("method", method, METHODS, given)
     if given.get("coding", method.coding) not in method.codings:
         fail("SNN405", f"coding is {given['coding']!r}, must be one of {', '.join(method.codings)} with {method.name}")
-    if "target_drop" in given and "steps" in given:
-        fail("SNN405", "target_drop chooses the steps, and steps are given", hint="give one of the two")
+    chosen = method.target_chooses
+    if "target_drop" in given and chosen in given:
+        fail("SNN405", f"target_drop chooses the {chosen}, and {chosen} are given", hint="give one of the two")
+    if "levels" in given:
+        given["levels"], layer_levels = by_layer(given["levels"], Options.levels)
+    else:
+        layer_levels = ()
     fields = {"coding": method.coding, **method.defaults(given), **given}
     rule = _chosen("threshold", fields.setdefault("threshold", Options.threshold), RULES, method.rules())
     _refuse_options_of_others("threshold rule", rule, RULES, given)
@@ -67,7 +72,7 @@ def make_options(*, relaxed: bool = False, **options: Any) -> Options:
             fields[name] = max(1, min(fields.get(name, getattr(Options, name)), longest))
     declared = {option.name: option for option in (*rule.options, *method.options)}
     own = {name: _own(name, fields.pop(name), declared) for name in list(fields) if name not in OPTIONS}
-    return Options(**fields, plugin_options=tuple(own.items()))
+    return Options(**fields, layer_levels=layer_levels, plugin_options=tuple(own.items()))
 
 
 def _chosen(option: str, name: str, registry: Mapping[str, Any], allowed: Iterable[str]) -> Any:

@@ -38,7 +38,8 @@ class Exact(Method):
     coding = "charge"
     codings = ("charge",)
     settles = True
-    options = (OPTIONS["levels"],)
+    options = (OPTIONS["levels"], OPTIONS["target_drop"])
+    target_chooses = "levels"
     without: ClassVar[Mapping[str, str]] = {
         "reset": _TAKES_BACK,
         "leak": "charge that leaks away is lost, and counts would not settle",
@@ -77,13 +78,20 @@ class Exact(Method):
         }
 
     def remedies(self, options: Options) -> list[tuple[str, dict[str, Any]]]:
-        """More levels; the bound of steps that was found for these is none of the others."""
-        finer = [levels for levels in (2 * options.levels, 4 * options.levels) if levels <= MOST_LEVELS]
-        return [(f"--levels {levels}", {"levels": levels, "max_steps": LARGEST_MAX_STEPS}) for levels in finer]
+        """More levels, everywhere; the bound of steps that was found for these is none of the others."""
+        found = []
+        for factor in (2, 4):
+            levels = factor * options.levels
+            layers = tuple((layer, factor * own) for layer, own in options.layer_levels)
+            if max(levels, *(own for _, own in layers), 1) <= MOST_LEVELS:
+                words = ",".join([str(levels), *(f"{layer}={own}" for layer, own in layers)])
+                change = {"levels": levels, "layer_levels": layers, "target_drop": None, "max_steps": LARGEST_MAX_STEPS}
+                found.append((f"--levels {words}", change))
+        return found
 
     def place_neuron(self, node: gs.Node, options: Options) -> None:
         """`Relu` → `Staircase` from 0 to its levels; `Relay` → the same below 0 too; `Region` → `StaircaseTable`."""
-        levels = options.levels
+        levels = options.levels_of(node.name)
         if node.op != REGION or isinstance(node.attrs["kind"], Identity):
             low = 0 if node.op == "Relu" else -levels
             node.op, node.attrs = Staircase.name, {**kept(node), "v_init": 0.5, "low": low, "high": levels}
