@@ -36,6 +36,7 @@ from snnc.ir.trees import layers, leaves, neurons
 from snnc.measure.layer_report import report_layers
 from snnc.measure.trials import samples_of, start_from
 from snnc.operators import LAYERS, SOURCES
+from snnc.operators.graded_encoder import preparation
 from snnc.thresholds import RULES
 from snnc.thresholds.sharing import dependencies
 
@@ -127,10 +128,13 @@ def _input_scale(conversion: Conversion) -> float:
     if conversion.options.input_scale is not None:
         return float(np.float32(conversion.options.input_scale))
     assert conversion.data is not None
-    if conversion.data.value_range is not None:
-        return float(np.float32(max(map(abs, conversion.data.value_range))))
+    encoder = next(node for node in conversion.graph.nodes if node.op in LAYERS and LAYERS[node.op].kind == "input")
+    factor, origin = preparation(encoder)
     images = conversion.data.images
-    largest = float(max(images.max(), -images.min()))
+    if conversion.data.value_range is not None:
+        images = np.array(conversion.data.value_range, np.float32).reshape(2, *[1] * (images.ndim - 1))
+    prepared = images if factor.ndim == 0 and factor == 1 and not origin.any() else (images - origin) * factor
+    largest = float(np.float32(max(prepared.max(), -prepared.min())))
     if largest == 0:
         fail("SNN306", "the calibration data is all zero")
     return largest

@@ -18,7 +18,8 @@ from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import NEURONS, RELAY, activation_inputs, producer, replace_uses, sort_topologically
 from snnc.ir.names import Names, names_in
 from snnc.methods import METHODS
-from snnc.operators import BY_ANN_NAME, POOLS, WeightedOperator, before_layers
+from snnc.operators import BY_ANN_NAME, POOLS, WeightedOperator, before_layers, behind_moves
+from snnc.operators.scale import Scale
 
 
 def run(conversion: Conversion) -> None:
@@ -32,7 +33,7 @@ def run(conversion: Conversion) -> None:
         if node.op in POOLS and not _counts(node.inputs[0]):
             _relay(graph, node.inputs[0], names)
         elif _is_weighted(node) and _is_current(node.inputs[0]):
-            _relay(graph, _behind_moves(node.inputs[0]), names)
+            _relay(graph, behind_moves(node.inputs[0]), names)
     for node in list(graph.nodes):
         for tensor in node.outputs:
             readers = {reader.name for reader in tensor.outputs if reader.name in in_layers}
@@ -42,7 +43,8 @@ def run(conversion: Conversion) -> None:
 
 
 def _is_weighted(node: gs.Node) -> bool:
-    return isinstance(BY_ANN_NAME.get(node.op), WeightedOperator)
+    """A `Scale` does not count: the layer in front of it or behind it takes its factor (pass `scales`)."""
+    return node.op != Scale.name and isinstance(BY_ANN_NAME.get(node.op), WeightedOperator)
 
 
 def _is_current(tensor: gs.Tensor) -> bool:
@@ -55,15 +57,8 @@ def _is_current(tensor: gs.Tensor) -> bool:
 
 def _counts(tensor: gs.Tensor) -> bool:
     """Whether `tensor` has the counts of one source, only moved."""
-    node = producer(_behind_moves(tensor))
+    node = producer(behind_moves(tensor))
     return node is not None and (node.op in NEURONS or node.op in POOLS)
-
-
-def _behind_moves(tensor: gs.Tensor) -> gs.Tensor:
-    """The tensor whose elements `tensor` has in another order."""
-    node = producer(tensor)
-    moves = node is not None and node.op in BY_ANN_NAME and BY_ANN_NAME[node.op].only_moves
-    return _behind_moves(node.inputs[0]) if node is not None and moves else tensor
 
 
 def _relay(graph: gs.Graph, tensor: gs.Tensor, names: Names) -> None:

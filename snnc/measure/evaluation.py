@@ -14,7 +14,7 @@ from snnc.emit.block import Block
 from snnc.ir.conversion import LayerReport
 from snnc.ir.report import Row
 from snnc.measure.energy import FLOAT32, mean_busy_steps, multiplications
-from snnc.runtime.session import largest_batch
+from snnc.runtime.session import beyond_limit, largest_batch
 from snnc.simulate.block_runner import StreamRunner
 
 
@@ -151,8 +151,7 @@ def measure_curve(
     classes = None if truth is None else predictions(truth)
     ann_accuracy = None if classes is None or labels is None else float((classes == labels).mean())
     commonest = None if classes is None else float(np.unique(classes, return_counts=True)[1].max() / len(classes))
-    scale = np.float32(np.max(sources[0].scale) * sources[0].levels)
-    clipped = float((np.abs(images) > scale).mean())
+    clipped = float(beyond_limit(sources, images).mean())
     macs = sum(layer.macs for layer in layers)
     return Curve(points, len(images), seed, ann_accuracy, macs, clipped, commonest, steps)
 

@@ -16,6 +16,7 @@ from snnc.ir.signal import collapsed
 from snnc.ir.trees import leaves, source_signal, tree
 from snnc.measure.fanout import count_macs
 from snnc.operators import LAYERS, SOURCES, operator_of
+from snnc.operators.graded_encoder import preparation
 from snnc.operators.layer import initial_potential, scale_of
 from snnc.thresholds import Estimate
 
@@ -42,6 +43,8 @@ def _report_of(node: gs.Node) -> LayerReport:
         signal = SOURCES[node.op].signal(node)
         report.signed = signal.signed
         report.levels = SOURCES[node.op].levels(node)
+    if room.kind == "input":
+        report.factor, report.origin = map(_plain, preparation(node))
     return report
 
 

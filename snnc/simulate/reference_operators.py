@@ -124,5 +124,5 @@ LINEAR: dict[tuple[str, str], Callable[..., Ints]] = {
     ("", "Transpose"): lambda attrs, x: x.transpose(attrs["perm"]),
     ("", "DepthToSpace"): _depth_to_space,
     (_SNNC, "SumPool"): _sum_pool,
-    (_SNNC, "Scale"): lambda attrs, x, factor: x * factor,
+    (_SNNC, "Scale"): lambda attrs, x, factor, shift=0: x * factor + shift,
 }
