@@ -62,6 +62,7 @@ def run(conversion: Conversion) -> None:
         mean_steps=float(found.steps.mean()),
         most_steps=steps,
         network=hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest(),
+        own=all(layer.own_grid for layer in file.layers if layer.kind != "pool"),
     )
     conversion.report.certificate = certificate
     set_metadata(conversion.emitted, "snnc.certificate", json.dumps(dataclasses.asdict(certificate)))

@@ -13,7 +13,8 @@ Takes and gives level SOURCE. A region is a maximal set of elementwise nodes tha
 5. any other f with a layer behind it, if the method makes neurons of its kind (`Method.takes`):  → `Region` of the
    domain `ai.snnc`, with the attributes `region` (snnc.ir.region) and `kind`.
 
-The node that gave the result becomes it, and keeps its name; what nothing reads any more goes.
+The node that gave the result becomes it, and keeps its name; what nothing reads any more goes, and so does a quantiser
+of values that have its steps already. A quantiser may be the last layer too.
 
 Left alone: nothing but `Relu`s; functions of the network's input that are neither of the first three kinds nor a
 quantiser; what lies behind the last layer, where it works on decoded values; what the method cannot use; nodes that
@@ -23,7 +24,7 @@ mean something else in opset 18. `validate` reports those of them that it does n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -32,12 +33,12 @@ from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import DOMAIN
 from snnc.ir.elementwise import roots
 from snnc.ir.function_kind import Affine, ClippedRelu, Identity, Kind, Other, Quantiser, Relu, kind_of
-from snnc.ir.graph import REGION, activation_inputs, producer, sort_topologically
+from snnc.ir.graph import REGION, activation_inputs, bypass, producer, sort_topologically
 from snnc.ir.names import own
 from snnc.ir.region import NotARegion, Region, region_between
 from snnc.methods import METHODS
 from snnc.methods.contract import Method
-from snnc.operators import before_layers, behind_moves
+from snnc.operators import POOLS, before_layers, behind_moves
 from snnc.operators.scale import Scale
 
 _ANY_AFFINE = Affine(factor=2.0, shift=0.0)
@@ -84,6 +85,13 @@ def run(conversion: Conversion) -> None:
     for known in taken:
         _become_operator(known, method)
     graph.cleanup()
+    for node in [node for node in graph.nodes if node.op == REGION]:
+        if _has_steps_already(node):
+            bypass(graph, node)
+    for node in list(graph.nodes):
+        if node.op == Scale.name or (node.op == REGION and _rounds(node.attrs["kind"])):
+            _to_the_input(node, graph)
+    graph.cleanup()
     sort_topologically(graph)
 
 
@@ -112,7 +120,11 @@ def _parts(whole: _Known, graph: gs.Graph, method: Method) -> list[_Known]:
 
 
 def _is_simple(kind: Kind) -> bool:
-    return isinstance(kind, (Relu, ClippedRelu)) or (isinstance(kind, Quantiser) and kind.nearest)
+    return isinstance(kind, (Relu, ClippedRelu)) or _rounds(kind)
+
+
+def _rounds(kind: Kind) -> bool:
+    return isinstance(kind, Quantiser) and kind.nearest
 
 
 def _cut(whole: _Known, cut: gs.Variable, graph: gs.Graph) -> tuple[_Known, _Known] | tuple[None, None]:
@@ -137,7 +149,7 @@ def _become_operator(function: _Known, method: Method) -> None:
     elif isinstance(kind, (Affine, Identity)) and method.takes(kind):
         if function.before_layer or function.behind_layer:
             _become_scale(function, kind)
-    elif method.takes(kind) and function.before_layer:
+    elif method.takes(kind) and (function.before_layer or (function.behind_layer and _rounds(kind))):
         _become(function, REGION, DOMAIN, region=function.region, kind=kind)
 
 
@@ -175,6 +187,39 @@ def _between(graph: gs.Graph, source: gs.Variable, result: gs.Variable) -> list[
             needed.add(node.name)
             pending += [tensor for tensor in activation_inputs(node) if tensor is not source]
     return [node for node in graph.nodes if node.name in needed]
+
+
+def _has_steps_already(node: gs.Node) -> bool:
+    """Whether a quantiser reads values that another one of the same steps has given, moved or the largest of some."""
+    before = producer(behind_moves(node.inputs[0]))
+    while before is not None and before.op in POOLS:
+        before = producer(behind_moves(before.inputs[0]))
+    if before is None or before.op != REGION:
+        return False
+    mine, other = node.attrs["kind"], before.attrs["kind"]
+    if not (_rounds(mine) and _rounds(other)):
+        return False
+    return np.array_equal(mine.step, other.step) and bool(mine.low <= other.low and other.high <= mine.high)
+
+
+def _to_the_input(node: gs.Node, graph: gs.Graph) -> None:
+    """Put what does the same to all elements in front of what only moves those of the input: the encoder can do it."""
+    if behind_moves(node.inputs[0]) is not graph.inputs[0]:
+        return
+    if node.op == REGION and node.attrs["region"].channels > 1:
+        return
+    if any(np.size(tensor.values) > 1 for tensor in node.inputs[1:]):
+        return
+    while (move := producer(node.inputs[0])) is not None and len(move.outputs[0].outputs) == 1:
+        moved, result, source = move.outputs[0], node.outputs[0], move.inputs[0]
+        move.outputs.clear()
+        node.outputs.clear()
+        moved.shape = source.shape
+        node.inputs[0], move.inputs[0] = source, moved
+        node.outputs.append(moved)
+        move.outputs.append(result)
+    if node.op == REGION:
+        node.attrs["region"] = replace(node.attrs["region"], rank=len(node.inputs[0].shape))
 
 
 def _become(function: _Function, op: str, domain: str = "", **attrs: object) -> None:

@@ -48,7 +48,7 @@ class LayerReport:
     `levels` units; where it is prepared as (x - `origin`)·`factor`, each a number or one for each channel, they stand
     for that. `macs_on_numbers` are those of `macs` that read such numbers, `macs_on_currents` those that read the
     currents of another layer, with no neuron between. `rate` is in spikes per neuron and step on the verification
-    samples.
+    samples. `own_grid`: its integers are those of the quantised network that was converted, weights and bias unrounded.
 
     `scale`, `threshold`, `threshold_integer` and `v_init` are one number where all channels have the same, else one for
     each channel; for a flat layer every neuron is a channel.
@@ -71,6 +71,7 @@ class LayerReport:
     fused: str | None = None
     signed: bool = False
     levels: int = 1
+    own_grid: bool = False
     factor: float | list[float] = 1.0
     origin: float | list[float] = 0.0
     macs_on_numbers: int = 0

@@ -66,7 +66,7 @@ class Certificate:
 
     `layers` were compared on `samples` samples of `data` with this `sha256`. They took at most `steps` steps until the
     last spike, on average `mean_steps`, and could not have taken more than `most_steps`. `network` is the hash of the
-    quantised ANN.
+    quantised ANN. `own`: its integers, weights and steps, are those of the quantised network that was converted.
     """
 
     layers: int
@@ -77,6 +77,7 @@ class Certificate:
     mean_steps: float
     most_steps: int
     network: str
+    own: bool = False
 
 
 @dataclass(frozen=True)

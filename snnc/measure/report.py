@@ -118,9 +118,10 @@ def verify_lines(verification: Verification) -> str:
 def certificate_lines(certificate: Certificate) -> str:
     """What a network of the method `exact` was certified on."""
     samples = f"{certificate.samples:,} sample{'' if certificate.samples == 1 else 's'}"
+    opponent = "your quantised network" if certificate.own else "the quantised ANN"
     return (
         f"certificate: all counts and potentials of {certificate.layers} layers equal those of\n"
-        f"the quantised ANN on {samples} of {certificate.data}; last spike after\n"
+        f"{opponent} on {samples} of {certificate.data}; last spike after\n"
         f"{certificate.mean_steps:.1f} steps on average, {certificate.steps} at most (never more than "
         f"{certificate.most_steps - 1})"
     )
