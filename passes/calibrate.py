@@ -28,6 +28,7 @@ from pathlib import PurePath
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from snnc.data import DataSet
 from snnc.data.rows import Rows
 from snnc.diagnostics import fail
 from snnc.integers.activations import Activations, in_batches
@@ -41,8 +42,12 @@ from snnc.ir.trees import layers, leaves, neurons
 from snnc.measure.layer_report import report_layers
 from snnc.measure.trials import samples_of, start_from
 from snnc.operators import LAYERS, SOURCES
+from snnc.operators.graded_encoder import preparation
 from snnc.thresholds import RULES
 from snnc.thresholds.sharing import dependencies
+
+# Samples that are prepared at once.
+_PIECE = 1024
 
 
 def run(conversion: Conversion) -> None:
@@ -174,13 +179,25 @@ def _input_scale(conversion: Conversion) -> float:
     if conversion.options.input_scale is not None:
         return float(np.float32(conversion.options.input_scale))
     assert conversion.data is not None
-    if conversion.data.value_range is not None:
-        return float(np.float32(max(map(abs, conversion.data.value_range))))
-    survey = conversion.data.survey()
-    largest = max(survey.largest, -survey.smallest)
+    encoder = next(node for node in conversion.graph.nodes if node.op in LAYERS and LAYERS[node.op].kind == "input")
+    largest = _largest_prepared(conversion.data, *preparation(encoder))
     if largest == 0:
         fail("SNN306", "the calibration data is all zero")
     return largest
+
+
+def _largest_prepared(data: DataSet, factor: np.ndarray, origin: np.ndarray) -> float:
+    """The largest magnitude of the samples, or of the range they are drawn from, as the encoder prepares them."""
+    if factor.ndim == 0 and factor == 1 and not origin.any():
+        if data.value_range is not None:
+            return float(np.float32(max(map(abs, data.value_range))))
+        survey = data.survey()
+        return max(survey.largest, -survey.smallest)
+    if data.value_range is not None:
+        limits = np.array(data.value_range, np.float32).reshape(2, *[1] * (data.stored.ndim - 1))
+        return float(np.float32(np.abs((limits - origin) * factor).max()))
+    pieces = (data.stored[start : start + _PIECE] for start in range(0, len(data), _PIECE))
+    return float(np.float32(max(np.abs((piece - origin) * factor).max() for piece in pieces)))
 
 
 def _largest_layer(graph: gs.Graph) -> int:

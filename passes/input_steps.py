@@ -5,6 +5,8 @@ needs as many steps as it has counts:
 
     x → ChargeEncode → StaircaseTable(q·clip(round(x/q), low, high))  =  x → ChargeEncode of unit q, from low to high
 
+That is so where the encoder prepares the input too (pass `input_scale`).
+
 1. the only reader of the encoder is a neuron with steps of its own, uniform ones, one size for all channels: it goes;
 2. anything else is left alone.
 """
@@ -15,8 +17,9 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.ir.graph import producer, replace_uses
+from snnc.ir.graph import constant, producer, replace_uses
 from snnc.operators.graded_encoder import ChargeEncode
+from snnc.operators.scale import Scale
 from snnc.operators.staircase import StaircaseTable
 
 
@@ -36,11 +39,16 @@ def run(conversion: Conversion) -> None:
 def _only_reader(encoder: gs.Node) -> gs.Node | None:
     """The neuron with steps of its own that reads the input and nothing else does; None if there is none."""
     readers = encoder.outputs[0].outputs
-    behind = readers[0].outputs[0].outputs if len(readers) == 1 and readers[0].op == "Scale" else []
+    behind = readers[0].outputs[0].outputs if len(readers) == 1 and _is_identity(readers[0]) else []
     if len(behind) != 1 or behind[0].op != StaircaseTable.name or producer(behind[0].inputs[0]) is not readers[0]:
         return None
     node: gs.Node = behind[0]
     return node if np.asarray(node.attrs.get("value", [0, 0])).size == 1 else None
+
+
+def _is_identity(node: gs.Node) -> bool:
+    weight = constant(node, 1)
+    return node.op == Scale.name and weight is not None and bool((weight == 1).all()) and constant(node, 2) is None
 
 
 def _is_uniform(neuron: gs.Node) -> bool:

@@ -6,20 +6,25 @@ Takes and gives level SOURCE. A region is a maximal set of elementwise nodes tha
 
 1. f = max(x, 0):  → `Relu`;
 2. f = min(max(x, 0), cap), with a layer behind it:  → `Relu` with the attribute `cap`, a number or one by channel;
-3. any other f with a layer behind it, if the method makes neurons of its kind (`Method.takes`):  → `Region` of the
+3. f = a·x + b, each a number or one by channel, if the method takes such:  → `Scale` of the domain `ai.snnc`, with a
+   and, where that is not 0, b as constants. With a layer behind it or in front of it, so that a factor of the output
+   is one too;
+4. a·f + b or f(a·x + b) with a simpler f: both of them, if the method takes `Scale`s;
+5. any other f with a layer behind it, if the method makes neurons of its kind (`Method.takes`):  → `Region` of the
    domain `ai.snnc`, with the attributes `region` (snnc.ir.region) and `kind`.
 
-The node that gave the result becomes it, and keeps its name; what nothing reads any more goes.
+The node that gave the result becomes it, and keeps its name; what nothing reads any more goes, and so does a quantiser
+of values that have its steps already. A quantiser may be the last layer too.
 
-Left alone: nothing but `Relu`s; functions of the network's input that are neither a ReLU nor a quantiser; what lies
-behind the last layer, where it works on decoded values; what the method cannot use; nodes that mean something else in
-opset 18. `validate` reports those of them that it does not know.
+Left alone: nothing but `Relu`s; functions of the network's input that are neither of the first three kinds nor a
+quantiser; what lies behind the last layer, where it works on decoded values; what the method cannot use; nodes that
+mean something else in opset 18. `validate` reports those of them that it does not know.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -27,18 +32,20 @@ import onnx_graphsurgeon as gs
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import DOMAIN
 from snnc.ir.elementwise import roots
-from snnc.ir.function_kind import ClippedRelu, Identity, Kind, Other, Relu, kind_of
-from snnc.ir.graph import REGION, activation_inputs, sort_topologically
+from snnc.ir.function_kind import Affine, ClippedRelu, Identity, Kind, Other, Quantiser, Relu, kind_of
+from snnc.ir.graph import REGION, activation_inputs, bypass, producer, sort_topologically
+from snnc.ir.names import own
 from snnc.ir.region import NotARegion, Region, region_between
 from snnc.methods import METHODS
-from snnc.operators import before_layers
+from snnc.methods.contract import Method
+from snnc.operators import POOLS, before_layers, behind_moves
+from snnc.operators.scale import Scale
 
-# A neuron would round the input to its levels.
-_PREPARING = (Identity, Other)
+_ANY_AFFINE = Affine(factor=2.0, shift=0.0)
 _PREPARATION = "it prepares the input: export the network without it, and give it prepared samples"
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Function:
     """A result of a region and the nodes that compute it from `source`, in order."""
 
@@ -46,36 +53,104 @@ class _Function:
     result: gs.Variable
     nodes: list[gs.Node]
     before_layer: bool
+    behind_layer: bool
+
+
+@dataclass(frozen=True)
+class _Known(_Function):
+    """A function of which it is known what it is."""
+
+    region: Region
+    kind: Kind
 
 
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
     method = METHODS[conversion.options.method]
-    taken: list[tuple[_Function, Region, Kind]] = []
+    taken: list[_Known] = []
     for function in _functions(graph):
         if all(node.op == "Relu" for node in function.nodes):
             continue
         try:
-            region = region_between(function.source, function.result, function.nodes, graph.opset)
+            parts = _parts(_known(function, graph), graph, method)
         except NotARegion as reason:
             if method.takes(Other()) and function.before_layer:
                 conversion.declined[function.nodes[-1].name] = str(reason)
             continue
-        kind = kind_of(region)
-        prepares = any(function.source is tensor for tensor in graph.inputs) and isinstance(kind, _PREPARING)
-        if method.takes(kind) and prepares:
+        prepares = any(parts[0].source is tensor for tensor in graph.inputs) and isinstance(parts[0].kind, Other)
+        if method.takes(parts[0].kind) and prepares:
             conversion.declined[function.nodes[-1].name] = _PREPARATION
             continue
-        taken.append((function, region, kind))
-    for function, region, kind in taken:
-        if isinstance(kind, Relu):
-            _become(function, "Relu")
-        elif isinstance(kind, ClippedRelu) and function.before_layer:
-            _become(function, "Relu", cap=kind.cap)
-        elif method.takes(kind) and function.before_layer:
-            _become(function, REGION, DOMAIN, region=region, kind=kind)
+        taken += parts
+    for known in taken:
+        _become_operator(known, method)
+    graph.cleanup()
+    for node in [node for node in graph.nodes if node.op == REGION]:
+        if _has_steps_already(node):
+            bypass(graph, node)
+    for node in list(graph.nodes):
+        if node.op == Scale.name or (node.op == REGION and _rounds(node.attrs["kind"])):
+            _to_the_input(node, graph)
     graph.cleanup()
     sort_topologically(graph)
+
+
+def _known(function: _Function, graph: gs.Graph) -> _Known:
+    region = region_between(function.source, function.result, function.nodes, graph.opset)
+    given = {field.name: getattr(function, field.name) for field in fields(_Function)}
+    return _Known(**given, region=region, kind=kind_of(region))
+
+
+def _parts(whole: _Known, graph: gs.Graph, method: Method) -> list[_Known]:
+    """The function as what it is made of, where it begins or ends with an affine one and the rest is simpler."""
+    if isinstance(whole.kind, (Affine, Identity)) or _is_simple(whole.kind) or not method.takes(_ANY_AFFINE):
+        return [whole]
+    cuts = [node.outputs[0] for node in whole.nodes[:-1] if _is_activation(node.outputs[0])]
+    for cut in reversed(cuts):
+        front, behind = _cut(whole, cut, graph)
+        if front and behind and isinstance(front.kind, Affine) and _is_simple(behind.kind):
+            return [front, behind]
+    for cut in cuts if isinstance(whole.kind, Other) else []:
+        front, behind = _cut(whole, cut, graph)
+        if front and behind and isinstance(behind.kind, Affine):
+            parts = [*_parts(front, graph, method), behind]
+            if whole.before_layer or all(isinstance(part.kind, (Relu, ClippedRelu, Affine)) for part in parts):
+                return parts
+    return [whole]
+
+
+def _is_simple(kind: Kind) -> bool:
+    return isinstance(kind, (Relu, ClippedRelu)) or _rounds(kind)
+
+
+def _rounds(kind: Kind) -> bool:
+    return isinstance(kind, Quantiser) and kind.nearest
+
+
+def _cut(whole: _Known, cut: gs.Variable, graph: gs.Graph) -> tuple[_Known, _Known] | tuple[None, None]:
+    """The function of `cut`, and what is made of that; None where the result needs something else too."""
+    behind = _between(graph, cut, whole.result)
+    if any(tensor is whole.source for node in behind for tensor in activation_inputs(node)):
+        return None, None  # then it has walked on to what computes the source
+    in_front = _between(graph, whole.source, cut)
+    try:
+        first = _known(_Function(whole.source, cut, in_front, True, whole.behind_layer), graph)
+        return first, _known(_Function(cut, whole.result, behind, whole.before_layer, True), graph)
+    except NotARegion:
+        return None, None
+
+
+def _become_operator(function: _Known, method: Method) -> None:
+    kind = function.kind
+    if isinstance(kind, Relu):
+        _become(function, "Relu")
+    elif isinstance(kind, ClippedRelu) and function.before_layer:
+        _become(function, "Relu", cap=kind.cap)
+    elif isinstance(kind, (Affine, Identity)) and method.takes(kind):
+        if function.before_layer or function.behind_layer:
+            _become_scale(function, kind)
+    elif method.takes(kind) and (function.before_layer or (function.behind_layer and _rounds(kind))):
+        _become(function, REGION, DOMAIN, region=function.region, kind=kind)
 
 
 def _functions(graph: gs.Graph) -> Iterator[_Function]:
@@ -89,7 +164,9 @@ def _functions(graph: gs.Graph) -> Iterator[_Function]:
         outside = [reader for reader in result.outputs if _source_of(reader, sources) is not source]
         if outside or any(result is output for output in graph.outputs):
             before_layer = any(reader.name in in_layers for reader in outside)
-            yield _Function(source, result, _between(graph, source, result), before_layer)
+            before = producer(behind_moves(source))
+            behind_layer = before is not None and before.name in in_layers
+            yield _Function(source, result, _between(graph, source, result), before_layer, behind_layer)
 
 
 def _is_activation(tensor: gs.Tensor) -> bool:
@@ -105,17 +182,60 @@ def _between(graph: gs.Graph, source: gs.Variable, result: gs.Variable) -> list[
     needed: set[str] = set()
     pending = [result]
     while pending:
-        node = pending.pop().inputs[0]
-        if node.name not in needed:
+        node = producer(pending.pop())
+        if node is not None and node.name not in needed:
             needed.add(node.name)
             pending += [tensor for tensor in activation_inputs(node) if tensor is not source]
     return [node for node in graph.nodes if node.name in needed]
+
+
+def _has_steps_already(node: gs.Node) -> bool:
+    """Whether a quantiser reads values that another one of the same steps has given, moved or the largest of some."""
+    before = producer(behind_moves(node.inputs[0]))
+    while before is not None and before.op in POOLS:
+        before = producer(behind_moves(before.inputs[0]))
+    if before is None or before.op != REGION:
+        return False
+    mine, other = node.attrs["kind"], before.attrs["kind"]
+    if not (_rounds(mine) and _rounds(other)):
+        return False
+    return np.array_equal(mine.step, other.step) and bool(mine.low <= other.low and other.high <= mine.high)
+
+
+def _to_the_input(node: gs.Node, graph: gs.Graph) -> None:
+    """Put what does the same to all elements in front of what only moves those of the input: the encoder can do it."""
+    if behind_moves(node.inputs[0]) is not graph.inputs[0]:
+        return
+    if node.op == REGION and node.attrs["region"].channels > 1:
+        return
+    if any(np.size(tensor.values) > 1 for tensor in node.inputs[1:]):
+        return
+    while (move := producer(node.inputs[0])) is not None and len(move.outputs[0].outputs) == 1:
+        moved, result, source = move.outputs[0], node.outputs[0], move.inputs[0]
+        move.outputs.clear()
+        node.outputs.clear()
+        moved.shape = source.shape
+        node.inputs[0], move.inputs[0] = source, moved
+        node.outputs.append(moved)
+        move.outputs.append(result)
+    if node.op == REGION:
+        node.attrs["region"] = replace(node.attrs["region"], rank=len(node.inputs[0].shape))
 
 
 def _become(function: _Function, op: str, domain: str = "", **attrs: object) -> None:
     """Let the node of the result compute it from the source."""
     last = function.nodes[-1]
     last.op, last.domain, last.attrs, last.inputs = op, domain, attrs, [function.source]
+
+
+def _become_scale(function: _Function, kind: Affine | Identity) -> None:
+    """Let the node of the result multiply by a factor, and add a shift where there is one."""
+    factor, shift = (kind.factor, kind.shift) if isinstance(kind, Affine) else (1.0, 0.0)
+    _become(function, Scale.name, Scale.domain)
+    numbers = {"weight": factor, "bias": shift} if np.any(shift) else {"weight": factor}
+    for name, value in numbers.items():
+        constant = gs.Constant(own(f"{function.nodes[-1].name}/{name}"), np.asarray(value, np.float32))
+        function.nodes[-1].inputs.append(constant)
 
 
 PASS = Pass("regions", Level.SOURCE, Level.SOURCE, run)

@@ -19,6 +19,7 @@ from snnc.ir.graph import NEURONS, RELAY, activation_inputs, producer, replace_u
 from snnc.ir.names import Names, names_in
 from snnc.methods import METHODS
 from snnc.operators import BY_ANN_NAME, POOLS, WeightedOperator, before_layers
+from snnc.operators.scale import Scale
 
 
 def run(conversion: Conversion) -> None:
@@ -43,7 +44,8 @@ def run(conversion: Conversion) -> None:
 
 
 def _is_weighted(node: gs.Node) -> bool:
-    return isinstance(BY_ANN_NAME.get(node.op), WeightedOperator)
+    """A `Scale` does not count: the layer in front of it or behind it takes its factor (pass `scales`)."""
+    return node.op != Scale.name and isinstance(BY_ANN_NAME.get(node.op), WeightedOperator)
 
 
 def _is_current(tensor: gs.Tensor) -> bool:

@@ -66,6 +66,22 @@ class Sized(Protocol):
     def fused(self) -> str | None: ...
 
 
+class Coded(Protocol):
+    """What the coding of an input is known by."""
+
+    @property
+    def scale(self) -> float | list[float]: ...
+
+    @property
+    def levels(self) -> int: ...
+
+    @property
+    def factor(self) -> float | list[float]: ...
+
+    @property
+    def origin(self) -> float | list[float]: ...
+
+
 @dataclass(frozen=True)
 class SpikingLayer:
     """A layer that spikes: its name, what it is (`input` or `neuron`), how many neurons it has, λ, what runs it."""
@@ -76,6 +92,8 @@ class SpikingLayer:
     scale: float | list[float] = 1.0
     fused: str | None = None
     levels: int = 1
+    factor: float | list[float] = 1.0
+    origin: float | list[float] = 0.0
 
 
 @dataclass(frozen=True)
@@ -148,10 +166,19 @@ def read_metadata(session: onnxruntime.InferenceSession) -> tuple[FileOptions, l
     return options, [layer for layer in layers if layer.kind != "readout"]
 
 
-def input_limit(layers: Sequence[SpikingLayer]) -> np.float32:
-    """The largest magnitude of an input element that is not clipped."""
+def input_limit(layers: Sequence[Coded]) -> np.float32:
+    """The largest magnitude of an input element, prepared where the network does that, that is not clipped."""
     limit: np.float32 = np.float32(np.max(layers[0].scale) * layers[0].levels)
     return limit
+
+
+def beyond_limit(layers: Sequence[Coded], images: np.ndarray) -> np.ndarray:
+    """Which elements of `images` `[N, C, ...]` are clipped, of the shape of `images`; `layers` begin with the input."""
+    first, ones = layers[0], [1] * (images.ndim - 2)
+    factor, origin = (np.asarray(value, np.float32).reshape(-1, *ones) for value in (first.factor, first.origin))
+    prepared = (images - origin) * factor if origin.any() or (factor != 1).any() else images
+    found: np.ndarray = np.abs(prepared) > input_limit(layers)
+    return found
 
 
 @dataclass(frozen=True)
@@ -256,7 +283,7 @@ class SpikingSession:
             for column, layer in enumerate(self.layers)
         }
         scale = input_limit(self.layers)
-        clipped = float((np.abs(array) > scale).mean()) if array.size else 0.0
+        clipped = float(beyond_limit(self.layers, array).mean()) if array.size else 0.0
         if clipped and warn:
             share = 100 * clipped
             log.warning("%.2f%% of the input elements exceed the input scale %g and are clipped to it", share, scale)

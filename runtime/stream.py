@@ -18,7 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from snnc.runtime.session import check_images, input_limit, largest_batch, make_session, read_metadata, whole
+from snnc.runtime.session import (
+    beyond_limit,
+    check_images,
+    input_limit,
+    largest_batch,
+    make_session,
+    read_metadata,
+    whole,
+)
 from snnc.runtime.states import LONGEST_BLOCK, State, read_states
 
 log = logging.getLogger("snnc.runtime")
@@ -201,7 +209,7 @@ class StreamSession:
             spikes=spikes,
             synaptic_operations=operations,
             changed=_share(before != now),
-            clipped=_share(np.abs(frames) > input_limit(self.layers)),
+            clipped=_share(beyond_limit(self.layers, frames)),
         )
         return frame, states
 

@@ -96,6 +96,10 @@ def run_canonical(graph: gs.Graph, images: np.ndarray) -> list[np.ndarray]:
         operands = [tensor.name for tensor in node.inputs]
         if node.op == REGION:
             nodes.write("Identity", [node.attrs["region"].write(nodes, operands[0], node.name)], results, node.name)
+        elif node.op == "Scale":
+            scaled = nodes.node("Mul", operands[:2], "scaled")
+            shift = operands[2] if len(operands) > 2 else nodes.constant("no_shift", np.float32(0))
+            nodes.write("Add", [scaled, shift], results, node.name)
         elif "cap" in node.attrs:
             cap = nodes.constant("cap", np.asarray(node.attrs["cap"], np.float32))
             nodes.write("Min", [nodes.node("Relu", operands, "positive"), cap], results, node.name)

@@ -9,7 +9,7 @@ import pytest
 from region_models import CONSTANTS, INTEGERS, region_of
 from test_region import BODIES, QCFS
 
-from snnc.ir.function_kind import ClippedRelu, Identity, Kind, Other, Quantiser, Relu, kind_of, sample_points
+from snnc.ir.function_kind import Affine, ClippedRelu, Identity, Kind, Other, Quantiser, Relu, kind_of, sample_points
 
 RELUS = [
     "y = Relu (x)",
@@ -66,6 +66,36 @@ def test_caps_of_channels() -> None:
 @pytest.mark.parametrize("body", ["y = Identity (x)", "a = Mul (x, four) y = Div (a, four)", "a = Neg (x) y = Neg (a)"])
 def test_the_identity(body: str) -> None:
     assert kind_of(region_of(body)) == Identity()
+
+
+AFFINE: dict[str, tuple[Any, Any]] = {
+    "y = Mul (x, two)": (2.0, 0.0),
+    "y = Neg (x)": (-1.0, 0.0),
+    "y = Sub (half, x)": (-1.0, 0.5),
+    "a = Sub (x, three) y = Div (a, six)": (1 / 6, -0.5),
+    "a = Mul (x, three) b = Add (a, half) c = Add (b, x) y = Sub (c, one)": (4.0, -0.5),
+    "a = Sub (x, large) y = Mul (a, small)": (1e-4, -12.3456),
+    "y = BatchNormalization <epsilon = 0.0> (x, gamma, beta, mean, variance)": (
+        [[[1.0]], [[1.0]], [[1.0]]], [[[-0.25]], [[-1.0]], [[1.5]]],
+    ),
+    "y = Mul (x, pruned)": ([[[2.0]], [[0.0]], [[-1.0]]], 0.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", AFFINE)
+def test_affine_functions(body: str) -> None:
+    kind = kind_of(region_of(body, large=123456.0, small=1e-4, pruned=np.array([[[2.0]], [[0.0]], [[-1.0]]])))
+    assert isinstance(kind, Affine)
+    factor, shift = AFFINE[body]
+    zeros = np.zeros((3, 1, 1))
+    assert kind.factor + zeros == near(factor + zeros)
+    assert kind.shift + zeros == near(shift + zeros)
+    assert kind.monotone == (np.min(factor) >= 0)
+
+
+@pytest.mark.parametrize("body", ["y = Mul (x, zero)", "a = Mul (x, zero) y = Add (a, half)"])
+def test_constants_are_no_affine_functions(body: str) -> None:
+    assert not isinstance(kind_of(region_of(body)), Affine)
 
 
 def near(value: Any) -> Any:
@@ -146,16 +176,12 @@ OTHER = {
     "a = Add (x, half) y = Relu (a)": True,
     "y = Clip (x, half, six)": True,
     "a = Neg (half) y = Clip (x, a, six)": True,
-    "y = Mul (x, two)": True,
-    "y = Sub (x, half)": True,
-    "y = BatchNormalization (x, gamma, beta, mean, variance)": True,
     "y = Gelu (x)": False,
     "y = HardSwish (x)": False,
     "y = Mish (x)": False,
     "a = Sigmoid (x) y = Mul (x, a)": False,
     "y = PRelu (x, slopes)": False,
     "y = Abs (x)": False,
-    "y = Neg (x)": False,
     "y = Mul (x, x)": False,
     "y = Log (x)": False,
     "y = Sqrt (x)": False,

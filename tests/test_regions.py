@@ -17,12 +17,14 @@ from snnc import pipeline
 from snnc.diagnostics import DiagnosticError
 from snnc.ir.conversion import Level
 from snnc.ir.domain import DOMAIN
-from snnc.ir.function_kind import Identity, Kind, Other, Quantiser
+from snnc.ir.function_kind import Kind, Other, Quantiser
 from snnc.ir.graph import REGION
 from snnc.methods import METHODS
 from snnc.methods.rmp import Rmp
 from snnc.passes import regions
 from snnc.simulate.ann import Ann
+
+SCALE = "Scale"
 
 
 class AnyFunction(Rmp):
@@ -102,13 +104,44 @@ def test_a_neuron_is_named_after_the_node_that_gave_its_value() -> None:
 @pytest.mark.parametrize("name", BODIES)
 def test_every_kind_of_function(name: str) -> None:
     opset, body = BODIES[name]
-    model = network(body, opset=opset)
+    model = network(body, opset=opset, behind="w = Conv (y, L) z = Relu (w)")
     graph = canonical(model, batchnorm="reject")
-    assert [node.op for node in graph.nodes] in (["Conv", "Relu", "Conv"], ["Conv", REGION, "Conv"])
-    assert all(graph.nodes[1].inputs[0] is graph.nodes[0].outputs[0] for node in graph.nodes)
-    if graph.nodes[1].op == REGION:
-        assert graph.nodes[1].domain == DOMAIN
-        assert isinstance(graph.nodes[1].attrs["kind"], (Identity, Quantiser, Other))
+    first, *function, last, _ = graph.nodes
+    assert (first.op, last.op) == ("Conv", "Conv")
+    assert [node.op for node in function] in (["Relu"], [REGION], [SCALE], [REGION, SCALE])
+    assert function[0].inputs[0] is first.outputs[0]
+    if function[0].op == REGION:
+        assert function[0].domain == DOMAIN
+        assert isinstance(function[0].attrs["kind"], (Quantiser, Other))
+    assert_computes(model, graph)
+
+
+AFFINE_PARTS = {
+    "a = Relu (x) b = Mul (a, three) y = Sub (b, half)": ["Relu", SCALE],
+    "a = Mul (x, slopes) b = Add (a, shifts) y = Relu (b)": [SCALE, "Relu"],
+    "a = BatchNormalization (x, gamma, beta, mean, variance) y = Clip (a, zero, six)": [SCALE, "Relu"],
+    "a = Sub (x, half) b = Relu (a) y = Mul (b, slopes)": [SCALE, "Relu", SCALE],
+    "a = Add (x, half) b = Sigmoid (a) c = Mul (b, two) y = Sub (c, one)": [REGION, SCALE],
+    "a = Sub (x, half) q = QuantizeLinear (a, scale, point) y = DequantizeLinear (q, scale, point)": [SCALE, REGION],
+    "a = Mul (x, two) b = Div (a, two) y = Relu (b)": ["Relu"],
+    "y = Sub (x, half)": [SCALE],
+    "y = Identity (x)": [],
+    "a = Mul (x, two) y = Div (a, two)": [SCALE],
+}
+
+
+@pytest.mark.parametrize("body", AFFINE_PARTS)
+def test_affine_functions_stand_alone(body: str) -> None:
+    model = network(body, behind="w = Conv (y, L) z = Relu (w)")
+    graph = canonical(model)
+    assert [node.op for node in graph.nodes[1:-2]] == AFFINE_PARTS[body]
+    assert_computes(model, graph)
+
+
+def test_what_is_behind_the_last_layer_is_a_scale_too() -> None:
+    model = network("y = Relu (x)", behind="w = Conv (y, L) v = Mul (w, three) z = Softmax <axis = 1> (v)")
+    graph = canonical(model)
+    assert [node.op for node in graph.nodes] == ["Conv", "Relu", "Conv", SCALE, "Softmax"]
     assert_computes(model, graph)
 
 

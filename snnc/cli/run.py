@@ -183,14 +183,12 @@ def leave_early(
 
 def warn_of_clipping(console: Console, file: ConvertedFile, images: np.ndarray) -> None:
     """SNN502 where inputs exceed the input scale."""
-    import numpy as np
-
     from snnc.diagnostics import RULES, Diagnostic
+    from snnc.runtime.session import beyond_limit, input_limit
 
-    scale = float(np.max(file.layers[0].scale)) * file.layers[0].levels
-    clipped = float((np.abs(images) > np.float32(scale)).mean())
+    clipped = float(beyond_limit(file.layers, images).mean())
     if clipped:
-        message = f"{clipped:.2%} of the input elements exceed the input scale {scale:g}"
+        message = f"{clipped:.2%} of the input elements exceed the input scale {input_limit(file.layers):g}"
         console.diagnostic(Diagnostic(RULES["SNN502"], message))
 
 

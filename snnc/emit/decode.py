@@ -83,9 +83,9 @@ def _tail(builder: Nodes, graph: gs.Graph, known: set[str]) -> None:
         inputs = [node.inputs[0].name]
         if node.op in ("Softmax", "LogSoftmax"):
             attrs.setdefault("axis", 1 if graph.opset < 13 else -1)
-        if node.op == "Reshape":
-            shape = constant(node, 1)
-            assert shape is not None
-            inputs.append(builder.constant(f"shape/{node.name}", shape))
+        for index, tensor in enumerate(node.inputs[1:], start=1):
+            value = constant(node, index)
+            assert value is not None, f"{node.name!r} reads {tensor.name!r}, which is no constant"
+            inputs.append(builder.constant(f"{tensor.name}/{node.name}", value))
         builder.write(node.op, inputs, [node.outputs[0].name], node.name, **attrs)
         known.add(node.outputs[0].name)

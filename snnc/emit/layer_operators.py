@@ -133,7 +133,7 @@ def _junction(junction: gs.Node, op: str) -> Fused | None:
 def _synapses(node: gs.Node) -> Synapses | None:
     if weighted(node) is None or copies_of(activation_inputs(node)[0]) is None:
         return None
-    if node.op == "Scale" and any(size > 1 for size in _weight_shape(node)[1:]):
+    if node.op == "Scale" and (constant(node, 2) is not None or any(size > 1 for size in _weight_shape(node)[1:])):
         return None  # one weight for every channel is all that the operators know
     if node.op == "Conv" and not 1 <= len(node.attrs["kernel_shape"]) <= _MOST_SPATIAL_AXES:
         return None

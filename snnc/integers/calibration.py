@@ -24,10 +24,11 @@ from snnc.integers.activations import Activations
 from snnc.integers.grid import Rounded, carries_channels, fixed_scale, round_tree, weights_of, write_weights
 from snnc.integers.layer_simulation import SpikeTrains
 from snnc.integers.limits import LARGEST_CHARGE, reach, sum_limit, tree_limit
+from snnc.integers.own_grid import round_on_own_grid
 from snnc.integers.steps import Steps
 from snnc.integers.tables import tabulate
 from snnc.ir.conversion import Conversion
-from snnc.ir.graph import sample_shape
+from snnc.ir.graph import producer, sample_shape
 from snnc.ir.names import own
 from snnc.ir.signal import FloatArray, collapsed
 from snnc.ir.trees import layers, leaves, tree
@@ -108,6 +109,28 @@ class Calibrator:
         write_weights(root, rounded)
         self.rounded[node.name] = rounded
         return rounded
+
+    def round_on_own_grid(self, node: gs.Node) -> Rounded | None:
+        """Put the tree of `node` on the grid of the user's own quantised weights; None, and nothing done, where it has
+        none."""
+        root = node.inputs[0]
+        limits = tree_limit(root, self.options.max_steps, readout=node.op not in SOURCES)
+        charge = np.asarray(node.attrs.get("charge_value", 0.0), np.float64)
+        charge = charge.reshape((1,) * (len(sample_shape(node.outputs[0])) - charge.ndim) + charge.shape)
+        rounded = round_on_own_grid(root, self._weights[root.name], self.scales, limits, charge)
+        if rounded is not None:
+            write_weights(root, rounded)
+            self.rounded[node.name] = rounded
+        return rounded
+
+    def reads_given(self, node: gs.Node) -> bool:
+        """Whether the user's own network says what every spike that `node` gets is worth."""
+        sources = [producer(leaf) for leaf in leaves(node.inputs[0])]
+        return all(
+            source is not None
+            and ("value" in source.attrs or "unit" in source.attrs or (_pools(source) and self.reads_given(source)))
+            for source in sources
+        )
 
     def estimate(self, node: gs.Node) -> None:
         """Estimate V_th of `node`, where that is not known yet."""
@@ -240,6 +263,10 @@ class Calibrator:
             message = f"rounding its weights would change its output by up to {lost:.0%}"
             fail("SNN406", message, node=node.name, op=node.op)
         self.lost[node.name] = lost
+
+
+def _pools(source: gs.Node) -> bool:
+    return SOURCES[source.op].kind == "pool"
 
 
 def _even(values: FloatArray) -> FloatArray:

@@ -58,13 +58,14 @@ class Rounded:
 
     `scale` is σ at the root and broadcasts against a sample of it; `signal` is what one step gives there. `main_scale`
     is the largest σ that enters the first weight of the main branch, so that `scale / main_scale` is the grid step of
-    an ordinary layer's weights.
+    an ordinary layer's weights. `own`: these integers are the user's own, nothing was rounded.
     """
 
     scale: FloatArray
     main_scale: float
     signal: Signal
     weights: dict[str, Weights] = field(default_factory=dict)
+    own: bool = False
 
     @property
     def unit(self) -> FloatArray:
@@ -105,7 +106,7 @@ def round_tree(
         if found is None:
             return None
         inner[operand.name] = found
-    rounding = _Rounding(weights, source_scales, inner, _main_scale(root, source_scales), root)
+    rounding = Rounding(weights, source_scales, inner, main_scale_of(root, source_scales), root)
     shape = sample_shape(root)
     found = rounding.finest((shape[0], *[1] * (len(shape) - 1)), limits, coarsest)
     found = found if found is not None else rounding.finest((1,) * len(shape), limits, coarsest)
@@ -128,20 +129,20 @@ def _weighted_operands(tensor: gs.Tensor) -> Iterator[tuple[gs.Tensor, int]]:
         for operand in operands:
             yield from _weighted_operands(operand)
         return
-    depth = _weight_depth(operands[0])
+    depth = weight_depth(operands[0])
     if depth:
         yield operands[0], depth
 
 
-def _weight_depth(tensor: gs.Tensor) -> int:
+def weight_depth(tensor: gs.Tensor) -> int:
     node = producer(tensor)
     if is_source(tensor) or node is None:
         return 0
-    above = max(_weight_depth(operand) for operand in activation_inputs(node))
+    above = max(weight_depth(operand) for operand in activation_inputs(node))
     return above if weighted(node) is None else above + 1
 
 
-def _main_scale(root: gs.Tensor, source_scales: Mapping[str, FloatArray]) -> float:
+def main_scale_of(root: gs.Tensor, source_scales: Mapping[str, FloatArray]) -> float:
     """The largest σ that enters the first weight of the main branch: the one that starts at the deepest source.
 
     `source_scales` is in the order of the graph. Where branches start at the same source, the first one counts.
@@ -169,7 +170,7 @@ class _UnevenError(Exception):
 
 
 @dataclass(frozen=True)
-class _Rounding:
+class Rounding:
     """Rounds a tree at a given σ. `inner` holds the finished trees above weights, by the name of their root."""
 
     weights: Mapping[str, Weights]
@@ -184,7 +185,7 @@ class _Rounding:
             exponents = self._first_guess(pattern, limits, coarsest)
             while exponents is not None and (exponents > _COARSEST).all():
                 rounded = self.at(self.main_scale * np.exp2(-exponents))
-                too_fine = _exceeds(rounded.signal, limits, pattern)
+                too_fine = exceeds(rounded.signal, limits, pattern)
                 if not too_fine.any():
                     return rounded
                 exponents = np.where(too_fine, exponents - 1, exponents)
@@ -263,7 +264,7 @@ def fixed_scale(tensor: gs.Tensor, source_scales: Mapping[str, FloatArray]) -> F
     return carried / room.divisor(node)
 
 
-def _exceeds(signal: Signal, limits: Limits, pattern: tuple[int, ...]) -> np.ndarray:
+def exceeds(signal: Signal, limits: Limits, pattern: tuple[int, ...]) -> np.ndarray:
     """Where the grid is too fine."""
     exceeds: np.ndarray = (
         (_largest_in(signal.largest, pattern) >= limits.current)

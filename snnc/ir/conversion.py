@@ -47,9 +47,11 @@ class LayerReport:
     they are None for rules that simulate nothing. `macs` are the multiply-accumulates of the
     ANN in front of the layer. `fused` is the operator that runs the layer, or `plain`; None for the input and in files
     that do not tell. `signed` spikes have two words each. An input that is not coded into spikes has numbers of up to
-    `levels` units; `macs_on_numbers` are those of `macs` that read such numbers, `macs_on_currents` those that read the
+    `levels` units; where it is prepared as (x - `origin`)·`factor`, each a number or one for each channel, they stand
+    for that. `macs_on_numbers` are those of `macs` that read such numbers, `macs_on_currents` those that read the
     currents of another layer, with no neuron between. `rate` is in spikes per neuron and step on the verification
     samples. `counts` are the limits of the count of a neuron that settles; None of others.
+    `own_grid`: its integers are those of the quantised network that was converted, weights and bias unrounded.
 
     `scale`, `threshold`, `threshold_integer` and `v_init` are one number where all channels have the same, else one for
     each channel; for a flat layer every neuron is a channel.
@@ -72,6 +74,9 @@ class LayerReport:
     fused: str | None = None
     signed: bool = False
     levels: int = 1
+    own_grid: bool = False
+    factor: float | list[float] = 1.0
+    origin: float | list[float] = 0.0
     macs_on_numbers: int = 0
     macs_on_currents: int = 0
     rate: float | None = None

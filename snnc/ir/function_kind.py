@@ -67,6 +67,15 @@ class Identity(Kind):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Affine(Kind):
+    """factor·x + shift, of which each is one number, or an array that broadcasts against a sample; no `Identity`, and
+    not 0 in all channels."""
+
+    factor: float | FloatArray
+    shift: float | FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
 class Quantiser(Kind):
     """Integer multiples of `step` from `low` to `high` (included, of all channels).
 
@@ -124,7 +133,7 @@ def _kind(x: FloatArray, y: FloatArray, rank: int) -> Kind:
         return ClippedRelu(cap=_shaped(top, rank))
     if _equal(y, x, np.abs(x)):
         return Identity()
-    return _quantiser(x, y, rank, monotone) or Other(monotone=monotone)
+    return _affine(x, y, rank) or _quantiser(x, y, rank, monotone) or Other(monotone=monotone)
 
 
 def _equal(found: FloatArray, expected: FloatArray, magnitude: FloatArray) -> bool:
@@ -140,6 +149,17 @@ def _monotone(x: FloatArray, y: FloatArray) -> bool:
     near = np.abs(np.where(np.abs(x) <= 1, y, 0))
     noise = _NOISE * (np.where(np.isfinite(near), near, 0).max(axis=0) + np.abs(highest))
     return bool((y >= highest - np.where(np.isfinite(noise), noise, 0)).all())
+
+
+def _affine(x: FloatArray, y: FloatArray, rank: int) -> Affine | None:
+    with np.errstate(invalid="ignore", over="ignore"):
+        factor = (y[-1] - y[0]) / (x[-1] - x[0])
+    shift = np.take_along_axis(y, np.abs(x).argmin(0)[None], 0)[0]
+    if not np.isfinite(factor).all() or not factor.any():
+        return None
+    if not _equal(y, factor * x + shift, np.abs(factor * x) + np.abs(shift)):
+        return None
+    return Affine(factor=_shaped(factor, rank), shift=_shaped(shift, rank), monotone=bool((factor >= 0).all()))
 
 
 def _quantiser(x: FloatArray, y: FloatArray, rank: int, monotone: bool) -> Quantiser | None:

@@ -10,7 +10,7 @@ import onnx_graphsurgeon as gs
 
 from snnc.ir.domain import DOMAIN
 
-TAIL = ("Softmax", "LogSoftmax", "ArgMax", "Sigmoid")
+TAIL = ("Softmax", "LogSoftmax", "ArgMax", "Sigmoid", "QuantizeLinear", "DequantizeLinear")
 #: An elementwise function of any kind, of the domain `ai.snnc` (snnc.ir.region); y = x, put there by the pass `relays`.
 REGION, RELAY = "Region", "Relay"
 #: What becomes neurons.

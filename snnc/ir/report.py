@@ -84,8 +84,8 @@ class Certificate:
 
     `layers` were compared on `samples` samples of `data` with this `sha256`. They took at most `steps` steps until the
     last spike, on average `mean_steps`, and could not have taken more than `most_steps`. `network` is the hash of the
-    quantised ANN. `levels` are those of every layer of neurons, the largest magnitude of its counts (empty in older
-    files).
+    quantised ANN. `own`: its integers, weights and steps, are those of the quantised network that was converted.
+    `levels` are those of every layer of neurons, the largest magnitude of its counts (empty in older files).
     """
 
     layers: int
@@ -97,6 +97,7 @@ class Certificate:
     most_steps: int
     network: str
     levels: dict[str, int] = field(default_factory=dict)
+    own: bool = False
 
 
 @dataclass(frozen=True)

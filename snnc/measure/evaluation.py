@@ -15,7 +15,7 @@ from snnc.ir.report import Row
 from snnc.measure.energy import FLOAT32, mean_busy_steps, multiplications
 from snnc.measure.intervals import Interval, interval, paired_difference
 from snnc.measure.outputs import OutputFacts, OutputPoint, OutputSums, Truth, output_kinds
-from snnc.runtime.session import largest_batch
+from snnc.runtime.session import beyond_limit, largest_batch
 from snnc.simulate.block_runner import Snapshot, StreamRunner
 
 
@@ -188,8 +188,7 @@ def measure_curve(
     ann_accuracy = None if classes is None or labels is None else float((classes == labels).mean())
     facts = {truth.kind.name: truth.facts for truth in truths}
     commonest = next((fact.commonest_class for fact in facts.values()), None)
-    scale = np.float32(np.max(sources[0].scale) * sources[0].levels)
-    clipped = float((np.abs(images) > scale).mean())
+    clipped = float(beyond_limit(sources, images).mean())
     macs = sum(layer.macs for layer in layers)
     return Curve(points, len(images), seed, ann_accuracy, macs, clipped, commonest, steps, facts)
 

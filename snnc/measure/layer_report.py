@@ -16,6 +16,7 @@ from snnc.ir.signal import collapsed
 from snnc.ir.trees import leaves, source_signal, tree
 from snnc.measure.fanout import count_macs
 from snnc.operators import LAYERS, SOURCES, operator_of
+from snnc.operators.graded_encoder import preparation
 from snnc.operators.layer import initial_potential, scale_of
 from snnc.thresholds import Estimate
 
@@ -44,6 +45,9 @@ def _report_of(node: gs.Node) -> LayerReport:
         report.levels = SOURCES[node.op].levels(node)
         if room.kind == "neuron" and "high" in node.attrs:
             report.counts = int(node.attrs["low"]), int(node.attrs["high"])
+    if room.kind == "input":
+        report.factor, report.origin = map(_plain, preparation(node))
+        report.own_grid = "unit" in node.attrs
     return report
 
 
@@ -54,6 +58,7 @@ def _add_synapses(report: LayerReport, node: gs.Node, rounded: Rounded) -> None:
     report.macs_on_numbers = _macs_where(node.inputs[0], _reads_numbers)
     report.macs_on_currents = _macs_where(node.inputs[0], _reads_currents)
     report.weight_bits = math.ceil(math.log2(largest_weight + 1)) if largest_weight else 0
+    report.own_grid = rounded.own
     threshold = constant(node, 1) if "v_init" in node.attrs else None
     if threshold is not None:
         report.threshold_integer = _plain(threshold)

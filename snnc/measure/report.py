@@ -104,8 +104,9 @@ def _of_spread(verification: Verification) -> str:
 def certificate_lines(certificate: Certificate) -> str:
     """What a network of the method `exact` was certified on."""
     samples = f"{certificate.samples:,} sample{'' if certificate.samples == 1 else 's'}"
+    opponent = "your quantised network" if certificate.own else "the quantised ANN"
     text = (
-        f"certificate: all counts and potentials of {certificate.layers} layers equal those of the quantised ANN"
+        f"certificate: all counts and potentials of {certificate.layers} layers equal those of {opponent}"
         f"{_levels(certificate.levels)} on {samples} of {certificate.data}; last spike after "
         f"{certificate.mean_steps:.1f} steps on average, {certificate.steps} at most (never more than "
         f"{certificate.most_steps - 1})"

@@ -58,7 +58,8 @@ class Method(ABC):
         return {}
 
     def takes(self, kind: Kind) -> bool:
-        """Whether a function of this kind, which is no ReLU, can become a neuron: then it is a `Region`."""
+        """Whether a function of this kind, which is no ReLU, can become a neuron: then it is a `Region`. Affine ones
+        and the identity become a `Scale`."""
         return False
 
     def place_neuron(self, node: gs.Node, options: Options) -> None:

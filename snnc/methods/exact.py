@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from snnc.ir.function_kind import Identity, Kind, Quantiser, sample_points
+from snnc.ir.function_kind import Kind, Quantiser, sample_points
 from snnc.ir.graph import REGION
 from snnc.ir.options import LARGEST_MAX_STEPS, MOST_LEVELS, OPTIONS
 from snnc.methods.contract import Method, kept
@@ -92,7 +92,7 @@ class Exact(Method):
     def place_neuron(self, node: gs.Node, options: Options) -> None:
         """`Relu` → `Staircase` from 0 to its levels; `Relay` → the same below 0 too; `Region` → `StaircaseTable`."""
         levels = options.levels_of(node.name)
-        if node.op != REGION or isinstance(node.attrs["kind"], Identity):
+        if node.op != REGION:
             low = 0 if node.op == "Relu" else -levels
             node.op, node.attrs = Staircase.name, {**kept(node), "v_init": 0.5, "low": low, "high": levels}
         else:

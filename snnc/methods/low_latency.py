@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from snnc.ir.function_kind import Kind, Quantiser
+from snnc.ir.function_kind import Affine, Identity, Kind, Quantiser
 from snnc.ir.graph import REGION
 from snnc.ir.options import OPTIONS
 from snnc.methods.contract import Method
@@ -56,8 +56,10 @@ class LowLatency(Method):
         return pipeline.LOW_LATENCY
 
     def takes(self, kind: Kind) -> bool:
-        """Quantisers that round to the nearest, from 0 up: just what its neurons compute after as many steps."""
-        return isinstance(kind, Quantiser) and kind.nearest and kind.low == 0
+        """Affine functions, which are weights and currents; and quantisers that round to the nearest, from 0 up: just
+        what its neurons compute after as many steps."""
+        rounds = isinstance(kind, Quantiser) and kind.nearest and kind.low == 0
+        return rounds or isinstance(kind, (Affine, Identity))
 
     def place_neuron(self, node: gs.Node, options: Options) -> None:
         """A quantiser → `RMP` with its largest value as the `value` of a spike; `Relu` → `RMP`."""

@@ -14,7 +14,7 @@ from typing import Any
 import onnx_graphsurgeon as gs
 
 from snnc.ir.domain import DOMAIN
-from snnc.ir.graph import NEURONS, TAIL, reaches
+from snnc.ir.graph import NEURONS, TAIL, activation_inputs, producer, reaches
 from snnc.operators.add import Add
 from snnc.operators.concat import Concat
 from snnc.operators.contract import LinearOperator, WeightedOperator
@@ -48,6 +48,7 @@ __all__ = [
     "WeightedOperator",
     "accepted",
     "before_layers",
+    "behind_moves",
     "is_linear",
     "operator_of",
     "weighted",
@@ -111,6 +112,14 @@ def before_layers(graph: gs.Graph) -> set[str]:
     moving = [name for name in BY_ANN_NAME if name in BY_ANN_NAME.own and BY_ANN_NAME[name].only_moves]
     computing = {node.op for node in graph.nodes if accepted(node) and node.op not in moving}
     return reaches(graph, tuple(computing))
+
+
+def behind_moves(tensor: gs.Tensor) -> gs.Tensor:
+    """The tensor of an ANN whose elements `tensor` has at other places; where several are joined, what they give."""
+    node = producer(tensor)
+    moves = node is not None and node.op in BY_ANN_NAME and BY_ANN_NAME[node.op].only_moves
+    moves = moves and node is not None and len(activation_inputs(node)) == 1
+    return behind_moves(node.inputs[0]) if node is not None and moves else tensor
 
 
 def is_linear(node: gs.Node | None) -> bool:

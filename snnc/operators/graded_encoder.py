@@ -1,6 +1,6 @@
 """Inputs that are not coded into spikes: `DirectEncode` and `ChargeEncode` give integers to the first layer.
 
-    n = clip(round(x/σ₀), low, high),  one unit of n worth σ₀
+    n = clip(round(x/σ₀), low, high),  one unit of n worth σ₀;  (x - m)·a for x, where the network begins with that
 
 direct  n is the input of every step: the current of the first layer is computed once for a block
 charge  n enters once, in the first step that sees it: what comes is n - Q, with Q what has come before, and nothing
@@ -17,7 +17,7 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
 from snnc.ir.graph import sample_shape
-from snnc.ir.signal import Signal
+from snnc.ir.signal import FloatArray, Signal
 from snnc.ir.state import State
 from snnc.operators.layer import SpikeSource
 
@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 
 #: Units between 0 and λ₀ where nothing else is known: as fine as bytes.
 LEVELS = 255
+_OF_NONE = (("factor", 1.0), ("origin", 0.0))
 
 
 class GradedEncoder(SpikeSource):
-    """Attributes low and high: the limits of n; unit: what one of it is worth, where the network itself says so. There
+    """Attributes low and high: the limits of n; unit: what one of it is worth, where the network itself says so; factor
+    and origin: a and m, each a number or an array that broadcasts against a sample, where they are not 1 and 0. There
     are no words: the first layer stays plain, and its current has no time in it."""
 
     kind = "input"
@@ -54,7 +56,9 @@ class GradedEncoder(SpikeSource):
         return []
 
     def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
-        return nodes.node("Identity", [x], output)
+        factor, origin = (np.asarray(values, np.float32) for values in preparation(node))
+        centred = nodes.node("Sub", [x, nodes.constant(f"origin/{node.name}", origin)], f"{output}/centred")
+        return nodes.node("Mul", [centred, nodes.constant(f"factor/{node.name}", factor)], output)
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
         calibrator.settle(node, np.array(node.attrs.get("unit", calibrator.input_scale / LEVELS)))
@@ -73,9 +77,20 @@ class GradedEncoder(SpikeSource):
         low, high = GradedEncoder.limits(self, node)
         missing = block.node("IsNaN", [pixels], f"{spikes.name}/missing")
         present = block.node("Where", [missing, value("nothing", 0), pixels], f"{spikes.name}/present")
-        units = block.node("Div", [present, value("unit", float(node.attrs["scale"]))], f"{spikes.name}/units")
+        factor, origin = preparation(node)
+        unit = block.constant(f"unit/{node.name}", (float(node.attrs["scale"]) / factor).astype(np.float32))
+        if origin.any():
+            centre = block.constant(f"origin/{node.name}", origin.astype(np.float32))
+            present = block.node("Sub", [present, centre], f"{spikes.name}/centred")
+        units = block.node("Div", [present, unit], f"{spikes.name}/units")
         clipped = block.node("Clip", [units, value("lowest", low), value("highest", high)], f"{spikes.name}/clipped")
         return block.node("Round", [clipped], f"{spikes.name}/rounded")
+
+
+def preparation(encoder: gs.Node) -> tuple[FloatArray, FloatArray]:
+    """Factor and origin of what an encoder of any kind reads of the input: (x - origin)·factor."""
+    factor, origin = (np.asarray(encoder.attrs.get(name, of_none), np.float64) for name, of_none in _OF_NONE)
+    return factor, origin
 
 
 class DirectEncode(GradedEncoder):

@@ -40,7 +40,8 @@ class Readout(Layer):
         return nodes.node("Add", [x, nodes.constant(f"bias/{node.name}", bias)], output)
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
-        calibrator.settle(node, calibrator.round(node).scale)
+        own = calibrator.round_on_own_grid(node) if calibrator.reads_given(node) else None
+        calibrator.settle(node, (own or calibrator.round(node)).scale)
 
     def emit(self, node: gs.Node, block: BlockWriter) -> None:
         if delay_of(node):

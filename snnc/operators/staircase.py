@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from snnc.integers.steps import PADDING
 from snnc.ir.graph import constant, sample_shape
 from snnc.ir.names import COUNT, own
 from snnc.ir.signal import FloatArray, Signal
@@ -116,19 +117,29 @@ class StaircaseTable(SpikeSource):
         return np.cumsum(np.concatenate([tables["first"][:, None], tables["rises"]], axis=1), axis=1)
 
     def settled(self, node: gs.Node, read: str, nodes: Nodes) -> tuple[str, str]:
-        """S = first + Σ rises of the breaks that U has reached, and U."""
-        label, ones = f"{node.name}/settled", [1] * (len(sample_shape(node.outputs[0])) - 1)
-        tables = {name: table.astype(np.float64) for name, table in self._tables(node).items()}
+        """S = first + Σ rises of the breaks that U has reached, and U: how many these are is found by halving."""
+        label, tables = f"{node.name}/settled", self._tables(node)
         start = nodes.constant(f"{label}/start", initial_charge(node).astype(np.float64))
         charge = nodes.node("Add", [read, start], f"{label}/charge")
-        nothing = nodes.constant("settled/nothing", np.float64(0))
-        parts = [nodes.constant(f"{label}/first", tables["first"].reshape(-1, *ones))]
-        for index, (breaks, rises) in enumerate(zip(tables["breaks"].T, tables["rises"].T, strict=True)):
-            at = nodes.constant(f"{label}/break_{index}", breaks.reshape(-1, *ones))
-            reached = nodes.node("GreaterOrEqual", [charge, at], f"{label}/reached_{index}")
-            rise = nodes.constant(f"{label}/rise_{index}", rises.reshape(-1, *ones))
-            parts.append(nodes.node("Where", [reached, rise, nothing], f"{label}/risen_{index}"))
-        return nodes.node("Sum", parts, f"{label}/count"), charge
+        steps = tables["breaks"].shape[1]
+        halvings, ones = steps.bit_length(), [1] * (len(sample_shape(node.outputs[0])) - 1)
+        padding = ((0, 0), (0, 2**halvings - 1 - steps))
+        breaks = np.pad(tables["breaks"].astype(np.float64), padding, constant_values=PADDING)
+        counts = np.pad(self._counts_of(node).astype(np.float64), padding, mode="edge")
+        flat = nodes.constant(f"{label}/breaks", breaks.reshape(-1))
+        rows = np.arange(len(breaks), dtype=np.int64).reshape(-1, *ones)
+        passed = nodes.constant(f"{label}/first_break", rows * breaks.shape[1])
+        for half in (2**bit for bit in reversed(range(halvings))):
+            last = nodes.constant(f"settled/last_{half}", np.int64(half - 1))
+            place = nodes.node("Add", [passed, last], f"{label}/place_{half}")
+            at = nodes.node("Gather", [flat, place], f"{label}/break_{half}")
+            reached = nodes.node("GreaterOrEqual", [charge, at], f"{label}/reached_{half}")
+            numbers = [nodes.constant(f"settled/step_{step}", np.int64(step)) for step in (half, 0)]
+            step = nodes.node("Where", [reached, *numbers], f"{label}/step_{half}")
+            passed = nodes.node("Add", [passed, step], f"{label}/passed_{half}")
+        place = nodes.node("Add", [passed, nodes.constant(f"{label}/rows", rows)], f"{label}/place")
+        found = nodes.constant(f"{label}/counts", counts.reshape(-1))
+        return nodes.node("Gather", [found, place], f"{label}/count"), charge
 
     def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
         found: str = node.attrs["region"].write(nodes, x, output)
@@ -153,11 +164,13 @@ class StaircaseTable(SpikeSource):
         calibrator.settle_threshold(node, value, rounded, value / rounded.scale)
 
     def _on_grid(self, node: gs.Node, calibrator: Calibrator) -> tuple[FloatArray, Rounded]:
-        """What a spike is worth, and the tree on its grid: where that is given, it is an even number of units."""
+        """What a spike is worth, and the tree on its grid: where that is given, the user's own, or one of which it is
+        an even number of units."""
         coarsest, levels = calibrator.coarsest_of_charge(node), max(-node.attrs["low"], node.attrs["high"])
         given = np.asarray(node.attrs.get("value", 0.0), np.float64)
         if (given > 0).all() and (given.size == 1 or calibrator.by_channel(node)):
-            return given, calibrator.round(node, coarsest, multiple=given)
+            own = calibrator.round_on_own_grid(node)
+            return given, own or calibrator.round(node, coarsest, multiple=given)
         calibrator.estimate(node)
         value = calibrator.value_of_a_spike(node, levels)
         return value, calibrator.round(node, coarsest)

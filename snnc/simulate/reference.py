@@ -138,7 +138,9 @@ class _Simulator:
             train = poisson_spikes(self.x, node.attrs["scale"], self.seed, self.first_sample, t, 1)
             return self._count(node, np.asarray(train[0], dtype=np.int64))
         self.totals[node.name] = np.zeros(len(self.x), np.int64)
-        values = graded(self.x, node.attrs["scale"], node.attrs.get("low", -255), node.attrs.get("high", 255))
+        limits = node.attrs.get("low", -255), node.attrs.get("high", 255)
+        unit = np.asarray(node.attrs["scale"] / np.asarray(node.attrs.get("factor", 1.0)), np.float32)
+        values = graded(self.x, unit, *limits, origin=np.asarray(node.attrs.get("origin", 0.0), np.float32))
         if node.op == "DirectEncode":
             return values
         before = self.counts.get(node.name, np.zeros_like(values))

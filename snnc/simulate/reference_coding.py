@@ -69,9 +69,10 @@ def per_sample(x: Array) -> Array:
     return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
-def graded(x: Array, scale: float, low: int, high: int) -> Ints:
-    """Inputs as integers: round(clip(x/scale, low, high)) in float32."""
-    present = np.where(np.isnan(x), np.float32(0), x)
-    units = np.clip(present / np.float32(scale), np.float32(low), np.float32(high))
+def graded(x: Array, unit: ArrayLike, low: int, high: int, origin: ArrayLike = 0.0) -> Ints:
+    """Inputs as integers: round(clip((x - origin)/unit, low, high)) in float32; unit and origin broadcast against a
+    sample."""
+    present = np.where(np.isnan(x), np.float32(0), x) - np.asarray(origin, np.float32)
+    units = np.clip(present / np.asarray(unit, np.float32), np.float32(low), np.float32(high))
     integers: Ints = np.rint(units).astype(np.int64)
     return integers

@@ -126,5 +126,5 @@ LINEAR: dict[tuple[str, str], Callable[..., Ints]] = {
     ("", "Gather"): lambda attrs, x, channels: np.take(x, channels, axis=attrs["axis"]),
     ("", "Concat"): lambda attrs, *parts: np.concatenate(parts, axis=attrs["axis"]),
     (_SNNC, "SumPool"): _sum_pool,
-    (_SNNC, "Scale"): lambda attrs, x, factor: x * factor,
+    (_SNNC, "Scale"): lambda attrs, x, factor, shift=0: x * factor + shift,
 }
