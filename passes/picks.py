@@ -132,11 +132,12 @@ def _as_convolution(node: gs.Node, source: gs.Variable, picks: Picks) -> None:
         if window is None:
             return
         windows.append(window)
-    kernel, tap = [window.kernel for window in windows], tuple(window.tap for window in windows)
+    kernel, taps = [window.kernel for window in windows], tuple(window.tap for window in windows)
     depthwise = np.array_equal(picks[0], np.arange(channels))
     matrix = np.ones((channels, 1), np.float32) if depthwise else _matrix(picks[0], channels)
     weight = np.zeros((*matrix.shape, *kernel), np.float32)
-    weight[(slice(None), slice(None), *tap)] = matrix
+    by_tap = weight.reshape(*matrix.shape, -1)  # a view
+    by_tap[..., np.ravel_multi_index(taps, kernel)] = matrix
     node.op = "Conv"
     node.attrs = {
         "kernel_shape": kernel,

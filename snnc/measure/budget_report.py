@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from snnc.measure.budget import PARTS, Budget
 from snnc.measure.plot import _COLOURS, _STYLE, _save, require_matplotlib
-from snnc.measure.report import WIDTH, shorten, table
+from snnc.measure.table import WIDTH, shorten, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,8 +100,9 @@ def _draw_bar(axes: Axes, row: int, shares: dict[str, float]) -> float:
         colour, hatch = _LOOKS[name]
         side = share >= 0
         label = name if row == 0 else None
-        look = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.5}
-        axes.barh(row, share, left=ends[side], height=0.66, label=label, **look)
+        bar = axes.barh(row, share, left=ends[side], height=0.66, label=label)
+        for patch in bar:
+            patch.set(color=colour, hatch=hatch, edgecolor="white", linewidth=0.5)
         ends[side] += share
     return ends[False]
 
