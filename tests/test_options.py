@@ -189,6 +189,8 @@ def test_help_tells_the_defaults() -> None:
             if declared is not None and isinstance(parameter, click.Option) and declared.kind is not bool:
                 assert parameter.default is None or not isinstance(parameter.default, (str, int, float))
                 shown = declared.default_text or str(declared.default)
+                if (command.name, parameter.name) == ("sweep", "levels"):
+                    shown = "4,8,16,32"  # several of what convert takes one of
                 assert f"default: {shown}]" in (parameter.help or ""), parameter.name
 
 
