@@ -22,8 +22,9 @@ SOURCES := pyproject.toml setup.py $(wildcard $(NATIVE)/*.map $(foreach depth,. 
 demo: $(VENV)/.demo
 	$(BIN)/snnc demo
 
+# As many processes as cores; tests of one file stay together, they share what they set up.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 native-test: $(VENV)/.test
 	$(BIN)/python -m pytest tests/test_native_*.py

@@ -59,6 +59,7 @@ def test_convert_passes_every_option_on(invoke: Invoke, tmp_path: Path) -> None:
         "controls": "required", "accept_poor": True,
     }  # fmt: skip
     of_others = {name: getattr(Options, name) for name in ("percentile", "levels", "target_drop", "delay")}
+    of_others["layer_levels"] = {}
     assert set(chosen) | set(of_others) == {field.name for field in dataclasses.fields(Options)}
     written = {**chosen, "input_range": "0,1.5"}
     refuse(invoke, "SNN405", "convert", "net.onnx", "--calib", "digits:train", "--input-range", "0,1.5", exit_code=2)

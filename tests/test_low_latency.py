@@ -99,7 +99,7 @@ def test_more_steps_are_tried_with_their_own_thresholds(monkeypatch: pytest.Monk
     (found,) = [found for found in poor.report.diagnostics.found if found.rule.code == "SNN503"]
     better = snnc.convert(model, calib=data, method=METHOD, steps=4, accept_poor=True).report.verification
     assert better is not None
-    assert f"`--steps 4` gave {judge.Result(better.agreement, better.error)}" in found.hint
+    assert f"`--steps 4` gave {judge.Result(better.agreement, better.error, better.samples)}" in found.hint
 
 
 def test_the_command_line(invoke: Invoke) -> None:

@@ -22,6 +22,8 @@ from snnc.measure.quality import GOOD, USABLE, Judged, Yardstick
 from snnc.methods import METHODS
 from snnc.thresholds import RULES as THRESHOLD_RULES
 
+# Multiply-accumulates of the ANN on the calibration samples: a few seconds.
+_CHEAP = 1e10
 _HELPS_AGREEMENT = 0.05
 _HELPS_ERROR = 0.8
 # Fewer samples than these, all of them gained and none lost, show nothing with 95 % confidence: 0.5^5 is 3 %.
@@ -85,7 +87,7 @@ def _judge(conversion: Conversion, curve: Curve, name: str, others: _Others) -> 
     missed = None if conversion.options.accept_poor else yardstick.certainly_missed(last, USABLE)
     before = Result.of(last, curve.samples)
     trials = [*_verified(conversion, before, name), *_more_steps(conversion, before, name, others)]
-    if missed is not None:
+    if missed is not None or (METHODS[conversion.options.method].settles and _is_cheap(conversion)):
         trials += _other_thresholds(conversion, before, name, others)
     steps = curve.points[-1].steps
     place = "" if len(curve.outputs) == 1 else f"output {name!r}: "
@@ -111,6 +113,13 @@ def _advice(trials: list[Trial]) -> str:
     if helpful:
         return "; ".join(helpful)
     return f"of no help: {', '.join(trial.what for trial in trials)}" if trials else ""
+
+
+def _is_cheap(conversion: Conversion) -> bool:
+    """Whether a warning alone is worth other conversions."""
+    assert conversion.report.calibration is not None
+    macs = sum(layer.macs for layer in conversion.report.layers)
+    return macs * conversion.report.calibration.samples <= _CHEAP
 
 
 def _untried(conversion: Conversion) -> str:
