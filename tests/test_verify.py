@@ -182,7 +182,9 @@ BROKEN_FILES: list[tuple[dict[str, Any], str, Callable[[np.ndarray], np.ndarray]
 ]
 
 
-@pytest.mark.parametrize(("choices", "name", "change", "found"), BROKEN_FILES, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("choices", "name", "change", "found"), BROKEN_FILES, ids=lambda value: "" if callable(value) else str(value)[:40]
+)
 def test_a_broken_file_is_found(
     choices: dict[str, Any], name: str, change: Callable[[np.ndarray], np.ndarray], found: str
 ) -> None:
