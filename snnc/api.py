@@ -232,11 +232,7 @@ def evaluate(
     dataset = file.dataset(data, preparation)
     cuts = default_steps(file) if steps is None else _cuts(file, steps)
     check_classes(file, dataset)
-    ann_outputs = None
-    if ann is not None:
-        loaded = _load(ann)
-        require_same_network(file, loaded, "the given network")
-        ann_outputs = Ann(loaded, threads).run(dataset.images)
+    ann_outputs = _outputs_of(ann, file, dataset, threads)
     return measure_curve(
         file.block,
         file.layers,
@@ -248,6 +244,17 @@ def evaluate(
         threads=threads,
         progress=progress,
     )
+
+
+def _outputs_of(
+    ann: Model | None, file: ConvertedFile, dataset: DataSet, threads: int | None
+) -> dict[str, np.ndarray] | None:
+    """What the ANN that the file was converted from gives; None where it is not given."""
+    if ann is None:
+        return None
+    loaded = _load(ann)
+    require_same_network(file, loaded, "the given network")
+    return Ann(loaded, threads).run(dataset.images)
 
 
 def check_classes(file: ConvertedFile, dataset: DataSet) -> None:
@@ -297,11 +304,7 @@ def evaluate_exits(
     dataset = file.dataset(data, preparation)
     check_classes(file, dataset)
     steps = file.choose_steps(steps)
-    ann_outputs = None
-    if ann is not None:
-        loaded = _load(ann)
-        require_same_network(file, loaded, "the given network")
-        ann_outputs = Ann(loaded, threads).run(dataset.images)
+    ann_outputs = _outputs_of(ann, file, dataset, threads)
     return measure_exits(
         file.block,
         file.layers,

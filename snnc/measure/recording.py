@@ -7,14 +7,14 @@ known where a block ends.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from snnc.diagnostics import fail
 from snnc.files import ConvertedFile
 from snnc.ir.conversion import LayerReport
-from snnc.simulate.block_runner import StreamRunner, unpack_words
+from snnc.simulate.block_runner import StreamRunner
+from snnc.simulate.spike_words import spike_words
 
 #: Bytes that a recording may take where nothing else is said.
 MOST_BYTES = 2**31
@@ -47,7 +47,7 @@ def record(
     most_bytes: int = MOST_BYTES,
 ) -> Recording:
     """`snnc.record` of prepared `images`."""
-    words = _spike_words(file)
+    words = spike_words(file)
     reports = {layer.name: layer for layer in file.layers}
     chosen = [name for name in words if reports[name].kind == "neuron"] if layers is None else list(layers)
     for name in chosen:
@@ -102,33 +102,3 @@ def _in_thresholds(potential: np.ndarray, layer: LayerReport) -> np.ndarray:
     thresholds = np.asarray(layer.threshold_integer, np.float64)
     shaped = thresholds.reshape(-1, *[1] * (len(layer.shape) - 1))
     return (potential / shaped).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class _SpikeWords:
-    """Where the spikes of a layer are: one tensor of words, with the negative spikes behind the positive ones if they
-    are signed, or in files of format 1 two tensors."""
-
-    tensors: tuple[str, ...]
-    signed: bool
-
-    def unpack(self, words: dict[str, np.ndarray], count: int) -> np.ndarray:
-        """bool `[count, N, ...]`, or int8 with signs."""
-        parts = [words[name] for name in self.tensors]
-        if not self.signed:
-            return unpack_words(parts[0], count)
-        plus, minus = parts if len(parts) == 2 else np.split(parts[0], 2, axis=1)
-        signed: np.ndarray = unpack_words(plus, count).astype(np.int8) - unpack_words(minus, count)
-        return signed
-
-
-def _spike_words(file: ConvertedFile) -> dict[str, _SpikeWords]:
-    """Spikes by layer name; an encoder is known by what it reads, any other layer by its name."""
-    nodes = {node.name: node for node in file.block.body}
-    encoder = next(node for node in file.block.body if node.input and node.input[0] == file.block.input_name)
-    words: dict[str, _SpikeWords] = {}
-    for layer in file.layers:
-        if layer.kind != "readout" and layer.levels == 1:
-            outputs = encoder.output if layer.kind == "input" else nodes[layer.name].output[:1]
-            words[layer.name] = _SpikeWords(tuple(outputs), layer.signed or len(outputs) == 2)
-    return words
