@@ -22,7 +22,7 @@ from snnc.api import SpikingModel, convert, open_converted
 from snnc.integers.own_grid import steps_of_rows
 from snnc.ir.conversion import Level
 from snnc.ir.trees import neurons
-from snnc.simulate.ann import node_names
+from snnc.simulate.ann import Ann, node_names
 
 # Steps of rows
 
@@ -215,3 +215,19 @@ def test_a_quantiser_of_values_that_have_its_steps_is_none(tmp_path: Path) -> No
     quantisers = [node for node in ann.graph.node if node.op_type == "QuantizeLinear"]
     spiking = golden.run_to(ann, Level.SPIKING, method="exact")
     assert len(neurons(spiking.graph)) < len(quantisers) - 1
+
+
+def test_the_users_network_is_run_without_saturating_sums() -> None:
+    """Two products of 255 and 127 pass 16 bits, in which onnxruntime adds pairs on CPUs without VNNI."""
+    ann = golden.model("""
+        saturating (float[N, 64] x) => (float[N, 16] y) <float s = {1}, uint8 z = {0}, int8 zw = {0}, float t = {16000}> {
+            q = QuantizeLinear (x, s, z)
+            v = DequantizeLinear (q, s, z)
+            w = DequantizeLinear (weight, s, zw)
+            m = MatMul (v, w)
+            r = QuantizeLinear (m, t, z)
+            y = DequantizeLinear (r, t, z)
+        }
+    """)
+    ann.graph.initializer.append(numpy_helper.from_array(np.full((64, 16), 127, np.int8), "weight"))
+    assert np.array_equal(Ann(ann).run(np.full((3, 64), 255.0, np.float32))["y"], np.full((3, 16), 130 * 16000.0))

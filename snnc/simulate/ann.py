@@ -15,6 +15,10 @@ from onnx import helper
 from snnc.diagnostics import Diagnostics, fail
 from snnc.ir.names import own
 
+# Without it onnxruntime's int8 kernels for CPUs without VNNI add pairs of products in 16 bits, which saturate: the same
+# file then gives other outputs there.
+_EXACT_INT8 = "session.x64quantprecision"
+
 
 def load_model(path: str | PathLike[str]) -> onnx.ModelProto:
     """Read an ONNX file with its external data; every way in which that fails is a diagnostic."""
@@ -79,6 +83,7 @@ class Ann:
     def __init__(self, model: onnx.ModelProto, threads: int | None = None) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.add_session_config_entry(_EXACT_INT8, "1")
         if threads is not None:
             options.intra_op_num_threads = threads
         self.session = onnxruntime.InferenceSession(
