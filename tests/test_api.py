@@ -164,7 +164,7 @@ def test_the_runtime_needs_neither_the_compiler_nor_torch() -> None:
 def test_compare_gives_every_image_its_own_random_numbers(model: SpikingModel, monkeypatch: pytest.MonkeyPatch) -> None:
     same = np.repeat(IMAGES[:1], 3, axis=0)
     whole = snnc.compare(model, DIGITS, same, steps=32)
-    monkeypatch.setattr("snnc.api.largest_batch", lambda layers: 1)
+    monkeypatch.setattr("snnc.api.layers.largest_batch", lambda layers: 1)
     one_by_one = snnc.compare(model, DIGITS, same, steps=32)
     assert list(one_by_one) == list(whole) != []
     for name, (_, rate) in one_by_one.items():

@@ -1,0 +1,26 @@
+"""The Python interface: `snnc.convert`, `check`, `evaluate`, `record`, `compare`, `error_budget`, `from_torch`."""
+
+from snnc.api.conversion import Estimates, check, convert, from_torch
+from snnc.api.layers import compare, record
+from snnc.api.measuring import check_classes, error_budget, evaluate, evaluate_exits, require_same_network, verify
+from snnc.api.model import Model, SpikingModel, check_exits, input_dims, open_converted
+
+__all__ = [
+    "Estimates",
+    "Model",
+    "SpikingModel",
+    "check",
+    "check_classes",
+    "check_exits",
+    "compare",
+    "convert",
+    "error_budget",
+    "evaluate",
+    "evaluate_exits",
+    "from_torch",
+    "input_dims",
+    "open_converted",
+    "record",
+    "require_same_network",
+    "verify",
+]

@@ -1,0 +1,126 @@
+"""From an ANN to a spiking network: `convert`, `check`, `from_torch`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import nullcontext
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnc import pipeline
+from snnc.api.model import Model, SpikingModel, input_dims, loaded
+from snnc.data import Preparation, as_dataset
+from snnc.data.synthetic import synthetic_seed
+from snnc.diagnostics import Diagnostic, DiagnosticError, fail
+from snnc.integers.calibration_split import CALIB_MEMORY, image_memory
+from snnc.integers.checkpoint import Checkpoint
+from snnc.ir.conversion import Conversion, Level
+from snnc.measure.judge import judge
+from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
+from snnc.simulate.ann import load_model
+from snnc.thresholds import Estimate
+
+if TYPE_CHECKING:
+    import torch
+
+Progress = Callable[[str, float], None]
+Estimates = dict[Any, dict[str, Estimate]]
+
+
+def convert(
+    model: Model,
+    *,
+    calib: Any = None,
+    calib_memory: int = CALIB_MEMORY,
+    checkpoint: str | PathLike[str] | None = None,
+    preparation: Preparation | None = None,
+    progress: Progress | None = None,
+    estimates: Estimates | None = None,
+    **options: Any,
+) -> SpikingModel:
+    """Convert a trained ANN into a spiking network.
+
+    Args:
+        model: path of an ONNX file, or an `onnx.ModelProto`.
+        calib: calibration data: images `[S, ...]` in the network's input shape, a pair (images, labels), a DATA string
+            as on the command line, a `DataSet`, or an iterable of batches of these (a generator, a loader). Without it
+            (or with `"synthetic[:SEED]"`): smooth random images.
+        calib_memory: what images and spike trains may take in memory, in bytes. More of them lie in temporary files, or
+            where they are; the thresholds are the same.
+        checkpoint: a file that keeps what is known of the thresholds while the conversion runs, and from which the same
+            conversion goes on with the same result if it was interrupted. It is removed at the end.
+        preparation: what is to be done to the calibration data (`snnc.data.Preparation`); without it uint8 is divided
+            by 255. It is stored: `evaluate`, `verify`, `record`, `compare` and the commands prepare data in the same
+            way. A `DataSet` brings its own.
+        progress: called as `progress(stage, share)` while the conversion runs.
+        estimates: a dictionary that conversions of the same network share, so that what was measured once for several
+            of them (`alpha_when="after"`, another number of steps) is not measured again.
+        **options: the fields of `snnc.ir.options.Options`; `relaxed=True` stands for `bias="current",
+            batchnorm="fold", max_pool="exact"`. Other names are options of the plug-in that brought the method or the
+            threshold rule.
+
+    Raises:
+        DiagnosticError: the model or the data is at fault, or the spiking network follows the ANN so poorly that it is
+            of no use (SNN408; `accept_poor=True` lets it pass); `.diagnostics` lists every problem.
+    """
+    ann = loaded(model)
+    conversion = Conversion(ann, make_options(**options), calib_memory=calib_memory)
+    if progress is not None:
+        conversion.progress = progress
+    conversion.estimates = estimates
+    check_range_is_used(conversion.options, calib)
+    check_drop_is_measurable(conversion.options, calib)
+    seed = synthetic_seed(calib)
+    if (calib is None or seed is not None) and preparation is not None and preparation.given:
+        fail("SNN405", "a preparation tells how samples are stored, and there are none: synthetic images have a range")
+    if seed is not None:
+        conversion.synthetic_seed = seed
+    elif calib is not None:
+        conversion.data = as_dataset(
+            calib, input_dims(ann), memory=image_memory(calib_memory), **(preparation or Preparation()).given
+        )
+    with nullcontext() if checkpoint is None else Checkpoint(Path(checkpoint)) as conversion.checkpoint:
+        pipeline.run(conversion)
+        judge(conversion)
+    assert conversion.emitted is not None
+    return SpikingModel(conversion.emitted, conversion.report, conversion.quantised)
+
+
+def check(model: Model, **options: Any) -> list[Diagnostic]:
+    """Everything that keeps `model` from being converted, and what a user should know; empty if all is well."""
+    try:
+        conversion = Conversion(loaded(model), make_options(**options))
+        before = [step for step in pipeline.passes_of(conversion) if step.takes == Level.SOURCE]
+        pipeline.run(conversion, before)
+    except DiagnosticError as error:
+        return error.diagnostics
+    return conversion.diagnostics.found
+
+
+def from_torch(module: torch.nn.Module, example: torch.Tensor, *, calib: Any = None, **options: Any) -> SpikingModel:
+    """Export a PyTorch module (needs torch) and convert it; `example` is one input batch."""
+    import torch
+
+    was_training = module.training
+    module.eval()
+    try:
+        with tempfile.TemporaryDirectory(prefix="snnc-") as folder:
+            exported = str(Path(folder) / "module.onnx")
+            torch.onnx.export(
+                module,
+                (example,),
+                exported,
+                dynamo=False,
+                opset_version=18,
+                input_names=["input"],
+                output_names=["output"],
+                dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}},
+            )
+            ann = load_model(exported)
+    finally:
+        module.train(was_training)
+    if isinstance(calib, torch.Tensor):
+        calib = calib.detach().cpu().numpy()
+    return convert(ann, calib=calib, **options)

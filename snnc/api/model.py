@@ -1,0 +1,117 @@
+"""A converted network in memory, and what the interface takes for networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike, fspath
+from typing import Any
+
+import onnx
+
+from snnc.data import Preparation
+from snnc.diagnostics import fail
+from snnc.files import ConvertedFile, write_atomically
+from snnc.ir.conversion import Report
+from snnc.ir.report import Certificate
+from snnc.runtime.early_exit import EarlyExitSession
+from snnc.runtime.session import Result, SpikingSession
+from snnc.runtime.states import LONGEST_BLOCK
+from snnc.runtime.stream import StreamSession
+from snnc.simulate.ann import load_model
+
+Model = str | PathLike[str] | onnx.ModelProto
+
+
+class SpikingModel:
+    """A converted network: the ONNX model, and the report of its conversion."""
+
+    def __init__(self, model: onnx.ModelProto, report: Report, quantised: onnx.ModelProto | None = None) -> None:
+        self.model = model
+        self.report = report
+        #: The quantised ANN at which the network settles; None where the method is none that settles.
+        self.quantised = quantised
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """On what the network was found to equal its quantised ANN; None where the method is none that settles."""
+        return self.report.certificate
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """What was said of the data that calibrated it (scale, mean, std, layout), and is done to data that it gets;
+        None where nobody knows: of random images, and of a `DataSet` that does not tell."""
+        return None if self.report.calibration is None else self.report.calibration.preparation
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the `.snn.onnx` file, whole or not at all."""
+        write_atomically(path, self.model.SerializeToString())
+
+    def session(self, *, native: bool = True, threads: int | None = None) -> SpikingSession:
+        """A session that runs this network."""
+        return SpikingSession(self.model.SerializeToString(), native=native, threads=threads)
+
+    def run(
+        self,
+        images: Any,
+        steps: int | None = None,
+        *,
+        exit_margin: float | None = None,
+        exit_every: int | None = None,
+        seed: int | None = None,
+        first_sample: int = 0,
+        native: bool = True,
+        threads: int | None = None,
+    ) -> Result:
+        """Simulate `images` `[N, ...]` once; for more than one call make a `session`.
+
+        With an `exit_margin` a sample leaves as soon as the largest of its outputs leads by as much, in their own
+        units; it is looked at every `exit_every` steps (`snnc.runtime.early_exit`). Its outputs are those of a run of
+        as many steps, `sample_steps` of the result.
+
+        Raises:
+            DiagnosticError: SNN405 where the margin makes no sense for this network.
+        """
+        if exit_margin is None:
+            if exit_every is not None:
+                fail("SNN405", "exit_every is given, and no exit_margin")
+            session = self.session(native=native, threads=threads)
+            return session.run(images, steps, seed=seed, first_sample=first_sample)
+        file = open_converted(self)
+        check_exits(file, [exit_margin], exit_every)
+        leaving = EarlyExitSession(file.stream_form().SerializeToString(), native=native, threads=threads)
+        return leaving.run(images, exit_margin, steps, every=exit_every, seed=seed, first_sample=first_sample)
+
+    def stream(self, streams: int = 1, *, native: bool = True, threads: int | None = None) -> StreamSession:
+        """A session for the frames of streams, whatever the schedule; ValueError where the network never settles."""
+        model = open_converted(self).stream_form()
+        return StreamSession(model.SerializeToString(), streams=streams, native=native, threads=threads)
+
+
+def open_converted(model: str | PathLike[str] | SpikingModel) -> ConvertedFile:
+    """A converted network from a path or from `convert`."""
+    if isinstance(model, SpikingModel):
+        return ConvertedFile(model.model, "the model")
+    return ConvertedFile(load_model(model), fspath(model))
+
+
+def check_exits(file: ConvertedFile, margins: Sequence[float], every: int | None) -> None:
+    """SNN405 where samples cannot leave at these margins, looked at after `every` steps."""
+    for margin in margins:
+        if not margin > 0:
+            fail("SNN405", f"exit_margin is {margin:g}, must be above 0")
+    if every is not None and not 1 <= every <= LONGEST_BLOCK:
+        fail("SNN405", f"exit_every is {every}, must be from 1 to {LONGEST_BLOCK}")
+    file.check_early_exit()
+
+
+def input_dims(ann: onnx.ModelProto) -> tuple[int | None, ...]:
+    """Shape of one sample of the ANN's input, None where a size is not static."""
+    initialized = {tensor.name for tensor in ann.graph.initializer}
+    inputs = [value for value in ann.graph.input if value.name not in initialized]
+    dims = inputs[0].type.tensor_type.shape.dim[1:] if inputs else []
+    return tuple(dim.dim_value or None for dim in dims)
+
+
+def loaded(model: Model) -> onnx.ModelProto:
+    """An ANN from a path or as it is."""
+    return model if isinstance(model, onnx.ModelProto) else load_model(model)
