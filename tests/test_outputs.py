@@ -53,6 +53,8 @@ def meaning(info: onnx.ValueInfoProto, op: str = "Add", input_dims: tuple[int, .
         (meaning(value(8, 8, dtype=TensorProto.INT64), "ArgMax"), ("class numbers", 0, 64)),
         (meaning(value(4), input_dims=(4,)), ("classes", 1, 1)),
         (meaning(value(640), input_dims=(640,)), ("values", 1, 640)),  # an autoencoder
+        (meaning(value(4420, 4)), ("values", 1, 17680)),  # boxes
+        (meaning(value(5, 90), input_dims=(3, 100)), ("classes", 1, 90)),  # segmentation of a signal
         (meaning(value(640), "Softmax", input_dims=(640,)), ("classes", 1, 1)),
     ],
 )

@@ -220,7 +220,7 @@ def test_a_quantiser_of_values_that_have_its_steps_is_none(tmp_path: Path) -> No
 def test_the_users_network_is_run_without_saturating_sums() -> None:
     """Two products of 255 and 127 pass 16 bits, in which onnxruntime adds pairs on CPUs without VNNI."""
     ann = golden.model("""
-        saturating (float[N, 64] x) => (float[N, 16] y) <float s = {1}, uint8 z = {0}, int8 zw = {0}, float t = {16000}> {
+        net (float[N, 64] x) => (float[N, 16] y) <float s = {1}, uint8 z = {0}, int8 zw = {0}, float t = {16000}> {
             q = QuantizeLinear (x, s, z)
             v = DequantizeLinear (q, s, z)
             w = DequantizeLinear (weight, s, zw)

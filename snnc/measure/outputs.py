@@ -6,9 +6,9 @@ What an output stands for follows from how it is made, and from its shape `[N, .
 2. behind a Softmax or LogSoftmax there are classes along its axis;
 3. scores `[N, K]` (and `[N, K, 1, ...]`) with K > 1 are classes, unless they are as many as the input has values, and
    more than a few: that is a reconstruction (autoencoders);
-4. maps `[N, K, H, ...]` with K > 1 have a class for every place (segmentation), unless they have as many channels as
-   the input: these are images, as are maps behind a Sigmoid;
-5. all others are values: they have an error, and no agreement.
+4. maps `[N, K, H, ...]` with K > 1, of as many axes as the input, have a class for every place (segmentation), unless
+   they have as many channels as the input: these are images, as are maps behind a Sigmoid;
+5. all others are values (boxes `[N, K, 4]` of an image, say): they have an error, and no agreement.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ def kind_of(value: onnx.ValueInfoProto, producer: onnx.NodeProto | None, input_d
         axis = axis if axis >= 0 else axis + len(dims) + 1
     size = dims[axis - 1] if 0 < axis <= len(dims) else 1
     places = math.prod(dims) // max(1, size)
-    if size < 2 or (op not in ("Softmax", "LogSoftmax") and _is_like_input(size, places, input_dims, op)):
+    is_list = places > 1 and len(dims) != len(input_dims)
+    if size < 2 or (op not in ("Softmax", "LogSoftmax") and (is_list or _is_like_input(size, places, input_dims, op))):
         return OutputKind(value.name, "values", axis, math.prod(dims))
     return OutputKind(value.name, "classes", axis, places)
 
