@@ -32,6 +32,8 @@ from snnc.measure.evaluation import Curve, measure_curve
 from snnc.measure.judge import judge
 from snnc.measure.recording import MOST_BYTES, Recording
 from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
+from snnc.reading import structured
+from snnc.reading.protos import data_inputs
 from snnc.runtime.early_exit import EarlyExitSession
 from snnc.runtime.session import Result, SpikingSession, largest_batch
 from snnc.runtime.states import LONGEST_BLOCK
@@ -514,10 +516,9 @@ def open_converted(model: str | PathLike[str] | SpikingModel) -> ConvertedFile:
 
 def input_dims(ann: onnx.ModelProto) -> tuple[int | None, ...]:
     """Shape of one sample of the ANN's input, None where a size is not static."""
-    initialized = {tensor.name for tensor in ann.graph.initializer}
-    inputs = [value for value in ann.graph.input if value.name not in initialized]
+    inputs = data_inputs(structured(ann))
     dims = inputs[0].type.tensor_type.shape.dim[1:] if inputs else []
-    return tuple(dim.dim_value or None for dim in dims)
+    return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in dims)
 
 
 def _load(model: Model) -> onnx.ModelProto:

@@ -37,7 +37,7 @@ RULES: dict[str, Rule] = _rules(
         "the model uses an operator-set version that is not supported",
         "export it again with opset 18 (any from 7 on is accepted)",
         "snnc reads models of the default ONNX domain from opset 7 up to the newest one that the installed onnx and\n"
-        "onnxruntime know. Older files can often be upgraded with onnx.version_converter.",
+        "onnxruntime know. Models of opset 5 and 6 are upgraded with onnx.version_converter, where that can.",
     ),
     Rule(
         "SNN103",
@@ -383,6 +383,14 @@ RULES: dict[str, Rule] = _rules(
         "bring all features to one scale in front of the network (its first weights can take it), or run more steps",
         "One input scale holds for the whole input, and a feature that varies by less than one spike in all steps, or\n"
         "by less than one unit of a coded number, tells the network nothing: an age beside an income.",
+        warning=True,
+    ),
+    Rule(
+        "SNN530",
+        "an input of the model is ignored",
+        "nothing is to be done; remove the input from the model if it should not be there",
+        "No output depends on this input: a mask that nothing reads, the labels of a loss that is no output. The\n"
+        "converted network has no such input.",
         warning=True,
     ),
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import onnx
 
+from snnc.reading.protos import data_inputs
+
 # onnx/docs/MetadataProps.md
 _NOMINAL_RANGES = {
     "NominalRange_0_255": (0.0, 255.0),
@@ -24,8 +26,7 @@ def range_of_input(ann: onnx.ModelProto) -> tuple[tuple[float, float], str]:
     for entry in ann.metadata_props:
         if entry.key == "Image.NominalPixelRange" and entry.value in _NOMINAL_RANGES:
             return _NOMINAL_RANGES[entry.value], f"the model's metadata say {entry.value}"
-    initialized = {tensor.name for tensor in ann.graph.initializer}
-    pixels = next(value.name for value in ann.graph.input if value.name not in initialized)
+    pixels = data_inputs(ann)[0].name
     readers = [node for node in ann.graph.node if pixels in node.input]
     if readers and all(node.op_type == "Relu" for node in readers):
         return (0.0, 1.0), "a Relu would cut off negative ones"

@@ -14,6 +14,10 @@ from onnx import helper
 
 from snnc.diagnostics import Diagnostics, fail
 from snnc.ir.names import own
+from snnc.reading import structured
+from snnc.reading.batch import sizes_inside
+from snnc.reading.protos import copied
+from snnc.reading.structure import node_names
 
 
 def load_model(path: str | PathLike[str]) -> onnx.ModelProto:
@@ -58,31 +62,17 @@ def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
         fail("SNN104", str(error).strip().splitlines()[0])
 
 
-def node_names(model: onnx.ModelProto) -> list[str]:
-    """A unique name for every node of the main graph, in order: its own where it has one that is free.
-
-    The names of the inputs are not: the layer that encodes an input is called after it.
-    """
-    inputs = {value.name for value in model.graph.input}
-    names: dict[str, None] = {}
-    for index, node in enumerate(model.graph.node):
-        name = node.name or f"{node.op_type}_{index}"
-        while name in names or name in inputs:
-            name = f"{name}_{index}"
-        names[name] = None
-    return list(names)
-
-
 class Ann:
-    """The ANN in an onnxruntime session. Batches of any size, also where the model has a fixed one."""
+    """The ANN in an onnxruntime session, as its file has it. Batches of any size, also where it is made for one."""
 
     def __init__(self, model: onnx.ModelProto, threads: int | None = None) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:
             options.intra_op_num_threads = threads
+        self._model = structured(model)
         self.session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            self._model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         self._input = self.session.get_inputs()[0]
         self._outputs = [value.name for value in self.session.get_outputs()]
@@ -95,15 +85,27 @@ class Ann:
         try:
             return self._run_in_batches(feeds, len(images), self._batch or 64)
         except Exception:
-            if self._batch is not None or len(images) < 2:
+            if self._batch is not None:
                 raise
-            self._batch = 1  # the axis is declared free, but something inside is made for one sample
-            return self._run_in_batches(feeds, len(images), 1)
+            # The axis is declared free, but something inside is made for one number of samples.
+            return self._run_in_found_batches(feeds, len(images))
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of a sample of every output."""
         with_batch = self.run(np.zeros((1, *self._input.shape[1:]), np.float32))
         return {name: value.shape[1:] for name, value in with_batch.items()}
+
+    def _run_in_found_batches(self, feeds: dict[str, np.ndarray], samples: int) -> dict[str, np.ndarray]:
+        failure: Exception | None = None
+        for size in sizes_inside(self._model):
+            self._batch = size
+            try:
+                return self._run_in_batches(feeds, samples, size)
+            except Exception as error:
+                failure = failure or error
+        self._batch = None
+        assert failure is not None
+        raise failure
 
     def _run_in_batches(self, feeds: dict[str, np.ndarray], samples: int, size: int) -> dict[str, np.ndarray]:
         parts = []
@@ -113,6 +115,9 @@ class Ann:
             if missing:
                 batch = {name: _padded(values, missing) for name, values in batch.items()}
             found = self.session.run(None, batch)
+            count = min(size, samples - start) + missing
+            if any(value.ndim and len(value) != count for value in found):
+                raise ValueError(f"{count} samples went in, and another number came out")
             parts.append([value[: size - missing] for value in found])
         joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
         return dict(zip(self._outputs, joined, strict=True))
@@ -125,8 +130,7 @@ def _padded(values: np.ndarray, missing: int) -> np.ndarray:
 
 def layer_probe(model: onnx.ModelProto, names: Collection[str]) -> tuple[Ann, dict[str, str]]:
     """The ANN with more outputs, and which of them is the first output of each node in `names` (see `node_names`)."""
-    probe = onnx.ModelProto()
-    probe.CopyFrom(model)
+    probe = copied(structured(model))
     tensors = {
         name: node.output[0] for name, node in zip(node_names(probe), probe.graph.node, strict=True) if name in names
     }
@@ -140,8 +144,7 @@ def layer_probe(model: onnx.ModelProto, names: Collection[str]) -> tuple[Ann, di
 def cut_ann(model: onnx.ModelProto, names: Collection[str]) -> tuple[Ann, dict[str, str], dict[str, str]]:
     """The ANN cut behind the first output of each node in `names` (see `node_names`), and by these names the inputs
     that take its place for all that reads it, and the outputs that have what the node itself gives."""
-    cut = onnx.ModelProto()
-    cut.CopyFrom(model)
+    cut = copied(structured(model))
     inputs, outputs = {}, {}
     for name, node in zip(node_names(cut), cut.graph.node, strict=True):
         if name in names:
