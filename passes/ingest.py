@@ -4,10 +4,11 @@ Takes an `onnx.ModelProto`, gives level SOURCE:
 
 1. it is an ANN (SNN405 where snnc has converted it already) of an opset and of domains that are known (SNN102, SNN204);
 2. it is brought to the form that `snnc.reading.structure` describes; inputs that nothing needs are ignored (SNN530);
-3. the checker and onnxruntime accept it (SNN103), and it has no loops and no recurrent layers (SNN204);
-4. it has one float32 input `[batch, static...]` and no reserved names (SNN105, SNN106);
-5. its batch axis is free, or is freed (SNN506, `snnc.reading.batch`);
-6. every node has a unique name, every activation its shape, with the batch as a symbol.
+3. sizes behind the batch that it leaves open are those of `--shape`, else those of the calibration data (SNN531);
+4. the checker and onnxruntime accept it (SNN103), and it has no loops and no recurrent layers (SNN204);
+5. it has one float32 input `[batch, static...]` and no reserved names (SNN105, SNN106);
+6. its batch axis is free, or is freed (SNN506, `snnc.reading.batch`);
+7. every node has a unique name, every activation its shape, with the batch as a symbol.
 
 Shapes are not inferred but observed: the ANN runs on batches of two sizes. This is right for every exporter's way of
 computing a shape, and shows that the model runs.
@@ -28,6 +29,7 @@ from snnc.reading.batch import Batched, with_free_batch
 from snnc.reading.interface import check_interface
 from snnc.reading.probe import first_line
 from snnc.reading.protos import DEFAULT_DOMAINS, copied, data_inputs, opset_of, shape_text
+from snnc.reading.sizes import open_axes, with_shape, with_sizes
 from snnc.reading.structure import OLDEST_READABLE, check_names_are_text, is_converted
 
 # From here on the checker knows all that onnxruntime runs: initializers that are no inputs, opsets by domain.
@@ -50,6 +52,7 @@ def run(conversion: Conversion) -> None:
     conversion.diagnostics.raise_errors()
     model = structured(conversion.ann)
     _note_unused_inputs(conversion, model)
+    model = _with_open_sizes(conversion, model)
     _check(model)
     _check_control_flow(conversion, model)
     check_interface(model, conversion.diagnostics)
@@ -92,6 +95,19 @@ def _note_unused_inputs(conversion: Conversion, model: onnx.ModelProto) -> None:
         if value.name not in kept:
             place = {"node": value.name, "op": "input", "shape": shape_text(value)}
             conversion.diagnostics.report("SNN530", "no output depends on it: the converted network has none", **place)
+
+
+def _with_open_sizes(conversion: Conversion, model: onnx.ModelProto) -> onnx.ModelProto:
+    if conversion.options.shape:
+        return with_shape(model, conversion.options.shape)
+    axes, data = open_axes(model), conversion.data
+    if not axes or data is None or data.stored.ndim != len(data_inputs(model)[0].type.tensor_type.shape.dim):
+        return model
+    value, sizes = data_inputs(model)[0], data.stored.shape[1:]
+    text = ",".join(map(str, sizes))
+    place = {"node": value.name, "op": "input", "shape": shape_text(value)}
+    conversion.diagnostics.report("SNN531", f"samples are {text}, as the calibration data are", **place)
+    return with_sizes(model, value, sizes, text)
 
 
 def _check(model: onnx.ModelProto) -> None:

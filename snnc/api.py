@@ -34,6 +34,7 @@ from snnc.measure.recording import MOST_BYTES, Recording
 from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
 from snnc.reading import structured
 from snnc.reading.protos import data_inputs
+from snnc.reading.sizes import with_shape
 from snnc.runtime.early_exit import EarlyExitSession
 from snnc.runtime.session import Result, SpikingSession, largest_batch
 from snnc.runtime.states import LONGEST_BLOCK
@@ -164,9 +165,8 @@ def convert(
     if seed is not None:
         conversion.synthetic_seed = seed
     elif calib is not None:
-        conversion.data = as_dataset(
-            calib, input_dims(ann), memory=image_memory(calib_memory), **(preparation or Preparation()).given
-        )
+        dims, said = input_dims(ann, conversion.options.shape), preparation or Preparation()
+        conversion.data = as_dataset(calib, dims, memory=image_memory(calib_memory), **said.given)
     with nullcontext() if checkpoint is None else Checkpoint(Path(checkpoint)) as conversion.checkpoint:
         pipeline.run(conversion)
         judge(conversion)
@@ -514,9 +514,10 @@ def open_converted(model: str | PathLike[str] | SpikingModel) -> ConvertedFile:
     return ConvertedFile(load_model(model), fspath(model))
 
 
-def input_dims(ann: onnx.ModelProto) -> tuple[int | None, ...]:
-    """Shape of one sample of the ANN's input, None where a size is not static."""
-    inputs = data_inputs(structured(ann))
+def input_dims(ann: onnx.ModelProto, shape: str = "") -> tuple[int | None, ...]:
+    """Shape of one sample of the ANN's input, None where a size is not static and the option `shape` says nothing."""
+    model = structured(ann)
+    inputs = data_inputs(with_shape(model, shape) if shape else model)
     dims = inputs[0].type.tensor_type.shape.dim[1:] if inputs else []
     return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in dims)
 

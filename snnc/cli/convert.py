@@ -165,7 +165,7 @@ def load_for(
     if synthetic_seed(spec) is not None:
         return spec
     try:
-        return options.load_data(console, spec, api.input_dims(ann), form, memory=memory)
+        return options.load_data(console, spec, api.input_dims(ann, chosen.get("shape", "")), form, memory=memory)
     except DiagnosticError as error:
         errors = [found for found in api.check(ann, **chosen) if found.severity == "error"]
         raise DiagnosticError([*errors, *error.diagnostics]) from error

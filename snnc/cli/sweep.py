@@ -113,11 +113,11 @@ def sweep(
             check_writable(path, [net, calib, data])
     if plot:
         plots.require_matplotlib()
+    decided = [make_options(**given, **cell) for cell in cells]
     ann = load_model(net)
     form = {"scale": scale, "mean": mean, "std": std, "layout": layout}
     calibration = load_for(console, ann, calib, form, given)
-    dataset = options.load_data(console, data, api.input_dims(ann), form, samples=samples)
-    decided = [make_options(**given, **cell) for cell in cells]
+    dataset = options.load_data(console, data, api.input_dims(ann, decided[0].shape), form, samples=samples)
     curves: dict[str, Curve] = {}
     estimates: api.Estimates = {}
     for index, (cell, taken) in enumerate(zip(cells, decided, strict=True)):

@@ -57,5 +57,7 @@ def _check_shape(value: onnx.ValueInfoProto, diagnostics: Diagnostics) -> None:
 
 def _report_free_sizes(dims: Sequence[TensorShapeProto.Dimension], place: dict[str, str], found: Diagnostics) -> None:
     free = [str(axis) for axis, dim in enumerate(dims) if axis and dim.dim_value < 1]
-    message = f"axis {' and '.join(free)} has no size: sizes after the batch axis must be static"
-    found.report("SNN105", message, **place)
+    axes = f"axis {free[0]} has no size" if len(free) == 1 else f"axes {' and '.join(free)} have no size"
+    example = ",".join(str(dim.dim_value) if dim.dim_value > 0 else "SIZE" for dim in list(dims)[1:])
+    hint = f"pass `--shape {example}`, or `--calib DATA` of the size that the network gets"
+    found.report("SNN105", f"{axes}, and the neurons have to be counted", **place, hint=hint)

@@ -90,9 +90,9 @@ class Ann:
             # The axis is declared free, but something inside is made for one number of samples.
             return self._run_in_found_batches(feeds, len(images))
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of a sample of every output."""
-        with_batch = self.run(np.zeros((1, *self._input.shape[1:]), np.float32))
+    def shapes(self, dims: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """The shape of every output of a sample of the shape `dims`."""
+        with_batch = self.run(np.zeros((1, *dims), np.float32))
         return {name: value.shape[1:] for name, value in with_batch.items()}
 
     def _run_in_found_batches(self, feeds: dict[str, np.ndarray], samples: int) -> dict[str, np.ndarray]:
