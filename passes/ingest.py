@@ -6,7 +6,7 @@ Takes an `onnx.ModelProto`, gives level SOURCE:
 2. it is brought to the form that `snnc.reading.structure` describes; inputs that nothing needs are ignored (SNN530);
 3. sizes behind the batch that it leaves open are those of `--shape`, else those of the calibration data (SNN531);
 4. the checker and onnxruntime accept it (SNN103), and it has no loops and no recurrent layers (SNN204);
-5. it has one float32 input `[batch, static...]` and no reserved names (SNN105, SNN106);
+5. it has one input `[batch, static...]` and no reserved names (SNN105, SNN106), and computes the same in float32;
 6. its batch axis is free, or is freed (SNN506, `snnc.reading.batch`);
 7. every node has a unique name, every activation its shape, with the batch as a symbol.
 
@@ -16,6 +16,7 @@ computing a shape, and shows that the model runs.
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
@@ -27,11 +28,16 @@ from snnc.ir.names import is_reserved
 from snnc.reading import structured
 from snnc.reading.batch import Batched, with_free_batch
 from snnc.reading.interface import check_interface
+from snnc.reading.precision import in_float32, input_type, takes_integers
 from snnc.reading.probe import first_line
 from snnc.reading.protos import DEFAULT_DOMAINS, copied, data_inputs, opset_of, shape_text
 from snnc.reading.sizes import open_axes, with_shape, with_sizes
 from snnc.reading.structure import OLDEST_READABLE, check_names_are_text, is_converted
+from snnc.simulate.ann import Ann
 
+_COMPARED = 8
+# Of float16, 11 bits of every number are kept, of bfloat16 8.
+_SAME = 0.05
 # From here on the checker knows all that onnxruntime runs: initializers that are no inputs, opsets by domain.
 _CHECKED_IR_VERSION = 8
 _CONTROL_FLOW = {
@@ -57,8 +63,13 @@ def run(conversion: Conversion) -> None:
     _check_control_flow(conversion, model)
     check_interface(model, conversion.diagnostics)
     conversion.diagnostics.raise_errors()
+    plain = in_float32(model, conversion.diagnostics)
+    conversion.diagnostics.raise_errors()
+    batched = with_free_batch(plain, conversion.diagnostics)
+    if plain is not model:
+        _compare_types(conversion, model, plain)
     conversion.ann = model
-    conversion.graph = _import(with_free_batch(model, conversion.diagnostics))
+    conversion.graph = _import(batched)
 
 
 def _check_schedule(conversion: Conversion) -> None:
@@ -133,6 +144,27 @@ def _check_control_flow(conversion: Conversion, model: onnx.ModelProto) -> None:
             reason = _CONTROL_FLOW[node.op_type]
             hint = "a spiking network here is feed-forward: export one without loops, conditions and recurrence"
             conversion.diagnostics.report("SNN204", reason, node=node.name, op=node.op_type, hint=hint)
+
+
+def _compare_types(conversion: Conversion, model: onnx.ModelProto, plain: onnx.ModelProto) -> None:
+    """SNN103 where float32 does not compute what the file computes in its own types."""
+    dims = [dim.dim_value for dim in data_inputs(plain)[0].type.tensor_type.shape.dim[1:]]
+    images = np.random.default_rng(0).random((_COMPARED, *dims), np.float32)
+    images = np.rint(255 * images / 2) if takes_integers(model) else images
+    try:
+        expected = Ann(model).run(images)
+    except Exception as error:  # onnxruntime has not every operator in every type
+        fail("SNN103", f"onnxruntime cannot run the model: {first_line(error)}")
+    found = Ann(plain).run(images)
+    for name, values in expected.items():
+        if values.dtype != np.float32:
+            continue
+        norm = float(np.linalg.norm(values))
+        error_norm = float(np.linalg.norm(found[name] - values))
+        if not error_norm <= _SAME * norm:
+            kind = onnx.TensorProto.DataType.Name(input_type(model))
+            message = f"in float32 the output {name!r} is off by {error_norm:.3g} of {norm:.3g} (the input is {kind})"
+            conversion.diagnostics.report("SNN103", message, hint="export the network in float32")
 
 
 def _import(batched: Batched) -> gs.Graph:

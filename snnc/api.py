@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
@@ -33,6 +34,7 @@ from snnc.measure.judge import judge
 from snnc.measure.recording import MOST_BYTES, Recording
 from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
 from snnc.reading import structured
+from snnc.reading.precision import takes_integers
 from snnc.reading.protos import data_inputs
 from snnc.reading.sizes import with_shape
 from snnc.runtime.early_exit import EarlyExitSession
@@ -166,6 +168,8 @@ def convert(
         conversion.synthetic_seed = seed
     elif calib is not None:
         dims, said = input_dims(ann, conversion.options.shape), preparation or Preparation()
+        if not isinstance(calib, DataSet):  # which has been prepared
+            said = preparation_for(ann, said)
         conversion.data = as_dataset(calib, dims, memory=image_memory(calib_memory), **said.given)
     with nullcontext() if checkpoint is None else Checkpoint(Path(checkpoint)) as conversion.checkpoint:
         pipeline.run(conversion)
@@ -520,6 +524,13 @@ def input_dims(ann: onnx.ModelProto, shape: str = "") -> tuple[int | None, ...]:
     inputs = data_inputs(with_shape(model, shape) if shape else model)
     dims = inputs[0].type.tensor_type.shape.dim[1:] if inputs else []
     return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in dims)
+
+
+def preparation_for(ann: onnx.ModelProto, said: Preparation) -> Preparation:
+    """What is done to data for the ANN where this is `said`: integers for an input of integers stay as they are."""
+    if said.scale is None and takes_integers(structured(ann)):
+        return dataclasses.replace(said, scale=1.0)
+    return said
 
 
 def _load(model: Model) -> onnx.ModelProto:

@@ -45,8 +45,6 @@ def test_invalid_models(name: str) -> None:
 
 
 INTERFACES = {
-    "float16": mlp("y = Relu (x)", "float16[N,4] x", "float16[N,4] y"),
-    "float64": mlp("y = Relu (x)", "double[N,4] x", "double[N,4] y"),
     "strings": mlp("y = Identity (x)", "string[N,4] x", "string[N,4] y"),
     "two inputs": mlp("a = Add (x, z) y = Relu (a)", "float[N,4] x, float[N,4] z"),
     "dynamic sizes": mlp("y = Relu (x)", "float[N,2,H,W] x"),

@@ -10,12 +10,11 @@ from onnx import TensorProto, TensorShapeProto
 
 from snnc.diagnostics import Diagnostics
 from snnc.ir.names import is_reserved
+from snnc.reading.precision import READABLE
 from snnc.reading.protos import data_inputs, shape_text
 
 #: A sample of more elements is an error in the file.
 MOST_ELEMENTS = 2**28
-#: Types of an input, and of what is computed, that float32 stands for.
-FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 def check_interface(model: onnx.ModelProto, diagnostics: Diagnostics) -> None:
@@ -37,9 +36,9 @@ def _check_shape(value: onnx.ValueInfoProto, diagnostics: Diagnostics) -> None:
     place = {"node": value.name, "op": "input", "shape": shape_text(value)}
     if not value.type.HasField("tensor_type"):
         diagnostics.report("SNN105", "it is no tensor", node=value.name, op="input")
-    elif tensor.elem_type != TensorProto.FLOAT:
+    elif tensor.elem_type not in READABLE:
         dtype = TensorProto.DataType.Name(tensor.elem_type)
-        diagnostics.report("SNN105", f"the input is {dtype}, must be FLOAT", **place)
+        diagnostics.report("SNN105", f"the input is {dtype}, must be of numbers", **place)
     elif not tensor.HasField("shape"):
         hint = "export it with its shape; onnx.tools.update_model_dims sets one"
         diagnostics.report("SNN105", "the model does not say what shape its input has", **place, hint=hint)

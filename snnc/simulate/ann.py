@@ -16,6 +16,7 @@ from snnc.diagnostics import Diagnostics, fail
 from snnc.ir.names import own
 from snnc.reading import structured
 from snnc.reading.batch import sizes_inside
+from snnc.reading.precision import in_float32
 from snnc.reading.protos import copied
 from snnc.reading.structure import node_names
 
@@ -75,13 +76,19 @@ class Ann:
             self._model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         self._input = self.session.get_inputs()[0]
+        kind = self._input.type[len("tensor(") : -1].upper()
+        self._dtype = np.dtype(helper.tensor_dtype_to_np_dtype(onnx.TensorProto.DataType.Value(kind)))
         self._outputs = [value.name for value in self.session.get_outputs()]
         batch = self._input.shape[0]
         self._batch: int | None = batch if isinstance(batch, int) else None
 
     def run(self, images: np.ndarray, more: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
-        """Every output by name, for `images` `[N, ...]` float32, and where there are `more` inputs their values."""
-        feeds = {self._input.name: images, **(more or {})}
+        """Every output by name, for `images` `[N, ...]` float32, and where there are `more` inputs their values.
+
+        They are brought to the type of the input, and outputs of floats to float32; SNN303 where the input is of
+        integers and the images are none.
+        """
+        feeds = {self._input.name: self._typed(images), **(more or {})}
         try:
             return self._run_in_batches(feeds, len(images), self._batch or 64)
         except Exception:
@@ -94,6 +101,16 @@ class Ann:
         """The shape of every output of a sample of the shape `dims`."""
         with_batch = self.run(np.zeros((1, *dims), np.float32))
         return {name: value.shape[1:] for name, value in with_batch.items()}
+
+    def _typed(self, images: np.ndarray) -> np.ndarray:
+        if self._dtype.kind == "f":
+            return images.astype(self._dtype, copy=False)
+        with np.errstate(invalid="ignore"):
+            typed = images.astype(self._dtype)
+        if not np.array_equal(typed.astype(np.float32), images):
+            message = f"the network takes {self._dtype}, and the samples have fractions or other values beyond that"
+            fail("SNN303", message, hint="give the values as they are stored: `--scale 1`, no mean and no std")
+        return typed
 
     def _run_in_found_batches(self, feeds: dict[str, np.ndarray], samples: int) -> dict[str, np.ndarray]:
         failure: Exception | None = None
@@ -119,8 +136,12 @@ class Ann:
             if any(value.ndim and len(value) != count for value in found):
                 raise ValueError(f"{count} samples went in, and another number came out")
             parts.append([value[: size - missing] for value in found])
-        joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        joined = [_in_float32(np.concatenate(column)) for column in zip(*parts, strict=True)]
         return dict(zip(self._outputs, joined, strict=True))
+
+
+def _in_float32(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32, copy=False) if values.dtype.kind == "f" else values
 
 
 def _padded(values: np.ndarray, missing: int) -> np.ndarray:
@@ -144,7 +165,7 @@ def layer_probe(model: onnx.ModelProto, names: Collection[str]) -> tuple[Ann, di
 def cut_ann(model: onnx.ModelProto, names: Collection[str]) -> tuple[Ann, dict[str, str], dict[str, str]]:
     """The ANN cut behind the first output of each node in `names` (see `node_names`), and by these names the inputs
     that take its place for all that reads it, and the outputs that have what the node itself gives."""
-    cut = copied(structured(model))
+    cut = copied(in_float32(structured(model)))
     inputs, outputs = {}, {}
     for name, node in zip(node_names(cut), cut.graph.node, strict=True):
         if name in names:
