@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from os import PathLike, fspath
@@ -37,6 +36,7 @@ from snnc.reading import structured
 from snnc.reading.precision import takes_integers
 from snnc.reading.protos import data_inputs
 from snnc.reading.sizes import with_shape
+from snnc.reading.torch_export import exported
 from snnc.runtime.early_exit import EarlyExitSession
 from snnc.runtime.session import Result, SpikingSession, largest_batch
 from snnc.runtime.states import LONGEST_BLOCK
@@ -134,8 +134,9 @@ def convert(
     Args:
         model: path of an ONNX file, or an `onnx.ModelProto`.
         calib: calibration data: images `[S, ...]` in the network's input shape, a pair (images, labels), a DATA string
-            as on the command line, a `DataSet`, or an iterable of batches of these (a generator, a loader). Without it
-            (or with `"synthetic[:SEED]"`): smooth random images.
+            as on the command line, a `DataSet`, a dictionary with `images` and `labels`, a data set of torch, or an
+            iterable of batches of these (a generator, a loader); arrays or tensors. Labels that are no classes are
+            ignored unless a `target_drop` needs them. Without it (or with `"synthetic[:SEED]"`): smooth random images.
         calib_memory: what images and spike trains may take in memory, in bytes. More of them lie in temporary files, or
             where they are; the thresholds are the same.
         checkpoint: a file that keeps what is known of the thresholds while the conversion runs, and from which the same
@@ -171,6 +172,8 @@ def convert(
         if not isinstance(calib, DataSet):  # which has been prepared
             said = preparation_for(ann, said)
         conversion.data = as_dataset(calib, dims, memory=image_memory(calib_memory), **said.given)
+        if conversion.options.target_drop is not None and conversion.data.label_problem:
+            fail("SNN305", conversion.data.label_problem)
     with nullcontext() if checkpoint is None else Checkpoint(Path(checkpoint)) as conversion.checkpoint:
         pipeline.run(conversion)
         judge(conversion)
@@ -190,30 +193,8 @@ def check(model: Model, **options: Any) -> list[Diagnostic]:
 
 
 def from_torch(module: torch.nn.Module, example: torch.Tensor, *, calib: Any = None, **options: Any) -> SpikingModel:
-    """Export a PyTorch module (needs torch) and convert it; `example` is one input batch."""
-    import torch
-
-    was_training = module.training
-    module.eval()
-    try:
-        with tempfile.TemporaryDirectory(prefix="snnc-") as folder:
-            exported = str(Path(folder) / "module.onnx")
-            torch.onnx.export(
-                module,
-                (example,),
-                exported,
-                dynamo=False,
-                opset_version=18,
-                input_names=["input"],
-                output_names=["output"],
-                dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}},
-            )
-            ann = load_model(exported)
-    finally:
-        module.train(was_training)
-    if isinstance(calib, torch.Tensor):
-        calib = calib.detach().cpu().numpy()
-    return convert(ann, calib=calib, **options)
+    """Export a PyTorch module (needs torch) and convert it; `example` is one input batch, `calib` as in `convert`."""
+    return convert(exported(module, example), calib=calib, **options)
 
 
 def evaluate(
@@ -267,7 +248,8 @@ def check_classes(file: ConvertedFile, dataset: DataSet) -> None:
     """SNN305 where there are labels that are no classes of the first output."""
     classes = file.model.graph.output[0].type.tensor_type.shape.dim
     scores = len(classes) >= 2 and all(dim.dim_value == 1 for dim in classes[2:])
-    if dataset.labels is not None and scores and classes[1].dim_value > 1:
+    told = dataset.labels is not None or dataset.label_problem
+    if told and scores and classes[1].dim_value > 1:
         check_labels(dataset, classes[1].dim_value)
 
 
