@@ -63,5 +63,5 @@ $(VENV)/.demo: $(SOURCES) | $(BIN)/python
 	touch $@
 
 $(VENV)/.test: $(SOURCES) | $(BIN)/python
-	$(PIP) -e '.[plot,test]' 'setuptools>=77' '$(TORCH)' $(PINS)
+	$(PIP) -e '.[plot,test]' 'setuptools>=77' '$(TORCH)' onnxscript $(PINS)
 	touch $@ $(VENV)/.demo

@@ -1,14 +1,17 @@
-"""Check the ANN, run it once to learn every shape, and import it as a graph.
+"""Bring the ANN to a plain form, run it to learn every shape, and import it as a graph.
 
 Takes an `onnx.ModelProto`, gives level SOURCE:
 
-1. the opset is one we read, the checker and onnxruntime accept the model (SNN102, SNN103);
-2. it has one float32 input `[batch, static...]` and no reserved names (SNN105, SNN106);
-3. every node has a unique name, every activation its shape, with the batch as a symbol.
+1. it is an ANN (SNN405 where snnc has converted it already) of an opset and of domains that are known (SNN102, SNN204);
+2. it is brought to the form that `snnc.reading.structure` describes; inputs that nothing needs are ignored (SNN530);
+3. sizes behind the batch that it leaves open are those of `--shape`, else those of the calibration data (SNN531);
+4. the checker and onnxruntime accept it (SNN103), and it has no loops and no recurrent layers (SNN204);
+5. it has one input `[batch, static...]` and no reserved names (SNN105, SNN106), and computes the same in float32;
+6. its batch axis is free, or is freed (SNN506, `snnc.reading.batch`);
+7. every node has a unique name, every activation its shape, with the batch as a symbol.
 
-Shapes are not inferred but observed: the ANN runs on zeros with every intermediate tensor as an output. This is right
-for every exporter's way of computing a shape, and shows that the model runs. An axis 0 that was fixed becomes free
-(SNN506).
+Shapes are not inferred but observed: the ANN runs on batches of two sizes. This is right for every exporter's way of
+computing a shape, and shows that the model runs.
 """
 
 from __future__ import annotations
@@ -16,42 +19,57 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
-import onnxruntime
 
 from snnc.diagnostics import fail
 from snnc.emit.schedules import MOST_UNROLLED_BLOCKS
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS, DOMAIN
 from snnc.ir.names import is_reserved
-from snnc.simulate.ann import node_names
+from snnc.reading import structured
+from snnc.reading.batch import Batched, with_free_batch
+from snnc.reading.interface import check_interface
+from snnc.reading.precision import in_float32, input_type, takes_integers
+from snnc.reading.probe import first_line
+from snnc.reading.protos import DEFAULT_DOMAINS, copied, data_inputs, opset_of, shape_text
+from snnc.reading.sizes import open_axes, with_shape, with_sizes
+from snnc.reading.structure import OLDEST_READABLE, check_names_are_text, is_converted
+from snnc.simulate.ann import Ann
 
-OLDEST_OPSET = 7
-_PROBE_BATCH = 3
+_COMPARED = 8
+# Of float16, 11 bits of every number are kept, of bfloat16 8.
+_SAME = 0.05
+# From here on the checker knows all that onnxruntime runs: initializers that are no inputs, opsets by domain.
+_CHECKED_IR_VERSION = 8
+_CONTROL_FLOW = {
+    "If": "its condition depends on the data",
+    "Loop": "a loop: its passes are not a fixed network",
+    "Scan": "a loop: its passes are not a fixed network",
+    "SequenceMap": "a loop: its passes are not a fixed network",
+    "LSTM": "a recurrent layer",
+    "GRU": "a recurrent layer",
+    "RNN": "a recurrent layer",
+}
 
 
 def run(conversion: Conversion) -> None:
-    model = conversion.ann
     _check_schedule(conversion)
-    _check_opset(conversion, model)
+    check_names_are_text(conversion.ann)
+    _check_domains(conversion, conversion.ann)
     conversion.diagnostics.raise_errors()
-    try:
-        onnx.checker.check_model(model)
-    except Exception as error:  # a ValidationError, or what the checker trips over in a damaged file
-        fail("SNN103", _first_line(error))
-    _check_names_are_text(model)
-    _check_interface(conversion, model)
+    model = structured(conversion.ann)
+    _note_unused_inputs(conversion, model)
+    model = _with_open_sizes(conversion, model)
+    _check(model)
+    _check_control_flow(conversion, model)
+    check_interface(model, conversion.diagnostics)
     conversion.diagnostics.raise_errors()
-
-    graph_input = _real_inputs(model)[0]
-    dims = graph_input.type.tensor_type.shape.dim
-    fixed_batch = dims[0].dim_value if dims[0].HasField("dim_value") else None
-    shapes = _observe_shapes(model, [dim.dim_value for dim in dims[1:]], fixed_batch)
-    batch_symbol = dims[0].dim_param or "batch"
-    if fixed_batch is not None:
-        conversion.diagnostics.report(
-            "SNN506", f"the input was exported for batches of {fixed_batch}; the converted network takes any"
-        )
-    conversion.graph = _import(model, shapes, batch_symbol)
+    plain = in_float32(model, conversion.diagnostics)
+    conversion.diagnostics.raise_errors()
+    batched = with_free_batch(plain, conversion.diagnostics)
+    if plain is not model:
+        _compare_types(conversion, model, plain)
+    conversion.ann = model
+    conversion.graph = _import(batched)
 
 
 def _check_schedule(conversion: Conversion) -> None:
@@ -66,123 +84,99 @@ def _check_schedule(conversion: Conversion) -> None:
         conversion.diagnostics.report("SNN512", f"it will always run {options.steps} steps")
 
 
-def _check_opset(conversion: Conversion, model: onnx.ModelProto) -> None:
-    newest = onnx.defs.onnx_opset_version()
-    versions = {entry.domain: entry.version for entry in model.opset_import}
-    version = versions.get("", versions.get("ai.onnx"))
-    if version is None or not OLDEST_OPSET <= version <= newest:
-        conversion.diagnostics.report(
-            "SNN102", f"the model has opset {version}; supported are {OLDEST_OPSET} to {newest}"
-        )
-    if any(entry.key == "snnc.format_version" for entry in model.metadata_props):
-        fail("SNN405", "this network has been converted already")
-    known = {"", "ai.onnx", *(function.domain for function in model.functions)}
+def _check_domains(conversion: Conversion, model: onnx.ModelProto) -> None:
+    if is_converted(model):
+        node = next((node for node in model.graph.node if node.domain == DOMAIN), onnx.NodeProto())
+        fail("SNN405", "this network has been converted already", node=node.name, op=node.op_type)
+    newest, version = onnx.defs.onnx_opset_version(), opset_of(model)
+    if version is None or not 1 <= version <= newest:
+        said = "names no opset" if version is None else f"has opset {version}"
+        conversion.diagnostics.report("SNN102", f"the model {said}; supported are {OLDEST_READABLE} to {newest}")
+    known = {*DEFAULT_DOMAINS, *(function.domain for function in model.functions)}
     for node in model.graph.node:
-        if node.domain == DOMAIN:
-            fail("SNN405", "this network has been converted already", node=node.name, op=node.op_type)
         if node.domain not in known:
             conversion.diagnostics.report(
                 "SNN204", f"operator of the domain {node.domain!r}", node=node.name, op=node.op_type
             )
 
 
-def _check_names_are_text(model: onnx.ModelProto) -> None:
-    """protobuf gives bytes for a string that is not UTF-8, as in a damaged file."""
-    names: list[object] = []
-    for value in [*model.graph.input, *model.graph.output, *model.graph.initializer]:
-        names.append(value.name)
-    for value in [*model.graph.input, *model.graph.output]:
-        names += [dim.dim_param for dim in value.type.tensor_type.shape.dim]
-    for node in model.graph.node:
-        names += [node.name, node.op_type, node.domain, *node.input, *node.output]
-    if not all(isinstance(name, str) for name in names):
-        fail("SNN103", "a name in it is not valid UTF-8")
+def _note_unused_inputs(conversion: Conversion, model: onnx.ModelProto) -> None:
+    kept = {value.name for value in data_inputs(model)}
+    for value in data_inputs(conversion.ann):
+        if value.name not in kept:
+            place = {"node": value.name, "op": "input", "shape": shape_text(value)}
+            conversion.diagnostics.report("SNN530", "no output depends on it: the converted network has none", **place)
 
 
-def _real_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    initialized = {tensor.name for tensor in model.graph.initializer}
-    return [value for value in model.graph.input if value.name not in initialized]
+def _with_open_sizes(conversion: Conversion, model: onnx.ModelProto) -> onnx.ModelProto:
+    if conversion.options.shape:
+        return with_shape(model, conversion.options.shape)
+    axes, data = open_axes(model), conversion.data
+    if not axes or data is None or data.stored.ndim != len(data_inputs(model)[0].type.tensor_type.shape.dim):
+        return model
+    value, sizes = data_inputs(model)[0], data.stored.shape[1:]
+    text = ",".join(map(str, sizes))
+    place = {"node": value.name, "op": "input", "shape": shape_text(value)}
+    conversion.diagnostics.report("SNN531", f"samples are {text}, as the calibration data are", **place)
+    return with_sizes(model, value, sizes, text)
 
 
-def _check_interface(conversion: Conversion, model: onnx.ModelProto) -> None:
-    inputs = _real_inputs(model)
-    if len(inputs) != 1:
-        names = ", ".join(repr(value.name) for value in inputs) or "none"
-        conversion.diagnostics.report("SNN105", f"the model has {len(inputs)} inputs: {names}")
-        return
-    tensor_type = inputs[0].type.tensor_type
-    dims = tensor_type.shape.dim
-    shape = "[" + ", ".join(dim.dim_param or str(dim.dim_value) for dim in dims) + "]"
-    place = {"node": inputs[0].name, "op": "input", "shape": shape}
-    if tensor_type.elem_type != onnx.TensorProto.FLOAT:
-        dtype = onnx.TensorProto.DataType.Name(tensor_type.elem_type)
-        conversion.diagnostics.report("SNN105", f"the input is {dtype}, must be FLOAT", **place)
-    if len(dims) > 0 and dims[0].HasField("dim_value") and dims[0].dim_value < 1:
-        conversion.diagnostics.report("SNN105", "the batch axis has size 0", **place)
-    if len(dims) < 2 or any(dim.dim_value < 1 for dim in dims[1:]):
-        conversion.diagnostics.report("SNN105", "sizes after the batch axis must be static", **place)
-    for value in [*inputs, *model.graph.output]:
-        if is_reserved(value.name):
-            conversion.diagnostics.report("SNN106", f"the name {value.name!r} is reserved")
-
-
-def _observe_shapes(
-    model: onnx.ModelProto, sample_dims: list[int], fixed_batch: int | None
-) -> dict[str, tuple[tuple[int, ...], np.dtype, int]]:
-    """Shape, dtype and the batch size of the run, of every tensor, by running the model on zeros."""
-    probe = onnx.ModelProto()
-    probe.CopyFrom(model)
-    present = {value.name for value in probe.graph.output}
-    for node in model.graph.node:
-        for name in node.output:
-            if name and name not in present:
-                probe.graph.output.add().name = name
-                present.add(name)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+def _check(model: onnx.ModelProto) -> None:
+    """SNN103 where the checker refuses the model for more than what onnxruntime does not mind."""
+    lenient = copied(model)
+    lenient.ir_version = max(lenient.ir_version, _CHECKED_IR_VERSION) if lenient.ir_version else 0
+    lenient.graph.name = lenient.graph.name or "graph"
+    for value in (*lenient.graph.input, *lenient.graph.output):
+        tensor = value.type.tensor_type
+        if not value.type.WhichOneof("value") or (value.type.HasField("tensor_type") and not tensor.HasField("shape")):
+            tensor.elem_type = tensor.elem_type or onnx.TensorProto.FLOAT
+            tensor.shape.SetInParent()
     try:
-        session = onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        fail("SNN103", f"onnxruntime cannot load the model: {_first_line(error)}")
-    name = _real_inputs(model)[0].name
-    outputs = [value.name for value in session.get_outputs()]
-    failure: Exception | None = None
-    for batch in [fixed_batch] if fixed_batch is not None else [_PROBE_BATCH, 1]:
-        try:
-            values = session.run(None, {name: np.zeros((batch, *sample_dims), np.float32)})
-        except Exception as error:
-            failure = failure or error
+        onnx.checker.check_model(lenient)
+    except Exception as error:  # a ValidationError, or what the checker trips over in a damaged file
+        fail("SNN103", first_line(error))
+
+
+def _check_control_flow(conversion: Conversion, model: onnx.ModelProto) -> None:
+    """Before it runs: a loop may have no end."""
+    for node in model.graph.node:
+        if node.op_type in _CONTROL_FLOW and node.domain in DEFAULT_DOMAINS:
+            reason = _CONTROL_FLOW[node.op_type]
+            hint = "a spiking network here is feed-forward: export one without loops, conditions and recurrence"
+            conversion.diagnostics.report("SNN204", reason, node=node.name, op=node.op_type, hint=hint)
+
+
+def _compare_types(conversion: Conversion, model: onnx.ModelProto, plain: onnx.ModelProto) -> None:
+    """SNN103 where float32 does not compute what the file computes in its own types."""
+    dims = [dim.dim_value for dim in data_inputs(plain)[0].type.tensor_type.shape.dim[1:]]
+    images = np.random.default_rng(0).random((_COMPARED, *dims), np.float32)
+    images = np.rint(255 * images / 2) if takes_integers(model) else images
+    try:
+        expected = Ann(model).run(images)
+    except Exception as error:  # onnxruntime has not every operator in every type
+        fail("SNN103", f"onnxruntime cannot run the model: {first_line(error)}")
+    found = Ann(plain).run(images)
+    for name, values in expected.items():
+        if values.dtype != np.float32:
             continue
-        observed = {
-            output: (tuple(value.shape), value.dtype, batch)
-            for output, value in zip(outputs, values, strict=True)
-            if isinstance(value, np.ndarray)
-        }
-        observed[name] = ((batch, *sample_dims), np.dtype(np.float32), batch)
-        return observed
-    assert failure is not None
-    fail("SNN103", f"onnxruntime cannot run the model: {_first_line(failure)}")
+        norm = float(np.linalg.norm(values))
+        error_norm = float(np.linalg.norm(found[name] - values))
+        if not error_norm <= _SAME * norm:
+            kind = onnx.TensorProto.DataType.Name(input_type(model))
+            message = f"in float32 the output {name!r} is off by {error_norm:.3g} of {norm:.3g} (the input is {kind})"
+            conversion.diagnostics.report("SNN103", message, hint="export the network in float32")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _import(
-    model: onnx.ModelProto, shapes: dict[str, tuple[tuple[int, ...], np.dtype, int]], batch_symbol: str
-) -> gs.Graph:
-    named = onnx.ModelProto()
-    named.CopyFrom(model)
-    for name, node in zip(node_names(model), named.graph.node, strict=True):
-        node.name = name
-    graph = gs.import_onnx(named)
+def _import(batched: Batched) -> gs.Graph:
+    """The graph with the observed shapes and types."""
+    try:
+        graph = gs.import_onnx(batched.model)
+    except Exception as error:  # what onnxruntime runs, and graphsurgeon cannot represent
+        fail("SNN103", f"it cannot be read: {first_line(error)}")
     for tensor in graph.tensors().values():
-        if isinstance(tensor, gs.Variable) and tensor.name in shapes:
-            shape, dtype, batch = shapes[tensor.name]
-            free = bool(shape) and shape[0] == batch
-            tensor.shape = [batch_symbol, *shape[1:]] if free else list(shape)
-            tensor.dtype = dtype
+        if isinstance(tensor, gs.Variable) and tensor.name in batched.shapes:
+            tensor.shape = list(batched.shapes[tensor.name])
+            tensor.dtype = batched.dtypes[tensor.name]
     _rename_reserved(graph)
     return graph
 

@@ -6,13 +6,17 @@ are known then, whatever is looked at later and wherever it lies. Without data:
 1. their range is `--input-range`, else what the model says of its input (`snnc.integers.input_range`), else -2 to 2;
 2. as many as `--calib-samples`, else 128 or, for large networks, what can be simulated in about a minute and within
    half a gigabyte for the spike trains of the largest layer, calibrate; half as many again are held back to verify on;
-3. warning SNN507 says so: nothing has been measured on data. Where all neurons have thresholds that the network was
+3. for an input of integers they are rounded;
+4. warning SNN507 says so: nothing has been measured on data. Where all neurons have thresholds that the network was
    trained with (attribute `value`), the images only verify.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
+
+import numpy as np
 
 from snnc.data.synthetic import synthetic
 from snnc.integers.calibration_split import with_held_back
@@ -21,6 +25,7 @@ from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import sample_shape
 from snnc.ir.trees import neurons, targets
 from snnc.measure.fanout import count_macs
+from snnc.reading.precision import takes_integers
 
 _MOST, _LEAST = 128, 8
 _BUDGET = 4e12  # multiply-accumulates over all steps of all samples that calibrate
@@ -41,7 +46,9 @@ def run(conversion: Conversion) -> None:
     in_time = int(_BUDGET // (macs * options.calib_steps))
     in_memory = 8 * _BYTES // (largest * options.calib_steps)
     samples = options.calib_samples or max(_LEAST, min(_MOST, in_time, in_memory))
-    conversion.data = synthetic(sample_shape(pixels), with_held_back(samples), limits, conversion.synthetic_seed)
+    data = synthetic(sample_shape(pixels), with_held_back(samples), limits, conversion.synthetic_seed)
+    whole = takes_integers(conversion.ann)
+    conversion.data = dataclasses.replace(data, stored=np.rint(data.images)) if whole else data
     low, high = limits
     images = f"random images with values from {low:g} to {high:g} ({reason})"
     if all("value" in node.attrs for node in neurons(conversion.graph)):

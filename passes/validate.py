@@ -19,18 +19,23 @@ from snnc.ir.domain import DOMAIN
 from snnc.ir.graph import NEURONS, TAIL, activation_inputs, describe
 from snnc.operators import BY_ANN_NAME, POOLS, accepted, before_layers
 from snnc.operators.contract import Finding
-from snnc.simulate.ann import node_names
+from snnc.reading.structure import node_names
 
 MOST_PATHS = 64
 MOST_DEPTH = 256
+# What follows from a lost batch axis, which `ingest` has reported.
+_OF_SHAPES = ("SNN204", "SNN207")
 
 
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
     in_layers = before_layers(graph)
     _report_linear_mazes(conversion)
+    known = {found.node for found in conversion.diagnostics.errors if found.node}
     for node in graph.nodes:
         for rule, message, hint in _findings(conversion, node, in_tail=node.name not in in_layers):
+            if node.name in known and rule in _OF_SHAPES:
+                continue
             name, op = node.name, node.op
             if rule == "SNN201" and node.name in conversion.bias_origin:
                 op, name = conversion.bias_origin[node.name]

@@ -197,8 +197,9 @@ def test_forms_of_labels(labels: Any) -> None:
     ],
 )
 def test_wrong_labels(labels: Any, words: str) -> None:
+    """They are refused by who needs them, in another number than the samples by everyone."""
     with diagnosed("SNN305", words):
-        as_dataset((GREY, labels))
+        check_labels(as_dataset((GREY, labels)), 3)
 
 
 def test_labels_beyond_the_outputs_of_the_network() -> None:

@@ -22,7 +22,8 @@ from snnc.api import SpikingModel, convert, open_converted
 from snnc.integers.own_grid import steps_of_rows
 from snnc.ir.conversion import Level
 from snnc.ir.trees import neurons
-from snnc.simulate.ann import Ann, node_names
+from snnc.reading.structure import node_names
+from snnc.simulate.ann import Ann
 
 # Steps of rows
 

@@ -3,7 +3,7 @@
 from snnc.api.conversion import Estimates, check, convert, from_torch
 from snnc.api.layers import compare, record
 from snnc.api.measuring import check_classes, error_budget, evaluate, evaluate_exits, require_same_network, verify
-from snnc.api.model import Model, SpikingModel, check_exits, input_dims, open_converted
+from snnc.api.model import Model, SpikingModel, check_exits, input_dims, open_converted, preparation_for
 
 __all__ = [
     "Estimates",
@@ -20,6 +20,7 @@ __all__ = [
     "from_torch",
     "input_dims",
     "open_converted",
+    "preparation_for",
     "record",
     "require_same_network",
     "verify",

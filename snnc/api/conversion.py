@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from os import PathLike
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnc import pipeline
-from snnc.api.model import Model, SpikingModel, input_dims, loaded
-from snnc.data import Preparation, as_dataset
+from snnc.api.model import Model, SpikingModel, input_dims, loaded, preparation_for
+from snnc.data import DataSet, Preparation, as_dataset
 from snnc.data.synthetic import synthetic_seed
 from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.integers.calibration_split import CALIB_MEMORY, image_memory
@@ -19,7 +18,7 @@ from snnc.integers.checkpoint import Checkpoint
 from snnc.ir.conversion import Conversion, Level
 from snnc.measure.judge import judge
 from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
-from snnc.simulate.ann import load_model
+from snnc.reading.torch_export import exported
 from snnc.thresholds import Estimate
 
 if TYPE_CHECKING:
@@ -45,8 +44,9 @@ def convert(
     Args:
         model: path of an ONNX file, or an `onnx.ModelProto`.
         calib: calibration data: images `[S, ...]` in the network's input shape, a pair (images, labels), a DATA string
-            as on the command line, a `DataSet`, or an iterable of batches of these (a generator, a loader). Without it
-            (or with `"synthetic[:SEED]"`): smooth random images.
+            as on the command line, a `DataSet`, a dictionary with `images` and `labels`, a data set of torch, or an
+            iterable of batches of these (a generator, a loader); arrays or tensors. Labels that are no classes are
+            ignored unless a `target_drop` needs them. Without it (or with `"synthetic[:SEED]"`): smooth random images.
         calib_memory: what images and spike trains may take in memory, in bytes. More of them lie in temporary files, or
             where they are; the thresholds are the same.
         checkpoint: a file that keeps what is known of the thresholds while the conversion runs, and from which the same
@@ -78,9 +78,12 @@ def convert(
     if seed is not None:
         conversion.synthetic_seed = seed
     elif calib is not None:
-        conversion.data = as_dataset(
-            calib, input_dims(ann), memory=image_memory(calib_memory), **(preparation or Preparation()).given
-        )
+        dims, said = input_dims(ann, conversion.options.shape), preparation or Preparation()
+        if not isinstance(calib, DataSet):  # which has been prepared
+            said = preparation_for(ann, said)
+        conversion.data = as_dataset(calib, dims, memory=image_memory(calib_memory), **said.given)
+        if conversion.options.target_drop is not None and conversion.data.label_problem:
+            fail("SNN305", conversion.data.label_problem)
     with nullcontext() if checkpoint is None else Checkpoint(Path(checkpoint)) as conversion.checkpoint:
         pipeline.run(conversion)
         judge(conversion)
@@ -100,27 +103,5 @@ def check(model: Model, **options: Any) -> list[Diagnostic]:
 
 
 def from_torch(module: torch.nn.Module, example: torch.Tensor, *, calib: Any = None, **options: Any) -> SpikingModel:
-    """Export a PyTorch module (needs torch) and convert it; `example` is one input batch."""
-    import torch
-
-    was_training = module.training
-    module.eval()
-    try:
-        with tempfile.TemporaryDirectory(prefix="snnc-") as folder:
-            exported = str(Path(folder) / "module.onnx")
-            torch.onnx.export(
-                module,
-                (example,),
-                exported,
-                dynamo=False,
-                opset_version=18,
-                input_names=["input"],
-                output_names=["output"],
-                dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}},
-            )
-            ann = load_model(exported)
-    finally:
-        module.train(was_training)
-    if isinstance(calib, torch.Tensor):
-        calib = calib.detach().cpu().numpy()
-    return convert(ann, calib=calib, **options)
+    """Export a PyTorch module (needs torch) and convert it; `example` is one input batch, `calib` as in `convert`."""
+    return convert(exported(module, example), calib=calib, **options)

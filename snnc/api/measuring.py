@@ -75,7 +75,8 @@ def check_classes(file: ConvertedFile, dataset: DataSet) -> None:
     """SNN305 where there are labels that are no classes of the first output."""
     classes = file.model.graph.output[0].type.tensor_type.shape.dim
     scores = len(classes) >= 2 and all(dim.dim_value == 1 for dim in classes[2:])
-    if dataset.labels is not None and scores and classes[1].dim_value > 1:
+    told = dataset.labels is not None or dataset.label_problem
+    if told and scores and classes[1].dim_value > 1:
         check_labels(dataset, classes[1].dim_value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from os import PathLike, fspath
 from typing import Any
@@ -13,6 +14,10 @@ from snnc.diagnostics import fail
 from snnc.files import ConvertedFile, write_atomically
 from snnc.ir.conversion import Report
 from snnc.ir.report import Certificate
+from snnc.reading import structured
+from snnc.reading.precision import takes_integers
+from snnc.reading.protos import data_inputs
+from snnc.reading.sizes import with_shape
 from snnc.runtime.early_exit import EarlyExitSession
 from snnc.runtime.session import Result, SpikingSession
 from snnc.runtime.states import LONGEST_BLOCK
@@ -104,12 +109,19 @@ def check_exits(file: ConvertedFile, margins: Sequence[float], every: int | None
     file.check_early_exit()
 
 
-def input_dims(ann: onnx.ModelProto) -> tuple[int | None, ...]:
-    """Shape of one sample of the ANN's input, None where a size is not static."""
-    initialized = {tensor.name for tensor in ann.graph.initializer}
-    inputs = [value for value in ann.graph.input if value.name not in initialized]
+def input_dims(ann: onnx.ModelProto, shape: str = "") -> tuple[int | None, ...]:
+    """Shape of one sample of the ANN's input, None where a size is not static and the option `shape` says nothing."""
+    model = structured(ann)
+    inputs = data_inputs(with_shape(model, shape) if shape else model)
     dims = inputs[0].type.tensor_type.shape.dim[1:] if inputs else []
-    return tuple(dim.dim_value or None for dim in dims)
+    return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in dims)
+
+
+def preparation_for(ann: onnx.ModelProto, said: Preparation) -> Preparation:
+    """What is done to data for the ANN where this is `said`: integers for an input of integers stay as they are."""
+    if said.scale is None and takes_integers(structured(ann)):
+        return dataclasses.replace(said, scale=1.0)
+    return said
 
 
 def loaded(model: Model) -> onnx.ModelProto:

@@ -159,13 +159,15 @@ def load_for(
     `synthetic[:SEED]` is left as it is: the conversion makes these images.
     """
     from snnc import api
+    from snnc.data import Preparation
     from snnc.data.synthetic import synthetic_seed
     from snnc.diagnostics import DiagnosticError
 
     if synthetic_seed(spec) is not None:
         return spec
     try:
-        return options.load_data(console, spec, api.input_dims(ann), form, memory=memory)
+        said = api.preparation_for(ann, Preparation.of(**form)).given
+        return options.load_data(console, spec, api.input_dims(ann, chosen.get("shape", "")), said, memory=memory)
     except DiagnosticError as error:
         errors = [found for found in api.check(ann, **chosen) if found.severity == "error"]
         raise DiagnosticError([*errors, *error.diagnostics]) from error

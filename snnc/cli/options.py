@@ -232,6 +232,7 @@ method = together(
 neurons = together(*_group("neurons"))
 calibration = together(*_group("calibration"))
 strictness = together(
+    *_group("reading"),
     *_group("strictness"),
     click.option("--relaxed", is_flag=True, help="The same as --bias current --batchnorm fold --max-pool exact."),
 )

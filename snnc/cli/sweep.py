@@ -89,6 +89,7 @@ def sweep(
          --method exact --levels 4,8,16,32
     """
     from snnc import api
+    from snnc.data import Preparation
     from snnc.files import check_writable
     from snnc.measure import plot as plots
     from snnc.measure.report import write_json
@@ -113,11 +114,12 @@ def sweep(
             check_writable(path, [net, calib, data])
     if plot:
         plots.require_matplotlib()
-    ann = load_model(net)
-    form = {"scale": scale, "mean": mean, "std": std, "layout": layout}
-    calibration = load_for(console, ann, calib, form, given)
-    dataset = options.load_data(console, data, api.input_dims(ann), form, samples=samples)
     decided = [make_options(**given, **cell) for cell in cells]
+    ann = load_model(net)
+    form: dict[str, Any] = {"scale": scale, "mean": mean, "std": std, "layout": layout}
+    calibration = load_for(console, ann, calib, form, given)
+    form = api.preparation_for(ann, Preparation.of(**form)).given
+    dataset = options.load_data(console, data, api.input_dims(ann, decided[0].shape), form, samples=samples)
     curves: dict[str, Curve] = {}
     estimates: api.Estimates = {}
     for index, (cell, taken) in enumerate(zip(cells, decided, strict=True)):

@@ -51,6 +51,8 @@ class DataSet:
     `stored` is float32 `[S, ...]`, S >= 1: an array, or what reads the samples piece by piece. `labels` are int64
     `[S]`, none negative, or None. `notes` says in plain words what was guessed on the way. `value_range` is that of
     synthetic images, None for real ones.
+    `label_problem` says why there are no labels where some were given that are no classes, such as the targets of a
+    regression.
     `preparation` is what was said of the stored data and has been done to them; None where nobody knows.
     """
 
@@ -60,6 +62,7 @@ class DataSet:
     notes: tuple[str, ...] = ()
     value_range: tuple[float, float] | None = None
     preparation: Preparation | None = None
+    label_problem: str = ""
     _survey: list[Survey] = field(default_factory=list, init=False, repr=False)
 
     def __len__(self) -> int:
@@ -123,6 +126,8 @@ class DataSet:
 def check_labels(dataset: DataSet, classes: int) -> LabelArray:
     """The labels, all in `0 .. classes - 1`. SNN305 if there are none or one is too large."""
     if dataset.labels is None:
+        if dataset.label_problem:
+            fail("SNN305", dataset.label_problem)
         fail("SNN305", f"{dataset.name} has no labels, and accuracy needs them")
     largest = int(dataset.labels.max())
     if largest >= classes:

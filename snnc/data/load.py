@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from snnc.data import cifar, digits, idx, image_folder, npz
 from snnc.data.dataset import DataSet, Source
+from snnc.data.forms import source_of
 from snnc.data.preparation import Preparation
 from snnc.data.prepare import prepare
-from snnc.data.rows import Array, Rows, unpacked
+from snnc.data.rows import Array, Rows
 from snnc.data.shapes import Shape
 from snnc.diagnostics import fail
 
@@ -61,24 +60,19 @@ def as_dataset(
     layout: str | None = None,
     memory: int | None = None,
 ) -> DataSet:
-    """`data` as a `DataSet`: images, a pair (images, labels), a DATA string or path, a `DataSet`, or an iterable of
-    batches (a generator, a loader): arrays of images `[N, ...]` or pairs (images, labels).
+    """`data` as a `DataSet`: images, a pair (images, labels), a dictionary of them, a DATA string or path, a `DataSet`,
+    a data set of torch, or an iterable of batches (a generator, a loader): `snnc.data.forms` has what is what.
 
-    Arrays are anything numpy can convert, of the dtypes and with the treatment of `load`. Batches are read once, into a
-    temporary file, and with a limit of `memory` bytes they stay there where they take more. SNN405 where a `DataSet` is
-    to be prepared that has been prepared already.
+    Arrays are anything numpy can convert, tensors of torch too, of the dtypes and with the treatment of `load`. Batches
+    are read once, into a temporary file, and with a limit of `memory` bytes they stay there where they take more.
+    SNN405 where a `DataSet` is to be prepared that has been prepared already.
     """
     preparation = Preparation.of(scale, mean, std, layout)
     if isinstance(data, str | os.PathLike):
         return load(data, input_shape, memory=memory, **preparation.given)
     if isinstance(data, DataSet):
         return _prepared_again(data, input_shape, preparation, memory)
-    if _gives_batches(data):
-        source = _unpacked(data)
-    elif isinstance(data, tuple) and len(data) == 2:
-        source = Source(_as_array(data[0]), None if data[1] is None else _as_array(data[1]), "data")
-    else:
-        source = Source(_as_array(data), None, "data")
+    source = source_of(data)
     return prepare(source, input_shape, preparation, memory)
 
 
@@ -94,31 +88,6 @@ def _prepared_again(data: DataSet, input_shape: Shape | None, preparation: Prepa
     return dataclasses.replace(again, preparation=kept)
 
 
-def _gives_batches(data: Any) -> bool:
-    """Whether there is no other way to get at the samples than one after the other."""
-    return hasattr(data, "__iter__") and not hasattr(data, "__array__") and not hasattr(data, "__getitem__")
-
-
-def _unpacked(batches: Iterable[Any]) -> Source:
-    """The samples of all batches in a temporary file, and their labels if all have them."""
-    labels: list[Array] = []
-
-    def images() -> Iterator[Array]:
-        for index, batch in enumerate(batches):
-            pair = batch if isinstance(batch, tuple | list) and len(batch) == 2 else (batch, None)
-            found = _as_array(pair[0])
-            if pair[1] is not None:
-                labels.append(_as_array(pair[1]))
-            if found.dtype.kind not in "buif":
-                fail("SNN303", f"data: batch {index} is of dtype {found.dtype}")
-            if len(labels) not in (0, index + 1) or (labels and labels[-1].shape[:1] != found.shape[:1]):
-                fail("SNN305", f"data: batch {index} has not one label for each of its images, as others have")
-            yield found
-
-    rows = unpacked(images(), "data")
-    return Source(rows, np.concatenate(labels) if labels else None, "data")
-
-
 def _samples(frames: Source, streams: int) -> Array:
     """The frames of all streams behind each other."""
     assert not isinstance(frames.images, Rows), "frames are read without a limit"
@@ -126,17 +95,6 @@ def _samples(frames: Source, streams: int) -> Array:
     if len(shape) < 2 or shape[1] != streams:
         fail("SNN302", f"{frames.name} has the shape {shape}; of {streams} streams it must be [T, {streams}, ...]")
     return frames.images.reshape(-1, *shape[2:])
-
-
-def _as_array(values: Any) -> Array:
-    try:
-        return np.asarray(values)
-    except (
-        TypeError,
-        ValueError,
-        RuntimeError,
-    ) as error:  # RuntimeError: tensors of torch that need a gradient
-        fail("SNN303", f"{type(values).__name__} cannot be made a numpy array: {error}")
 
 
 def _channels(input_shape: Shape | None) -> int | None:

@@ -15,7 +15,7 @@ from snnc.data.dataset import DataSet, FloatArray, LabelArray, Source
 from snnc.data.preparation import Preparation
 from snnc.data.rows import Array, Places, Rows, too_large
 from snnc.data.shapes import Shape, fit_to_input
-from snnc.diagnostics import fail
+from snnc.diagnostics import DiagnosticError, fail
 
 _UNSCALED = "taken as they are"
 
@@ -28,14 +28,14 @@ def prepare(source: Source, input_shape: Shape | None, preparation: Preparation,
     """
     images = source.images if isinstance(source.images, Rows) else np.asarray(source.images)
     _check_images(images, source.name)
-    labels, label_notes = _to_labels(source.labels, len(images), source.name)
+    labels, label_notes, problem = _labels(source, len(images))
     notes = (*source.notes, *label_notes)
     if too_large(images.shape, memory):
         rows = PreparedRows(images, source, input_shape, preparation)
-        return DataSet(rows, labels, source.name, (*notes, *rows.notes), preparation=preparation)
+        return DataSet(rows, labels, source.name, (*notes, *rows.notes), None, preparation, problem)
     values, value_notes = _to_values(images[:], source, input_shape, preparation)
     _check_finite(values, source.name)
-    return DataSet(values, labels, source.name, (*notes, *value_notes), preparation=preparation)
+    return DataSet(values, labels, source.name, (*notes, *value_notes), None, preparation, problem)
 
 
 class PreparedRows(Rows):
@@ -74,6 +74,17 @@ def _check_images(images: Array | Rows, name: str) -> None:
         fail("SNN302", f"{name} is a single number, not an array of samples")
     if images.size == 0:
         fail("SNN306", f"{name} has no samples (its shape is {images.shape})")
+
+
+def _labels(source: Source, samples: int) -> tuple[LabelArray | None, list[str], str]:
+    """The labels, what was guessed, and why there are none where they are no classes: who needs them says so."""
+    if source.labels is not None and np.ndim(source.labels) > 0 and len(source.labels) == samples:
+        try:
+            return *_to_labels(source.labels, samples, source.name), ""
+        except DiagnosticError as error:
+            problem = error.diagnostics[0].message
+            return None, ["labels are not used: they are no classes"], problem
+    return *_to_labels(source.labels, samples, source.name), ""
 
 
 def _to_labels(labels: Array | None, samples: int, name: str) -> tuple[LabelArray | None, list[str]]:

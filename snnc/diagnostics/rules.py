@@ -37,7 +37,7 @@ RULES: dict[str, Rule] = _rules(
         "the model uses an operator-set version that is not supported",
         "export it again with opset 18 (any from 7 on is accepted)",
         "snnc reads models of the default ONNX domain from opset 7 up to the newest one that the installed onnx and\n"
-        "onnxruntime know. Older files can often be upgraded with onnx.version_converter.",
+        "onnxruntime know. Models of opset 5 and 6 are upgraded with onnx.version_converter, where that can.",
     ),
     Rule(
         "SNN103",
@@ -57,7 +57,8 @@ RULES: dict[str, Rule] = _rules(
         "the model must have exactly one input tensor with the batch as its first axis",
         "export the network with one float input `[batch, ...]` and static sizes after the batch axis",
         "A converted network encodes one input into spikes. Inputs with an initializer of the same name are defaults\n"
-        "and do not count. Sizes other than the batch must be static, because neurons have to be counted.",
+        "and do not count, nor do those that no output depends on. Sizes other than the batch must be known, because\n"
+        "neurons have to be counted: `--shape 3,48,192` says what the file leaves open, or calibration data do.",
     ),
     Rule(
         "SNN106",
@@ -383,6 +384,22 @@ RULES: dict[str, Rule] = _rules(
         "bring all features to one scale in front of the network (its first weights can take it), or run more steps",
         "One input scale holds for the whole input, and a feature that varies by less than one spike in all steps, or\n"
         "by less than one unit of a coded number, tells the network nothing: an age beside an income.",
+        warning=True,
+    ),
+    Rule(
+        "SNN530",
+        "an input of the model is ignored",
+        "nothing is to be done; remove the input from the model if it should not be there",
+        "No output depends on this input: a mask that nothing reads, the labels of a loss that is no output. The\n"
+        "converted network has no such input.",
+        warning=True,
+    ),
+    Rule(
+        "SNN531",
+        "the network is converted for one size of its input",
+        "pass `--shape` for another one, such as `--shape 3,48,192`",
+        "The file takes inputs of any height and width (or length). A spiking network has a number of neurons, so one\n"
+        "size had to be chosen: that of the calibration data.",
         warning=True,
     ),
 )

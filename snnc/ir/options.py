@@ -169,6 +169,13 @@ class Options:
         low=1,
         high=LARGEST_MAX_STEPS,
     )
+    shape: str = _option(
+        "",
+        "Shape of a sample where the network leaves sizes open, such as 3,48,192.",
+        default_text="that of the network, else of --calib",
+        metavar="SHAPE",
+        group="reading",
+    )
     bias: Literal["reject", "current"] = _option(
         "reject", "Layers with a bias: refuse them, or add the bias as a constant current.", group="strictness"
     )

@@ -46,7 +46,7 @@ class Signals:
         self.batch = largest_batch(file.layers)
         neurons = [layer for layer in file.layers if layer.kind == "neuron"]
         probe, tensors = layer_probe(ann, [layer.name for layer in neurons])
-        shapes = probe.shapes()
+        shapes = probe.shapes(file.input_dims)
         self._neurons = [layer for layer in neurons if shapes.get(tensors.get(layer.name, "")) == layer.shape]
         names = [layer.name for layer in self._neurons]
         self.skipped = [layer.name for layer in neurons if layer.name not in names]

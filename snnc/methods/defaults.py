@@ -8,7 +8,7 @@ from typing import Any
 
 from snnc.data.synthetic import synthetic_seed
 from snnc.diagnostics import fail
-from snnc.ir.option import Option, by_layer
+from snnc.ir.option import Option, by_layer, whole
 from snnc.ir.options import OPTIONS, Options
 from snnc.methods import METHODS
 from snnc.methods.contract import Method
@@ -36,6 +36,7 @@ def make_options(*, relaxed: bool = False, **options: Any) -> Options:
 
     - `relaxed` stands for `bias="current", batchnorm="fold", max_pool="exact"`;
     - the method has defaults of its own (`Method.defaults`), among them the threshold rule;
+    - `shape` may be a tuple;
     - `v_init`: that of the rule (`ThresholdRule.v_init`);
     - `steps` and `calib_steps` never exceed a given `max_steps`.
 
@@ -49,6 +50,8 @@ def make_options(*, relaxed: bool = False, **options: Any) -> Options:
     given = {name: value for name, value in options.items() if value is not None}
     if relaxed:
         given = {"bias": "current", "batchnorm": "fold", "max_pool": "exact", **given}
+    if isinstance(given.get("shape"), list | tuple):
+        given["shape"] = ",".join(str(whole("shape", size)) for size in given["shape"])
     given = {name: OPTIONS[name].plain(value) if name in OPTIONS else value for name, value in given.items()}
     method = _chosen("method", given.get("method", Options.method), METHODS, METHODS)
     _refuse_options_without_meaning(method, given)

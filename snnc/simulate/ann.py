@@ -14,6 +14,11 @@ from onnx import helper
 
 from snnc.diagnostics import Diagnostics, fail
 from snnc.ir.names import own
+from snnc.reading import structured
+from snnc.reading.batch import sizes_inside
+from snnc.reading.precision import in_float32
+from snnc.reading.protos import copied
+from snnc.reading.structure import node_names
 
 # Without it onnxruntime's int8 kernels for CPUs without VNNI add pairs of products in 16 bits, which saturate: the same
 # file then gives other outputs there.
@@ -62,23 +67,8 @@ def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
         fail("SNN104", str(error).strip().splitlines()[0])
 
 
-def node_names(model: onnx.ModelProto) -> list[str]:
-    """A unique name for every node of the main graph, in order: its own where it has one that is free.
-
-    The names of the inputs are not: the layer that encodes an input is called after it.
-    """
-    inputs = {value.name for value in model.graph.input}
-    names: dict[str, None] = {}
-    for index, node in enumerate(model.graph.node):
-        name = node.name or f"{node.op_type}_{index}"
-        while name in names or name in inputs:
-            name = f"{name}_{index}"
-        names[name] = None
-    return list(names)
-
-
 class Ann:
-    """The ANN in an onnxruntime session. Batches of any size, also where the model has a fixed one."""
+    """The ANN in an onnxruntime session, as its file has it. Batches of any size, also where it is made for one."""
 
     def __init__(self, model: onnx.ModelProto, threads: int | None = None) -> None:
         options = onnxruntime.SessionOptions()
@@ -86,29 +76,58 @@ class Ann:
         options.add_session_config_entry(_EXACT_INT8, "1")
         if threads is not None:
             options.intra_op_num_threads = threads
+        self._model = structured(model)
         self.session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            self._model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         self._input = self.session.get_inputs()[0]
+        kind = self._input.type[len("tensor(") : -1].upper()
+        self._dtype = np.dtype(helper.tensor_dtype_to_np_dtype(onnx.TensorProto.DataType.Value(kind)))
         self._outputs = [value.name for value in self.session.get_outputs()]
         batch = self._input.shape[0]
         self._batch: int | None = batch if isinstance(batch, int) else None
 
     def run(self, images: np.ndarray, more: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
-        """Every output by name, for `images` `[N, ...]` float32, and where there are `more` inputs their values."""
-        feeds = {self._input.name: images, **(more or {})}
+        """Every output by name, for `images` `[N, ...]` float32, and where there are `more` inputs their values.
+
+        They are brought to the type of the input, and outputs of floats to float32; SNN303 where the input is of
+        integers and the images are none.
+        """
+        feeds = {self._input.name: self._typed(images), **(more or {})}
         try:
             return self._run_in_batches(feeds, len(images), self._batch or 64)
         except Exception:
-            if self._batch is not None or len(images) < 2:
+            if self._batch is not None:
                 raise
-            self._batch = 1  # the axis is declared free, but something inside is made for one sample
-            return self._run_in_batches(feeds, len(images), 1)
+            # The axis is declared free, but something inside is made for one number of samples.
+            return self._run_in_found_batches(feeds, len(images))
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of a sample of every output."""
-        with_batch = self.run(np.zeros((1, *self._input.shape[1:]), np.float32))
+    def shapes(self, dims: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """The shape of every output of a sample of the shape `dims`."""
+        with_batch = self.run(np.zeros((1, *dims), np.float32))
         return {name: value.shape[1:] for name, value in with_batch.items()}
+
+    def _typed(self, images: np.ndarray) -> np.ndarray:
+        if self._dtype.kind == "f":
+            return images.astype(self._dtype, copy=False)
+        with np.errstate(invalid="ignore"):
+            typed = images.astype(self._dtype)
+        if not np.array_equal(typed.astype(np.float32), images):
+            message = f"the network takes {self._dtype}, and the samples have fractions or other values beyond that"
+            fail("SNN303", message, hint="give the values as they are stored: `--scale 1`, no mean and no std")
+        return typed
+
+    def _run_in_found_batches(self, feeds: dict[str, np.ndarray], samples: int) -> dict[str, np.ndarray]:
+        failure: Exception | None = None
+        for size in sizes_inside(self._model):
+            self._batch = size
+            try:
+                return self._run_in_batches(feeds, samples, size)
+            except Exception as error:
+                failure = failure or error
+        self._batch = None
+        assert failure is not None
+        raise failure
 
     def _run_in_batches(self, feeds: dict[str, np.ndarray], samples: int, size: int) -> dict[str, np.ndarray]:
         parts = []
@@ -118,9 +137,16 @@ class Ann:
             if missing:
                 batch = {name: _padded(values, missing) for name, values in batch.items()}
             found = self.session.run(None, batch)
+            count = min(size, samples - start) + missing
+            if any(value.ndim and len(value) != count for value in found):
+                raise ValueError(f"{count} samples went in, and another number came out")
             parts.append([value[: size - missing] for value in found])
-        joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        joined = [_in_float32(np.concatenate(column)) for column in zip(*parts, strict=True)]
         return dict(zip(self._outputs, joined, strict=True))
+
+
+def _in_float32(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32, copy=False) if values.dtype.kind == "f" else values
 
 
 def _padded(values: np.ndarray, missing: int) -> np.ndarray:
@@ -130,8 +156,7 @@ def _padded(values: np.ndarray, missing: int) -> np.ndarray:
 
 def layer_probe(model: onnx.ModelProto, names: Collection[str]) -> tuple[Ann, dict[str, str]]:
     """The ANN with more outputs, and which of them is the first output of each node in `names` (see `node_names`)."""
-    probe = onnx.ModelProto()
-    probe.CopyFrom(model)
+    probe = copied(structured(model))
     tensors = {
         name: node.output[0] for name, node in zip(node_names(probe), probe.graph.node, strict=True) if name in names
     }
@@ -145,8 +170,7 @@ def layer_probe(model: onnx.ModelProto, names: Collection[str]) -> tuple[Ann, di
 def cut_ann(model: onnx.ModelProto, names: Collection[str]) -> tuple[Ann, dict[str, str], dict[str, str]]:
     """The ANN cut behind the first output of each node in `names` (see `node_names`), and by these names the inputs
     that take its place for all that reads it, and the outputs that have what the node itself gives."""
-    cut = onnx.ModelProto()
-    cut.CopyFrom(model)
+    cut = copied(in_float32(structured(model)))
     inputs, outputs = {}, {}
     for name, node in zip(node_names(cut), cut.graph.node, strict=True):
         if name in names:

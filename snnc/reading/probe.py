@@ -1,0 +1,140 @@
+"""Running a model on a few samples to learn what no declaration says reliably: the shape and type of every tensor."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import helper
+
+from snnc.diagnostics import fail
+from snnc.ir.names import own
+from snnc.reading.protos import copied, data_inputs
+
+#: Tensors of more elements are not computed: 8 GiB in float32.
+MOST_ELEMENTS = 2**31
+_TYPE_NAMES = set(onnx.TensorProto.DataType.keys())
+# A code, the node (a diagnostic names it), a place in the sources with the signature of a function.
+_NOISE = [
+    re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : "),
+    re.compile(r"^Load model from .* failed:"),
+    re.compile(r"^Non-zero status code returned while running \S+ node\. Name:'[^']*' Status Message: "),
+    re.compile(r"^(Exception during initialization: )?/\S+\.(cc|h):\d+ .*?\)( const)? "),
+]
+_FAILED_NODE = re.compile(r"running \S+ node\. Name:'([^']*)'")
+
+
+class ProbeError(Exception):
+    """A model cannot run on so many samples, or not as it should. `node` is where, "" where that is not known."""
+
+    def __init__(self, message: str, node: str = "") -> None:
+        super().__init__(message)
+        self.node = node
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Of every tensor that the nodes of the main graph compute, by name: its type, and its shape at one batch."""
+
+    shapes: dict[str, tuple[int, ...]]
+    dtypes: dict[str, np.dtype]
+
+
+class Probe:
+    """A model in onnxruntime, without any optimisation, so that every tensor of the file exists."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        """SNN103 where onnxruntime cannot load the model, SNN207 where a tensor would be of an absurd size."""
+        self._input = data_inputs(model)[0]
+        self._dtype = helper.tensor_dtype_to_np_dtype(self._input.type.tensor_type.elem_type)
+        try:
+            declared = _session(exposed(model)).get_outputs()
+        except Exception as error:
+            fail("SNN103", f"onnxruntime cannot load the model: {first_line(error)}")
+        self._dtypes = {value.name: _dtype(value.type) for value in declared if value.type.startswith("tensor(")}
+        _check_sizes(model, {value.name: value.shape for value in declared})
+        self._shapes = _session(_with_shapes(model, list(self._dtypes)))
+        self._outputs = [value.name for value in model.graph.output]
+
+    def samples(self, count: int) -> np.ndarray:
+        """So many samples that differ from each other: from 0 to 1, or zeros where the input is of integers."""
+        dims = [dim.dim_value for dim in self._input.type.tensor_type.shape.dim[1:]]
+        if self._dtype.kind != "f":
+            return np.zeros((count, *dims), self._dtype)
+        return np.random.default_rng(0).random((count, *dims), np.float32).astype(self._dtype)
+
+    def tensors(self, count: int) -> Tensors:
+        """What is computed from `count` samples; ProbeError where that fails."""
+        names = [f"{own('shape')}/{name}" for name in self._dtypes]
+        found = self._run(names, self.samples(count))
+        shapes = {name: tuple(map(int, shape)) for name, shape in zip(self._dtypes, found, strict=True)}
+        return Tensors(
+            {**shapes, self._input.name: self.samples(count).shape}, {**self._dtypes, self._input.name: self._dtype}
+        )
+
+    def outputs(self, samples: np.ndarray) -> dict[str, np.ndarray]:
+        """The outputs of the model; ProbeError where it cannot run."""
+        return dict(zip(self._outputs, self._run(self._outputs, samples), strict=True))
+
+    def _run(self, names: list[str], samples: np.ndarray) -> list[np.ndarray]:
+        try:
+            found: list[np.ndarray] = self._shapes.run(names, {self._input.name: samples})
+        except Exception as error:
+            node = _FAILED_NODE.search(str(error))
+            message = f"onnxruntime cannot run it on {len(samples)} samples: {first_line(error)}"
+            raise ProbeError(message, node[1] if node else "") from error
+        return found
+
+
+def exposed(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with all that its nodes compute as its outputs."""
+    probe = copied(model)
+    del probe.graph.output[:]
+    for name in dict.fromkeys(name for node in model.graph.node for name in node.output if name):
+        probe.graph.output.add().name = name
+    return probe
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, in a line, without what only authors of onnxruntime understand."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    for noise in _NOISE:
+        line = noise.sub("", line)
+    return line.strip() or type(error).__name__
+
+
+def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _with_shapes(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
+    """With the shape of each of these tensors as an output: the tensors themselves need not all be kept."""
+    probe = copied(model)
+    for name in names:
+        shape = f"{own('shape')}/{name}"
+        probe.graph.node.append(helper.make_node("Shape", [name], [shape]))
+        probe.graph.output.add().name = shape
+    return probe
+
+
+def _dtype(text: str) -> np.dtype:
+    """`tensor(float)` → float32."""
+    name = text[len("tensor(") : -1].upper()
+    kind = onnx.TensorProto.DataType.Value(name) if name in _TYPE_NAMES else 0
+    return np.dtype(object) if kind == 0 else np.dtype(helper.tensor_dtype_to_np_dtype(kind))
+
+
+def _check_sizes(model: onnx.ModelProto, shapes: dict[str, list[int | str | None]]) -> None:
+    for node in model.graph.node:
+        for name in node.output:
+            size = math.prod(size for size in shapes.get(name) or [] if isinstance(size, int))
+            if size > MOST_ELEMENTS:
+                message = f"a sample of {name!r} would have {size} elements"
+                fail("SNN207", message, node=node.name, op=node.op_type, hint="look at the sizes that it is given")

@@ -1,0 +1,270 @@
+"""The same network in one plain list of nodes, whatever form its file has.
+
+onnxruntime reads models that the ONNX checker refuses and that other tools misread. `structured` changes how such a
+model is written, never what it computes:
+
+1. a model of an opset below 7 is upgraded to 7 by onnx's version converter (SNN102 where that cannot);
+2. calls of local functions are replaced by their bodies;
+3. of several initializers of one name the last counts, as in onnxruntime, and sparse ones become dense;
+4. an `If` whose condition does not depend on the data is replaced by its branch (`snnc.reading.branches`);
+5. inputs that no output depends on go, and with them the nodes that read them;
+6. nodes stand behind those that compute what they read (SNN103 where they wait for each other);
+7. every node has a name that no other node and no input has;
+8. a batch axis of size 0 or below is one of any size.
+
+What is in this form already is given back as it is. Models that snnc has converted are left alone.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import onnx
+from onnx import inliner, numpy_helper, version_converter
+
+from snnc.diagnostics import fail
+from snnc.ir.domain import DOMAIN
+from snnc.reading.branches import without_constant_branches
+from snnc.reading.protos import copied, data_inputs, opset_of, reads, replace_nodes, subgraphs
+
+#: onnxruntime knows all operators from here on.
+OLDEST_OPSET = 7
+#: What the version converter reads.
+OLDEST_READABLE = 5
+# Stands for a free size where the version converter wants a number.
+_ANY_SIZE = 3
+
+
+def structured(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same network in a plain form; `model` itself, not a copy, where it has that form.
+
+    Raises:
+        DiagnosticError: SNN102 where an old model cannot be upgraded; SNN103 where nodes wait for each other or a name
+            is no text.
+    """
+    if is_converted(model):
+        return model
+    check_names_are_text(model)
+    for step in _STEPS:
+        model = step(model)
+    return model
+
+
+def is_converted(model: onnx.ModelProto) -> bool:
+    """Whether snnc has written this model."""
+    marked = any(entry.key == "snnc.format_version" for entry in model.metadata_props)
+    return marked or any(node.domain == DOMAIN for node in model.graph.node)
+
+
+def check_names_are_text(model: onnx.ModelProto) -> None:
+    """SNN103 where a name is not UTF-8, as in a damaged file: protobuf gives bytes for it."""
+    if not all(isinstance(name, str) for name in _names(model)):
+        fail("SNN103", "a name in it is not valid UTF-8")
+
+
+def _names(model: onnx.ModelProto) -> Iterator[object]:
+    graph = model.graph
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        yield value.name
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    for entry in (*model.opset_import, *model.functions):
+        yield entry.domain
+
+
+def _upgraded(model: onnx.ModelProto) -> onnx.ModelProto:
+    version = opset_of(model)
+    if version is None or version >= OLDEST_OPSET:
+        return model
+    if version < OLDEST_READABLE:
+        fail("SNN102", f"the model has opset {version}; the oldest that can be upgraded is {OLDEST_READABLE}")
+    sized = copied(model)
+    for value in sized.graph.input:
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_value < 1:
+                dim.dim_value = _ANY_SIZE
+    try:
+        upgraded: onnx.ModelProto = version_converter.convert_version(sized, OLDEST_OPSET)
+    except Exception as error:  # it raises whatever its C++ throws
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        fail("SNN102", f"the model has opset {version}, and onnx cannot upgrade it to {OLDEST_OPSET}: {reason}")
+    declared = {value.name: value for value in (*model.graph.input, *model.graph.output)}
+    for value in (*upgraded.graph.input, *upgraded.graph.output):
+        if value.name in declared:
+            value.CopyFrom(declared[value.name])
+    del upgraded.graph.value_info[:]
+    del upgraded.metadata_props[:]
+    upgraded.metadata_props.extend(model.metadata_props)
+    return upgraded
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    if not model.functions:
+        return model
+    try:
+        inlined: onnx.ModelProto = inliner.inline_local_functions(model)
+    except Exception as error:  # of C++, about the user's functions
+        fail("SNN103", f"its local functions cannot be inlined: {str(error).strip().splitlines()[0]}")
+    return inlined
+
+
+def _with_one_initializer_each(model: onnx.ModelProto) -> onnx.ModelProto:
+    last = {tensor.name: index for index, tensor in enumerate(model.graph.initializer)}
+    if len(last) == len(model.graph.initializer):
+        return model
+    changed = copied(model)
+    kept = [changed.graph.initializer[index] for index in last.values()]
+    del changed.graph.initializer[:]
+    changed.graph.initializer.extend(kept)
+    return changed
+
+
+def _with_dense_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
+    if not model.graph.sparse_initializer:
+        return model
+    changed = copied(model)
+    for sparse in model.graph.sparse_initializer:
+        values, places = numpy_helper.to_array(sparse.values), numpy_helper.to_array(sparse.indices)
+        dense = np.zeros(tuple(sparse.dims), values.dtype)
+        if places.ndim == 1:
+            dense.reshape(-1)[places] = values
+        else:
+            dense[tuple(places.T)] = values
+        changed.graph.initializer.append(numpy_helper.from_array(dense, sparse.values.name))
+    del changed.graph.sparse_initializer[:]
+    return changed
+
+
+def _without_unused_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Also without the nodes that read them: no output depends on these either."""
+    needed = {value.name for value in model.graph.output}
+    computed = {name: node for node in model.graph.node for name in node.output if name}
+    pending = list(needed)
+    while pending:
+        node = computed.get(pending.pop())
+        fresh = set() if node is None else set(reads(node)) - needed
+        needed |= fresh
+        pending += fresh
+    unused = {value.name for value in data_inputs(model)} - needed
+    if not unused or len(unused) == len(data_inputs(model)):  # of a model without any, the checks say more
+        return model
+    changed = copied(model)
+    gone = set(unused)
+    _drop_readers(changed.graph, gone)
+    kept = [value for value in changed.graph.input if value.name not in unused]
+    del changed.graph.input[:]
+    changed.graph.input.extend(kept)
+    return changed
+
+
+def _drop_readers(graph: onnx.GraphProto, gone: set[str]) -> None:
+    """Remove the nodes that depend on one of the tensors `gone`, in any order of nodes."""
+    while True:
+        dropped = [node for node in graph.node if not gone.isdisjoint(reads(node))]
+        if not dropped:
+            return
+        gone.update(name for node in dropped for name in node.output if name)
+        replace_nodes(graph, [node for node in graph.node if gone.isdisjoint(reads(node))])
+
+
+def _sorted(model: onnx.ModelProto) -> onnx.ModelProto:
+    order = _order(model.graph.node)
+    if order == list(range(len(model.graph.node))):
+        return model
+    changed = copied(model)
+    nodes = list(changed.graph.node)
+    replace_nodes(changed.graph, [nodes[index] for index in order])
+    return changed
+
+
+def _order(nodes: list[onnx.NodeProto]) -> list[int]:
+    """Indices of the nodes, each behind those that compute what it reads, as near to the given order as possible."""
+    computed = {name for node in nodes for name in node.output if name}
+    waiting: dict[str, list[int]] = {}
+    missing, ready, order = [], [], []
+    for index, node in enumerate(nodes):
+        names = set(reads(node)) & computed - _computed_inside(node)
+        missing.append(len(names))
+        for name in names:
+            waiting.setdefault(name, []).append(index)
+        if not names:
+            ready.append(index)
+    heapq.heapify(ready)
+    while ready:
+        index = heapq.heappop(ready)
+        order.append(index)
+        for name in filter(None, nodes[index].output):
+            for reader in waiting.pop(name, ()):
+                missing[reader] -= 1
+                if missing[reader] == 0:
+                    heapq.heappush(ready, reader)
+    if len(order) < len(nodes):
+        stuck = nodes[min(set(range(len(nodes))) - set(order))]
+        message = "it depends on its own output: the nodes form a cycle"
+        fail("SNN103", message, node=stuck.name or f"{stuck.op_type}", op=stuck.op_type)
+    return order
+
+
+def _computed_inside(node: onnx.NodeProto) -> set[str]:
+    """The tensors that subgraphs of the node compute for themselves."""
+    return {name for graph in subgraphs(node) for inner in graph.node for name in inner.output}
+
+
+def _named(model: onnx.ModelProto) -> onnx.ModelProto:
+    names = node_names(model)
+    if names == [node.name for node in model.graph.node]:
+        return model
+    changed = copied(model)
+    for name, node in zip(names, changed.graph.node, strict=True):
+        node.name = name
+    return changed
+
+
+def node_names(model: onnx.ModelProto) -> list[str]:
+    """A unique name for every node of the main graph, in order: its own where it has one that is free.
+
+    The names of the inputs are not: the layer that encodes an input is called after it.
+    """
+    inputs = {value.name for value in model.graph.input}
+    names: dict[str, None] = {}
+    for index, node in enumerate(model.graph.node):
+        name = node.name or f"{node.op_type}_{index}"
+        while name in names or name in inputs:
+            name = f"{name}_{index}"
+        names[name] = None
+    return list(names)
+
+
+def _with_a_free_batch(model: onnx.ModelProto) -> onnx.ModelProto:
+    changed = None
+    for index, value in enumerate(model.graph.input):
+        dims = value.type.tensor_type.shape.dim
+        if dims and dims[0].HasField("dim_value") and dims[0].dim_value < 1:
+            changed = changed or copied(model)
+            changed.graph.input[index].type.tensor_type.shape.dim[0].dim_param = "batch"
+    if changed is None:
+        return model
+    del changed.graph.value_info[:]  # they repeat what the input said
+    for value in changed.graph.output:
+        dims = value.type.tensor_type.shape.dim
+        if dims and dims[0].HasField("dim_value") and dims[0].dim_value < 1:
+            dims[0].dim_param = "batch"
+    return changed
+
+
+_STEPS: tuple[Callable[[onnx.ModelProto], onnx.ModelProto], ...] = (
+    _upgraded,
+    _inlined,
+    _with_one_initializer_each,
+    _with_dense_initializers,
+    without_constant_branches,
+    _without_unused_inputs,
+    _sorted,
+    _named,
+    _with_a_free_batch,
+)
