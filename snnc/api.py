@@ -33,6 +33,7 @@ from snnc.measure.judge import judge
 from snnc.measure.recording import MOST_BYTES, Recording
 from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
 from snnc.reading import structured
+from snnc.reading.external import check_size
 from snnc.reading.precision import takes_integers
 from snnc.reading.protos import data_inputs
 from snnc.reading.sizes import with_shape
@@ -516,4 +517,7 @@ def preparation_for(ann: onnx.ModelProto, said: Preparation) -> Preparation:
 
 
 def _load(model: Model) -> onnx.ModelProto:
-    return model if isinstance(model, onnx.ModelProto) else load_model(model)
+    if isinstance(model, onnx.ModelProto):
+        check_size(model.ByteSize(), "the model")
+        return model
+    return load_model(model)
