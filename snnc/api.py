@@ -15,14 +15,14 @@ import onnx
 from snnc import pipeline
 from snnc.data import DataSet, Preparation, as_dataset, check_labels
 from snnc.data.synthetic import synthetic_seed
-from snnc.diagnostics import Diagnostic, DiagnosticError, fail
+from snnc.diagnostics import Diagnostic, DiagnosticError, Diagnostics, fail
 from snnc.files import ConvertedFile, write_atomically
 from snnc.integers.calibration_split import CALIB_MEMORY, image_memory
 from snnc.integers.checkpoint import Checkpoint
-from snnc.ir.conversion import Conversion, Level, Report
+from snnc.ir.conversion import Conversion, Report
 from snnc.ir.names import is_reserved
 from snnc.ir.option import whole
-from snnc.ir.options import OPTIONS
+from snnc.ir.options import AUTO, OPTIONS
 from snnc.ir.report import Certificate
 from snnc.measure import recording
 from snnc.measure.budget import Budget, measure_budget
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 Model = str | PathLike[str] | onnx.ModelProto
 Progress = Callable[[str, float], None]
 Estimates = dict[Any, dict[str, Estimate]]
+# Of a check: thresholds need to be of the right size only.
+_TRIAL_STEPS = 16
 
 
 class SpikingModel:
@@ -183,14 +185,30 @@ def convert(
 
 
 def check(model: Model, **options: Any) -> list[Diagnostic]:
-    """Everything that keeps `model` from being converted, and what a user should know; empty if all is well."""
+    """Everything that keeps `model` from being converted, and what a user should know; empty if all is well.
+
+    All that a conversion finds before it calibrates, and whether every layer fits its integer grid, with thresholds
+    from a few synthetic samples.
+    """
     try:
         conversion = Conversion(_load(model), make_options(**options))
-        before = [step for step in pipeline.passes_of(conversion) if step.takes == Level.SOURCE]
-        pipeline.run(conversion, before)
     except DiagnosticError as error:
         return error.diagnostics
-    return conversion.diagnostics.found
+    try:
+        pipeline.run(conversion, pipeline.before_data(conversion))
+    except DiagnosticError as error:
+        return [*conversion.diagnostics.warnings, *error.diagnostics]
+    found = conversion.diagnostics.found
+    trial: dict[str, Any] = {"calib_samples": 2, "calib_steps": min(_TRIAL_STEPS, conversion.options.calib_steps)}
+    if conversion.options.alpha == AUTO:
+        trial["alpha"] = 1.0
+    conversion.options = dataclasses.replace(conversion.options, **trial)
+    conversion.report.diagnostics = Diagnostics(logged=False)
+    try:
+        pipeline.run(conversion, pipeline.up_to_the_grid(conversion))
+    except DiagnosticError as error:
+        return [*found, *error.diagnostics]
+    return found
 
 
 def from_torch(module: torch.nn.Module, example: torch.Tensor, *, calib: Any = None, **options: Any) -> SpikingModel:
