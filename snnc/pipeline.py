@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snnc.ir.conversion import Conversion, Pass
+from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.levels import run_pass
 from snnc.methods import METHODS
 from snnc.passes import (
@@ -49,6 +49,9 @@ _UNDERSTAND: list[Pass] = [
     regions.PASS,
     pools.PASS,
 ]
+
+# Choose an option by measuring conversions.
+_CHOOSING: list[Pass] = [choose_alpha.PASS, choose_levels.PASS, choose_steps.PASS]
 
 #: Method `exact` (snnc.methods.exact).
 EXACT: list[Pass] = [
@@ -104,6 +107,19 @@ RMP: list[Pass] = [
 def passes_of(conversion: Conversion) -> list[Pass]:
     """What the method of a conversion runs."""
     return METHODS[conversion.options.method].passes
+
+
+def before_data(conversion: Conversion) -> list[Pass]:
+    """The passes of a conversion that need no data."""
+    passes = passes_of(conversion)
+    return passes[: passes.index(synthesize.PASS)]
+
+
+def up_to_the_grid(conversion: Conversion) -> list[Pass]:
+    """The passes behind `before_data`, to where all weights are integers, without those that choose by measurements."""
+    passes = passes_of(conversion)
+    rest = passes[passes.index(synthesize.PASS) :]
+    return [step for step in rest if step.takes == Level.SPIKING and step not in _CHOOSING]
 
 
 def run(conversion: Conversion, passes: list[Pass] | None = None) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import golden
 import networks
+import onnx
 import pytest
 from bad_models import GOOD, WEIGHTS, codes, mlp
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 
 import snnc
+from snnc.diagnostics import DiagnosticError
 from snnc.simulate.ann import load_model
 
 # Files
@@ -74,6 +76,58 @@ def test_bad_references_to_external_data(key: str, value: str, tmp_path: Path) -
     path = tmp_path / "net.onnx"
     path.write_bytes(model.SerializeToString())
     assert codes(path) == ["SNN104"]
+
+
+def in_another_file(location: str, length: int = 48) -> onnx.ModelProto:
+    """A model whose first weight lies there."""
+    model = golden.model(WEIGHTS + GOOD)
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for name, text in {"location": location, "length": str(length)}.items():
+        entry = tensor.external_data.add()
+        entry.key, entry.value = name, text
+    return model
+
+
+def test_external_data_stay_in_the_folder_of_the_model(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    (folder / "below").mkdir(parents=True)
+    for place in (tmp_path, folder / "below"):
+        (place / "data.bin").write_bytes(bytes(48))
+    (folder / "link.bin").symlink_to(tmp_path / "data.bin")
+    path = folder / "net.onnx"
+    for location in ("../data.bin", "below/../../data.bin", str(tmp_path / "data.bin"), "link.bin"):
+        path.write_bytes(in_another_file(location).SerializeToString())
+        with pytest.raises(DiagnosticError, match=r"SNN104.*outside"):
+            load_model(path)
+    path.write_bytes(in_another_file("below/data.bin").SerializeToString())
+    assert len(load_model(path).graph.initializer[0].raw_data) == 48
+
+
+def test_external_data_in_constants(tmp_path: Path) -> None:
+    model = golden.model(
+        WEIGHTS + mlp("w = Constant <value = float[4,3] {1,2,3,4,5,6,7,8,9,1,2,3}> () a = MatMul (x, w)")
+    )
+    tensor = model.graph.node[0].attribute[0].t
+    tensor.CopyFrom(in_another_file("data.bin").graph.initializer[0])
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert codes(path) == ["SNN104"]
+    (tmp_path / "data.bin").write_bytes(bytes(48))
+    assert len(load_model(path).graph.node[0].attribute[0].t.raw_data) == 48
+
+
+def test_models_beyond_a_protobuf(tmp_path: Path) -> None:
+    """Files with holes: nothing of them is read."""
+    size = 2**31 + 2**20
+    for name in ("huge.onnx", "data.bin"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size)
+    assert codes(tmp_path / "huge.onnx") == ["SNN107"]
+    path = tmp_path / "net.onnx"
+    path.write_bytes(in_another_file("data.bin", size).SerializeToString())
+    assert codes(path) == ["SNN107"]
 
 
 def test_a_model_survives_its_own_conversion(tmp_path: Path) -> None:

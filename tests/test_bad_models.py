@@ -11,6 +11,7 @@ import pytest
 from bad_models import GOOD, WEIGHTS, codes, mlp, no_hang
 from onnx import TensorProto, helper, numpy_helper
 
+import snnc
 from snnc.ir.conversion import Level
 from snnc.ir.names import is_reserved
 
@@ -133,6 +134,24 @@ REFUSED = {
 @pytest.mark.parametrize("name", STRANGE)
 def test_strange_models(name: str) -> None:
     assert codes(STRANGE[name]) == REFUSED.get(name, [])
+
+
+@pytest.mark.parametrize("name", STRANGE)
+@pytest.mark.parametrize("method", ["rmp", "exact"])
+def test_a_check_finds_what_a_conversion_finds(name: str, method: str) -> None:
+    model = golden.model(WEIGHTS + STRANGE[name])
+    with no_hang():
+        found = snnc.check(model, relaxed=True, method=method)
+    errors = sorted({problem.rule.code for problem in found if problem.severity == "error"})
+    if method == "rmp":
+        assert errors == REFUSED.get(name, [])
+    else:
+        assert errors == codes(model, method=method, steps=None)
+
+
+def test_a_check_gives_warnings_beside_errors() -> None:
+    found = snnc.check(golden.model(WEIGHTS + mlp("a = MatMul (x, V) y = Tan (a)", "float[3,4] x", "float[3,3] y")))
+    assert [problem.rule.code for problem in found] == ["SNN506", "SNN204"]
 
 
 def test_an_omitted_bias_is_no_bias() -> None:

@@ -51,6 +51,17 @@ def test_reshapes_without_a_number(shape: str) -> None:
     assert found(net(reshaped(shape), "float[4,1,4,4] x")) == [("SNN506", "")]
 
 
+def test_a_flatten_that_makes_one_row_of_a_batch_of_one() -> None:
+    body = f"{CONVOLUTION} f = Flatten <axis = 0> (h) y = MatMul (f, F)"
+    assert found(net(body, "float[1,1,4,4] x")) == [("SNN506", "")]
+
+
+def test_a_resize_to_sizes_with_the_batch_in_them() -> None:
+    sizes = 's = Constant <value_ints = [1,1,8,12]> () u = Resize <mode = "nearest"> (x, , , s) y = Relu (u)'
+    codes = [code for code, _ in found(net(sizes, "float[1,1,4,4] x", "float[1,1,8,12] y"))]
+    assert "SNN207" not in codes
+
+
 @pytest.mark.parametrize("batch", ["N", "1", "5"])
 def test_channels_that_add_up_to_the_size_of_a_trial(batch: str) -> None:
     """Axes of 2, 3 and 5: no other axis is taken for the batch."""

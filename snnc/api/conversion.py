@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from contextlib import nullcontext
 from os import PathLike
@@ -12,10 +13,11 @@ from snnc import pipeline
 from snnc.api.model import Model, SpikingModel, input_dims, loaded, preparation_for
 from snnc.data import DataSet, Preparation, as_dataset
 from snnc.data.synthetic import synthetic_seed
-from snnc.diagnostics import Diagnostic, DiagnosticError, fail
+from snnc.diagnostics import Diagnostic, DiagnosticError, Diagnostics, fail
 from snnc.integers.calibration_split import CALIB_MEMORY, image_memory
 from snnc.integers.checkpoint import Checkpoint
-from snnc.ir.conversion import Conversion, Level
+from snnc.ir.conversion import Conversion
+from snnc.ir.options import AUTO
 from snnc.measure.judge import judge
 from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
 from snnc.reading.torch_export import exported
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, float], None]
 Estimates = dict[Any, dict[str, Estimate]]
+# Of a check: thresholds need to be of the right size only.
+_TRIAL_STEPS = 16
 
 
 def convert(
@@ -92,14 +96,30 @@ def convert(
 
 
 def check(model: Model, **options: Any) -> list[Diagnostic]:
-    """Everything that keeps `model` from being converted, and what a user should know; empty if all is well."""
+    """Everything that keeps `model` from being converted, and what a user should know; empty if all is well.
+
+    All that a conversion finds before it calibrates, and whether every layer fits its integer grid, with thresholds
+    from a few synthetic samples.
+    """
     try:
         conversion = Conversion(loaded(model), make_options(**options))
-        before = [step for step in pipeline.passes_of(conversion) if step.takes == Level.SOURCE]
-        pipeline.run(conversion, before)
     except DiagnosticError as error:
         return error.diagnostics
-    return conversion.diagnostics.found
+    try:
+        pipeline.run(conversion, pipeline.before_data(conversion))
+    except DiagnosticError as error:
+        return [*conversion.diagnostics.warnings, *error.diagnostics]
+    found = conversion.diagnostics.found
+    trial: dict[str, Any] = {"calib_samples": 2, "calib_steps": min(_TRIAL_STEPS, conversion.options.calib_steps)}
+    if conversion.options.alpha == AUTO:
+        trial["alpha"] = 1.0
+    conversion.options = dataclasses.replace(conversion.options, **trial)
+    conversion.report.diagnostics = Diagnostics(logged=False)
+    try:
+        pipeline.run(conversion, pipeline.up_to_the_grid(conversion))
+    except DiagnosticError as error:
+        return [*found, *error.diagnostics]
+    return found
 
 
 def from_torch(module: torch.nn.Module, example: torch.Tensor, *, calib: Any = None, **options: Any) -> SpikingModel:

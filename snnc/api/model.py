@@ -15,6 +15,7 @@ from snnc.files import ConvertedFile, write_atomically
 from snnc.ir.conversion import Report
 from snnc.ir.report import Certificate
 from snnc.reading import structured
+from snnc.reading.external import check_size
 from snnc.reading.precision import takes_integers
 from snnc.reading.protos import data_inputs
 from snnc.reading.sizes import with_shape
@@ -126,4 +127,7 @@ def preparation_for(ann: onnx.ModelProto, said: Preparation) -> Preparation:
 
 def loaded(model: Model) -> onnx.ModelProto:
     """An ANN from a path or as it is."""
-    return model if isinstance(model, onnx.ModelProto) else load_model(model)
+    if isinstance(model, onnx.ModelProto):
+        check_size(model.ByteSize(), "the model")
+        return model
+    return load_model(model)

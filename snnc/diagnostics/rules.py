@@ -50,7 +50,8 @@ RULES: dict[str, Rule] = _rules(
         "SNN104",
         "external data of the model is missing",
         "put the external data file beside the model, under the name that the message gives",
-        "Large models keep their weights in a second file. It was not found, or is shorter than the model says.",
+        "Large models keep their weights in a second file. It was not found, is shorter than the model says, or lies\n"
+        "outside of the folder of the model, where a model from elsewhere has no business to read.",
     ),
     Rule(
         "SNN105",
@@ -67,6 +68,13 @@ RULES: dict[str, Rule] = _rules(
         "The converted file adds the inputs `steps`, `seed` and `first_sample` (in the schedule stream `first_step`\n"
         "and `count` too), the outputs `spike_totals` and `synaptic_operations`, and names of its own that begin with\n"
         "`snnc/`. An input or output of the ANN must not have such a name; inner tensors and nodes may.",
+    ),
+    Rule(
+        "SNN107",
+        "the model is too large",
+        "convert a smaller network, or the part of it that is to be spiking",
+        "A model with its weights has to fit into one protobuf message of 2 GiB, for onnxruntime to be given it and\n"
+        "for the converted file. Weights of 2 GiB and more are half a billion of them in float32.",
     ),
     # --- what cannot be converted ---------------------------------------------------------------------------------
     Rule(

@@ -8,25 +8,19 @@ for every sample what the file itself gives. Where it does not, the node that is
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from snnc.diagnostics import Diagnostics, fail
-from snnc.ir.names import own
 from snnc.reading.probe import Probe, ProbeError, Tensors, exposed
-from snnc.reading.protos import copied, data_inputs
+from snnc.reading.protos import data_inputs
+from snnc.reading.rewrites import for_any_batch, integer_constants
 
 _CANDIDATES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
-# Constants with more elements are weights, not shapes.
-_MOST_OF_A_SHAPE = 64
 _CLOSE = 1e-3
 _LARGEST_BATCH = 4096
-_COMPARED = 3
 
 
 Shapes = dict[str, list[int | str]]
@@ -69,14 +63,19 @@ def with_free_batch(model: onnx.ModelProto, diagnostics: Diagnostics) -> Batched
 
 def _of_any_size(model: onnx.ModelProto, probe: Probe) -> Batched:
     """What is found by running `model` on batches of two sizes; ProbeError where it takes only one."""
+    first, second = _probes(model)
+    return _compared(model, probe.tensors(first), probe.tensors(second))
+
+
+def _compared(model: onnx.ModelProto, small: Tensors, large: Tensors) -> Batched:
+    """Where axes follow the batch, from what was found at two sizes of it."""
     source = data_inputs(model)[0]
     symbol = source.type.tensor_type.shape.dim[0].dim_param or "batch"
-    small, large = (probe.tensors(size) for size in _probes(model))
     batches = small.shapes[source.name][0], large.shapes[source.name][0]
     shapes: Shapes = {}
     for name, shape in small.shapes.items():
-        other = large.shapes[name]
-        free = bool(shape) and shape[1:] == other[1:] and (shape[0], other[0]) == batches
+        other = large.shapes.get(name, ())
+        free = bool(shape) and shape[1:] == other[1:] and (*shape[:1], *other[:1]) == batches
         shapes[name] = [symbol, *shape[1:]] if free else list(shape)
     return Batched(model, shapes, small.dtypes)
 
@@ -87,17 +86,19 @@ def _freed(
     try:
         fixed = given.tensors(made_for)
     except ProbeError as failure:
-        fail("SNN103", f"onnxruntime cannot run the model: {failure}", **_place(model, failure.node))
-    free, numbered = _rewritten(model, fixed.shapes, made_for)
-    probe = Probe(free)
+        fail("SNN103", str(failure), **_place(model, failure.node))
+    free, numbered = for_any_batch(model, fixed.shapes, made_for)
     try:
-        batched = _of_any_size(free, probe)
-        _compare_shapes(model, batched, fixed, made_for)
-        _compare_values(model, free, given, probe, made_for)
+        probe = Probe(free)
+        size = _probes(model)[0]
+        found = probe.tensors(size)
+        batched = _compared(free, fixed, found)
+        _check_shapes(model, batched, fixed, made_for)
+        _compare_values(model, free, given, found.outputs, made_for)
     except ProbeError as error:
-        found = _without_batch(model, error.node, fixed, made_for) or error
+        lost = _without_batch(model, error.node, fixed, made_for) or error
         hint = "export the network with a free batch axis, as the first axis of every activation"
-        diagnostics.report("SNN207", str(found), **_place(model, found.node), hint=hint)
+        diagnostics.report("SNN207", str(lost), **_place(model, lost.node), hint=hint)
         return _fixed(free, fixed, made_for)
     diagnostics.report("SNN506", said, **_place(model, (numbered or [node])[0] if node else ""))
     return batched
@@ -120,7 +121,7 @@ def _size_that_runs(model: onnx.ModelProto, given: Probe, failure: ProbeError) -
         except ProbeError:
             continue
         return size
-    fail("SNN103", f"onnxruntime cannot run the model: {failure}", **_place(model, failure.node))
+    fail("SNN103", str(failure), **_place(model, failure.node))
 
 
 def sizes_inside(model: onnx.ModelProto) -> list[int]:
@@ -138,64 +139,18 @@ def _probes(model: onnx.ModelProto) -> tuple[int, int]:
 def _numbers(model: onnx.ModelProto) -> set[int]:
     """The integers in the constants that may be shapes, and the size of the batch that is declared."""
     declared = {dim.dim_value for value in data_inputs(model) for dim in value.type.tensor_type.shape.dim[:1]}
-    return declared.union(*(values for _, values in _constants(model)))
+    return declared.union(*(values for _, values in integer_constants(model)))
 
 
-def _constants(model: onnx.ModelProto) -> Iterator[tuple[str, list[int]]]:
-    """The constants of integers that may be shapes, by name."""
-    tensors = [(tensor.name, tensor) for tensor in model.graph.initializer]
-    for node in model.graph.node:
-        for attribute in node.attribute if node.op_type == "Constant" else ():
-            if attribute.HasField("t"):
-                tensors.append((node.output[0], attribute.t))
-            elif attribute.type in (onnx.AttributeProto.INT, onnx.AttributeProto.INTS):
-                yield node.output[0], [*attribute.ints] or [attribute.i]
-    for name, tensor in tensors:
-        integer = tensor.data_type in (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
-        if integer and math.prod(tensor.dims) <= _MOST_OF_A_SHAPE:
-            yield name, [int(value) for value in numpy_helper.to_array(tensor).ravel()]
-
-
-def _rewritten(
-    model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]], made_for: int
-) -> tuple[onnx.ModelProto, list[str]]:
-    """The model with `[-1, dims...]` for every Reshape that keeps `made_for` samples apart, without declared shapes;
-    and the names of those Reshapes that have this number for them."""
-    free = copied(model)
-    del free.graph.value_info[:]
-    for value in free.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    dim = data_inputs(free)[0].type.tensor_type.shape.dim[0]
-    dim.dim_param = dim.dim_param or "batch"
-    constants, numbered = dict(_constants(model)), []
-    for node in free.graph.node:
-        if node.op_type != "Reshape" or len(node.input) < 2:
-            continue
-        source, result = shapes.get(node.input[0], ()), shapes.get(node.output[0], ())
-        if source[:1] == result[:1] == (made_for,) and math.prod(source[1:]) == math.prod(result[1:]) > 0:
-            if constants.get(node.input[1], [])[:1] == [made_for]:
-                numbered.append(node.name)
-            name = own(f"shape/{node.name}")
-            free.graph.initializer.append(numpy_helper.from_array(np.array([-1, *result[1:]], np.int64), name))
-            node.input[1] = name
-            kept = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
-            del node.attribute[:]
-            node.attribute.extend(kept)
-    return free, numbered
-
-
-def _compare_shapes(model: onnx.ModelProto, free: Batched, fixed: Tensors, made_for: int) -> None:
-    """ProbeError at the first node whose output has no axis of samples, or has it only for one number of them."""
+def _check_shapes(model: onnx.ModelProto, free: Batched, fixed: Tensors, made_for: int) -> None:
+    """ProbeError at the first node that loses the axis of samples, or has it only for one number of them."""
     followed = {data_inputs(model)[0].name}
     for node in model.graph.node:
         if followed.isdisjoint(node.input) or node.op_type in ("Shape", "Size"):
             continue
-        for name in node.output:
-            if name not in fixed.shapes:
-                continue
+        for name in filter(fixed.shapes.__contains__, node.output):
             followed.add(name)
-            shape = tuple(made_for if isinstance(size, str) else size for size in free.shapes[name])
-            if shape != fixed.shapes[name]:
+            if free.shapes[name][:1] != [free.shapes[data_inputs(model)[0].name][0]]:
                 raise _lost(node.name, fixed.shapes[name], made_for)
 
 
@@ -212,10 +167,12 @@ def _lost(node: str, shape: tuple[int, ...], made_for: int) -> ProbeError:
     return ProbeError(f"it makes {list(shape)} of a batch of {made_for}: the first axis must be the batch", node)
 
 
-def _compare_values(model: onnx.ModelProto, free: onnx.ModelProto, given: Probe, probe: Probe, made_for: int) -> None:
+def _compare_values(
+    model: onnx.ModelProto, free: onnx.ModelProto, given: Probe, found: dict[str, np.ndarray], made_for: int
+) -> None:
     """ProbeError where the freed network computes something else than the file, for the same samples."""
-    samples = probe.samples(_COMPARED)
-    expected, found = _in_batches(given, samples, made_for), probe.outputs(samples)
+    samples = given.samples(len(next(iter(found.values()))))
+    expected = _in_batches(given, samples, made_for)
     if all(_mostly_equal(found[name], value) for name, value in expected.items()):
         return
     # Where something inside rounds or compares, outputs differ that are the same network: one node has to be at fault.

@@ -38,10 +38,12 @@ class ProbeError(Exception):
 
 @dataclass(frozen=True)
 class Tensors:
-    """Of every tensor that the nodes of the main graph compute, by name: its type, and its shape at one batch."""
+    """What a run on some samples gives: of every tensor that the nodes of the main graph compute its shape and type,
+    and the outputs."""
 
     shapes: dict[str, tuple[int, ...]]
     dtypes: dict[str, np.dtype]
+    outputs: dict[str, np.ndarray]
 
 
 class Probe:
@@ -69,12 +71,12 @@ class Probe:
 
     def tensors(self, count: int) -> Tensors:
         """What is computed from `count` samples; ProbeError where that fails."""
-        names = [f"{own('shape')}/{name}" for name in self._dtypes]
-        found = self._run(names, self.samples(count))
-        shapes = {name: tuple(map(int, shape)) for name, shape in zip(self._dtypes, found, strict=True)}
-        return Tensors(
-            {**shapes, self._input.name: self.samples(count).shape}, {**self._dtypes, self._input.name: self._dtype}
-        )
+        names, samples = [f"{own('shape')}/{name}" for name in self._dtypes], self.samples(count)
+        found = self._run([*names, *self._outputs], samples)
+        shapes = {name: tuple(map(int, shape)) for name, shape in zip(self._dtypes, found, strict=False)}
+        shapes[self._input.name] = samples.shape
+        outputs = dict(zip(self._outputs, found[len(names) :], strict=True))
+        return Tensors(shapes, {**self._dtypes, self._input.name: self._dtype}, outputs)
 
     def outputs(self, samples: np.ndarray) -> dict[str, np.ndarray]:
         """The outputs of the model; ProbeError where it cannot run."""
@@ -85,7 +87,7 @@ class Probe:
             found: list[np.ndarray] = self._shapes.run(names, {self._input.name: samples})
         except Exception as error:
             node = _FAILED_NODE.search(str(error))
-            message = f"onnxruntime cannot run it on {len(samples)} samples: {first_line(error)}"
+            message = f"onnxruntime cannot run it on {_counted(samples)}: {first_line(error)}"
             raise ProbeError(message, node[1] if node else "") from error
         return found
 
@@ -105,6 +107,10 @@ def first_line(error: Exception) -> str:
     for noise in _NOISE:
         line = noise.sub("", line)
     return line.strip() or type(error).__name__
+
+
+def _counted(samples: np.ndarray) -> str:
+    return f"{len(samples)} sample{'' if len(samples) == 1 else 's'}"
 
 
 def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:

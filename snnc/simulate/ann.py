@@ -12,10 +12,11 @@ import onnxruntime
 from google.protobuf.message import DecodeError
 from onnx import helper
 
-from snnc.diagnostics import Diagnostics, fail
+from snnc.diagnostics import fail
 from snnc.ir.names import own
 from snnc.reading import structured
 from snnc.reading.batch import sizes_inside
+from snnc.reading.external import check_size, load_external_data
 from snnc.reading.precision import in_float32
 from snnc.reading.protos import copied
 from snnc.reading.structure import node_names
@@ -32,6 +33,7 @@ def load_model(path: str | PathLike[str]) -> onnx.ModelProto:
         size = path.stat().st_size
         if size == 0:
             fail("SNN101", f"{path} is empty")
+        check_size(size, str(path))
         model = onnx.load(str(path), format="protobuf", load_external_data=False)
     except OSError as error:
         fail("SNN101", f"{path}: {error.strerror or error}")
@@ -39,32 +41,8 @@ def load_model(path: str | PathLike[str]) -> onnx.ModelProto:
         fail("SNN101", f"{path} is not an ONNX model, or is truncated ({size} bytes)")
     if not model.opset_import or not model.graph.output:
         fail("SNN101", f"{path} holds no ONNX graph")
-    _load_external_data(model, path)
+    load_external_data(model, path)
     return model
-
-
-def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
-    diagnostics = Diagnostics()
-    for tensor in model.graph.initializer:
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
-            continue
-        entries = {entry.key: entry.value for entry in tensor.external_data}
-        data = path.parent / entries.get("location", "")
-        try:
-            needed = int(entries.get("offset", 0)) + int(entries.get("length", 0))
-        except ValueError:
-            diagnostics.report("SNN104", "its offset or length is not a number", node=tensor.name, op="initializer")
-            continue
-        if not data.is_file():
-            diagnostics.report("SNN104", f"{data.name!r} is not beside the model", node=tensor.name, op="initializer")
-        elif data.stat().st_size < needed:
-            message = f"{data.name!r} has {data.stat().st_size} bytes, {needed} are needed"
-            diagnostics.report("SNN104", message, node=tensor.name, op="initializer")
-    diagnostics.raise_errors()
-    try:
-        onnx.load_external_data_for_model(model, str(path.parent))
-    except Exception as error:  # onnx raises several kinds here, all of them about the user's file
-        fail("SNN104", str(error).strip().splitlines()[0])
 
 
 class Ann:
