@@ -14,6 +14,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.diagnostics import DiagnosticError, sort_by_node_order
+from snnc.ir.batchnorm import objection
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import DOMAIN
 from snnc.ir.graph import NEURONS, TAIL, activation_inputs, describe
@@ -21,6 +22,7 @@ from snnc.operators import BY_ANN_NAME, POOLS, accepted, before_layers
 from snnc.operators.contract import Finding
 from snnc.simulate.ann import node_names
 
+_MOVE_IT = "move it directly behind a convolution or dense layer, or train without"
 MOST_PATHS = 64
 MOST_DEPTH = 256
 
@@ -74,14 +76,7 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
     elif in_tail and node.op in TAIL:
         yield from _tail(conversion, node)
     elif node.op == "BatchNormalization":
-        if conversion.options.batchnorm == "fold":
-            yield (
-                "SNN202",
-                "it cannot be folded: it does not directly follow a Conv or Gemm of its own",
-                ("move it directly behind the convolution or dense layer, or train without"),
-            )
-        else:
-            yield "SNN202", "batch normalization has no spiking counterpart", ""
+        yield from _batch_normalization(conversion, node)
     elif (accepted(node) or node.op == "MatMul") and not all(map(_has_batch, activation_inputs(node))):
         return  # reported where the batch axis was lost
     elif node.op == "MatMul" and len(activation_inputs(node)) == 2:
@@ -96,6 +91,16 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
             yield from BY_ANN_NAME[node.op].check(node, conversion.options)
         elif node.op in POOLS:
             yield from POOLS[node.op].check(node, conversion.options)
+
+
+def _batch_normalization(conversion: Conversion, node: gs.Node) -> Iterator[Finding]:
+    found = objection(node)
+    if found is not None:
+        yield found.rule, found.message, found.hint
+    elif conversion.options.batchnorm == "reject":
+        yield "SNN202", "batch normalization has no spiking counterpart", ""
+    else:
+        yield "SNN202", conversion.declined.get(node.name, "no layer is in front of it or behind it"), _MOVE_IT
 
 
 def _shapes(node: gs.Node) -> Iterator[Finding]:

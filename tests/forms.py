@@ -32,7 +32,7 @@ def network(
     random = np.random.default_rng(3)
     dims = ",".join(map(str, planes))
     ones = ",".join("1" * 2 * len(planes))
-    front = f"s = Conv <pads = [{ones}]> (x, frontW) a = Relu (s)"
+    front = f"front = Conv <pads = [{ones}]> (x, frontW) a = Relu (front)"
     initializers = [_tensor("frontW", random.normal(size=(3, 2, *[3] * len(planes))) / 3)]
     initializers += [_tensor(name, value) for name, value in (constants or {}).items()]
 

@@ -21,7 +21,7 @@ from snnc.ir.function_kind import Kind, Other, Quantiser
 from snnc.ir.graph import REGION
 from snnc.methods import METHODS
 from snnc.methods.rmp import Rmp
-from snnc.passes import regions
+from snnc.passes import fold_batchnorm, regions
 from snnc.simulate.ann import Ann
 
 SCALE = "Scale"
@@ -102,10 +102,11 @@ def test_a_neuron_is_named_after_the_node_that_gave_its_value() -> None:
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_every_kind_of_function(name: str) -> None:
+def test_every_kind_of_function(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "RMP", [step for step in pipeline.RMP if step is not fold_batchnorm.PASS])
     opset, body = BODIES[name]
     model = network(body, opset=opset, behind="w = Conv (y, L) z = Relu (w)")
-    graph = canonical(model, batchnorm="reject")
+    graph = canonical(model, batchnorm="fold")
     first, *function, last, _ = graph.nodes
     assert (first.op, last.op) == ("Conv", "Conv")
     assert [node.op for node in function] in (["Relu"], [REGION], [SCALE], [REGION, SCALE])
@@ -131,9 +132,10 @@ AFFINE_PARTS = {
 
 
 @pytest.mark.parametrize("body", AFFINE_PARTS)
-def test_affine_functions_stand_alone(body: str) -> None:
+def test_affine_functions_stand_alone(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "RMP", [step for step in pipeline.RMP if step is not fold_batchnorm.PASS])
     model = network(body, behind="w = Conv (y, L) z = Relu (w)")
-    graph = canonical(model)
+    graph = canonical(model, batchnorm="fold")
     assert [node.op for node in graph.nodes[1:-2]] == AFFINE_PARTS[body]
     assert_computes(model, graph)
 

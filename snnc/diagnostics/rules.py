@@ -80,7 +80,9 @@ RULES: dict[str, Rule] = _rules(
         "batch normalization",
         "train without batch norm, or pass `--batchnorm fold --bias current` (or `--relaxed`)",
         "RMP-SNN (section 2) converts networks without batch normalization. At inference it is an affine map and can\n"
-        "be folded into the convolution or dense layer in front of it (W' = Wγ/√(σ²+ε)); that gives the layer a bias.",
+        "be folded into the convolution or dense layer in front of it (W' = Wγ/√(σ²+ε)), which gives that a bias;\n"
+        "behind anything else it is a weight and a current for each channel. In training mode it depends on the other\n"
+        "samples of the batch, and is refused.",
     ),
     Rule(
         "SNN203",
