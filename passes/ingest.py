@@ -23,6 +23,7 @@ from snnc.emit.schedules import MOST_UNROLLED_BLOCKS
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS, DOMAIN
 from snnc.ir.names import is_reserved
+from snnc.operators.refusals import hint_of_domain
 from snnc.simulate.ann import node_names
 
 OLDEST_OPSET = 7
@@ -81,9 +82,8 @@ def _check_opset(conversion: Conversion, model: onnx.ModelProto) -> None:
         if node.domain == DOMAIN:
             fail("SNN405", "this network has been converted already", node=node.name, op=node.op_type)
         if node.domain not in known:
-            conversion.diagnostics.report(
-                "SNN204", f"operator of the domain {node.domain!r}", node=node.name, op=node.op_type
-            )
+            message, hint = f"operator of the domain {node.domain!r}", hint_of_domain(node.domain)
+            conversion.diagnostics.report("SNN204", message, node=node.name, op=node.op_type, hint=hint)
 
 
 def _check_names_are_text(model: onnx.ModelProto) -> None:

@@ -41,10 +41,11 @@ from snnc.ir.region import NotARegion, Region, region_between
 from snnc.methods import METHODS
 from snnc.methods.contract import Method
 from snnc.operators import POOLS, before_layers, behind_moves
+from snnc.operators.refusals import PREPARATION
 from snnc.operators.scale import Scale
 
 _ANY_AFFINE = Affine(factor=2.0, shift=0.0)
-_PREPARATION = "it prepares the input: export the network without it, and give it prepared samples"
+_NO_REGION = "write it with operators of opset 18"
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,11 @@ def run(conversion: Conversion) -> None:
             parts = _parts(_known(function, graph), graph, method)
         except NotARegion as reason:
             if method.takes(Other()) and function.before_layer:
-                conversion.declined[function.nodes[-1].name] = str(reason)
+                conversion.declined[function.nodes[-1].name] = (str(reason), _NO_REGION)
             continue
         prepares = any(parts[0].source is tensor for tensor in graph.inputs) and isinstance(parts[0].kind, Other)
         if method.takes(parts[0].kind) and prepares:
-            conversion.declined[function.nodes[-1].name] = _PREPARATION
+            conversion.declined[function.nodes[-1].name] = PREPARATION
             continue
         if all(_is_taken(part, method) for part in parts):
             taken += parts

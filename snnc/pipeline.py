@@ -14,6 +14,7 @@ from snnc.passes import (
     choose_levels,
     choose_potential,
     choose_steps,
+    constants,
     dense,
     emit,
     fold,
@@ -33,6 +34,8 @@ from snnc.passes import (
     settle,
     spike,
     synthesize,
+    tail,
+    transposed,
     validate,
     verify,
     windows,
@@ -47,9 +50,11 @@ _UNDERSTAND: list[Pass] = [
     picks.PASS,
     reductions.PASS,
     dense.PASS,
+    transposed.PASS,
     windows.PASS,
     biases.PASS,
     fold_batchnorm.PASS,
+    constants.PASS,
     regions.PASS,
     pools.PASS,
 ]
@@ -58,6 +63,7 @@ _UNDERSTAND: list[Pass] = [
 EXACT: list[Pass] = [
     *_UNDERSTAND,
     relays.PASS,
+    tail.PASS,
     validate.PASS,
     spike.PASS,
     input_scale.PASS,
@@ -77,6 +83,7 @@ EXACT: list[Pass] = [
 #: Method `low-latency` (snnc.methods.low_latency).
 LOW_LATENCY: list[Pass] = [
     *_UNDERSTAND,
+    tail.PASS,
     validate.PASS,
     spike.PASS,
     input_scale.PASS,
@@ -93,6 +100,7 @@ LOW_LATENCY: list[Pass] = [
 #: Method `rmp` (snnc.methods.rmp).
 RMP: list[Pass] = [
     *_UNDERSTAND,
+    tail.PASS,
     validate.PASS,
     spike.PASS,
     input_scale.PASS,

@@ -48,6 +48,25 @@ def network(
     return parsed(f"float[{batch},2] y", "flat = Flatten (b) y = MatMul (flat, headW)")
 
 
+def ending(
+    tail: str, outputs: str = "float[N,?] y", constants: Constants | None = None, opset: int = 18
+) -> onnx.ModelProto:
+    """x `[N, 2, 6, 6]` → Conv → Relu → a, → Conv → maps `[N, 5, 3, 3]`, → Flatten → MatMul → scores `[N, 4]`, then
+    `tail`, which reads maps and scores, to the outputs."""
+    random = np.random.default_rng(9)
+    shapes = {"frontW": (3, 2, 3, 3), "mapsW": (5, 3, 2, 2), "scoresW": (45, 4)}
+    text = f"""<ir_version: 8, opset_import: ["": {opset}]> net (float[N,2,6,6] x) => ({outputs}) {{
+        front = Conv (x, frontW) a = Relu (front) maps = Conv (a, mapsW) flat = Flatten (maps)
+        scores = MatMul (flat, scoresW) {tail}
+    }}"""
+    model = onnx.parser.parse_model(text)
+    for name, shape in shapes.items():
+        size = float(np.prod(shape[:1] if len(shape) == 2 else shape[1:]))
+        model.graph.initializer.append(_tensor(name, random.normal(size=shape) / np.sqrt(size)))
+    model.graph.initializer.extend(_tensor(name, value) for name, value in (constants or {}).items())
+    return model
+
+
 def _tensor(name: str, value: Any) -> onnx.TensorProto:
     found = np.asarray(value)
     return numpy_helper.from_array(found.astype(np.int64 if found.dtype.kind == "i" else np.float32), name)
@@ -66,7 +85,7 @@ def check_canonical(model: onnx.ModelProto, **options: Any) -> list[str]:
 
 def check_exact(model: onnx.ModelProto) -> None:
     """Convert it by the method exact: counts equal those of the quantised ANN, which follows the ANN."""
-    images = networks.images_for(model, 24, seed=1)
+    images = networks.images_for(model, 120, seed=1)
     converted = convert(model, calib=images, **{**LOOSE, "levels": 64})
     assert not compared(converted, networks.images_for(model, 6, seed=2)).differences
     verification = converted.report.verification

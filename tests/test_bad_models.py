@@ -119,10 +119,9 @@ STRANGE = {
 # What refuses them; the others are converted.
 REFUSED = {
     "if on data": ["SNN204"],
-    "scalar output": ["SNN204"],
-    "output is the input": ["SNN204"],
+    "scalar output": ["SNN207"],
+    "output is the input": ["SNN205"],
     "constant output": ["SNN205", "SNN207"],
-    "softmax, reshape, add": ["SNN204"],
     "softmax, transpose, conv": ["SNN204"],
     "argmax over the batch": ["SNN207"],
     "softmax over the batch": ["SNN207"],

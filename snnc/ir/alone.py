@@ -51,6 +51,15 @@ def run_model(model: onnx.ModelProto, values: Mapping[str, np.ndarray]) -> list[
     return list(session.run(None, dict(values)))
 
 
+def unlinked(node: gs.Node, attrs: Mapping[str, object]) -> gs.Node:
+    """The same node with these attributes, of tensors that no other node knows."""
+    inputs = [
+        gs.Constant(tensor.name, tensor.values) if isinstance(tensor, gs.Constant) else gs.Variable(tensor.name)
+        for tensor in node.inputs
+    ]
+    return gs.Node(node.op, node.name, dict(attrs), inputs, [gs.Variable(tensor.name) for tensor in node.outputs])
+
+
 def with_parameters(row: Sequence[gs.Node], source: gs.Variable) -> list[gs.Node]:
     """The nodes of `row`, of which each reads first what the one before gives, with those that compute their other
     inputs from the shape of `source`, in order. Raises `NotAlone` where these depend on anything else."""

@@ -38,10 +38,9 @@ def objection(node: gs.Node) -> Objection | None:
             return Objection("SNN207", f"its {name} is not one number for each channel")
         if not np.isfinite(value).all():
             return Objection("SNN208", f"its {name} is not finite")
-    lowest = parameters[3].min() + node.attrs.get("epsilon", _DEFAULT_EPSILON)
-    if lowest <= 0:
-        channel = int(parameters[3].argmin())
-        message = f"the variance of channel {channel} is {parameters[3].min():.3g}: it has no square root"
+    variance = np.asarray(parameters[3])
+    if variance.min() + node.attrs.get("epsilon", _DEFAULT_EPSILON) <= 0:
+        message = f"the variance of channel {int(variance.argmin())} is {variance.min():.3g}: it has no square root"
         return Objection("SNN208", message, "look at the training, or at what the export made of the running variance")
     return None
 

@@ -12,12 +12,14 @@ import onnx_graphsurgeon as gs
 from snnc.ir.graph import sample_shape
 from snnc.ir.names import Names
 
+_COMPUTING = ("AveragePool", "Conv", "MaxPool")
+
 
 class Chain:
     """A row of nodes that begins with what a node reads first and ends with what it gives, `[N, ...]` float32.
 
-    The last of them has the name of the node that goes. Shapes are those of a sample. New nodes stand at the end of
-    the graph: sort it.
+    The one that computes, if there is one, else the last has the name of the node that goes. Shapes are those of a
+    sample. New nodes stand at the end of the graph: sort it.
     """
 
     def __init__(self, graph: gs.Graph, node: gs.Node, names: Names, source: gs.Variable | None = None) -> None:
@@ -30,6 +32,11 @@ class Chain:
     def shape(self) -> tuple[int, ...]:
         """What a sample is like where the row has come to."""
         return sample_shape(self._at)
+
+    @property
+    def result_shape(self) -> tuple[int, ...]:
+        """What a sample has to be like at the end."""
+        return sample_shape(self._node.outputs[0])
 
     def transpose(self, order: Sequence[int]) -> None:
         """Put the axes of a sample into another order."""
@@ -83,7 +90,8 @@ class Chain:
         assert sample_shape(self._at) == sample_shape(result), f"{node.name!r} gave another shape"
         last.outputs = [result]
         self._graph.nodes.remove(node)
-        last.name = node.name
+        computing = [added for added in self._added if added.op in _COMPUTING]
+        (computing or [last])[-1].name = node.name
 
     def _add(self, op: str, shape: Sequence[int], *constants: npt.NDArray[Any], **attrs: Any) -> None:
         label = self._names.unique(f"{self._node.name}/{op}")

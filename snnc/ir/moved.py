@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
-from snnc.ir.alone import model_of, run_model
+from snnc.ir.alone import model_of, run_model, unlinked
 from snnc.ir.graph import constant, sample_shape
 from snnc.ir.picks import ZERO, Picks
 
@@ -60,17 +60,9 @@ def _for_samples(node: gs.Node) -> gs.Node:
     sizes = constant(node, 3) if node.op == "Resize" else None
     if sizes is None or len(sizes) < len(node.inputs[0].shape):
         return node
-    for_two = gs.Constant(node.inputs[3].name, np.array([_SAMPLES, *sizes[1:]], np.int64))
-    unlinked = [gs.Variable(tensor.name) for tensor in node.outputs]
-    return gs.Node(node.op, node.name, node.attrs, [*_unlinked(node.inputs[:3]), for_two], unlinked)
-
-
-def _unlinked(tensors: Sequence[gs.Tensor]) -> list[gs.Tensor]:
-    """The same as tensors that no node of the ANN knows."""
-    return [
-        gs.Constant(tensor.name, tensor.values) if isinstance(tensor, gs.Constant) else gs.Variable(tensor.name)
-        for tensor in tensors
-    ]
+    copy = unlinked(node, node.attrs)
+    copy.inputs[3] = gs.Constant(node.inputs[3].name, np.array([_SAMPLES, *sizes[1:]], np.int64))
+    return copy
 
 
 def _known_elements(moved: np.ndarray, numbers: Elements) -> Elements | None:
