@@ -24,6 +24,7 @@ from snnc.ir.domain import OPSET
 from snnc.ir.graph import activation_inputs, describe, sort_topologically
 from snnc.ir.names import Names, names_in
 from snnc.operators import tail_nodes
+from snnc.operators.tail import is_activation
 
 _SAMPLES = 3
 _KEEP_BATCH = "keep the batch as the first axis of every output"
@@ -47,6 +48,8 @@ def _check_and_upgrade(conversion: Conversion, nodes: Sequence[gs.Node]) -> None
     graph = conversion.graph
     results = [tensor for node in nodes for tensor in node.outputs if tensor.name]
     sources = _sources(nodes)
+    if not all(map(is_activation, sources)):
+        return  # `validate` reports where the batch was lost
     model = model_of(nodes, sources, results, graph.opset)
     random = np.random.default_rng(1)
     samples = {

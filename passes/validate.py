@@ -16,6 +16,7 @@ from snnc.diagnostics import DiagnosticError, sort_by_node_order
 from snnc.ir.batchnorm import objection
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import DOMAIN
+from snnc.ir.elementwise import is_elementwise
 from snnc.ir.graph import NEURONS, activation_inputs, describe
 from snnc.operators import BY_ANN_NAME, POOLS, accepted, tail_nodes
 from snnc.operators.contract import Finding
@@ -81,7 +82,7 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
         return  # reported where the batch axis was lost
     elif node.op == "MatMul" and len(activation_inputs(node)) == 2:
         yield "SNN206", "it multiplies two activations", ""
-    elif not accepted(node):
+    elif not accepted(node) or _is_function(node):
         reason, hint = refusal(conversion.graph, node, conversion.options.method)
         yield "SNN204", *conversion.declined.get(node.name, (reason, hint))
     else:
@@ -90,6 +91,11 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
             yield from BY_ANN_NAME[node.op].check(node, conversion.options)
         elif node.op in POOLS:
             yield from POOLS[node.op].check(node, conversion.options)
+
+
+def _is_function(node: gs.Node) -> bool:
+    """Whether an `Add` is a part of a function of one tensor that has not been taken: of constants by channel."""
+    return node.op == "Add" and len(activation_inputs(node)) == 1 and is_elementwise(node)
 
 
 def _batch_normalization(conversion: Conversion, node: gs.Node) -> Iterator[Finding]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.ir.elementwise import is_elementwise, roots
-from snnc.ir.graph import activation_inputs, constant
+from snnc.ir.graph import activation_inputs, constant, describe
+from snnc.operators.tail import is_activation
 
 Reason = tuple[str, str]
 
@@ -14,6 +16,7 @@ PREPARATION: Reason = (
     "it prepares the input by a function that is neither affine nor a ReLU",
     "export the network without it, and give it prepared samples",
 )
+_ROUNDING = ("Ceil", "DequantizeLinear", "Floor", "QuantizeLinear", "Round")
 _RECURRENT = ("GRU", "LSTM", "RNN")
 _CONTROL = ("If", "Loop", "Scan")
 _NORMS = ("GroupNormalization", "InstanceNormalization", "LayerNormalization", "LRN", "LpNormalization")
@@ -26,11 +29,13 @@ def refusal(graph: gs.Graph, node: gs.Node, method: str) -> Reason:
     operands = activation_inputs(node)
     if is_elementwise(node) and node.op != "BatchNormalization":
         source = roots(graph).get(node.outputs[0].name)
-        if any(source is tensor for tensor in graph.inputs):
+        if any(source is tensor for tensor in graph.inputs) and not _rounds(graph, source):
             return PREPARATION
         if source is not None:
             return _function(method)
         return "it combines two activations element by element", "add or concatenate the two"
+    if not all(map(is_activation, node.outputs)):
+        return _no_activation(node)
     if node.op in _RECURRENT:
         return "recurrent layers are not supported", "convert a feed-forward network; `snnc stream` feeds it frames"
     if node.op in _CONTROL:
@@ -47,6 +52,21 @@ def refusal(graph: gs.Graph, node: gs.Node, method: str) -> Reason:
     if len(operands) > 1:
         return "it combines several activations", "add or concatenate them"
     return "layers follow it, and no spiking operator does this", _MOVE_IT
+
+
+def _no_activation(node: gs.Node) -> Reason:
+    """Of a node whose output is no float32 `[batch, ...]`."""
+    result = node.outputs[0]
+    if result.dtype is not None and not np.issubdtype(result.dtype, np.floating):
+        return "it computes integers or truth values, on which layers depend", "export with static shapes, batch apart"
+    message = f"the first axis of {result.name!r} {describe(result)} is not the batch"
+    return message, "keep the batch as the first axis of every activation, with at least one axis behind it"
+
+
+def _rounds(graph: gs.Graph, source: gs.Tensor | None) -> bool:
+    """Whether functions of `source` round: such that quantise the input are what encoders do too."""
+    functions = roots(graph)
+    return any(node.op in _ROUNDING and functions.get(node.outputs[0].name) is source for node in graph.nodes)
 
 
 def _function(method: str) -> Reason:
