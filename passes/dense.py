@@ -5,9 +5,13 @@ Takes and gives level SOURCE. Values change by rounding only:
 1. `Gemm` with α, β, transB:    W' = α·W (transposed if transB), c' = β·c broadcast to `[M]`;
 2. `MatMul(x, W)`, x `[N, K]`:  → `Gemm(x, W)`;
 3. `MatMul(x, W)`, x `[N, d..., K]`: a 1x1 convolution over the axes d:
-   `Transpose(x) → Conv(kernel 1) → Transpose`.
+   `Transpose(x) → Conv(kernel 1) → Transpose`;
+4. `MatMul(W, x)`, W `[M, K]`, x `[N, d..., K, L]`: the same, where the second axis from the end has the features;
+   x `[N, K, L]` needs no `Transpose`.
 
-Left alone, and reported by `validate`: weights that are not constant, transA, products of activations.
+W may have axes of size 1 in front; `MatMul(x, w)` with a vector w `[K]` gives one feature, without an axis for it.
+Left alone, and reported by `validate`: weights that are not constant, transA, other weights for every axis d, products
+of activations.
 """
 
 from __future__ import annotations
@@ -15,9 +19,11 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from snnc.ir.chain import Chain
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import constant, sort_topologically
 from snnc.ir.names import Names, names_in, own
+from snnc.operators.tail import is_activation
 
 
 def run(conversion: Conversion) -> None:
@@ -26,14 +32,8 @@ def run(conversion: Conversion) -> None:
     for node in list(graph.nodes):
         if node.op == "Gemm":
             _plain_gemm(node)
-        elif node.op == "MatMul" and node.inputs[0].shape:
-            weight = constant(node, 1)
-            if weight is None or weight.ndim != 2 or not isinstance(node.inputs[0], gs.Variable):
-                continue
-            if len(node.inputs[0].shape) == 2:
-                node.op = "Gemm"
-            elif isinstance(node.inputs[0].shape[0], str):
-                _as_pointwise_convolution(graph, node, weight, names)
+        elif node.op == "MatMul":
+            _plain_product(graph, node, names)
     graph.cleanup()
     sort_topologically(graph)
 
@@ -58,37 +58,39 @@ def _plain_gemm(node: gs.Node) -> None:
     node.attrs = {}
 
 
-def _as_pointwise_convolution(graph: gs.Graph, node: gs.Node, weight: np.ndarray, names: Names) -> None:
-    source, result = node.inputs[0], node.outputs[0]
-    batch, *dims, _ = source.shape
-    rank = len(source.shape)
-    features, outputs = weight.shape
-    to_channels_first = [0, rank - 1, *range(1, rank - 1)]
-    to_channels_last = [0, *range(2, rank), 1]
-    first = gs.Variable(names.unique(f"{node.name}/channels_first"), np.float32, [batch, features, *dims])
-    mixed = gs.Variable(names.unique(f"{node.name}/mixed"), np.float32, [batch, outputs, *dims])
-    kernel = np.ascontiguousarray(weight.T.reshape(outputs, features, *[1] * len(dims)), np.float32)
-    graph.nodes.append(
-        gs.Node(
-            "Transpose", names.unique(f"{node.name}/to_channels_first"), {"perm": to_channels_first}, [source], [first]
-        )
+def _plain_product(graph: gs.Graph, node: gs.Node, names: Names) -> None:
+    left = isinstance(node.inputs[0], gs.Constant)
+    source, result = node.inputs[1 if left else 0], node.outputs[0]
+    weight = constant(node, 0 if left else 1)
+    if weight is None or not (is_activation(source) and is_activation(result)):
+        return
+    if not left and weight.ndim == 1:
+        weight = weight[:, None]
+    if weight.ndim < 2 or weight.size != weight.shape[-2] * weight.shape[-1]:
+        return  # another one for every place
+    weight = weight.reshape(weight.shape[-2:])
+    rank = len(source.shape) - 1
+    if left and rank < 2:
+        return  # the batch would be the features
+    if not left and rank == 1:
+        node.op, node.inputs = "Gemm", [source, gs.Constant(own(f"{node.name}/weight"), np.ascontiguousarray(weight))]
+        return
+    _as_pointwise_convolution(
+        Chain(graph, node, names, source), weight if left else weight.T, features=rank - 2 if left else rank - 1
     )
-    node.outputs.clear()
-    graph.nodes.append(
-        gs.Node(
-            "Transpose", names.unique(f"{node.name}/to_channels_last"), {"perm": to_channels_last}, [mixed], [result]
-        )
-    )
-    node.op = "Conv"
-    node.attrs = {
-        "kernel_shape": [1] * len(dims),
-        "strides": [1] * len(dims),
-        "dilations": [1] * len(dims),
-        "pads": [0] * (2 * len(dims)),
-        "group": 1,
-    }
-    node.inputs = [first, gs.Constant(own(f"{node.name}/weight"), kernel)]
-    node.outputs = [mixed]
+
+
+def _as_pointwise_convolution(chain: Chain, weight: np.ndarray, features: int) -> None:
+    """Weights `[M, K]` on the axis `features` of a sample."""
+    rank = len(chain.shape)
+    others = [axis for axis in range(rank) if axis != features]
+    chain.transpose([features, *others])
+    chain.convolve(weight.reshape(*weight.shape, *[1] * len(others)))
+    back = list(range(1, rank))
+    back.insert(features, 0)
+    chain.transpose(back)
+    chain.reshape(chain.result_shape)
+    chain.end()
 
 
 PASS = Pass("dense", Level.SOURCE, Level.SOURCE, run)

@@ -4,10 +4,9 @@ Takes and gives level SOURCE. Values are unchanged:
 
 1. a subgraph of constants becomes a constant (onnx-graphsurgeon computes it with onnxruntime; quantised weights, which
    it leaves as they are, are computed here);
-2. `Identity`, `Sum` of one, `Dropout` (not in training mode), and `Cast` from float32 to float32 are bypassed;
+2. `Identity`, `Sum` of one, `Dropout` and `Cast` from float32 to float32 are bypassed; `Dropout` in training mode is
+   what it is at inference, and so it is in the ANN that the network is held against;
 3. nodes that no output depends on are removed.
-
-Left alone: `Dropout` with a constant `training_mode` of true, which `validate` reports.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import onnxruntime
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.ir.graph import bypass, constant, replace_uses
+from snnc.ir.graph import bypass, replace_uses
 from snnc.ir.names import own
 
 _QUANTISED = ("QuantizeLinear", "DequantizeLinear")
@@ -29,6 +28,7 @@ _QUANTISED = ("QuantizeLinear", "DequantizeLinear")
 
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
+    _infer(conversion)
     G_LOGGER.severity = logging.CRITICAL
     onnxruntime.set_default_logger_severity(3)  # folding runs sessions of its own, with warnings nobody asked for
     graph.fold_constants()
@@ -59,12 +59,23 @@ def _fold_quantised(graph: gs.Graph) -> None:
         node.outputs.clear()
 
 
+def _infer(conversion: Conversion) -> None:
+    """Take `Dropout` out of training mode in the ANN that is measured."""
+    if not any(node.op_type == "Dropout" and len(node.input) > 2 for node in conversion.ann.graph.node):
+        return
+    ann = onnx.ModelProto()
+    ann.CopyFrom(conversion.ann)
+    for node in ann.graph.node:
+        if node.op_type == "Dropout":
+            del node.input[2:]
+    conversion.ann = ann
+
+
 def _does_nothing(node: gs.Node) -> bool:
     if node.op == "Identity" or (node.op == "Sum" and len(node.inputs) == 1):
         return True
     if node.op == "Dropout":
-        training = constant(node, 2)
-        return training is None or not bool(np.asarray(training).any())
+        return True
     if node.op == "Cast":
         return bool(node.attrs.get("to") == onnx.TensorProto.FLOAT and node.inputs[0].dtype == np.float32)
     return False

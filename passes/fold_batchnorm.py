@@ -6,7 +6,8 @@ Takes and gives level SOURCE. With `--batchnorm fold` only; otherwise `validate`
     W' = W·γ/√(σ² + ε)   (per output channel),   b' = β + (b - μ)·γ/√(σ² + ε)
 
 1. `BatchNormalization` behind `Conv` or `Gemm` whose output nothing else reads: folded;
-2. anywhere else: left alone, and reported by `validate`.
+2. anywhere else: left to the pass `regions`, for which it is an affine function;
+3. in training mode, with parameters that are computed or a negative variance: left alone, and reported by `validate`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from snnc.ir.batchnorm import factor_and_shift, objection
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import constant, merge_into_producer, producer
 from snnc.ir.names import own
@@ -31,21 +33,18 @@ def run(conversion: Conversion) -> None:
 
 def _fold(conversion: Conversion, node: gs.Node) -> None:
     layer = producer(node.inputs[0])
-    parameters = [constant(node, index) for index in range(1, 5)]
     if layer is None or layer.op not in ("Conv", "Gemm") or len(node.inputs[0].outputs) != 1:
         return
     if layer.op == "Gemm" and layer.attrs:  # not brought to the plain form; `validate` reports it
         return
     weight = constant(layer, 1)
-    if weight is None or any(value is None for value in parameters) or node.attrs.get("training_mode", 0):
+    if weight is None or objection(node) is not None:
         return
     if any(node.inputs[0] is output for output in conversion.graph.outputs):
         return
-    gamma, beta, mean, variance = (np.asarray(value, np.float64) for value in parameters)
-    factor = gamma / np.sqrt(variance + node.attrs.get("epsilon", 1e-5))
+    factor, shift = factor_and_shift(node)
     bias = constant(layer, 2)
-    old_bias = np.zeros_like(mean) if bias is None else bias.astype(np.float64)
-    new_bias = beta + (old_bias - mean) * factor
+    new_bias = shift if bias is None else shift + bias.astype(np.float64) * factor
     by_channel = factor.reshape((-1, *[1] * (weight.ndim - 1))) if layer.op == "Conv" else factor[None, :]
     layer.inputs[1] = gs.Constant(own(f"{layer.name}/weight"), (weight * by_channel).astype(np.float32))
     layer.inputs = layer.inputs[:2]

@@ -25,6 +25,7 @@ from snnc.emit.schedules import MOST_UNROLLED_BLOCKS
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS, DOMAIN
 from snnc.ir.names import is_reserved
+from snnc.operators.refusals import hint_of_domain
 from snnc.reading import structured
 from snnc.reading.batch import Batched, with_free_batch
 from snnc.reading.interface import check_interface
@@ -95,9 +96,8 @@ def _check_domains(conversion: Conversion, model: onnx.ModelProto) -> None:
     known = {*DEFAULT_DOMAINS, *(function.domain for function in model.functions)}
     for node in model.graph.node:
         if node.domain not in known:
-            conversion.diagnostics.report(
-                "SNN204", f"operator of the domain {node.domain!r}", node=node.name, op=node.op_type
-            )
+            message, hint = f"operator of the domain {node.domain!r}", hint_of_domain(node.domain)
+            conversion.diagnostics.report("SNN204", message, node=node.name, op=node.op_type, hint=hint)
 
 
 def _note_unused_inputs(conversion: Conversion, model: onnx.ModelProto) -> None:

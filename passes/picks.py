@@ -4,14 +4,14 @@ Takes and gives level SOURCE. Values are unchanged. `Slice`, `Split`, `Pad` with
 indices, alone or in a row, pick along every axis a value or a zero (snnc.ir.picks):
 
 1. what they pick is everything, in order: bypassed;
-2. zeros around the plane in front of a `Conv` alone: its pads;
-3. channels, and no zeros: → `Gather` of channels, which only moves what it reads;
-4. `[N, C, d...]`, any channels, and along the other axes a start, a stride and zeros around: → `Conv` with one tap,
-   depthwise where the channels stay as they are. The shortcut of a ResNet that drops every second pixel and appends
-   channels of zeros (option A of He et al., 2016) is one;
-5. `[N, K]`, any features and zeros: → `Gemm` with a matrix of zeros and ones.
+2. any elements, and no zeros: → `Gather` along each axis that changes, which only moves what it reads;
+3. zeros around the plane in front of a `Conv` alone: its pads;
+4. `[N, K]`, any features and zeros: → `Gemm` with a matrix of zeros and ones;
+5. `[N, C, d...]`, any channels and zeros, and along the other axes a start, a stride and zeros around: → `Conv` with
+   one tap, depthwise where the channels stay as they are. The shortcut of a ResNet that drops every second pixel and
+   appends channels of zeros (option A of He et al., 2016) is one.
 
-Left alone: other values in pads, planes that are turned around or picked unevenly, parameters that are computed.
+Left alone: other values in pads, zeros around planes that are picked unevenly, parameters that are computed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from snnc.ir.chain import Chain
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import bypass, producer, sample_shape, sort_topologically
 from snnc.ir.names import Names, names_in, own
@@ -40,14 +41,14 @@ def run(conversion: Conversion) -> None:
         if all(np.array_equal(picked, np.arange(size)) for picked, size in zip(picks, sizes, strict=True)):
             node.op, node.attrs, node.inputs = "Identity", {}, [source]
             bypass(graph, node)
-        elif _are_channels(picks, sizes):
-            indices = gs.Constant(own(f"{node.name}/channels"), picks[0].astype(np.int64))
-            node.op, node.attrs, node.inputs = "Gather", {"axis": 1}, [source, indices]
+        elif not any(ZERO in picked for picked in picks):
+            _as_gathers(Chain(graph, node, names, source), picks)
         elif len(sizes) == 1:
             _as_dense(node, source, picks[0])
         elif not _as_pads(graph, node, source, picks):
             _as_convolution(node, source, picks)
     graph.cleanup()
+    sort_topologically(graph)
 
 
 def _as_slices(graph: gs.Graph, node: gs.Node, names: Names) -> None:
@@ -67,11 +68,6 @@ def _as_slices(graph: gs.Graph, node: gs.Node, names: Names) -> None:
         start = end
     graph.nodes.remove(node)
     node.inputs.clear()
-
-
-def _are_channels(picks: Picks, sizes: tuple[int, ...]) -> bool:
-    whole = (np.array_equal(picked, np.arange(size)) for picked, size in zip(picks[1:], sizes[1:], strict=True))
-    return all(whole) and ZERO not in picks[0]
 
 
 def _picked(graph: gs.Graph, node: gs.Node) -> tuple[gs.Variable, Picks] | None:
@@ -122,6 +118,12 @@ def _has_own_pads(reader: gs.Node, result: gs.Variable) -> bool:
     auto_pad = reader.attrs.get("auto_pad", "NOTSET")
     explicit = (auto_pad.decode() if isinstance(auto_pad, bytes) else auto_pad) in ("NOTSET", "VALID")
     return reader.op == "Conv" and reader.inputs[0] is result and explicit
+
+
+def _as_gathers(chain: Chain, picks: Picks) -> None:
+    for axis, picked in enumerate(picks):
+        chain.gather(axis, picked)
+    chain.end()
 
 
 def _as_convolution(node: gs.Node, source: gs.Variable, picks: Picks) -> None:

@@ -9,7 +9,8 @@ Takes and gives level SOURCE. A region is a maximal set of elementwise nodes tha
 3. f = a·x + b, each a number or one by channel, if the method takes such:  → `Scale` of the domain `ai.snnc`, with a
    and, where that is not 0, b as constants. With a layer behind it or in front of it, so that a factor of the output
    is one too;
-4. a·f + b or f(a·x + b) with a simpler f: both of them, if the method takes `Scale`s;
+4. a·f + b or f(a·x + b) with a simpler f: both of them, if the method takes `Scale`s; and several such in a row, such
+   as a ReLU of an affine function of a ReLU, where it takes no other functions;
 5. any other f with a layer behind it, if the method makes neurons of its kind (`Method.takes`):  → `Region` of the
    domain `ai.snnc`, with the attributes `region` (snnc.ir.region) and `kind`.
 
@@ -35,14 +36,16 @@ from snnc.ir.elementwise import roots
 from snnc.ir.function_kind import Affine, ClippedRelu, Identity, Kind, Other, Quantiser, Relu, kind_of
 from snnc.ir.graph import REGION, activation_inputs, bypass, producer, sort_topologically
 from snnc.ir.names import own
+from snnc.ir.options import Options
 from snnc.ir.region import NotARegion, Region, region_between
 from snnc.methods import METHODS
 from snnc.methods.contract import Method
 from snnc.operators import POOLS, before_layers, behind_moves
+from snnc.operators.refusals import PREPARATION
 from snnc.operators.scale import Scale
 
 _ANY_AFFINE = Affine(factor=2.0, shift=0.0)
-_PREPARATION = "it prepares the input: export the network without it, and give it prepared samples"
+_NO_REGION = "write it with operators of opset 18"
 
 
 @dataclass(frozen=True)
@@ -69,21 +72,22 @@ def run(conversion: Conversion) -> None:
     method = METHODS[conversion.options.method]
     taken: list[_Known] = []
     for function in _functions(graph):
-        if all(node.op == "Relu" for node in function.nodes):
+        if all(node.op == "Relu" for node in function.nodes) or _is_rejected(function, conversion.options):
             continue
         try:
             parts = _parts(_known(function, graph), graph, method)
         except NotARegion as reason:
             if method.takes(Other()) and function.before_layer:
-                conversion.declined[function.nodes[-1].name] = str(reason)
+                conversion.declined[function.nodes[-1].name] = (str(reason), _NO_REGION)
             continue
         prepares = any(parts[0].source is tensor for tensor in graph.inputs) and isinstance(parts[0].kind, Other)
         if method.takes(parts[0].kind) and prepares:
-            conversion.declined[function.nodes[-1].name] = _PREPARATION
+            conversion.declined[function.nodes[-1].name] = PREPARATION
             continue
-        taken += parts
+        if all(_is_taken(part, method) for part in parts):
+            taken += parts
     for known in taken:
-        _become_operator(known, method)
+        _become_operator(known)
     graph.cleanup()
     for node in [node for node in graph.nodes if node.op == REGION]:
         if _has_steps_already(node):
@@ -93,6 +97,11 @@ def run(conversion: Conversion) -> None:
             _to_the_input(node, graph)
     graph.cleanup()
     sort_topologically(graph)
+
+
+def _is_rejected(function: _Function, options: Options) -> bool:
+    """Whether `validate` is to report a batch normalization in it."""
+    return options.batchnorm == "reject" and any(node.op == "BatchNormalization" for node in function.nodes)
 
 
 def _known(function: _Function, graph: gs.Graph) -> _Known:
@@ -115,6 +124,17 @@ def _parts(whole: _Known, graph: gs.Graph, method: Method) -> list[_Known]:
         if front and behind and isinstance(behind.kind, Affine):
             parts = [*_parts(front, graph, method), behind]
             if whole.before_layer or all(isinstance(part.kind, (Relu, ClippedRelu, Affine)) for part in parts):
+                return parts
+    return [whole] if method.takes(whole.kind) else _in_a_row(whole, cuts, graph, method)
+
+
+def _in_a_row(whole: _Known, cuts: list[gs.Variable], graph: gs.Graph, method: Method) -> list[_Known]:
+    """A function that the method has no neuron for as several in a row that it has, if it can be cut so."""
+    for cut in reversed(cuts):
+        front, behind = _cut(whole, cut, graph)
+        if front and behind and (isinstance(behind.kind, Affine) or _is_simple(behind.kind)):
+            parts = [*_parts(front, graph, method), behind]
+            if all(_is_taken(part, method) for part in parts):
                 return parts
     return [whole]
 
@@ -140,17 +160,32 @@ def _cut(whole: _Known, cut: gs.Variable, graph: gs.Graph) -> tuple[_Known, _Kno
         return None, None
 
 
-def _become_operator(function: _Known, method: Method) -> None:
+def _is_taken(function: _Known, method: Method) -> bool:
+    """Whether it becomes an operator where it stands."""
+    kind = function.kind
+    if isinstance(kind, Relu):
+        return True
+    if isinstance(kind, ClippedRelu):
+        return function.before_layer
+    if not method.takes(kind):
+        return False
+    return function.before_layer or (function.behind_layer and (_is_affine(kind) or _rounds(kind)))
+
+
+def _become_operator(function: _Known) -> None:
     kind = function.kind
     if isinstance(kind, Relu):
         _become(function, "Relu")
-    elif isinstance(kind, ClippedRelu) and function.before_layer:
+    elif isinstance(kind, ClippedRelu):
         _become(function, "Relu", cap=kind.cap)
-    elif isinstance(kind, (Affine, Identity)) and method.takes(kind):
-        if function.before_layer or function.behind_layer:
-            _become_scale(function, kind)
-    elif method.takes(kind) and (function.before_layer or (function.behind_layer and _rounds(kind))):
+    elif isinstance(kind, (Affine, Identity)):
+        _become_scale(function, kind)
+    else:
         _become(function, REGION, DOMAIN, region=function.region, kind=kind)
+
+
+def _is_affine(kind: Kind) -> bool:
+    return isinstance(kind, (Affine, Identity))
 
 
 def _functions(graph: gs.Graph) -> Iterator[_Function]:

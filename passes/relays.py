@@ -31,15 +31,15 @@ def run(conversion: Conversion) -> None:
         if node.name not in in_layers:
             continue
         if node.op in POOLS and not _counts(node.inputs[0]):
-            _relay(graph, node.inputs[0], names)
+            _relay(graph, node.inputs[0], in_layers, names)
         elif _is_weighted(node):
             for tensor in filter(_is_current, _behind_moves(node.inputs[0])):
-                _relay(graph, tensor, names)
+                _relay(graph, tensor, in_layers, names)
     for node in list(graph.nodes):
         for tensor in node.outputs:
             readers = {reader.name for reader in tensor.outputs if reader.name in in_layers}
             if len(readers) > 1 and _is_current(tensor) and tensor.inputs[0].name in in_layers:
-                _relay(graph, tensor, names)
+                _relay(graph, tensor, in_layers, names)
     sort_topologically(graph)
 
 
@@ -70,10 +70,10 @@ def _behind_moves(tensor: gs.Tensor) -> list[gs.Tensor]:
     return [behind for operand in activation_inputs(node) for behind in _behind_moves(operand)]
 
 
-def _relay(graph: gs.Graph, tensor: gs.Tensor, names: Names) -> None:
-    """Let everything that reads `tensor` read what an identity neuron makes of it."""
+def _relay(graph: gs.Graph, tensor: gs.Tensor, in_layers: set[str], names: Names) -> None:
+    """Let every layer that reads `tensor` read what an identity neuron makes of it."""
     relayed = gs.Variable(names.unique(f"{tensor.name}/relayed"), np.float32, tensor.shape)
-    replace_uses(tensor, relayed)
+    replace_uses(tensor, relayed, readers=in_layers)
     node = gs.Node(RELAY, names.unique(f"{tensor.name}/relay"), {}, [tensor], [relayed])
     graph.nodes.append(node)
 

@@ -24,7 +24,6 @@ import onnx_graphsurgeon as gs
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import (
     NEURONS,
-    TAIL,
     activation_inputs,
     constant,
     producer,
@@ -35,7 +34,7 @@ from snnc.ir.graph import (
 from snnc.ir.names import Names, names_in, own
 from snnc.ir.trees import layers, leaves, source_signal, targets
 from snnc.methods import METHODS
-from snnc.operators import BY_ANN_NAME, LAYERS, POOLS, SOURCES, before_layers, is_linear, weighted
+from snnc.operators import BY_ANN_NAME, LAYERS, POOLS, SOURCES, is_linear, tail_nodes, weighted
 from snnc.operators.encoder import ENCODERS
 from snnc.operators.readout import Readout
 
@@ -43,8 +42,10 @@ from snnc.operators.readout import Readout
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
     method = METHODS[conversion.options.method]
-    tail, names = _tail_nodes(graph), Names(names_in(graph.nodes))
+    tail, names = tail_nodes(graph), Names(names_in(graph.nodes))
     for node in graph.nodes:
+        if node.name in tail:
+            continue
         if node.op in NEURONS:
             method.place_neuron(node, conversion.options)
         elif node.op in BY_ANN_NAME:
@@ -60,7 +61,7 @@ def run(conversion: Conversion) -> None:
     sort_topologically(graph)
     for node in targets(graph):
         node.inputs[0] = _own_tree(graph, node.inputs[0], node.name, names)
-    for junction in [node for node in graph.nodes if node.op in ("Add", "Concat")]:
+    for junction in [node for node in graph.nodes if node.op in ("Add", "Concat") and node.name not in tail]:
         weightless = [index for index, operand in enumerate(junction.inputs) if not _has_weight(operand)]
         if junction.op == "Concat" and not any(map(_meets_a_weight, junction.inputs)):
             continue  # spikes beside spikes
@@ -83,19 +84,6 @@ def connect_pools(graph: gs.Graph) -> None:
             SOURCES[node.op].connect(node, (signed or signals)[0])
 
 
-def _tail_nodes(graph: gs.Graph) -> set[str]:
-    """Names of the tail operators and of the shape operators behind them."""
-    in_layers = before_layers(graph)
-    tail: set[str] = set()
-    for node in graph.nodes:
-        behind_tail = any(
-            before is not None and before.name in tail for before in map(producer, activation_inputs(node))
-        )
-        if node.name not in in_layers and (node.op in TAIL or behind_tail):
-            tail.add(node.name)
-    return tail
-
-
 def _encode_input(graph: gs.Graph, names: Names, encoder: str) -> None:
     pixels = graph.inputs[0]
     spikes = gs.Variable(names.unique(f"{pixels.name}/spikes"), np.float32, pixels.shape)
@@ -114,13 +102,13 @@ def _read_outputs(graph: gs.Graph, tail: set[str], names: Names) -> None:
         replace_uses(output, current, readers={consumer.name for consumer in output.outputs} - tail)
         _read(graph, current, output, names)
     for node in [node for node in graph.nodes if node.name in tail]:
-        tensor = node.inputs[0]
-        before = producer(tensor)
-        if before is None or before.name in tail or before.op == "SpikeReadout":
-            continue
-        decoded = gs.Variable(names.unique(f"{tensor.name}/decoded"), tensor.dtype, tensor.shape)
-        replace_uses(tensor, decoded, readers=tail)
-        _read(graph, tensor, decoded, names)
+        for tensor in activation_inputs(node):
+            before = producer(tensor)
+            if before is None or before.name in tail or before.op == Readout.name:
+                continue
+            decoded = gs.Variable(names.unique(f"{tensor.name}/decoded"), tensor.dtype, tensor.shape)
+            replace_uses(tensor, decoded, readers=tail)
+            _read(graph, tensor, decoded, names)
 
 
 def _read(graph: gs.Graph, current: gs.Variable, decoded: gs.Variable, names: Names) -> None:

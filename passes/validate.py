@@ -1,9 +1,8 @@
 """Report everything that cannot be converted, all at once.
 
 Takes level SOURCE, gives CANONICAL or raises. The graph is not changed. What keeps a linear operator from being
-converted its room knows (`snnc.operators`); what nothing objects to is convertible. Nodes behind the last layer that
-are functions of the decoded output (the *tail*: Softmax, LogSoftmax, ArgMax, Sigmoid) are accepted there and nowhere
-else.
+converted its room knows (`snnc.operators`); what nothing objects to is convertible. Nodes behind the last layer, which
+work on decoded values (the *tail*), are accepted there and nowhere else.
 """
 
 from __future__ import annotations
@@ -14,13 +13,17 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.diagnostics import DiagnosticError, sort_by_node_order
+from snnc.ir.batchnorm import objection
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import DOMAIN
-from snnc.ir.graph import NEURONS, TAIL, activation_inputs, describe
-from snnc.operators import BY_ANN_NAME, POOLS, accepted, before_layers
+from snnc.ir.elementwise import is_elementwise
+from snnc.ir.graph import NEURONS, activation_inputs, describe
+from snnc.operators import BY_ANN_NAME, POOLS, accepted, tail_nodes
 from snnc.operators.contract import Finding
+from snnc.operators.refusals import hint_of_domain, refusal
 from snnc.reading.structure import node_names
 
+_MOVE_IT = "move it directly behind a convolution or dense layer, or train without"
 MOST_PATHS = 64
 MOST_DEPTH = 256
 # What follows from a lost batch axis, which `ingest` has reported.
@@ -29,11 +32,11 @@ _OF_SHAPES = ("SNN204", "SNN207")
 
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
-    in_layers = before_layers(graph)
-    _report_linear_mazes(conversion)
+    tail = tail_nodes(graph)
+    _report_linear_mazes(conversion, tail)
     known = {found.node for found in conversion.diagnostics.errors if found.node}
     for node in graph.nodes:
-        for rule, message, hint in _findings(conversion, node, in_tail=node.name not in in_layers):
+        for rule, message, hint in _findings(conversion, node, in_tail=node.name in tail):
             if node.name in known and rule in _OF_SHAPES:
                 continue
             name, op = node.name, node.op
@@ -51,13 +54,13 @@ def run(conversion: Conversion) -> None:
         raise DiagnosticError(sort_by_node_order(errors, node_names(conversion.ann)))
 
 
-def _report_linear_mazes(conversion: Conversion) -> None:
+def _report_linear_mazes(conversion: Conversion, tail: set[str]) -> None:
     """Bound what a single neuron sums: every path of linear operators to it becomes a synapse of its own."""
     paths: dict[str, int] = {}
     depths: dict[str, int] = {}
     for node in conversion.graph.nodes:
         operands = [tensor.name for tensor in activation_inputs(node)]
-        linear = node.op not in (*NEURONS, *POOLS, *TAIL)
+        linear = node.op not in (*NEURONS, *POOLS) and node.name not in tail
         count = sum(paths.get(name, 1) for name in operands) if linear else 1
         depth = 1 + max((depths.get(name, 0) for name in operands), default=0) if linear else 0
         for tensor in node.outputs:
@@ -75,32 +78,39 @@ def _report_linear_mazes(conversion: Conversion) -> None:
 
 def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[Finding]:
     if node.domain not in ("", "ai.onnx", None, DOMAIN):
-        yield "SNN204", f"operator of the domain {node.domain!r}", ""
-    elif in_tail and node.op in TAIL:
-        yield from _tail(conversion, node)
+        yield "SNN204", f"operator of the domain {node.domain!r}", hint_of_domain(node.domain)
+    elif in_tail:
+        return  # the pass `tail` has seen to it
     elif node.op == "BatchNormalization":
-        if conversion.options.batchnorm == "fold":
-            yield (
-                "SNN202",
-                "it cannot be folded: it does not directly follow a Conv or Gemm of its own",
-                ("move it directly behind the convolution or dense layer, or train without"),
-            )
-        else:
-            yield "SNN202", "batch normalization has no spiking counterpart", ""
+        yield from _batch_normalization(conversion, node)
     elif (accepted(node) or node.op == "MatMul") and not all(map(_has_batch, activation_inputs(node))):
         return  # reported where the batch axis was lost
     elif node.op == "MatMul" and len(activation_inputs(node)) == 2:
         yield "SNN206", "it multiplies two activations", ""
-    elif not accepted(node):
-        reason = "it is only accepted at the end of the network" if node.op in TAIL else "it is not supported"
-        reason = conversion.declined.get(node.name, reason)
-        yield "SNN204", reason, ""
+    elif not accepted(node) or _is_function(node):
+        reason, hint = refusal(conversion.graph, node, conversion.options.method)
+        yield "SNN204", *conversion.declined.get(node.name, (reason, hint))
     else:
         yield from _shapes(node)
         if node.op in BY_ANN_NAME:
             yield from BY_ANN_NAME[node.op].check(node, conversion.options)
         elif node.op in POOLS:
             yield from POOLS[node.op].check(node, conversion.options)
+
+
+def _is_function(node: gs.Node) -> bool:
+    """Whether an `Add` is a part of a function of one tensor that has not been taken: of constants by channel."""
+    return node.op == "Add" and len(activation_inputs(node)) == 1 and is_elementwise(node)
+
+
+def _batch_normalization(conversion: Conversion, node: gs.Node) -> Iterator[Finding]:
+    found = objection(node)
+    if found is not None:
+        yield found.rule, found.message, found.hint
+    elif conversion.options.batchnorm == "reject":
+        yield "SNN202", "batch normalization has no spiking counterpart", ""
+    else:
+        yield "SNN202", "no layer is in front of it or behind it", _MOVE_IT
 
 
 def _shapes(node: gs.Node) -> Iterator[Finding]:
@@ -117,17 +127,6 @@ def _shapes(node: gs.Node) -> Iterator[Finding]:
 
 def _has_batch(tensor: gs.Tensor) -> bool:
     return tensor.shape is not None and len(tensor.shape) >= 2 and isinstance(tensor.shape[0], str)
-
-
-def _tail(conversion: Conversion, node: gs.Node) -> Iterator[Finding]:
-    opset = conversion.graph.opset
-    rank = len(node.inputs[0].shape or [])
-    over_last_axis = node.attrs.get("axis", 1) in (rank - 1, -1)
-    if node.op in ("Softmax", "LogSoftmax") and opset < 13 and rank > 2 and not over_last_axis:
-        yield "SNN207", "softmax over several axes at once (before opset 13)", "export with opset 13 or newer"
-    default_axis = {"ArgMax": 0, "Sigmoid": 1}.get(node.op, 1 if opset < 13 else -1)
-    if rank == 0 or node.attrs.get("axis", default_axis) % rank == 0:
-        yield "SNN207", "it works across the samples of a batch", "give it the axis of the classes"
 
 
 PASS = Pass("validate", Level.SOURCE, Level.CANONICAL, run)

@@ -16,9 +16,9 @@ from snnc.emit.layer_operators import LAYER_OPERATORS, PLAIN
 from snnc.integers.limits import EXACT_FLOAT32, EXACT_FLOAT64, INT32, reach
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS
-from snnc.ir.graph import TAIL, activation_inputs, constant
+from snnc.ir.graph import activation_inputs, constant
 from snnc.ir.trees import is_source, layers, leaves, signal_of, targets, tree
-from snnc.operators import LAYERS, SOURCES, accepted, is_linear, weighted
+from snnc.operators import LAYERS, SOURCES, accepted, is_linear, tail_nodes, weighted
 
 _INT64 = 2**63
 
@@ -58,8 +58,11 @@ def _topological(conversion: Conversion) -> Iterator[str]:
 
 
 def _canonical_ops(conversion: Conversion) -> Iterator[str]:
+    tail = tail_nodes(conversion.graph)
     for node in conversion.graph.nodes:
-        if not accepted(node) and node.op not in TAIL:
+        if node.name in tail:
+            continue
+        if not accepted(node):
             yield f"operator {node.op} of {node.name!r} is not canonical"
         if weighted(node) is not None and constant(node, 1) is None:
             yield f"{node.name!r} has no constant weight"
@@ -79,19 +82,23 @@ def _trees(conversion: Conversion) -> Iterator[str]:
             if node.name in owned:
                 yield f"{node.name!r} belongs to two trees"
             owned.add(node.name)
+    behind = _behind_readouts(conversion.graph)
     for node in conversion.graph.nodes:
-        if is_linear(node) and node.name not in owned and not _behind_readout(node):
+        if is_linear(node) and node.name not in owned and node.name not in behind:
             yield f"{node.name!r} belongs to no tree"
 
 
 _READOUTS = [name for name, room in LAYERS.items() if room.kind == "readout"]
 
 
-def _behind_readout(node: gs.Node) -> bool:
-    return any(
-        tensor.inputs and (tensor.inputs[0].op in (*TAIL, *_READOUTS) or _behind_readout(tensor.inputs[0]))
-        for tensor in activation_inputs(node)
-    )
+def _behind_readouts(graph: gs.Graph) -> set[str]:
+    """Names of the nodes that work on decoded values."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        before = [tensor.inputs[0] for tensor in activation_inputs(node) if tensor.inputs]
+        if any(each.op in _READOUTS or each.name in found for each in before):
+            found.add(node.name)
+    return found
 
 
 def _integers(conversion: Conversion) -> Iterator[str]:

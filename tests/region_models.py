@@ -11,7 +11,7 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto, helper, numpy_helper
 
 from snnc.emit.nodes import Nodes
-from snnc.ir.graph import REGION
+from snnc.ir.graph import REGION, RELAY
 from snnc.ir.region import Region, region_between
 from snnc.simulate.ann import Ann
 
@@ -84,10 +84,10 @@ def _add_constants(model: onnx.ModelProto, values: dict[str, Any]) -> None:
 def run_canonical(graph: gs.Graph, images: np.ndarray) -> list[np.ndarray]:
     """The outputs of a canonical graph, its functions as `Region.write` writes them.
 
-    Canonical operators mean the same in every opset, but are not all written down in the older ones.
+    Canonical operators mean the same in every opset, but not all of their attributes are there in the older ones.
     """
     nodes = Nodes()
-    opset = max([18, graph.opset, *(node.attrs["region"].opset for node in graph.nodes if node.op == REGION)])
+    opset = max([19, graph.opset, *(node.attrs["region"].opset for node in graph.nodes if node.op == REGION)])
     for tensor in graph.tensors().values():
         if isinstance(tensor, gs.Constant):
             nodes.write_constant(tensor.name, np.asarray(tensor.values))
@@ -100,6 +100,8 @@ def run_canonical(graph: gs.Graph, images: np.ndarray) -> list[np.ndarray]:
             scaled = nodes.node("Mul", operands[:2], "scaled")
             shift = operands[2] if len(operands) > 2 else nodes.constant("no_shift", np.float32(0))
             nodes.write("Add", [scaled, shift], results, node.name)
+        elif node.op == RELAY:
+            nodes.write("Identity", operands, results, node.name)
         elif "cap" in node.attrs:
             cap = nodes.constant("cap", np.asarray(node.attrs["cap"], np.float32))
             nodes.write("Min", [nodes.node("Relu", operands, "positive"), cap], results, node.name)

@@ -89,6 +89,8 @@ EXAMPLES = {
     "transpose of the plane": Example("Transpose", (2, 1, 3), (2, 3, 1), {"perm": [0, 1, 3, 2]}),
     "gather": Example("Gather", (3, 2), (5, 2), {"axis": 1}, (np.array([2, 0, 0, 1, -1]),)),
     "shuffle": Example("Gather", (4, 2), (4, 2), {"axis": 1}, (np.array([0, 2, 1, 3]),)),
+    "gather of the plane": Example("Gather", (2, 3, 2), (2, 5, 2), {"axis": 2}, (np.array([2, 0, 0, 1, -1]),)),
+    "gather of columns": Example("Gather", (2, 3, 4), (2, 3, 5), {"axis": 3}, (np.array([3, 1, 0, 2, 2]),)),
     "concat": Example("Concat", (2, 3), (4, 3), {"axis": 1}, operands=2),
     "concat of the plane": Example("Concat", (2, 3, 1), (2, 6, 1), {"axis": 2}, operands=2),
     "depth to space": Example("DepthToSpace", (8, 1, 2), (2, 2, 4), {"blocksize": 2}),

@@ -32,7 +32,7 @@ def value(*dims: int, dtype: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
 
 
 def meaning(info: onnx.ValueInfoProto, op: str = "Add", input_dims: tuple[int, ...] = (3, 8, 8), **attrs: Any) -> Any:
-    found = kind_of(info, helper.make_node(op, ["a"], ["y"], **attrs), input_dims)
+    found = kind_of(info, {"y": helper.make_node(op, ["a"], ["y"], **attrs)}, input_dims)
     return found.meaning, found.axis, found.places
 
 

@@ -89,7 +89,9 @@ RULES: dict[str, Rule] = _rules(
         "batch normalization",
         "train without batch norm, or pass `--batchnorm fold --bias current` (or `--relaxed`)",
         "RMP-SNN (section 2) converts networks without batch normalization. At inference it is an affine map and can\n"
-        "be folded into the convolution or dense layer in front of it (W' = Wγ/√(σ²+ε)); that gives the layer a bias.",
+        "be folded into the convolution or dense layer in front of it (W' = Wγ/√(σ²+ε)), which gives that a bias;\n"
+        "behind anything else it is a weight and a current for each channel. In training mode it depends on the other\n"
+        "samples of the batch, and is refused.",
     ),
     Rule(
         "SNN203",
@@ -102,11 +104,13 @@ RULES: dict[str, Rule] = _rules(
     Rule(
         "SNN204",
         "this operator has no spiking meaning here",
-        "replace it by Conv, Gemm, MatMul, AveragePool, GlobalAveragePool, Add, Relu, or a shape operator",
-        "Between input and output a spiking network can hold linear operators (Conv, Gemm, MatMul with constant\n"
-        "weights, AveragePool, GlobalAveragePool, Add, Reshape, Flatten, Transpose, DepthToSpace, Dropout,\n"
-        "Identity), Relu, also one that ends at a cap, whatever elementwise operators it is made of (Clip, Max, Min).\n"
-        "At the end Softmax, LogSoftmax, ArgMax, Sigmoid are accepted: they work on the decoded output.",
+        "replace it by one of those that `snnc explain SNN204` lists",
+        "Between input and output a spiking network can hold linear operators (Conv, ConvTranspose, Gemm, MatMul with\n"
+        "constant weights, average pooling, means and sums over axes, Add, Sub, Concat, constants that are added or\n"
+        "multiplied), whatever only moves elements (Reshape, Flatten, Transpose, DepthToSpace, Slice, Gather, Expand,\n"
+        "nearest-neighbour Resize and the like), max-pooling, and Relu, also one that ends at a cap, whatever\n"
+        "it is made of (Clip, Max, Min). The method exact makes neurons of any function of one variable.\n"
+        "Behind the last layer any operator is accepted that takes sample by sample: it works on decoded values.",
     ),
     Rule(
         "SNN205",

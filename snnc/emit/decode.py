@@ -16,7 +16,7 @@ from onnx import helper
 
 from snnc.emit.block import Block
 from snnc.emit.nodes import Nodes
-from snnc.ir.graph import constant
+from snnc.ir.graph import activation_inputs, constant
 from snnc.ir.names import ELAPSED, names_in
 from snnc.operators import LAYERS
 from snnc.operators.readout import delay_of, is_settling
@@ -75,17 +75,17 @@ def _steps_read(builder: Nodes, node: gs.Node) -> str:
 
 
 def _tail(builder: Nodes, graph: gs.Graph, known: set[str]) -> None:
-    """The nodes behind the readouts, as they are in the ANN (the pinned opset reads them the same way)."""
+    """The nodes behind the readouts, which the pass `tail` has brought to the opset of converted files."""
     for node in graph.nodes:
-        if node.domain == "ai.snnc" or node.inputs[0].name not in known:
+        if not any(tensor.name in known for tensor in activation_inputs(node)):
             continue
-        attrs = dict(node.attrs)
-        inputs = [node.inputs[0].name]
-        if node.op in ("Softmax", "LogSoftmax"):
-            attrs.setdefault("axis", 1 if graph.opset < 13 else -1)
-        for index, tensor in enumerate(node.inputs[1:], start=1):
-            value = constant(node, index)
-            assert value is not None, f"{node.name!r} reads {tensor.name!r}, which is no constant"
-            inputs.append(builder.constant(f"{tensor.name}/{node.name}", value))
-        builder.write(node.op, inputs, [node.outputs[0].name], node.name, **attrs)
-        known.add(node.outputs[0].name)
+        inputs = []
+        for tensor in node.inputs:
+            if isinstance(tensor, gs.Constant):
+                inputs.append(builder.constant(f"{tensor.name}/{node.name}", np.asarray(tensor.values)))
+            else:
+                assert tensor.is_empty() or tensor.name in known, f"{node.name!r} reads {tensor.name!r}, not decoded"
+                inputs.append(tensor.name)
+        outputs = [tensor.name for tensor in node.outputs]
+        builder.write(node.op, inputs, outputs, node.name, **node.attrs)
+        known.update(name for name in outputs if name)

@@ -92,9 +92,9 @@ class WordNodes:
         lists = [self._nodes.integers(values) for values in (starts, ends, range(2, 2 + len(sizes)), steps)]
         return self.once("Slice", [words, *lists], label)
 
-    def gathered(self, words: str, channels: np.ndarray, label: str) -> str:
-        """The words of these channels, int64."""
-        return self.once("Gather", [words, self._nodes.constant("words/channels", channels)], label, axis=1)
+    def gathered(self, words: str, indices: np.ndarray, label: str, axis: int = 1) -> str:
+        """The words at these indices (int64) along an axis; axis 1 has the channels of all copies."""
+        return self.once("Gather", [words, self._nodes.constant("words/indices", indices)], label, axis=axis)
 
     def padded(self, words: str, begins: Sequence[int], ends: Sequence[int], label: str) -> str:
         """Words without spikes around the plane."""

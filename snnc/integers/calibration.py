@@ -21,7 +21,7 @@ import onnx_graphsurgeon as gs
 
 from snnc.diagnostics import DiagnosticError, fail
 from snnc.integers.activations import Activations
-from snnc.integers.grid import Rounded, carries_channels, fixed_scale, round_tree, weights_of, write_weights
+from snnc.integers.grid import Limits, Rounded, carries_channels, fixed_scale, round_tree, weights_of, write_weights
 from snnc.integers.layer_simulation import SpikeTrains
 from snnc.integers.limits import LARGEST_CHARGE, reach, sum_limit, tree_limit
 from snnc.integers.own_grid import round_on_own_grid
@@ -88,7 +88,7 @@ class Calibrator:
     def round(self, node: gs.Node, coarsest: FloatArray | None = None, multiple: FloatArray | None = None) -> Rounded:
         """Put the tree of `node` on its grid; `multiple` is a value that is to be an even number of units."""
         root = node.inputs[0]
-        limits = tree_limit(root, self.options.max_steps, readout=node.op not in SOURCES)
+        limits = self._limits(node)
         rounded = round_tree(root, self._weights[root.name], self.scales, limits, coarsest, multiple)
         if rounded is None:
             fail(
@@ -110,11 +110,16 @@ class Calibrator:
         self.rounded[node.name] = rounded
         return rounded
 
+    def _limits(self, node: gs.Node) -> Limits:
+        """What the grid of the tree of `node` must keep."""
+        readout, charged = node.op not in SOURCES, "charge_value" in node.attrs
+        return tree_limit(node.inputs[0], self.options.max_steps, readout=readout, charged=charged)
+
     def round_on_own_grid(self, node: gs.Node) -> Rounded | None:
         """Put the tree of `node` on the grid of the user's own quantised weights; None, and nothing done, where it has
         none."""
         root = node.inputs[0]
-        limits = tree_limit(root, self.options.max_steps, readout=node.op not in SOURCES)
+        limits = self._limits(node)
         charge = np.asarray(node.attrs.get("charge_value", 0.0), np.float64)
         charge = charge.reshape((1,) * (len(sample_shape(node.outputs[0])) - charge.ndim) + charge.shape)
         rounded = round_on_own_grid(root, self._weights[root.name], self.scales, limits, charge)

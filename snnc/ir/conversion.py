@@ -160,7 +160,7 @@ class Conversion:
     # Which node of the ANN gave a layer its bias, where that is not the layer itself: layer name → (op, name).
     bias_origin: dict[str, tuple[str, str]] = field(default_factory=dict)
     # Why an elementwise function of the ANN was not taken for one: name of its last node → reason.
-    declined: dict[str, str] = field(default_factory=dict)
+    declined: dict[str, tuple[str, str]] = field(default_factory=dict)
     progress: Callable[[str, float], None] = lambda stage, share: None
 
     @property

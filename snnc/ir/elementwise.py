@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.ir.graph import activation_inputs, constant
+from snnc.ir.batchnorm import objection
+from snnc.ir.graph import activation_inputs
 from snnc.ir.signal import collapsed
 
 # Every operand is an activation, or a constant that broadcasts against one.
@@ -38,10 +39,7 @@ def is_elementwise(node: gs.Node) -> bool:
     if node.op in _BROADCASTING:
         return all(_by_channel(value, shape) for value in constants)
     if node.op == "BatchNormalization":
-        parameters = [constant(node, index) for index in range(1, 5)]
-        return not node.attrs.get("training_mode", 0) and all(
-            value is not None and value.shape == (shape[1],) for value in parameters
-        )
+        return objection(node) is None
     if node.op in _QUANTIZING:
         return len(constants) == len(node.inputs) - 1 and _quantizes_channels(node, constants, shape)
     return False

@@ -10,7 +10,6 @@ import onnx_graphsurgeon as gs
 
 from snnc.ir.domain import DOMAIN
 
-TAIL = ("Softmax", "LogSoftmax", "ArgMax", "Sigmoid", "QuantizeLinear", "DequantizeLinear")
 #: An elementwise function of any kind, of the domain `ai.snnc` (snnc.ir.region); y = x, put there by the pass `relays`.
 REGION, RELAY = "Region", "Relay"
 #: What becomes neurons.
@@ -76,11 +75,12 @@ def bypass(graph: gs.Graph, node: gs.Node) -> bool:
     return True
 
 
-def reaches(graph: gs.Graph, ops: tuple[str, ...]) -> set[str]:
-    """Names of the nodes from which a node with one of `ops` can be reached (that node included)."""
+def reaches(graph: gs.Graph, names: Container[str]) -> set[str]:
+    """Names of the nodes from which a node of `names` can be reached (these included)."""
     reached: set[str] = set()
     for node in reversed(graph.nodes):
-        if node.op in ops or any(consumer.name in reached for tensor in node.outputs for consumer in tensor.outputs):
+        readers = (reader.name for tensor in node.outputs for reader in tensor.outputs)
+        if node.name in names or any(name in reached for name in readers):
             reached.add(node.name)
     return reached
 

@@ -2,19 +2,20 @@
 
 What an output stands for follows from how it is made, and from its shape `[N, ...]`:
 
-1. integers are class numbers, one for each place (behind an ArgMax);
+1. integers and truth values are class numbers, one for each place, and so is an ArgMax that was only cast or moved;
 2. behind a Softmax or LogSoftmax there are classes along its axis;
 3. scores `[N, K]` (and `[N, K, 1, ...]`) with K > 1 are classes, unless they are as many as the input has values, and
    more than a few: that is a reconstruction (autoencoders);
 4. maps `[N, K, H, ...]` with K > 1, of as many axes as the input, have a class for every place (segmentation), unless
    they have as many channels as the input: these are images, as are maps behind a Sigmoid;
-5. all others are values (boxes `[N, K, 4]` of an image, say): they have an error, and no agreement.
+5. all others are values (boxes `[N, K, 4]` of an image, the largest scores of a TopK): they have an error, and no
+   agreement.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,7 +28,11 @@ from snnc.measure.intervals import Interval, interval_of_means
 Meaning = Literal["classes", "class numbers", "values"]
 # Fewer values than this, as many as the input has, may well be classes.
 _FEWEST_RECONSTRUCTED = 32
-_INTEGERS = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
+_INTEGERS = tuple(
+    getattr(onnx.TensorProto, name)
+    for name in ("BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
+)
+_MOVING = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
 @dataclass(frozen=True)
@@ -76,15 +81,21 @@ class OutputPoint:
 def output_kinds(block: Block) -> dict[str, OutputKind]:
     """What every output of a network stands for, by name, in order."""
     producers = {name: node for node in block.decode for name in node.output}
-    return {value.name: kind_of(value, producers.get(value.name), block.input_dims) for value in block.outputs}
+    return {value.name: kind_of(value, producers, block.input_dims) for value in block.outputs}
 
 
-def kind_of(value: onnx.ValueInfoProto, producer: onnx.NodeProto | None, input_dims: Sequence[int]) -> OutputKind:
-    """What the output `value` of a node `producer` (None: of a readout) stands for."""
+def kind_of(
+    value: onnx.ValueInfoProto, producers: Mapping[str, onnx.NodeProto], input_dims: Sequence[int]
+) -> OutputKind:
+    """What the output `value` stands for; `producers` are the nodes behind the readouts, by what they give."""
     tensor = value.type.tensor_type
     dims = [dim.dim_value for dim in tensor.shape.dim][1:]
-    if tensor.elem_type in _INTEGERS:
+    origin = _origin(value.name, producers)
+    if tensor.elem_type in _INTEGERS or origin in ("ArgMax", "ArgMin"):
         return OutputKind(value.name, "class numbers", 0, math.prod(dims))
+    if origin == "TopK":
+        return OutputKind(value.name, "values", 1, math.prod(dims))
+    producer = producers.get(value.name)
     op = "" if producer is None else producer.op_type
     axis = 1
     if producer is not None and op in ("Softmax", "LogSoftmax"):
@@ -96,6 +107,14 @@ def kind_of(value: onnx.ValueInfoProto, producer: onnx.NodeProto | None, input_d
     if size < 2 or (op not in ("Softmax", "LogSoftmax") and (is_list or _is_like_input(size, places, input_dims, op))):
         return OutputKind(value.name, "values", axis, math.prod(dims))
     return OutputKind(value.name, "classes", axis, places)
+
+
+def _origin(name: str, producers: Mapping[str, onnx.NodeProto]) -> str:
+    """The operator that gave the values of `name`, which are only cast or moved since; "" where a readout did."""
+    node = producers.get(name)
+    while node is not None and node.op_type in _MOVING:
+        node = producers.get(node.input[0])
+    return "" if node is None else node.op_type
 
 
 def _is_like_input(size: int, places: int, input_dims: Sequence[int], op: str) -> bool:
@@ -111,7 +130,7 @@ class Truth:
     def __init__(self, kind: OutputKind, values: np.ndarray) -> None:
         self.kind, self.values = kind, values
         self.classes = kind.classes(values)
-        self.is_number = not np.issubdtype(values.dtype, np.integer)
+        self.is_number = kind.meaning != "class numbers"
         with np.errstate(over="ignore", invalid="ignore"):
             mean = values.mean(0, dtype=np.float64)
             self.norm = sum(float(np.square(sample, dtype=np.float64).sum()) for sample in values)

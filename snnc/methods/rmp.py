@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from snnc.ir.function_kind import Affine, Identity, Kind
 from snnc.ir.options import Options
 from snnc.methods.contract import Method
 
@@ -25,6 +26,10 @@ class Rmp(Method):
         from snnc import pipeline
 
         return pipeline.RMP
+
+    def takes(self, kind: Kind) -> bool:
+        """Affine functions, which are weights and currents."""
+        return isinstance(kind, (Affine, Identity))
 
     def defaults(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """`rate` for soft reset without `alpha`; where an alpha is given it scales the paper's `vmax`, and hard reset,

@@ -14,7 +14,8 @@ from typing import Any
 import onnx_graphsurgeon as gs
 
 from snnc.ir.domain import DOMAIN
-from snnc.ir.graph import NEURONS, TAIL, activation_inputs, producer, reaches
+from snnc.ir.graph import NEURONS, activation_inputs, producer, reaches
+from snnc.ir.options import Options
 from snnc.operators.add import Add
 from snnc.operators.concat import Concat
 from snnc.operators.contract import LinearOperator, WeightedOperator
@@ -33,6 +34,7 @@ from snnc.operators.reshape import Reshape
 from snnc.operators.scale import Scale
 from snnc.operators.staircase import Staircase, StaircaseTable
 from snnc.operators.sum_pool import SumPool
+from snnc.operators.tail import is_activation, tail_of
 from snnc.operators.transpose import Transpose
 from snnc.plugins import Registry, instance_of
 
@@ -51,6 +53,7 @@ __all__ = [
     "behind_moves",
     "is_linear",
     "operator_of",
+    "tail_nodes",
     "weighted",
 ]
 
@@ -69,7 +72,7 @@ LAYERS: dict[str, Layer] = {room.name: room for room in _LAYERS}
 #: Those of them that fire.
 SOURCES: dict[str, SpikeSource] = {name: room for name, room in LAYERS.items() if isinstance(room, SpikeSource)}
 
-_TAKEN = (*LAYERS, *NEURONS, *TAIL)
+_TAKEN = (*LAYERS, *NEURONS)
 
 
 def _load(found: Any, name: str) -> LinearOperator:
@@ -107,11 +110,32 @@ def accepted(node: gs.Node) -> bool:
     return node.op in NEURONS or node.op in BY_ANN_NAME or node.op in POOLS
 
 
+def tail_nodes(graph: gs.Graph) -> set[str]:
+    """Names of the nodes of an ANN that work on decoded values (`snnc.operators.tail`)."""
+    return tail_of(graph, _spikes)
+
+
+def _spikes(node: gs.Node) -> bool:
+    """Whether a spiking operator stands for this node as it is, behind the last layer too."""
+    if not accepted(node) or not all(map(is_activation, (*activation_inputs(node), *node.outputs))):
+        return False
+    if node.op in POOLS:
+        before = producer(behind_moves(node.inputs[0]))
+        return before is not None and (before.op in NEURONS or before.op in POOLS)
+    return not _only_moves(node.op) or not any(BY_ANN_NAME[node.op].check(node, Options()))
+
+
+def _only_moves(op: str) -> bool:
+    return op in BY_ANN_NAME.own and BY_ANN_NAME[op].only_moves
+
+
 def before_layers(graph: gs.Graph) -> set[str]:
-    """Names of the nodes of an ANN before or in a layer: those behind them all work on decoded values."""
-    moving = [name for name in BY_ANN_NAME if name in BY_ANN_NAME.own and BY_ANN_NAME[name].only_moves]
-    computing = {node.op for node in graph.nodes if accepted(node) and node.op not in moving}
-    return reaches(graph, tuple(computing))
+    """Names of the nodes of an ANN before or in a layer: those behind them only move what it gives, or are the tail."""
+    tail = tail_nodes(graph)
+    computing = {
+        node.name for node in graph.nodes if accepted(node) and node.name not in tail and not _only_moves(node.op)
+    }
+    return reaches(graph, computing)
 
 
 def behind_moves(tensor: gs.Tensor) -> gs.Tensor:

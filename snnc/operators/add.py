@@ -25,9 +25,9 @@ class Add(LinearOperator):
         operands = activation_inputs(node)
         if len(operands) != 2:
             yield (
-                "SNN201",
-                "it adds a constant that is not the bias of a layer",
-                ("only constants per channel directly behind a Conv or Gemm can become a bias"),
+                "SNN207",
+                "it adds a constant that is not the same for every sample, or makes the activation larger",
+                "add constants in the shape of a sample, or smaller ones",
             )
         elif list(operands[0].shape or []) != list(operands[1].shape or []):
             shapes = " and ".join(describe(tensor) for tensor in operands)

@@ -1,4 +1,5 @@
-"""`Gather` of channels: axis 1, constant indices. Splits and shuffles of channels are this too (the pass `picks`)."""
+"""`Gather` along one axis of a sample, with constant indices: splits and shuffles of channels, planes that are turned
+around or repeated, as nearest-neighbour upsampling does (the pass `picks`)."""
 
 from __future__ import annotations
 
@@ -18,28 +19,33 @@ if TYPE_CHECKING:
 
 
 class Gather(LinearOperator):
-    """Nothing is computed: every element keeps what is known of it. Indices may repeat, and leave channels out."""
+    """Nothing is computed: every element keeps what is known of it. Attribute axis, from 1 on; indices may repeat, and
+    leave elements out."""
 
     name = ann_name = "Gather"
     only_moves = True
 
     def check(self, node: gs.Node, options: Options) -> Iterator[Finding]:
         indices = constant(node, 1)
-        if indices is None or indices.ndim != 1 or node.attrs.get("axis", 0) != 1:
-            yield "SNN207", "it does not pick channels with constant indices", ""
+        if indices is None:
+            yield "SNN207", "its indices are computed, not constant", "export with static shapes"
+        elif indices.ndim != 1 or node.attrs.get("axis", 0) < 1:
+            yield "SNN207", "it picks samples of the batch, or takes an axis away", "keep the axes of every activation"
 
     def carry(self, node: gs.Node, operands: Sequence[FloatArray]) -> FloatArray:
         (values,) = operands
-        return values if values.shape[0] == 1 else values[_indices(node)]
+        axis = _sample_axis(node)
+        return values if values.shape[axis] == 1 else np.take(values, _indices(node), axis)
 
     def carry_back(self, node: gs.Node, values: FloatArray) -> list[FloatArray] | None:
-        channels, indices = sample_shape(node.inputs[0])[0], _indices(node)
-        if values.shape[0] == 1:
+        axis, indices = _sample_axis(node), _indices(node)
+        if values.shape[axis] == 1:
             return [values]
+        by_index = np.moveaxis(values, axis, 0)
         # What nobody picks may be worth anything.
-        back = np.full((channels, *values.shape[1:]), values.max())
-        back[indices] = values
-        return [back] if np.array_equal(back[indices], values) else None
+        back = np.full((sample_shape(node.inputs[0])[axis], *by_index.shape[1:]), values.max())
+        back[indices] = by_index
+        return [np.moveaxis(back, 0, axis)] if np.array_equal(back[indices], by_index) else None
 
     def signal(
         self, node: gs.Node, operands: Sequence[Signal], weights: Weights | None, exact: Weights | None = None
@@ -48,22 +54,31 @@ class Gather(LinearOperator):
 
     def fanout(self, node: gs.Node, position: int, cost: IntArray) -> IntArray:
         total = np.zeros(sample_shape(node.inputs[0]), np.int64)
-        np.add.at(total, _indices(node), cost)
+        axis = _sample_axis(node)
+        np.add.at(np.moveaxis(total, axis, 0), _indices(node), np.moveaxis(cost, axis, 0))
         return total
 
     def copies(self, node: gs.Node, copies: Sequence[int]) -> int:
         return copies[0]
 
     def move(self, node: gs.Node, words: Sequence[str], copies: int, output: str, nodes: WordNodes) -> str:
-        channels, indices = sample_shape(node.inputs[0])[0], _indices(node)
+        axis, indices = _sample_axis(node) + 1, _indices(node)
+        if axis > 1:
+            return nodes.gathered(words[0], indices, output, axis)
+        channels = sample_shape(node.inputs[0])[0]
         every_copy = (np.arange(copies)[:, None] * channels + indices).ravel()
         return nodes.gathered(words[0], every_copy, output)
 
     def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:
-        return nodes.node("Gather", [*operands, nodes.constant(f"indices/{node.name}", _indices(node))], output, axis=1)
+        indices = nodes.constant(f"indices/{node.name}", _indices(node))
+        return nodes.node("Gather", [*operands, indices], output, axis=_sample_axis(node) + 1)
+
+
+def _sample_axis(node: gs.Node) -> int:
+    return int(node.attrs["axis"]) - 1
 
 
 def _indices(node: gs.Node) -> IntArray:
     found = constant(node, 1)
     assert found is not None
-    return found.astype(np.int64) % sample_shape(node.inputs[0])[0]
+    return found.astype(np.int64) % sample_shape(node.inputs[0])[_sample_axis(node)]

@@ -36,18 +36,23 @@ class SpikeMaxPool(SpikeSource):
     name, ann_name, kind = "SpikeMaxPool", "MaxPool", "pool"
 
     def check(self, node: gs.Node, options: Options) -> Iterator[Finding]:
-        if options.max_pool == "reject":
+        objections = list(self._objections(node, options))
+        yield from objections
+        if options.max_pool == "reject" and not objections:
             yield "SNN203", "a maximum of spikes is not the maximum of what they stand for", ""
-            return
+
+    @staticmethod
+    def _objections(node: gs.Node, options: Options) -> Iterator[Finding]:
+        """What is wrong with it where max-pooling is allowed."""
         found = [before for before in _behind_moves(node.inputs[0]) if before is not None]
         for before in [before for before in found if before.op not in (*NEURONS, "MaxPool")][:1]:
             yield (
                 "SNN203",
                 f"it pools what {before.op} {before.name!r} gives, which are no spikes",
-                ("put the Relu in front of the pooling"),
+                "pass `--method exact`, which counts there too, or put the Relu in front of the pooling",
             )
         if options.coding == "direct" and _pools_the_input(node):
-            yield "SNN203", "with direct coding the input is no spikes", "pass `--coding poisson`"
+            yield "SNN203", "with direct coding the input is no spikes", "pass `--method exact`"
         if len(node.outputs) > 1:
             yield "SNN203", "its second output, the indices, is used", "export without it"
         elif _window_outside(node):
