@@ -17,7 +17,8 @@ from snnc.diagnostics import DiagnosticError, sort_by_node_order
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import DOMAIN
 from snnc.ir.graph import NEURONS, TAIL, activation_inputs, describe
-from snnc.operators import BY_ANN_NAME, POOLS, accepted, before_layers
+from snnc.methods import METHODS
+from snnc.operators import BY_ANN_NAME, READING_SPIKES, accepted, before_layers
 from snnc.operators.contract import Finding
 from snnc.simulate.ann import node_names
 
@@ -52,7 +53,7 @@ def _report_linear_mazes(conversion: Conversion) -> None:
     depths: dict[str, int] = {}
     for node in conversion.graph.nodes:
         operands = [tensor.name for tensor in activation_inputs(node)]
-        linear = node.op not in (*NEURONS, *POOLS, *TAIL)
+        linear = node.op not in (*NEURONS, *READING_SPIKES, *TAIL)
         count = sum(paths.get(name, 1) for name in operands) if linear else 1
         depth = 1 + max((depths.get(name, 0) for name in operands), default=0) if linear else 0
         for tensor in node.outputs:
@@ -86,6 +87,11 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
         return  # reported where the batch axis was lost
     elif node.op == "MatMul" and len(activation_inputs(node)) == 2:
         yield "SNN206", "it multiplies two activations", ""
+    elif node.op == "Mul" and len(activation_inputs(node)) == 2:
+        settles = METHODS[conversion.options.method].settles
+        axes = "give both the same axes, with sizes that are equal or 1"
+        hint = axes if settles else "pass `--method exact`, which takes products"
+        yield "SNN204", conversion.declined.get(node.name, "it multiplies two activations"), hint
     elif not accepted(node):
         reason = "it is only accepted at the end of the network" if node.op in TAIL else "it is not supported"
         reason = conversion.declined.get(node.name, reason)
@@ -94,8 +100,8 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
         yield from _shapes(node)
         if node.op in BY_ANN_NAME:
             yield from BY_ANN_NAME[node.op].check(node, conversion.options)
-        elif node.op in POOLS:
-            yield from POOLS[node.op].check(node, conversion.options)
+        elif node.op in READING_SPIKES:
+            yield from READING_SPIKES[node.op].check(node, conversion.options)
 
 
 def _shapes(node: gs.Node) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from snnc.passes import (
     input_steps,
     picks,
     pools,
+    products,
     regions,
     relays,
     reshapes,
@@ -46,6 +47,7 @@ _UNDERSTAND: list[Pass] = [
     windows.PASS,
     biases.PASS,
     fold_batchnorm.PASS,
+    products.PASS,
     regions.PASS,
     pools.PASS,
 ]

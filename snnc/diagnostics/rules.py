@@ -97,7 +97,9 @@ RULES: dict[str, Rule] = _rules(
         "Between input and output a spiking network can hold linear operators (Conv, Gemm, MatMul with constant\n"
         "weights, AveragePool, GlobalAveragePool, Add, Reshape, Flatten, Transpose, DepthToSpace, Dropout,\n"
         "Identity), Relu, also one that ends at a cap, whatever elementwise operators it is made of (Clip, Max, Min).\n"
-        "At the end Softmax, LogSoftmax, ArgMax, Sigmoid are accepted: they work on the decoded output.",
+        "At the end Softmax, LogSoftmax, ArgMax, Sigmoid are accepted: they work on the decoded output.\n"
+        "`--method exact` takes any function of one tensor, and products (Mul) of two that have the same axes,\n"
+        "with sizes that are equal or 1: it multiplies spike counts.",
     ),
     Rule(
         "SNN205",

@@ -27,17 +27,18 @@ def reach(root: gs.Tensor, max_steps: int) -> int:
     return max_steps if total is None else min(max_steps, 2 * total)
 
 
-def sum_limit(currents: int) -> float:
+def sum_limit(currents: int, *, charged: bool = False) -> float:
     """The largest current of one step with which no membrane potential leaves int32.
 
     A potential is at most so many `currents` away from where it started (`reach`); it starts within one current of 0
-    (θ/2, and thresholds are kept below two currents), and the next current is added before it is compared.
+    (θ/2, and thresholds are kept below two currents), or as far from there as a charge is, and the next current is
+    added before it is compared.
     """
-    return (INT32 - 1) / (currents + 2)
+    return (INT32 - 1 - (LARGEST_CHARGE if charged else 0)) / (currents + 2)
 
 
-def tree_limit(root: gs.Tensor, max_steps: int, *, readout: bool) -> Limits:
-    """What the grid of the tree under `root` must keep."""
+def tree_limit(root: gs.Tensor, max_steps: int, *, readout: bool, charged: bool = False) -> Limits:
+    """What the grid of the tree under `root` must keep; `charged`: of a neuron that starts with a charge."""
     if not readout:
-        return Limits(min(sum_limit(reach(root, max_steps)), float(EXACT_FLOAT32)))
+        return Limits(min(sum_limit(reach(root, max_steps), charged=charged), float(EXACT_FLOAT32)))
     return Limits(EXACT_FLOAT64 / BLOCK_STEPS, _READOUT_WEIGHT, _READOUT_WEIGHT)
