@@ -38,7 +38,7 @@ from snnc.integers.train_storage import TrainStorage
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import sample_shape
 from snnc.ir.report import Calibration
-from snnc.ir.trees import layers, leaves, neurons
+from snnc.ir.trees import layers, neurons, sources_of
 from snnc.measure.layer_report import report_layers
 from snnc.measure.trials import samples_of, start_from
 from snnc.operators import LAYERS, SOURCES
@@ -124,11 +124,11 @@ def _uses(graph: gs.Graph) -> tuple[set[str], dict[str, list[str]]]:
     """The sources whose spikes a later layer is measured with or simulated on, and by layer those that none reads
     behind it."""
     order = layers(graph)
-    last_use = {leaf.name: node.name for node in order for leaf in leaves(node.inputs[0])}
+    last_use = {leaf.name: node.name for node in order for leaf in sources_of(node)}
     forgotten: dict[str, list[str]] = {node.name: [] for node in order}
     for name, last in last_use.items():
         forgotten[last].append(name)
-    return {leaf.name for node in order if node.op in SOURCES for leaf in leaves(node.inputs[0])}, forgotten
+    return {leaf.name for node in order if node.op in SOURCES for leaf in sources_of(node)}, forgotten
 
 
 def _calibrate(conversion: Conversion, calibrator: Calibrator) -> None:

@@ -59,7 +59,7 @@ def run(conversion: Conversion) -> None:
         most_steps=steps,
         network=hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest(),
         levels={layer.name: max(map(abs, layer.counts)) for layer in file.layers if layer.counts is not None},
-        own=all(layer.own_grid for layer in file.layers if layer.kind != "pool"),
+        own=all(layer.own_grid for layer in file.layers if layer.kind not in ("pool", "product")),
     )
     conversion.report.certificate = certificate
     set_metadata(conversion.emitted, "snnc.certificate", json.dumps(dataclasses.asdict(certificate)))

@@ -6,16 +6,20 @@ Takes and gives level SOURCE. Left alone: methods whose networks do not settle, 
 1. Conv or Gemm that reads a current (what another Conv or Gemm gives, or sums of it): between the two, in front of what
    only moves elements (linear bottlenecks);
 2. a current that several layers read: behind it (residual sums without a ReLU);
-3. MaxPool of a current or of the input: in front of it, as it pools counts.
+3. MaxPool of a current or of the input: in front of it, as it pools counts;
+4. a current that a product reads: behind it, in front of what only moves elements, as it multiplies counts. Of the
+   input, which others read in its own units: in front of the product alone. What a product gives is a current.
 """
 
 from __future__ import annotations
+
+from collections.abc import Container
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.ir.graph import NEURONS, RELAY, activation_inputs, producer, replace_uses, sort_topologically
+from snnc.ir.graph import NEURONS, PRODUCT, RELAY, activation_inputs, producer, replace_uses, sort_topologically
 from snnc.ir.names import Names, names_in
 from snnc.methods import METHODS
 from snnc.operators import BY_ANN_NAME, POOLS, WeightedOperator, before_layers
@@ -32,6 +36,9 @@ def run(conversion: Conversion) -> None:
             continue
         if node.op in POOLS and not _counts(node.inputs[0]):
             _relay(graph, node.inputs[0], in_layers, names)
+        elif node.op == PRODUCT:
+            for operand in activation_inputs(node):
+                _relay_factor(graph, node, operand, in_layers, names)
         elif _is_weighted(node):
             for tensor in filter(_is_current, _behind_moves(node.inputs[0])):
                 _relay(graph, tensor, in_layers, names)
@@ -43,14 +50,28 @@ def run(conversion: Conversion) -> None:
     sort_topologically(graph)
 
 
+def _relay_factor(
+    graph: gs.Graph, product: gs.Node, operand: gs.Tensor, in_layers: Container[str], names: Names
+) -> None:
+    found = _behind_moves(operand)
+    if any(producer(tensor) is None for tensor in found):
+        _relay(graph, operand, {product.name}, names)
+        return
+    for tensor in found:
+        if not _counts(tensor):
+            _relay(graph, tensor, in_layers, names)
+
+
 def _is_weighted(node: gs.Node) -> bool:
     """A `Scale` does not count: the layer in front of it or behind it takes its factor (pass `scales`)."""
     return node.op != Scale.name and isinstance(BY_ANN_NAME.get(node.op), WeightedOperator)
 
 
 def _is_current(tensor: gs.Tensor) -> bool:
-    """Whether weighted sums arrive here that no neuron has read yet."""
+    """Whether weighted sums or products arrive here that no neuron has read yet."""
     node = producer(tensor)
+    if node is not None and node.op == PRODUCT:
+        return True
     if node is None or node.op not in BY_ANN_NAME:
         return False
     return _is_weighted(node) or any(_is_current(operand) for operand in activation_inputs(node))
@@ -70,10 +91,10 @@ def _behind_moves(tensor: gs.Tensor) -> list[gs.Tensor]:
     return [behind for operand in activation_inputs(node) for behind in _behind_moves(operand)]
 
 
-def _relay(graph: gs.Graph, tensor: gs.Tensor, in_layers: set[str], names: Names) -> None:
-    """Let every layer that reads `tensor` read what an identity neuron makes of it."""
+def _relay(graph: gs.Graph, tensor: gs.Tensor, readers: Container[str], names: Names) -> None:
+    """Let those nodes that read `tensor` read what an identity neuron makes of it."""
     relayed = gs.Variable(names.unique(f"{tensor.name}/relayed"), np.float32, tensor.shape)
-    replace_uses(tensor, relayed, readers=in_layers)
+    replace_uses(tensor, relayed, readers=readers)
     node = gs.Node(RELAY, names.unique(f"{tensor.name}/relay"), {}, [tensor], [relayed])
     graph.nodes.append(node)
 

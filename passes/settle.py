@@ -18,7 +18,7 @@ import onnx_graphsurgeon as gs
 from snnc.emit.block import build_block
 from snnc.emit.decode import add_decoding
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.ir.trees import layers, leaves, source_nodes
+from snnc.ir.trees import layers, source_nodes, sources_of
 from snnc.measure.trials import held_back_images, simulate_against
 from snnc.operators import SOURCES
 from snnc.runtime.session import largest_batch
@@ -47,9 +47,9 @@ def settling_steps(graph: gs.Graph) -> int:
     """The most steps until the network is quiet, the one in which nothing happens included."""
     bounds: dict[str, int] = {}
     for node in source_nodes(graph):
-        before = [bounds[leaf.name] for leaf in leaves(node.inputs[0]) if leaf.name in bounds]
+        before = [bounds[leaf.name] for leaf in sources_of(node) if leaf.name in bounds]
         bounds[node.outputs[0].name] = max(before, default=0) + SOURCES[node.op].settling_steps(node)
-    return max(bounds[leaf.name] for node in layers(graph) for leaf in leaves(node.inputs[0])) + _QUIET_STEP
+    return max(bounds[leaf.name] for node in layers(graph) for leaf in sources_of(node)) + _QUIET_STEP
 
 
 def _steps_used(conversion: Conversion, images: np.ndarray) -> np.ndarray:

@@ -7,11 +7,11 @@ Takes level CANONICAL, gives SPIKING:
    a neuron (RMP-SNN, section 3.2); a `cap` stays with it: no rate is higher than a spike in every step, which must not
    be worth more; `leak`, if the option asks for one;
 3. other operators take their spiking form (`become_spiking` of their rooms): `AveragePool` → `SumPool`, `MaxPool` →
-   `SpikeMaxPool`;
+   `SpikeMaxPool`, `Product` → `SpikeProduct`;
 4. each output: `SpikeReadout` on the current of the last layer, which integrates and never fires; what follows (the
    tail) works on the decoded value. The bias of the last layer is added after decoding. An output taken at a neuron
    reads that neuron through a `Scale`. The option `delay` becomes an attribute of all of them;
-5. a linear op that several neurons read is cloned for each, so that every neuron owns the tree of its synapses;
+5. a linear op that several layers read is cloned for each, so that every layer owns the trees that it reads;
 6. a branch without a weight gets one: `Scale` by 1, the 1x1 synapse of an identity path (RMP-SNN, section 5). What is
    joined side by side needs one only where something else beside it has passed weights.
 """
@@ -32,9 +32,10 @@ from snnc.ir.graph import (
     spiking_node,
 )
 from snnc.ir.names import Names, names_in, own
+from snnc.ir.signal import Signal
 from snnc.ir.trees import layers, leaves, source_signal, targets
 from snnc.methods import METHODS
-from snnc.operators import BY_ANN_NAME, LAYERS, POOLS, SOURCES, is_linear, tail_nodes, weighted
+from snnc.operators import BY_ANN_NAME, LAYERS, READING_SPIKES, SOURCES, is_linear, tail_nodes, weighted
 from snnc.operators.encoder import ENCODERS
 from snnc.operators.readout import Readout
 
@@ -50,8 +51,8 @@ def run(conversion: Conversion) -> None:
             method.place_neuron(node, conversion.options)
         elif node.op in BY_ANN_NAME:
             BY_ANN_NAME[node.op].become_spiking(node)
-        elif node.op in POOLS:
-            POOLS[node.op].become_spiking(node)
+        elif node.op in READING_SPIKES:
+            READING_SPIKES[node.op].become_spiking(node)
     _encode_input(graph, names, ENCODERS[conversion.options.coding])
     _read_outputs(graph, tail, names)
     if conversion.options.delay:
@@ -59,8 +60,9 @@ def run(conversion: Conversion) -> None:
             if node.op == Readout.name:
                 node.attrs["delay"] = conversion.options.delay
     sort_topologically(graph)
-    for node in targets(graph):
-        node.inputs[0] = _own_tree(graph, node.inputs[0], node.name, names)
+    for node in layers(graph):
+        for index, tensor in enumerate(node.inputs):
+            node.inputs[index] = _own_tree(graph, tensor, node.name, names)
     for junction in [node for node in graph.nodes if node.op in ("Add", "Concat") and node.name not in tail]:
         weightless = [index for index, operand in enumerate(junction.inputs) if not _has_weight(operand)]
         if junction.op == "Concat" and not any(map(_meets_a_weight, junction.inputs)):
@@ -72,16 +74,20 @@ def run(conversion: Conversion) -> None:
             node.inputs[0] = _scaled(graph, node.inputs[0], node.name, names)
     graph.cleanup()
     sort_topologically(graph)
-    connect_pools(graph)
+    connect_spikes(graph)
 
 
-def connect_pools(graph: gs.Graph) -> None:
+def connect_spikes(graph: gs.Graph) -> None:
     """Tell the layers that read spikes, not currents, what these are like."""
     for node in layers(graph):
         if node.op in SOURCES and not LAYERS[node.op].integrates:
-            signals = [source_signal(leaf) for leaf in leaves(node.inputs[0])]
-            signed = [signal for signal in signals if signal.signed]
-            SOURCES[node.op].connect(node, (signed or signals)[0])
+            SOURCES[node.op].connect(node, [_read_signal(tensor) for tensor in activation_inputs(node)])
+
+
+def _read_signal(tensor: gs.Tensor) -> Signal:
+    """Of spikes that are only moved: with signs where some of them have."""
+    signals = [source_signal(leaf) for leaf in leaves(tensor)]
+    return next((signal for signal in signals if signal.signed), signals[0])
 
 
 def _encode_input(graph: gs.Graph, names: Names, encoder: str) -> None:

@@ -18,7 +18,7 @@ from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import DOMAIN
 from snnc.ir.elementwise import is_elementwise
 from snnc.ir.graph import NEURONS, activation_inputs, describe
-from snnc.operators import BY_ANN_NAME, POOLS, accepted, tail_nodes
+from snnc.operators import BY_ANN_NAME, READING_SPIKES, accepted, tail_nodes
 from snnc.operators.contract import Finding
 from snnc.operators.refusals import hint_of_domain, refusal
 from snnc.reading.structure import node_names
@@ -60,7 +60,7 @@ def _report_linear_mazes(conversion: Conversion, tail: set[str]) -> None:
     depths: dict[str, int] = {}
     for node in conversion.graph.nodes:
         operands = [tensor.name for tensor in activation_inputs(node)]
-        linear = node.op not in (*NEURONS, *POOLS) and node.name not in tail
+        linear = node.op not in (*NEURONS, *READING_SPIKES) and node.name not in tail
         count = sum(paths.get(name, 1) for name in operands) if linear else 1
         depth = 1 + max((depths.get(name, 0) for name in operands), default=0) if linear else 0
         for tensor in node.outputs:
@@ -94,8 +94,8 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
         yield from _shapes(node)
         if node.op in BY_ANN_NAME:
             yield from BY_ANN_NAME[node.op].check(node, conversion.options)
-        elif node.op in POOLS:
-            yield from POOLS[node.op].check(node, conversion.options)
+        elif node.op in READING_SPIKES:
+            yield from READING_SPIKES[node.op].check(node, conversion.options)
 
 
 def _is_function(node: gs.Node) -> bool:

@@ -17,7 +17,7 @@ from snnc.integers.limits import EXACT_FLOAT32, EXACT_FLOAT64, INT32, reach
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.graph import activation_inputs, constant
-from snnc.ir.trees import is_source, layers, leaves, signal_of, targets, tree
+from snnc.ir.trees import is_source, layers, signal_of, sources_of, targets, tree
 from snnc.operators import LAYERS, SOURCES, accepted, is_linear, tail_nodes, weighted
 
 _INT64 = 2**63
@@ -74,11 +74,10 @@ def _trees(conversion: Conversion) -> Iterator[str]:
         yield f"there are {len(encoders)} encoders"
     owned: set[str] = set()
     for target in layers(conversion.graph):
-        root = target.inputs[0]
-        for leaf in leaves(root):
+        for leaf in sources_of(target):
             if not is_source(leaf):
                 yield f"the tree of {target.name!r} starts at {leaf.name!r}, which is no spike source"
-        for node in tree(root):
+        for node in (node for root in activation_inputs(target) for node in tree(root)):
             if node.name in owned:
                 yield f"{node.name!r} belongs to two trees"
             owned.add(node.name)

@@ -72,14 +72,49 @@ BODIES = {
         pooled = MaxPool <kernel_shape = [3, 3]> (sums)
         flat = Flatten (pooled)
         y = Gemm (flat, v)""",
+    "squeeze and excitation": """
+        # random: w [4, 2, 3, 3] seed 20
+        # random: b [4] seed 21
+        # random: d [2, 4, 1, 1] seed 22
+        # random: u [4, 2, 1, 1] seed 23
+        # random: p [2, 4, 1, 1] seed 24
+        # random: v [72, 3] seed 25
+        sums = Conv <pads = [1, 1, 1, 1]> (x, w, b)
+        map = Relu (sums)
+        squeezed = GlobalAveragePool (map)
+        few = Conv (squeezed, d)
+        few_relu = Relu (few)
+        many = Conv (few_relu, u)
+        gate = Sigmoid (many)
+        gated = Mul (map, gate)
+        narrow = Conv (gated, p)
+        sum = Add (narrow, x)
+        flat_sum = Relu (sum)
+        flat = Flatten (flat_sum)
+        y = Gemm (flat, v)""",
+    "gated linear unit": """
+        # random: w [6, 2, 3, 3] seed 33
+        # random: b [6] seed 34
+        # random: v [108, 3] seed 35
+        sums = Conv <pads = [1, 1, 1, 1]> (x, w, b)
+        value, control = Split <axis = 1, num_outputs = 2> (sums)
+        gate = Sigmoid (control)
+        gated = Mul (value, gate)
+        flat = Flatten (gated)
+        y = Gemm (flat, v)""",
 }
 
 
 def body(name: str) -> onnx.ModelProto:
     """The network of one of `BODIES`."""
+    return model_of(BODIES[name])
+
+
+def model_of(body: str) -> onnx.ModelProto:
+    """The network with this body."""
     from golden import model
 
-    lines = BODIES[name].splitlines()
+    lines = body.splitlines()
     weights = [line.strip() for line in lines if "# random:" in line]
     nodes = "\n".join(line for line in lines if "# random:" not in line)
     text = f"network (float[N, 2, 6, 6] x) => (float[N, 3] y) {{\n{nodes}\n}}"

@@ -11,7 +11,7 @@ from snnc.emit.nodes import Nodes
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import sample_shape
 from snnc.ir.trees import layers
-from snnc.passes.spike import connect_pools
+from snnc.passes.spike import connect_spikes
 
 LOW, HIGH = -3, 40
 
@@ -64,7 +64,7 @@ def _staircases(conversion: Conversion) -> None:
         if node.op in ("RMP", "IF"):
             node.op = "Staircase"
             node.attrs |= {"low": LOW, "high": HIGH}
-    connect_pools(conversion.graph)
+    connect_spikes(conversion.graph)
 
 
 def _tables(conversion: Conversion) -> None:
@@ -82,7 +82,7 @@ def _tables(conversion: Conversion) -> None:
             random.integers(-2, 4, (rows, 7)),
         )
         node.op, node.attrs = "StaircaseTable", {"region": steps, "value": 0.25, "low": -40, "high": 40}
-    connect_pools(conversion.graph)
+    connect_spikes(conversion.graph)
 
 
 def _charges(conversion: Conversion) -> None:

@@ -175,5 +175,7 @@ def test_the_bound_of_steps(name: str) -> None:
         "leaky residual": 12 + 12,
         "linear bottleneck": 6 + 12 + 12 + 6,
         "max-pool of currents and of the input": 12 + 12,
+        "squeeze and excitation": 6 + 6 + 6 + 12 + 6,
+        "gated linear unit": 12 + 6 + 12,
     }
     assert settling_steps(exact(body(name), Level.FUSED, levels=6).graph) <= longest[name] + 2

@@ -109,7 +109,8 @@ RULES: dict[str, Rule] = _rules(
         "constant weights, average pooling, means and sums over axes, Add, Sub, Concat, constants that are added or\n"
         "multiplied), whatever only moves elements (Reshape, Flatten, Transpose, DepthToSpace, Slice, Gather, Expand,\n"
         "nearest-neighbour Resize and the like), max-pooling, and Relu, also one that ends at a cap, whatever\n"
-        "it is made of (Clip, Max, Min). The method exact makes neurons of any function of one variable.\n"
+        "it is made of (Clip, Max, Min). The method exact makes neurons of any function of one variable,\n"
+        "and multiplies spike counts: products (Mul) of two activations of the same axes, with equal sizes or 1.\n"
         "Behind the last layer any operator is accepted that takes sample by sample: it works on decoded values.",
     ),
     Rule(

@@ -52,12 +52,13 @@ def analog_network(graph: gs.Graph, *, limited: bool = False) -> AnalogNetwork:
         if layer.op not in LAYERS:
             continue
         room = LAYERS[layer.op]
-        for node in tree(layer.inputs[0]):
+        roots = activation_inputs(layer)
+        for node in (node for root in roots for node in tree(root)):
             operands = [values[operand.name] for operand in activation_inputs(node)]
             values[node.outputs[0].name] = _linear(node, operands, nodes)
         tensor = layer.outputs[0]
-        read = _charged(layer, values[layer.inputs[0].name], nodes)
-        value = room.analog(layer, read, f"{layer.name}/analog", nodes)
+        reads = [_charged(layer, values[root.name], nodes) for root in roots]
+        value = room.analog(layer, reads, f"{layer.name}/analog", nodes)
         values[tensor.name] = outputs[layer.name] = value
         infos_out.append(_info(value, list(tensor.shape)))
         if limited and room.kind == "neuron":

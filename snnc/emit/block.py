@@ -25,7 +25,7 @@ from snnc.emit.nodes import Nodes
 from snnc.emit.plain_layers import Currents
 from snnc.emit.words import WordMover
 from snnc.ir.domain import DOMAIN, DOMAIN_VERSION
-from snnc.ir.graph import sample_shape
+from snnc.ir.graph import producer, sample_shape
 from snnc.ir.names import COUNT, FIRST_STEP, SPIKE_TOTALS, STEPS_USED, SYNAPTIC_OPERATIONS, Names, names_in
 from snnc.ir.state import State
 from snnc.ir.trees import layers, source_nodes, source_signal
@@ -140,7 +140,9 @@ class BlockWriter(Nodes):
 
     def _no_totals(self, source: gs.Node) -> tuple[str, str]:
         """Of a source that gives numbers, not spikes: what it costs are multiplications (`LayerReport.macs`)."""
-        batch = self.node("Shape", [source.inputs[0].name], f"totals/{source.name}/batch", start=0, end=1)
+        read = source.inputs[0]
+        name = read.name if producer(read) is None else self.words.of(read).name
+        batch = self.node("Shape", [name], f"totals/{source.name}/batch", start=0, end=1)
         one = self.integers([1])
         shape = self.node("Concat", [batch, one], f"totals/{source.name}/shape", axis=0)
         value = helper.make_tensor("value", TensorProto.INT64, [1], [0])
@@ -166,7 +168,7 @@ def build_block(graph: gs.Graph) -> Block:
         if node.op in LAYERS:
             LAYERS[node.op].emit(node, writer)
             block.states += writer.states_of(node)
-    by_source = fanouts([node.inputs[0] for node in layers(graph)])
+    by_source = fanouts(layers(graph))
     columns = [writer.totals(source, _fanout_of(source, by_source)) for source in sources]
     for index, what in enumerate((SPIKE_TOTALS, SYNAPTIC_OPERATIONS)):
         before = writer.names.unique(f"{what}/before")

@@ -25,10 +25,12 @@ from snnc.operators.contract import Mode
 
 @dataclass(frozen=True)
 class _Graded:
-    """Integers of a source without words."""
+    """Integers of a source without words: others in every step, `[count·N, ...]`, or those of one step, `[N, ...]`,
+    which come in the first one only or in every one."""
 
     values: str
-    first_step_only: bool
+    by_step: bool = False
+    first_step_only: bool = False
 
 
 class Currents:
@@ -42,10 +44,16 @@ class Currents:
     def declare(self, source: gs.Tensor, values: str, *, first_step_only: bool) -> None:
         """Tell where the integers of a source without words are, float32 `[N, ...]`: the same in every step, or for the
         first step of the block, after which nothing comes."""
-        self._graded[source.name] = _Graded(values, first_step_only)
+        self._graded[source.name] = _Graded(values, first_step_only=first_step_only)
+
+    def declare_by_step(self, source: gs.Tensor, values: str) -> None:
+        """Tell where the integers of a source without words are that are others in every step, float32
+        `[count·N, ...]`."""
+        self._graded[source.name] = _Graded(values, by_step=True)
 
     def late(self, nodes: Nodes, words: WordMover) -> Currents:
         """The same sources for other nodes, over other steps."""
+        assert not any(graded.by_step for graded in self._graded.values()), "numbers by step are not cut"
         found = Currents(nodes, words)
         found._graded = self._graded
         return found
@@ -68,10 +76,11 @@ class Currents:
         if copies_of(tensor) == 1:
             return self._unpacked(label, self._words.of(tensor), mode)
         graded = [self._graded.get(leaf.name) for leaf in leaves(tensor)]
-        if mode == "steps" and all(graded):
-            if not any(found.first_step_only for found in graded if found is not None):
+        constant = [found for found in graded if found is not None and not found.by_step]
+        if mode == "steps" and len(constant) == len(graded):
+            if not any(found.first_step_only for found in constant):
                 return self._every_step(tensor, self._once(tensor), label)
-            if all(found.first_step_only for found in graded if found is not None) and not _has_bias(tensor):
+            if all(found.first_step_only for found in constant) and not _has_bias(tensor):
                 return self._first_step(tensor, self._once(tensor), label)
         node = producer(tensor)
         assert node is not None
@@ -88,6 +97,8 @@ class Currents:
         return operator_of(node).current(node, operands, f"{tensor.name}/once", "steps", self._nodes)
 
     def _values(self, tensor: gs.Tensor, graded: _Graded, mode: Mode, label: str) -> str:
+        if graded.by_step:
+            return graded.values if mode == "steps" else self._summed(tensor, graded.values, label)
         if mode == "steps":
             if graded.first_step_only:
                 return self._first_step(tensor, graded.values, label)
@@ -97,6 +108,17 @@ class Currents:
             return values
         steps = self._nodes.node("Cast", [self._nodes.count], f"{label}/count", to=onnx.TensorProto.DOUBLE)
         return self._nodes.node("Mul", [values, steps], label)
+
+    def _summed(self, tensor: gs.Tensor, values: str, label: str) -> str:
+        """The sum over the steps, `[N, ...]`, of `values` `[count·N, ...]`, in float64."""
+        nodes = self._nodes
+        first = nodes.constant("first_axis", np.zeros(1, np.int64))
+        wide = nodes.node("Cast", [values], f"{label}/wide", to=onnx.TensorProto.DOUBLE)
+        count = nodes.node("Unsqueeze", [nodes.count, first], f"{label}/steps")
+        batch = nodes.node("Div", [self._batch(values, label), count], f"{label}/samples")
+        shape = nodes.node("Concat", [count, self._sample_behind(batch, tensor, label)], f"{label}/shape", axis=0)
+        by_step = nodes.node("Reshape", [wide, shape], f"{label}/by_step", allowzero=1)
+        return nodes.node("ReduceSum", [by_step, first], label, keepdims=0)
 
     def _every_step(self, tensor: gs.Tensor, values: str, label: str) -> str:
         """`values` `[N, ...]` in every step, `[count·N, ...]`."""

@@ -6,6 +6,7 @@ Taken from the graph of level FUSED. No time is in it: every layer is computed o
     linear operators   the room's own sums, exact in float64
     neuron             S = g(U),  U = Σ W·S + charge   (`SpikeSource.settled`)
     pool               the largest count of each window
+    product            the product of two counts
     readout            V = Σ W·S, decoded as in the spiking network
 
 Beside the outputs of the ANN it gives the count and the potential of every layer, so that a spiking network can be held
@@ -31,7 +32,7 @@ from snnc.ir.trees import tree
 from snnc.operators import LAYERS, SOURCES, operator_of
 
 #: Metadata of the model, both JSON: layer → output with its counts, int32 `[N, ...]`; layer → output with its
-#: potentials, int64 `[N, ...]`. Readouts have potentials alone, the input and pools counts alone.
+#: potentials, int64 `[N, ...]`. Readouts have potentials alone, the input, pools and products counts alone.
 COUNTS, POTENTIALS = "snnc.counts", "snnc.potentials"
 
 
@@ -57,16 +58,17 @@ class _Writer:
         self._potentials: dict[str, str] = {}
 
     def write(self, layer: gs.Node) -> None:
-        for node in tree(layer.inputs[0]):
+        roots = activation_inputs(layer)
+        for node in (node for root in roots for node in tree(root)):
             operands = [self._values[operand.name] for operand in activation_inputs(node)]
             output = node.outputs[0].name
             self._values[output] = operator_of(node).current(node, operands, f"{output}/sums", "sums", self._nodes)
-        read = self._values[layer.inputs[0].name]
+        reads = [self._values[root.name] for root in roots]
         if layer.op not in SOURCES:
-            name = self._potentials[layer.name] = self._output(layer, read, "potential", TensorProto.INT64)
+            name = self._potentials[layer.name] = self._output(layer, reads[0], "potential", TensorProto.INT64)
             self._block.states.append(State("", name, "int64", sample_shape(layer.outputs[0]), layer=layer.name))
             return
-        count, potential = SOURCES[layer.op].settled(layer, read, self._nodes)
+        count, potential = SOURCES[layer.op].settled(layer, reads, self._nodes)
         self._values[layer.outputs[0].name] = count
         self._counts[layer.name] = self._output(layer, count, "count", TensorProto.INT32)
         if potential:

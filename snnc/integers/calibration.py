@@ -31,7 +31,7 @@ from snnc.ir.conversion import Conversion
 from snnc.ir.graph import producer, sample_shape
 from snnc.ir.names import own
 from snnc.ir.signal import FloatArray, collapsed
-from snnc.ir.trees import layers, leaves, tree
+from snnc.ir.trees import largest_total, layers, sources_of, targets, tree
 from snnc.operators import SOURCES
 from snnc.operators.layer import scale_of, write_scale
 from snnc.thresholds import RULES, Estimate, Layer
@@ -69,7 +69,7 @@ class Calibrator:
         self.estimates: dict[str, Estimate] = {}
         self.lost: dict[str, float] = {}
         self._layers = layers(conversion.graph)
-        self._weights = {layer.inputs[0].name: weights_of(tree(layer.inputs[0])) for layer in self._layers}
+        self._weights = {layer.inputs[0].name: weights_of(tree(layer.inputs[0])) for layer in targets(conversion.graph)}
 
     def settle(self, node: gs.Node, scale: FloatArray) -> None:
         """What a spike (of a readout: one unit of potential) of `node` is worth."""
@@ -84,6 +84,12 @@ class Calibrator:
     def scale_of(self, tensor: gs.Tensor) -> FloatArray:
         """What a spike is worth that is only moved to `tensor`."""
         return fixed_scale(tensor, self.scales)
+
+    def largest_count(self, tensor: gs.Tensor) -> int:
+        """The largest magnitude of the counts of spikes that are only moved to `tensor`, in networks that settle."""
+        total = largest_total(tensor)
+        assert total is not None, f"the counts of {tensor.name!r} grow with time"
+        return total
 
     def round(self, node: gs.Node, coarsest: FloatArray | None = None, multiple: FloatArray | None = None) -> Rounded:
         """Put the tree of `node` on its grid; `multiple` is a value that is to be an even number of units."""
@@ -130,10 +136,10 @@ class Calibrator:
 
     def reads_given(self, node: gs.Node) -> bool:
         """Whether the user's own network says what every spike that `node` gets is worth."""
-        sources = [producer(leaf) for leaf in leaves(node.inputs[0])]
+        sources = [producer(leaf) for leaf in sources_of(node)]
         return all(
             source is not None
-            and ("value" in source.attrs or "unit" in source.attrs or (_pools(source) and self.reads_given(source)))
+            and ("value" in source.attrs or "unit" in source.attrs or (_passes_on(source) and self.reads_given(source)))
             for source in sources
         )
 
@@ -184,8 +190,7 @@ class Calibrator:
 
     def by_channel(self, node: gs.Node) -> bool:
         """Whether all that read the spikes of `node` can work with another λ for every channel."""
-        spikes = node.outputs[0]
-        return carries_channels(spikes, [layer for layer in self._layers if _reads(layer.inputs[0], spikes)])
+        return carries_channels(node.outputs[0], self._layers)
 
     def set_threshold(self, node: gs.Node, levels: int = 1) -> None:
         """Round `node` for good, and set its threshold to the value of a spike."""
@@ -270,8 +275,9 @@ class Calibrator:
         self.lost[node.name] = lost
 
 
-def _pools(source: gs.Node) -> bool:
-    return SOURCES[source.op].kind == "pool"
+def _passes_on(source: gs.Node) -> bool:
+    """Whether what it gives is worth what it reads, in whatever way."""
+    return SOURCES[source.op].kind in ("pool", "product")
 
 
 def _even(values: FloatArray) -> FloatArray:
@@ -282,10 +288,6 @@ def _even(values: FloatArray) -> FloatArray:
 def _even_below(values: FloatArray) -> FloatArray:
     """The largest even integers that are not above, at least 2."""
     return np.maximum(2.0, 2.0 * np.floor(values / 2))
-
-
-def _reads(root: gs.Tensor, spikes: gs.Tensor) -> bool:
-    return any(leaf is spikes for leaf in leaves(root))
 
 
 def _from_weights(node: gs.Node, rounded: Rounded) -> Estimate:

@@ -21,7 +21,7 @@ weight that is lost beside a large bias, or in a channel that hardly counts, cos
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,8 +29,8 @@ import onnx_graphsurgeon as gs
 
 from snnc.ir.graph import activation_inputs, producer, sample_shape
 from snnc.ir.signal import FloatArray, Signal
-from snnc.ir.trees import is_source, source_signal, tree
-from snnc.operators import SOURCES, operator_of, weighted
+from snnc.ir.trees import is_source, source_signal, sources_of, tree
+from snnc.operators import LAYERS, SOURCES, operator_of, weighted
 from snnc.operators.contract import Weights
 
 # Powers of two tried for the grid, relative to the input scale of the layer.
@@ -280,19 +280,32 @@ def _largest_in(values: FloatArray, pattern: tuple[int, ...]) -> FloatArray:
     return np.broadcast_to(values.max(axes, keepdims=True, initial=0.0), pattern)
 
 
-def carries_channels(source: gs.Tensor, consumers: Iterable[gs.Node]) -> bool:
-    """Whether the layers `consumers` can work with another λ for every channel of `source`."""
+def carries_channels(source: gs.Tensor, layers: Sequence[gs.Node]) -> bool:
+    """Whether those of the `layers` of a graph that read `source` can work with another λ for every channel of it, and
+    so can what they pass it on to."""
     shape = sample_shape(source)
     probe = np.arange(1.0, 1.0 + shape[0]).reshape(shape[0], *[1] * (len(shape) - 1))
-    return all(_takes(layer, source, probe) for layer in consumers)
+    return _is_taken(source, probe, layers)
 
 
-def _takes(layer: gs.Node, source: gs.Tensor, probe: FloatArray) -> bool:
-    root = layer.inputs[0]
-    if not all(_carried(node, source, probe) for node in tree(root)):
+def _is_taken(source: gs.Tensor, probe: FloatArray, layers: Sequence[gs.Node]) -> bool:
+    """Whether all that read `source` can work with `probe` as what it is worth."""
+    readers = [layer for layer in layers if any(leaf is source for leaf in sources_of(layer))]
+    return all(_takes(layer, source, probe, layers) for layer in readers)
+
+
+def _takes(layer: gs.Node, source: gs.Tensor, probe: FloatArray, layers: Sequence[gs.Node]) -> bool:
+    operands = activation_inputs(layer)
+    if not all(_carried(node, source, probe) for root in operands for node in tree(root)):
         return False
-    values = _seen_from(root, source, probe)
-    return values is not None and (layer.op not in SOURCES or SOURCES[layer.op].takes(layer, values))
+    seen = [_seen_from(root, source, probe) for root in operands]
+    values = [value for value in seen if value is not None]
+    if len(values) < len(seen):
+        return False
+    if LAYERS[layer.op].integrates:
+        return True
+    passed_on = SOURCES[layer.op].passed_on(layer, values)
+    return passed_on is not None and _is_taken(layer.outputs[0], passed_on, layers)
 
 
 def _carried(node: gs.Node, source: gs.Tensor, probe: FloatArray) -> bool:

@@ -46,11 +46,12 @@ class LayerReport:
     weighted input sum and `f_in` the share of steps that have one; with the rule `rate` a few samples give them, and
     they are None for rules that simulate nothing. `macs` are the multiply-accumulates of the
     ANN in front of the layer. `fused` is the operator that runs the layer, or `plain`; None for the input and in files
-    that do not tell. `signed` spikes have two words each. An input that is not coded into spikes has numbers of up to
-    `levels` units; where it is prepared as (x - `origin`)·`factor`, each a number or one for each channel, they stand
-    for that. `macs_on_numbers` are those of `macs` that read such numbers, `macs_on_currents` those that read the
-    currents of another layer, with no neuron between. `rate` is in spikes per neuron and step on the verification
-    samples. `counts` are the limits of the count of a neuron that settles; None of others.
+    that do not tell. `signed` spikes have two words each. An input that is not coded into spikes, and a product,
+    have numbers of up to `levels` units; where the input is prepared as (x - `origin`)·`factor`, each a number or one
+    for each channel, they stand for that. `macs_on_numbers` are those of `macs` that read such numbers,
+    `macs_on_currents` those that read the currents of another layer, with no neuron between. `rate` is in spikes per
+    neuron and step on the verification samples. `counts` are the limits of the count of a neuron that settles; None of
+    others.
     `own_grid`: its integers are those of the quantised network that was converted, weights and bias unrounded.
 
     `scale`, `threshold`, `threshold_integer` and `v_init` are one number where all channels have the same, else one for
@@ -58,7 +59,7 @@ class LayerReport:
     """
 
     name: str
-    kind: Literal["input", "neuron", "pool", "readout"]
+    kind: Literal["input", "neuron", "pool", "product", "readout"]
     op: str
     shape: tuple[int, ...]
     neurons: int

@@ -12,6 +12,8 @@ from snnc.ir.domain import DOMAIN
 
 #: An elementwise function of any kind, of the domain `ai.snnc` (snnc.ir.region); y = x, put there by the pass `relays`.
 REGION, RELAY = "Region", "Relay"
+#: A product of two activations, put there by the pass `products`.
+PRODUCT = "Product"
 #: What becomes neurons.
 NEURONS = ("Relu", REGION, RELAY)
 

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-#: What a state of a layer is: the spikes so far are those that a neuron fired, the input count those that a pool got.
-What = Literal["", "membrane potential", "spike count", "input count", "entered charge"]
+#: What a state of a layer is: the spikes so far are those that a neuron fired, the input count those that a pool or a
+#: product got (of its first input; a second one has its own).
+What = Literal["", "membrane potential", "spike count", "input count", "second input count", "entered charge"]
 
 
 @dataclass(frozen=True)

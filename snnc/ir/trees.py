@@ -57,6 +57,12 @@ def leaves(root: gs.Tensor) -> Iterator[gs.Tensor]:
         yield from leaves(tensor)
 
 
+def sources_of(layer: gs.Node) -> Iterator[gs.Tensor]:
+    """The spike tensors that a layer reads, through the trees of all its inputs; what an encoder reads."""
+    for tensor in activation_inputs(layer):
+        yield from leaves(tensor)
+
+
 def source_signal(tensor: gs.Tensor) -> Signal:
     """The signal of a spike source."""
     node = producer(tensor)

@@ -29,6 +29,7 @@ from snnc.operators.graded_encoder import ChargeEncode, DirectEncode
 from snnc.operators.layer import Layer, SpikeSource
 from snnc.operators.max_pool import SpikeMaxPool
 from snnc.operators.neuron import IF, RMP
+from snnc.operators.product import SpikeProduct
 from snnc.operators.readout import Readout
 from snnc.operators.reshape import Reshape
 from snnc.operators.scale import Scale
@@ -43,6 +44,7 @@ __all__ = [
     "LAYERS",
     "OPERATORS",
     "POOLS",
+    "READING_SPIKES",
     "SOURCES",
     "Layer",
     "LinearOperator",
@@ -63,7 +65,7 @@ _ROOMS: tuple[LinearOperator, ...] = (
 )
 _LAYERS: tuple[Layer, ...] = (
     *(PoissonEncoder(), DirectEncode(), ChargeEncode()),
-    *(RMP(), IF(), Staircase(), StaircaseTable(), SpikeMaxPool()),
+    *(RMP(), IF(), Staircase(), StaircaseTable(), SpikeMaxPool(), SpikeProduct()),
     Readout(),
 )
 
@@ -101,13 +103,18 @@ BY_ANN_NAME: Registry[LinearOperator] = Registry(
 )
 
 
-#: Name of a node of the ANN that is pooled spike by spike → source. What becomes of a `Relu` is up to the options.
-POOLS: dict[str, SpikeSource] = {room.ann_name: room for room in SOURCES.values() if room.kind == "pool"}
+#: Name of a node of the ANN that reads spikes, not their current → source. What becomes of a `Relu` is up to the
+#: options.
+READING_SPIKES: dict[str, SpikeSource] = {
+    room.ann_name: room for room in SOURCES.values() if room.ann_name and not room.integrates
+}
+#: Those of them that pool.
+POOLS: dict[str, SpikeSource] = {name: room for name, room in READING_SPIKES.items() if room.kind == "pool"}
 
 
 def accepted(node: gs.Node) -> bool:
     """Whether there is a room for this node of a canonical ANN."""
-    return node.op in NEURONS or node.op in BY_ANN_NAME or node.op in POOLS
+    return node.op in NEURONS or node.op in BY_ANN_NAME or node.op in READING_SPIKES
 
 
 def tail_nodes(graph: gs.Graph) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,8 +31,8 @@ class PoissonEncoder(SpikeSource):
     def states(self, node: gs.Node) -> list[State]:
         return []
 
-    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
-        return nodes.node("Identity", [x], output)
+    def analog(self, node: gs.Node, reads: Sequence[str], output: str, nodes: Nodes) -> str:
+        return nodes.node("Identity", reads, output)
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
         calibrator.settle(node, np.array(calibrator.input_scale))

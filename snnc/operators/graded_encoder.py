@@ -10,6 +10,7 @@ charge  n enters once, in the first step that sees it: what comes is n - Q, with
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,9 +56,9 @@ class GradedEncoder(SpikeSource):
     def states(self, node: gs.Node) -> list[State]:
         return []
 
-    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+    def analog(self, node: gs.Node, reads: Sequence[str], output: str, nodes: Nodes) -> str:
         factor, origin = (np.asarray(values, np.float32) for values in preparation(node))
-        centred = nodes.node("Sub", [x, nodes.constant(f"origin/{node.name}", origin)], f"{output}/centred")
+        centred = nodes.node("Sub", [*reads, nodes.constant(f"origin/{node.name}", origin)], f"{output}/centred")
         return nodes.node("Mul", [centred, nodes.constant(f"factor/{node.name}", factor)], output)
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
@@ -122,7 +123,7 @@ class ChargeEncode(GradedEncoder):
     def settling_steps(self, node: gs.Node) -> int:
         return 1
 
-    def settled(self, node: gs.Node, read: str, nodes: Nodes) -> tuple[str, str]:
+    def settled(self, node: gs.Node, reads: Sequence[str], nodes: Nodes) -> tuple[str, str]:
         numbers = self._numbers(node, nodes)
         return nodes.node("Cast", [numbers], f"{node.outputs[0].name}/settled", to=TensorProto.DOUBLE), ""
 

@@ -7,17 +7,17 @@ linear operators (`contract.LinearOperator`). Everything but the reference simul
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.ir.domain import DOMAIN
-from snnc.ir.graph import sample_shape
+from snnc.ir.graph import activation_inputs, sample_shape
 from snnc.ir.signal import FloatArray, Signal, collapsed
 from snnc.ir.state import State
-from snnc.operators.contract import Finding
+from snnc.operators.contract import Finding, IntArray
 
 if TYPE_CHECKING:
     from snnc.emit.block import BlockWriter
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from snnc.integers.calibration import Calibrator
     from snnc.ir.options import Options
 
-Kind = Literal["input", "neuron", "pool", "readout"]
+Kind = Literal["input", "neuron", "pool", "product", "readout"]
 # The shapes of synapses for which there are operators of whole layers (docs/event-driven.md).
 Shape = Literal["Conv", "ConvAdd", "Gemm"]
 
@@ -43,9 +43,9 @@ class Layer(ABC):
         """What is carried from block to block."""
 
     @abstractmethod
-    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
-        """Write the nodes that compute in the ANN, in float32, what this layer stands for (level SPIKING): from `x`
-        `[N, ...]`, what it reads in ANN units. Gives the name of the output."""
+    def analog(self, node: gs.Node, reads: Sequence[str], output: str, nodes: Nodes) -> str:
+        """Write the nodes that compute in the ANN, in float32, what this layer stands for (level SPIKING): from what it
+        `reads` in ANN units, `[N, ...]` each. Gives the name of the output."""
 
     @abstractmethod
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
@@ -66,10 +66,11 @@ class Layer(ABC):
 
 
 class SpikeSource(Layer):
-    """A layer whose output are spikes. `ann_name` is the operator of the ANN that it stands for, or ""."""
+    """A layer whose output are spikes, or numbers that others read as they read spikes (signals with `copies` None).
+    `ann_name` is the operator of the ANN that it stands for, or ""."""
 
     ann_name: ClassVar[str] = ""
-    #: Of a source without words (signals with `copies` None): whether all it gives comes in the first step.
+    #: Of a source without words: whether all it gives comes in the first step.
     first_step_only: ClassVar[bool] = False
 
     def check(self, node: gs.Node, options: Options) -> Iterator[Finding]:
@@ -80,20 +81,27 @@ class SpikeSource(Layer):
         """Turn a canonical node of the ANN into this source."""
         raise NotImplementedError(f"nothing of the ANN becomes {self.name}")
 
-    def connect(self, node: gs.Node, operand: Signal) -> None:
-        """Note on the node what it has to know of its input."""
+    def connect(self, node: gs.Node, operands: Sequence[Signal]) -> None:
+        """Note on the node what it has to know of its inputs, where these are spikes and no current."""
 
-    def takes(self, node: gs.Node, scale: FloatArray) -> bool:
-        """Whether its input may be worth `scale`, which broadcasts against a sample of it."""
-        return True
+    def passed_on(self, node: gs.Node, scales: Sequence[FloatArray]) -> FloatArray | None:
+        """Of a source without a threshold: what its output is worth where its inputs are worth `scales`, which
+        broadcast against samples; None where it cannot read such."""
+        raise NotImplementedError(f"what {self.name} gives is worth what its threshold is")
+
+    def fanout(self, node: gs.Node, position: int, behind: IntArray) -> IntArray:
+        """Accumulations that a spike of each element of the input at `position` causes; `behind` are those that each
+        element of its output causes."""
+        return np.ones(sample_shape(activation_inputs(node)[position]), np.int64)
 
     def signal(self, node: gs.Node) -> Signal:
         """Of its spikes: unsigned ones unless it says otherwise."""
         return Signal.of_spikes(len(sample_shape(node.outputs[0])), signed=False)
 
-    def settled(self, node: gs.Node, read: str, nodes: Nodes) -> tuple[str, str]:
-        """Write what it comes to in the quantised ANN, from `read`, the sum of all that it ever gets, float64
-        `[N, ...]`: the count of its spikes and, where it has one, the membrane potential (else ""), both float64."""
+    def settled(self, node: gs.Node, reads: Sequence[str], nodes: Nodes) -> tuple[str, str]:
+        """Write what it comes to in the quantised ANN, from what it `reads`, the sums of all that ever comes, float64
+        `[N, ...]`: the count of its spikes (the sum of its numbers) and, where it has one, the membrane potential (else
+        ""), both float64."""
         raise NotImplementedError(f"{self.name} does not settle")
 
     def settling_steps(self, node: gs.Node) -> int:

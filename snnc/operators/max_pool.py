@@ -6,7 +6,7 @@ and the rate of the maximum is the maximum of the rates. The input are spikes of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,11 +64,12 @@ class SpikeMaxPool(SpikeSource):
         node.op, node.domain = self.name, self.domain
         node.attrs = {name: list(node.attrs[name]) for name in _WINDOW}
 
-    def connect(self, node: gs.Node, operand: Signal) -> None:
-        node.attrs["signed"] = int(operand.signed)
+    def connect(self, node: gs.Node, operands: Sequence[Signal]) -> None:
+        node.attrs["signed"] = int(operands[0].signed)
 
-    def takes(self, node: gs.Node, scale: FloatArray) -> bool:
-        return per_channel(scale, sample_shape(node.inputs[0])[0]) is not None
+    def passed_on(self, node: gs.Node, scales: Sequence[FloatArray]) -> FloatArray | None:
+        """Counts of one window are compared: they must be worth the same."""
+        return scales[0] if per_channel(scales[0], sample_shape(node.inputs[0])[0]) is not None else None
 
     def signal(self, node: gs.Node) -> Signal:
         return Signal.of_spikes(len(sample_shape(node.outputs[0])), signed=bool(node.attrs["signed"]))
@@ -80,12 +81,12 @@ class SpikeMaxPool(SpikeSource):
     def settling_steps(self, node: gs.Node) -> int:
         return 0  # it fires in the step in which its input does
 
-    def settled(self, node: gs.Node, read: str, nodes: Nodes) -> tuple[str, str]:
+    def settled(self, node: gs.Node, reads: Sequence[str], nodes: Nodes) -> tuple[str, str]:
         attrs = {name: node.attrs[name] for name in _WINDOW}
-        return nodes.node("MaxPool", [read], f"{node.name}/settled", **attrs), ""
+        return nodes.node("MaxPool", reads, f"{node.name}/settled", **attrs), ""
 
-    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
-        return nodes.node("MaxPool", [x], output, **{name: node.attrs[name] for name in _WINDOW})
+    def analog(self, node: gs.Node, reads: Sequence[str], output: str, nodes: Nodes) -> str:
+        return nodes.node("MaxPool", reads, output, **{name: node.attrs[name] for name in _WINDOW})
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
         calibrator.settle(node, calibrator.scale_of(node.inputs[0]))
@@ -100,7 +101,8 @@ class SpikeMaxPool(SpikeSource):
 
     def problems(self, node: gs.Node) -> Iterator[str]:
         yield from super().problems(node)
-        if np.asarray(node.attrs["scale"]).ndim > 0 and not self.takes(node, np.asarray(node.attrs["scale"])):
+        scale = np.asarray(node.attrs["scale"])
+        if scale.ndim > 0 and self.passed_on(node, [scale]) is None:
             yield f"{node.name!r} compares counts of spikes that are not worth the same"
 
 

@@ -5,7 +5,7 @@ V ← V - floor(V / 2^leak) if leak > 0;   V ← V + I;   s = V ≥ θ;   RMP: V
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -38,12 +38,12 @@ class Neuron(SpikeSource):
         dims, name = sample_shape(node.outputs[0]), node.name
         return [State(f"v/{name}", f"v_next/{name}", "int32", dims, initial, what="membrane potential")]
 
-    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+    def analog(self, node: gs.Node, reads: Sequence[str], output: str, nodes: Nodes) -> str:
         cap = node.attrs.get("cap")
         if cap is None:
-            return nodes.node("Relu", [x], output)
+            return nodes.node("Relu", reads, output)
         limit = nodes.constant(f"cap/{node.name}", np.asarray(cap, np.float32))
-        return nodes.node("Min", [nodes.node("Relu", [x], f"{output}/uncapped"), limit], output)
+        return nodes.node("Min", [nodes.node("Relu", reads, f"{output}/uncapped"), limit], output)
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
         calibrator.estimate(node)
@@ -85,10 +85,10 @@ class IntegrateAndFire(Neuron):
     ann_name = "Relu"
     soft_reset: ClassVar[bool]
 
-    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+    def analog(self, node: gs.Node, reads: Sequence[str], output: str, nodes: Nodes) -> str:
         if "region" not in node.attrs:
-            return super().analog(node, x, output, nodes)
-        found: str = node.attrs["region"].write(nodes, x, output)
+            return super().analog(node, reads, output, nodes)
+        found: str = node.attrs["region"].write(nodes, reads[0], output)
         return found
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:

@@ -9,6 +9,7 @@ layers in front fire before they get their inputs themselves does not count.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import onnx_graphsurgeon as gs
@@ -33,11 +34,11 @@ class Readout(Layer):
         dims, name = sample_shape(node.outputs[0]), node.name
         return [State(f"v/{name}", f"v_next/{name}", "int64", dims, what="membrane potential")]
 
-    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+    def analog(self, node: gs.Node, reads: Sequence[str], output: str, nodes: Nodes) -> str:
         bias = constant(node, 1)
         if bias is None:
-            return nodes.node("Identity", [x], output)
-        return nodes.node("Add", [x, nodes.constant(f"bias/{node.name}", bias)], output)
+            return nodes.node("Identity", reads, output)
+        return nodes.node("Add", [*reads, nodes.constant(f"bias/{node.name}", bias)], output)
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
         own = calibrator.round_on_own_grid(node) if calibrator.reads_given(node) else None

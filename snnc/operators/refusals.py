@@ -33,6 +33,8 @@ def refusal(graph: gs.Graph, node: gs.Node, method: str) -> Reason:
             return PREPARATION
         if source is not None:
             return _function(method)
+        if node.op == "Mul":
+            return "it multiplies two activations", "pass `--method exact`, which takes products"
         return "it combines two activations element by element", "add or concatenate the two"
     if not all(map(is_activation, node.outputs)):
         return _no_activation(node)

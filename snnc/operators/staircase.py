@@ -9,7 +9,7 @@ clip(floor((ΣI + V(0))/θ), low, high) whatever the order of its inputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,9 +43,10 @@ class Staircase(Neuron):
         calibrator.estimate(node)
         calibrator.set_threshold(node, levels=int(max(-node.attrs["low"], node.attrs["high"])))
 
-    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
+    def analog(self, node: gs.Node, reads: Sequence[str], output: str, nodes: Nodes) -> str:
         """x itself where counts go below 0 too."""
-        return nodes.node("Identity", [x], output) if node.attrs["low"] < 0 else super().analog(node, x, output, nodes)
+        negative = node.attrs["low"] < 0
+        return nodes.node("Identity", reads, output) if negative else super().analog(node, reads, output, nodes)
 
     def signal(self, node: gs.Node) -> Signal:
         return Signal.of_spikes(len(sample_shape(node.outputs[0])), signed=True)
@@ -59,14 +60,14 @@ class Staircase(Neuron):
     def settling_steps(self, node: gs.Node) -> int:
         return int(node.attrs["high"] - node.attrs["low"])
 
-    def settled(self, node: gs.Node, read: str, nodes: Nodes) -> tuple[str, str]:
+    def settled(self, node: gs.Node, reads: Sequence[str], nodes: Nodes) -> tuple[str, str]:
         """S = clip(floor(U/θ), low, high) and U - θ·S, with U = Σ I + V(0)."""
         threshold = constant(node, 1)
         assert threshold is not None
         label = f"{node.name}/settled"
         start = np.asarray(initial_potential(node, threshold), np.float64)
         units = nodes.constant(f"{label}/threshold", threshold.astype(np.float64))
-        charge = nodes.node("Add", [read, nodes.constant(f"{label}/start", start)], f"{label}/charge")
+        charge = nodes.node("Add", [*reads, nodes.constant(f"{label}/start", start)], f"{label}/charge")
         steps = nodes.node("Floor", [nodes.node("Div", [charge, units], f"{label}/share")], f"{label}/steps")
         limits = [nodes.constant(f"limit/{node.attrs[name]}", np.float64(node.attrs[name])) for name in ("low", "high")]
         count = nodes.node("Clip", [steps, *limits], f"{label}/count")
@@ -116,11 +117,11 @@ class StaircaseTable(SpikeSource):
         tables = self._tables(node)
         return np.cumsum(np.concatenate([tables["first"][:, None], tables["rises"]], axis=1), axis=1)
 
-    def settled(self, node: gs.Node, read: str, nodes: Nodes) -> tuple[str, str]:
+    def settled(self, node: gs.Node, reads: Sequence[str], nodes: Nodes) -> tuple[str, str]:
         """S = first + Σ rises of the breaks that U has reached, and U: how many these are is found by halving."""
         label, tables = f"{node.name}/settled", self._tables(node)
         start = nodes.constant(f"{label}/start", initial_charge(node).astype(np.float64))
-        charge = nodes.node("Add", [read, start], f"{label}/charge")
+        charge = nodes.node("Add", [*reads, start], f"{label}/charge")
         steps = tables["breaks"].shape[1]
         halvings, ones = steps.bit_length(), [1] * (len(sample_shape(node.outputs[0])) - 1)
         padding = ((0, 0), (0, 2**halvings - 1 - steps))
@@ -141,8 +142,8 @@ class StaircaseTable(SpikeSource):
         found = nodes.constant(f"{label}/counts", counts.reshape(-1))
         return nodes.node("Gather", [found, place], f"{label}/count"), charge
 
-    def analog(self, node: gs.Node, x: str, output: str, nodes: Nodes) -> str:
-        found: str = node.attrs["region"].write(nodes, x, output)
+    def analog(self, node: gs.Node, reads: Sequence[str], output: str, nodes: Nodes) -> str:
+        found: str = node.attrs["region"].write(nodes, reads[0], output)
         return found
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:

@@ -43,7 +43,10 @@ class Simulation:
     membranes: dict[str, Ints]
     """Neuron or readout → membrane potential after the last step."""
     counts: dict[str, Ints]
-    """Neuron with signed spikes → its spikes so far; pool → those of each input; `ChargeEncode` → what has entered."""
+    """Neuron with signed spikes → its spikes so far; pool → those of each input; product → those of its first input;
+    `ChargeEncode` → what has entered."""
+    second_counts: dict[str, Ints]
+    """Product → the spikes of its second input so far."""
     totals: dict[str, Ints]
     """Encoder or neuron → spikes per sample, shape [N]; the encoder's spikes of either sign count as one."""
     spikes: dict[str, NDArray[np.int8]]
@@ -83,7 +86,13 @@ def simulate(
             outputs_at[t + 1] = simulator.outputs(t + 1)
     spikes = {name: np.stack(train) for name, train in simulator.trains.items()}
     return Simulation(
-        simulator.outputs(steps), simulator.membranes, simulator.counts, simulator.totals, spikes, outputs_at
+        simulator.outputs(steps),
+        simulator.membranes,
+        simulator.counts,
+        simulator.second_counts,
+        simulator.totals,
+        spikes,
+        outputs_at,
     )
 
 
@@ -96,6 +105,7 @@ class _Simulator:
         self.x, self.seed, self.first_sample, self.record = x, seed, first_sample, record
         self.membranes: dict[str, Ints] = {}
         self.counts: dict[str, Ints] = {}
+        self.second_counts: dict[str, Ints] = {}
         self.totals: dict[str, Ints] = {}
         self.trains: dict[str, list[NDArray[np.int8]]] = {}
 
@@ -109,6 +119,8 @@ class _Simulator:
                 continue
             if node.op in _ENCODERS:
                 value = self._enter(node, t)
+            elif node.op == "SpikeProduct":
+                value = self._multiply(node, *operands)
             elif node.op in _FIRING:
                 value = self._count(node, _FIRING[node.op](self, node, *operands))
             else:
@@ -168,6 +180,13 @@ class _Simulator:
         before = self._counts(node, spikes)
         self.counts[node.name] = before + spikes
         return window_maxima(self.counts[node.name], node.attrs) - window_maxima(before, node.attrs)
+
+    def _multiply(self, node: Any, first: Ints, second: Ints) -> Ints:
+        """What the product of the counts changes by: numbers of which none is a spike."""
+        self.totals[node.name] = np.zeros(len(self.x), np.int64)
+        counts = self._counts(node, first), self.second_counts.get(node.name, np.zeros(second.shape, np.int64))
+        self.counts[node.name], self.second_counts[node.name] = counts[0] + first, counts[1] + second
+        return self.counts[node.name] * self.second_counts[node.name] - counts[0] * counts[1]
 
     def _counts(self, node: Any, like: Ints) -> Ints:
         return self.counts.get(node.name, np.zeros(like.shape, np.int64))
@@ -258,7 +277,7 @@ _FIRING: dict[str, Callable[..., Ints]] = {
     "StaircaseTable": _Simulator._staircase_by_table,
     "SpikeMaxPool": _Simulator._max_pool,
 }
-_SPIKING = {(_SNNC, op) for op in ("SpikeReadout", *_ENCODERS, *_FIRING)}
+_SPIKING = {(_SNNC, op) for op in ("SpikeReadout", "SpikeProduct", *_ENCODERS, *_FIRING)}
 _WITH_THRESHOLD = (*_RESETS, "Staircase")
 
 

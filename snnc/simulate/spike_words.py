@@ -34,7 +34,7 @@ def spike_words(file: ConvertedFile) -> dict[str, SpikeWords]:
     encoder = next(node for node in file.block.body if node.input and node.input[0] == file.block.input_name)
     words: dict[str, SpikeWords] = {}
     for layer in file.layers:
-        if layer.kind != "readout" and layer.levels == 1:
+        if layer.kind not in ("product", "readout") and layer.levels == 1:
             outputs = encoder.output if layer.kind == "input" else nodes[layer.name].output[:1]
             words[layer.name] = SpikeWords(tuple(outputs), layer.signed or len(outputs) == 2)
     return words

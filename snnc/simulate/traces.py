@@ -204,10 +204,10 @@ def reference_trace(
     """The independent reference simulator. ValueError, OverflowError: as `snnc.simulate.reference.simulate`."""
     simulated = simulate(graph, images, steps, seed=seed, first_sample=first_sample, record=True)
     values = {f"spike total of {name!r}": simulated.totals[name] for name in names.sources}
+    kept = {"membrane potential": simulated.membranes, "second input count": simulated.second_counts}
     for name, whats in names.states.items():
         for what in whats:
-            found = simulated.membranes if what == "membrane potential" else simulated.counts
-            values[f"{what} of {name!r}"] = found[name]
+            values[f"{what} of {name!r}"] = kept.get(what, simulated.counts)[name]
     with np.errstate(over="ignore"):
         values |= {f"output {name!r}": value.astype(np.float32) for name, value in simulated.outputs.items()}
     return Trace(steps, lambda name: simulated.spikes[name], values)

@@ -61,6 +61,40 @@ PackSpikes (fires, count) => (words) {
   words = Reshape <allowzero = 1> (flat_words, shape)
 }"""
 
+# `(spikes, counts, count) -> counts [count + 1, N, C, ...]`, int32: before the block and after each of its steps.
+# "Sides" are the halves of joined words: positive spikes and, if there are any, negative ones.
+_COUNTS_BY_STEP = f"""
+CountsByStep <signed> (spikes, counts, count) => (counts_by_step) {{
+  list0 = Constant <value_ints = [0]> ()
+  list1 = Constant <value_ints = [1]> ()
+  shape = Shape (counts)
+  batch = Shape <start = 0, end = 1> (counts)
+  sample_dims = Shape <start = 1> (counts)
+  elements = ReduceProd (sample_dims)
+  count_list = Reshape (count, list1)
+  minus_sides = Constant <value_int: int = @signed> ()
+  sides = Add (list1, minus_sides)
+  both_signs = Constant <value = int32[2] {{1, -1}}> ()
+  signs = Slice (both_signs, list0, sides)
+  sign_shape = Concat <axis = 0> (sides, list1)
+  sign_of_side = Reshape (signs, sign_shape)
+  bits = {DOMAIN}.SpikeBits (spikes, count)
+  bits_shape = Concat <axis = 0> (count_list, batch, sides, elements)
+  bits_of_sides = Reshape <allowzero = 1> (bits, bits_shape)
+  unsigned_spikes = Cast <to = 6> (bits_of_sides)
+  spikes_of_sides = Mul (unsigned_spikes, sign_of_side)
+  side_axis = Constant <value_ints = [2]> ()
+  changes = ReduceSum <keepdims = 0> (spikes_of_sides, side_axis)
+  start_shape = Concat <axis = 0> (list1, batch, elements)
+  start = Reshape <allowzero = 1> (counts, start_shape)
+  start_and_changes = Concat <axis = 0> (start, changes)
+  step_axis = Constant <value = int64 {{0}}> ()
+  flat_counts = CumSum (start_and_changes, step_axis)
+  states = Add (count_list, list1)
+  by_step_shape = Concat <axis = 0> (states, shape)
+  counts_by_step = Reshape <allowzero = 1> (flat_counts, by_step_shape)
+}}"""
+
 _SPIKE_UNPACK = f"""
 SpikeUnpack (spikes, count) => (values) {{
   list1 = Constant <value_ints = [1]> ()
@@ -120,4 +154,4 @@ LastSpike (spikes) => (last) {{
   last = Max (last_or_least, zero)
 }}"""
 
-FUNCTIONS = (_SPIKE_BITS, _PACK_SPIKES, _SPIKE_UNPACK, _SPIKE_COUNT, _SPIKE_TOTALS, _LAST_SPIKE)
+FUNCTIONS = (_SPIKE_BITS, _PACK_SPIKES, _COUNTS_BY_STEP, _SPIKE_UNPACK, _SPIKE_COUNT, _SPIKE_TOTALS, _LAST_SPIKE)
