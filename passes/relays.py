@@ -8,7 +8,8 @@ Takes and gives level SOURCE. Left alone: methods whose networks do not settle, 
 2. a current that several layers read: behind it (residual sums without a ReLU);
 3. MaxPool of a current or of the input: in front of it, as it pools counts;
 4. a current that a product reads: behind it, in front of what only moves elements, as it multiplies counts. Of the
-   input, which others read in its own units: in front of the product alone. What a product gives is a current.
+   input, which others read in its own units: in front of the product alone. What a product gives is a current. A factor
+   needs no neuron: (a·x)·y = a·(x·y), a `Scale` behind the product.
 """
 
 from __future__ import annotations
@@ -30,7 +31,13 @@ def run(conversion: Conversion) -> None:
     if not METHODS[conversion.options.method].settles:
         return
     graph = conversion.graph
-    names, in_layers = Names(names_in(graph.nodes)), before_layers(graph)
+    names = Names(names_in(graph.nodes))
+    for node in [node for node in graph.nodes if node.op == PRODUCT]:
+        for index in range(len(node.inputs)):
+            _move_factor_behind(graph, node, index, names)
+    graph.cleanup()
+    sort_topologically(graph)
+    in_layers = before_layers(graph)
     for node in list(graph.nodes):
         if node.name not in in_layers:
             continue
@@ -48,6 +55,20 @@ def run(conversion: Conversion) -> None:
             if len(readers) > 1 and _is_current(tensor) and tensor.inputs[0].name in in_layers:
                 _relay(graph, tensor, in_layers, names)
     sort_topologically(graph)
+
+
+def _move_factor_behind(graph: gs.Graph, product: gs.Node, index: int, names: Names) -> None:
+    """Let the product read what a `Scale` without a shift reads, and scale what it gives."""
+    scale = producer(product.inputs[index])
+    if scale is None or scale.op != Scale.name or len(scale.inputs) > 2:
+        return
+    result = product.outputs[0]
+    unscaled = gs.Variable(names.unique(f"{result.name}/unscaled"), np.float32, result.shape)
+    product.inputs[index] = scale.inputs[0]
+    product.outputs.clear()
+    product.outputs.append(unscaled)
+    name = names.unique(f"{product.name}/factor_{index}")
+    graph.nodes.append(gs.Node(Scale.name, name, {}, [unscaled, scale.inputs[1]], [result], Scale.domain))
 
 
 def _relay_factor(

@@ -42,6 +42,10 @@ GRAPHS = {
         {{ fired, v_out, counts_out = ai.snnc.StaircaseTable(current, v, counts, first, breaks, rises, count) }}""",
     "SpikeMaxPool": """(uint64[] spikes, int32[] counts, int64 count) => (uint64[] fired, int32[] counts_out)
         { fired, counts_out = ai.snnc.SpikeMaxPool<ATTRIBUTES>(spikes, counts, count) }""",
+    "SpikeProduct": """(uint64[] first, uint64[] second, int32[] first_counts, int32[] second_counts, int64 count)
+        => (float[] current, int32[] first_counts_out, int32[] second_counts_out)
+        { current, first_counts_out, second_counts_out
+            = ai.snnc.SpikeProduct<ATTRIBUTES>(first, second, first_counts, second_counts, count) }""",
     "LastSpike": """(uint64[] spikes) => (int64[] last)
         { last = ai.snnc.LastSpike(spikes) }""",
     "SpikeCount": """(uint64[] spikes) => (int32[] counts)

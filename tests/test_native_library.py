@@ -30,6 +30,7 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
         "Staircase": (current, np.zeros(shape, np.int32), counts, threshold, 64),
         "StaircaseTable": (current, np.zeros(shape, np.int32), counts, np.zeros(16, np.int32), *table, 64),
         "SpikeMaxPool": (words, counts[:, :8], 64),
+        "SpikeProduct": (words, words[:, :8, :1, :1], counts[:, :8], counts[:, :8, :1, :1], 64),
         "SpikeCount": (words,),
         "LastSpike": (words,),
         "SpikeTotals": (words, fanout),
@@ -39,6 +40,7 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
         "SpikeEncode": "scale = 1.5",
         "Staircase": "low = -5, high = 12",
         "SpikeMaxPool": "kernel_shape = [3, 2], strides = [2, 2], pads = [1, 0, 1, 1], dilations = [1, 1], signed = 1",
+        "SpikeProduct": "first_signed = 1, second_signed = 0",
     }
     assert inputs.keys() == GRAPHS.keys()
     for name, values in inputs.items():

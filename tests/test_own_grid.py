@@ -93,6 +93,20 @@ net (float[N, 3, 4, 4] x) => (float[N, 5] y) {
   z = Gemm (f, v)
   y = Softmax (z)
 }""",
+    "gate": """
+# random: w [4, 3, 3, 3] seed 14
+# random: b [4] seed 15
+# random: u [4, 3, 1, 1] seed 16
+# random: v [64, 5] seed 17
+net (float[N, 3, 4, 4] x) => (float[N, 5] y) {
+  s = Conv <pads = [1, 1, 1, 1]> (x, w, b)
+  r = Relu (s)
+  c = Conv (x, u)
+  g = Sigmoid (c)
+  m = Mul (r, g)
+  f = Flatten (m)
+  y = Gemm (f, v)
+}""",
 }
 
 
@@ -164,7 +178,7 @@ def test_counts_are_those_of_the_users_network(
     found, wanted = counts(model, images), users_counts(ann, model, images)
     assert model.certificate is not None
     assert model.certificate.own
-    assert len(wanted) == {"dense": 2, "residual": 5, "softmax": 3}[name]
+    assert len(wanted) == {"dense": 2, "residual": 5, "softmax": 3, "gate": 4}[name]
     upset = set()
     for layer in wanted:
         wrong = found[layer] != wanted[layer]

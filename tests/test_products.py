@@ -265,6 +265,23 @@ def test_charges_and_currents_have_room_beside_each_other() -> None:
     assert converted(model_of(PRODUCTS["gate of HardSigmoid, residual behind it"]), levels=256).certificate is not None
 
 
+def test_factors_of_operands_need_no_neuron() -> None:
+    """A swish that an exporter divides by 6 in the end, and a gate of two times a sigmoid: both are counts."""
+    nodes = """a = Conv (x, w)  three = Constant <value = float {3.0}> ()  six = Constant <value = float {6.0}> ()
+        zero = Constant <value = float {0.0}> ()  two = Constant <value = float {2.0}> ()  more = Add (a, three)
+        clipped = Clip (more, zero, six)  times = Mul (a, clipped)  swish = Div (times, six)
+        p = GlobalAveragePool (swish)  c = Conv (p, v)  g = Sigmoid (c)  h = Mul (g, two)
+        m = Mul (swish, h)  q = Conv (m, v)  y = Relu (q)"""
+    network = network_of("2, 4, 4", nodes)
+    found = converted(network, levels=32)
+    assert [layer.name for layer in found.report.layers if "relay" in layer.name] == ["snnc/m/relay"]
+    assert compared(found, networks.images_for(network, 8)).differences == []
+    verification = found.report.verification
+    assert verification is not None
+    assert verification.error is not None
+    assert verification.error < 0.1
+
+
 def test_layers_may_read_the_same_moved_spikes() -> None:
     """Each has a tree of its own: two max-pools, and a product of what one source gives at other places."""
     nodes = """a = Conv (x, w)  r = Relu (a)  t = Transpose <perm = [0, 1, 3, 2]> (r)

@@ -15,6 +15,7 @@
 #include "ops/spike_counts.hpp"
 #include "ops/spike_encode.hpp"
 #include "ops/spike_max_pool.hpp"
+#include "ops/spike_product.hpp"
 #include "ops/spike_readout.hpp"
 #include "ops/spike_unpack.hpp"
 #include "ops/spiking_conv.hpp"
@@ -56,9 +57,9 @@ class DomainOf {
 
 using Domain =
     DomainOf<ops::PoissonEncode, ops::SpikeEncode, ops::SpikeUnpack, ops::RMP, ops::IF, ops::Staircase,
-             ops::StaircaseTable, ops::SpikeMaxPool, ops::SpikingConv, ops::SpikingConvAdd, ops::SpikingGemm,
-             ops::StaircaseConv, ops::StaircaseConvAdd, ops::StaircaseGemm, ops::SpikeReadout1, ops::SpikeReadout,
-             ops::SpikeCount, ops::SpikeTotals, ops::LastSpike>;
+             ops::StaircaseTable, ops::SpikeMaxPool, ops::SpikeProduct, ops::SpikingConv, ops::SpikingConvAdd,
+             ops::SpikingGemm, ops::StaircaseConv, ops::StaircaseConvAdd, ops::StaircaseGemm, ops::SpikeReadout1,
+             ops::SpikeReadout, ops::SpikeCount, ops::SpikeTotals, ops::LastSpike>;
 
 // The domain for this function table, created on first use and never destroyed: sessions may live until the very end
 // of the process, and they hold pointers into it.

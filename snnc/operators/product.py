@@ -9,7 +9,7 @@ sample. It fires nothing itself: its output are numbers, without words.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +32,7 @@ _WHICH = ("first", "second")
 
 class SpikeProduct(SpikeSource):
     """Attributes first_signed and second_signed, whether its inputs are; once calibrated first_largest and
-    second_largest, the largest magnitude that the count of each input can have."""
+    second_largest, the largest magnitude that the count of each input can have, at least 1."""
 
     name, ann_name, kind = "SpikeProduct", PRODUCT, "product"
 
@@ -90,7 +90,7 @@ class SpikeProduct(SpikeSource):
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
         operands = activation_inputs(node)
         for which, operand in zip(_WHICH, operands, strict=True):
-            node.attrs[f"{which}_largest"] = calibrator.largest_count(operand)
+            node.attrs[f"{which}_largest"] = max(1, calibrator.largest_count(operand))
         scale = self.passed_on(node, [calibrator.scale_of(operand) for operand in operands])
         assert scale is not None
         calibrator.settle(node, scale)
@@ -103,11 +103,6 @@ class SpikeProduct(SpikeSource):
         outputs = [current, *(state.next_name for state in states)]
         block.operator(self.name, [*words, *(state.name for state in states), COUNT], outputs, node.name, **attrs)
         block.currents.declare_by_step(node.outputs[0], current)
-
-    def problems(self, node: gs.Node) -> Iterator[str]:
-        yield from super().problems(node)
-        if min(_largest(node)) < 1:
-            yield f"{node.name!r} multiplies counts that are always 0"
 
 
 def _largest(node: gs.Node) -> tuple[int, int]:

@@ -29,11 +29,11 @@ def staircase_by_table(charge: Ints, counts: Ints, first: Ints, breaks: Ints, ri
 
     Tables have one row for every channel (axis 1 of the charge), or one for all.
     """
-    spikes = np.zeros_like(charge)
-    for sample in np.ndindex(charge.shape):
-        row = sample[1] if len(first) > 1 else 0
-        target = int(first[row]) + int(rises[row][breaks[row] <= charge[sample]].sum())
-        spikes[sample] = np.sign(target - counts[sample])
+    by_channel = (1, -1, *[1] * (charge.ndim - 2))
+    target = np.zeros_like(charge) + first.reshape(by_channel)
+    for charges, rise in zip(breaks.T, rises.T, strict=True):
+        target += (charge >= charges.reshape(by_channel)) * rise.reshape(by_channel)
+    spikes: Ints = np.sign(target - counts)
     return spikes, counts + spikes
 
 

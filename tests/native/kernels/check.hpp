@@ -31,4 +31,5 @@ void test_encoder();
 void test_neurons();
 void test_staircases();
 void test_max_pool();
+void test_products();
 void test_words();

@@ -6,6 +6,7 @@ int main() {
   test_neurons();
   test_staircases();
   test_max_pool();
+  test_products();
   test_words();
   return failures == 0 ? 0 : 1;
 }
