@@ -5,7 +5,8 @@ constant for every element of a sample, the same for all samples:
 
 1. x + c, x - c, c - x:  → `Scale` of the domain `ai.snnc` by 1 or -1, with a bias of c or -c;
 2. x·c, x/c:  → `Scale` by c or 1/c;
-3. x - y with two activations of one shape:  → `Add` of x and of y scaled by -1.
+3. x where a mask says so, else c:  → `Scale` by the mask, with a bias of c where it does not;
+4. x - y with two activations of one shape:  → `Add` of x and of y scaled by -1.
 
 Left alone: constants by tensor or channel, which the pass `regions` takes with whatever is around them; c/x; constants
 that make the activation larger.
@@ -20,6 +21,7 @@ from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.elementwise import is_elementwise, roots
 from snnc.ir.graph import activation_inputs, sort_topologically
 from snnc.ir.names import Names, names_in, own
+from snnc.ir.signal import FloatArray
 from snnc.operators import before_layers
 from snnc.operators.scale import Scale
 from snnc.operators.tail import is_activation
@@ -40,8 +42,9 @@ def run(conversion: Conversion) -> None:
 
 
 def _is_arithmetic(node: gs.Node, operands: list[gs.Variable]) -> bool:
-    """Whether it computes one activation from activations of its shape, and at most one constant."""
-    if node.op not in ("Add", "Div", "Mul", "Sub") or not 0 < len(operands) <= len(node.inputs) == 2:
+    """Whether it computes one activation from activations of its shape, and at most one number for each element."""
+    arithmetic = node.op in ("Add", "Div", "Mul", "Sub") and 0 < len(operands) <= len(node.inputs) == 2
+    if not arithmetic and not (node.op == "Where" and len(operands) == 1):
         return False
     shape = list(node.outputs[0].shape or [])
     return all(is_activation(tensor) and list(tensor.shape) == shape for tensor in (*operands, *node.outputs))
@@ -57,29 +60,48 @@ def _as_junction(graph: gs.Graph, node: gs.Node, names: Names) -> None:
 
 
 def _as_scale(node: gs.Node) -> None:
-    """`node` of an activation and a constant, in either order."""
-    constant_first = isinstance(node.inputs[0], gs.Constant)
-    operand, tensor = reversed(node.inputs) if constant_first else node.inputs
-    values = np.asarray(tensor.values, np.float64)
-    rank = len(operand.shape)
-    values = values.reshape((1,) * (rank - values.ndim) + values.shape)[0]
-    one = np.ones(())
-    with np.errstate(divide="ignore"):  # the room reports what is not finite
-        scaled = {
-            "Add": (one, values),
-            "Sub": (-one, values) if constant_first else (one, -values),
-            "Mul": (values, None),
-            "Div": (None, None) if constant_first else (1 / values, None),
-        }
-    weight, bias = scaled[node.op]
-    if weight is None:
+    """`node` of one activation and constants."""
+    (operand,) = activation_inputs(node)
+    numbers = _weight_and_bias(node, len(operand.shape))
+    if numbers is None:
         return
-    constants = [(what, value) for what, value in (("weight", weight), ("bias", bias)) if value is not None]
+    weight, bias = numbers
+    constants = [("weight", weight)] + ([("bias", bias)] if np.any(bias) else [])
     node.op, node.domain, node.attrs = Scale.name, Scale.domain, {}
     node.inputs = [
         operand,
         *(gs.Constant(own(f"{node.name}/{what}"), np.asarray(value, np.float32)) for what, value in constants),
     ]
+
+
+def _weight_and_bias(node: gs.Node, rank: int) -> tuple[FloatArray, FloatArray] | None:
+    """What `node` multiplies by and what it adds, as arrays that broadcast against a sample; None where it does not."""
+    nothing, one = np.zeros(()), np.ones(())
+    values = [_of_sample(tensor, rank) for tensor in node.inputs]
+    if node.op == "Where":
+        if values[0] is None:
+            return None  # what it chooses by is computed
+        chosen = values[0] if values[1] is None else 1 - values[0]
+        other = next(value for value in values[1:] if value is not None)
+        return chosen, (1 - chosen) * other
+    first, second = values
+    if node.op == "Add":
+        return one, next(value for value in values if value is not None)
+    if node.op == "Mul":
+        return next(value for value in values if value is not None), nothing
+    if node.op == "Sub":
+        return (one, -second) if second is not None else (-one, np.asarray(first))
+    with np.errstate(divide="ignore"):  # the room reports what is not finite
+        return (1 / second, nothing) if second is not None else None
+
+
+def _of_sample(tensor: gs.Tensor, rank: int) -> FloatArray | None:
+    """A constant as an array that broadcasts against a sample; None of an activation."""
+    if not isinstance(tensor, gs.Constant):
+        return None
+    values = np.asarray(tensor.values, np.float64)
+    found: FloatArray = values.reshape((1,) * (rank - values.ndim) + values.shape)[0]
+    return found
 
 
 PASS = Pass("constants", Level.SOURCE, Level.SOURCE, run)

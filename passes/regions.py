@@ -18,8 +18,8 @@ The node that gave the result becomes it, and keeps its name; what nothing reads
 of values that have its steps already. A quantiser may be the last layer too.
 
 Left alone: nothing but `Relu`s; functions of the network's input that are neither of the first three kinds nor a
-quantiser; what lies behind the last layer, where it works on decoded values; what the method cannot use; nodes that
-mean something else in opset 18. `validate` reports those of them that it does not know.
+quantiser; operators of plug-ins; what lies behind the last layer, where it works on decoded values; what the method
+cannot use; nodes that mean something else in opset 18. `validate` reports those of them that it does not know.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from snnc.ir.options import Options
 from snnc.ir.region import NotARegion, Region, region_between
 from snnc.methods import METHODS
 from snnc.methods.contract import Method
-from snnc.operators import POOLS, before_layers, behind_moves
+from snnc.operators import BY_ANN_NAME, POOLS, before_layers, behind_moves
 from snnc.operators.refusals import PREPARATION
 from snnc.operators.scale import Scale
 
@@ -74,6 +74,8 @@ def run(conversion: Conversion) -> None:
     for function in _functions(graph):
         if all(node.op == "Relu" for node in function.nodes) or _is_rejected(function, conversion.options):
             continue
+        if any(node.op in BY_ANN_NAME and node.op not in BY_ANN_NAME.own for node in function.nodes):
+            continue  # a plug-in has an operator for it
         try:
             parts = _parts(_known(function, graph), graph, method)
         except NotARegion as reason:

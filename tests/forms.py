@@ -90,7 +90,7 @@ def check_exact(model: onnx.ModelProto) -> None:
     assert not compared(converted, networks.images_for(model, 6, seed=2)).differences
     verification = converted.report.verification
     assert verification is not None
-    assert all(output.error is None or output.error < 0.2 for output in verification.outputs.values())
+    assert all(output.error is None or output.error < 0.3 for output in verification.outputs.values())
 
 
 def findings(model: onnx.ModelProto, **options: Any) -> list[tuple[str, str, str]]:

@@ -39,6 +39,10 @@ FORMS: dict[str, tuple[str, dict[str, np.ndarray]]] = {
         "c = Sub (W, a) b = Relu (c)",
         {"W": RANDOM.normal(size=(3, 6, 4))},
     ),
+    "masked by element": (
+        "m = Greater (W, zero) c = Where (m, a, v) b = Relu (c)",
+        {"W": RANDOM.normal(size=(6, 4)), "zero": np.zeros(()), "v": np.full((1, 1, 1, 1), 0.5)},
+    ),
     "a difference of branches": ("c = Conv (a, V) d = Sub (a, c) b = Relu (d)", {"V": POINTWISE}),
 }  # fmt: skip
 EACH = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
