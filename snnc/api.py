@@ -24,11 +24,13 @@ from snnc.ir.names import is_reserved
 from snnc.ir.option import whole
 from snnc.ir.options import AUTO, OPTIONS
 from snnc.ir.report import Certificate
+from snnc.ir.trees import targets
 from snnc.measure import recording
 from snnc.measure.budget import Budget, measure_budget
 from snnc.measure.certificate import Equality, compare_with_quantised
 from snnc.measure.early_exit import Exits, measure_exits
 from snnc.measure.evaluation import Curve, measure_curve
+from snnc.measure.fanout import count_macs
 from snnc.measure.judge import judge
 from snnc.measure.recording import MOST_BYTES, Recording
 from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
@@ -54,6 +56,8 @@ Progress = Callable[[str, float], None]
 Estimates = dict[Any, dict[str, Estimate]]
 # Of a check: thresholds need to be of the right size only.
 _TRIAL_STEPS = 16
+# What takes a few seconds.
+_MOST_TRIAL_MACS = 2e8
 
 
 class SpikingModel:
@@ -187,8 +191,8 @@ def convert(
 def check(model: Model, **options: Any) -> list[Diagnostic]:
     """Everything that keeps `model` from being converted, and what a user should know; empty if all is well.
 
-    All that a conversion finds before it calibrates, and whether every layer fits its integer grid, with thresholds
-    from a few synthetic samples.
+    All that a conversion finds before it calibrates and, of networks of up to 2e8 multiply-accumulates, whether every
+    layer fits its integer grid, with thresholds from a few synthetic samples.
     """
     try:
         conversion = Conversion(_load(model), make_options(**options))
@@ -199,6 +203,8 @@ def check(model: Model, **options: Any) -> list[Diagnostic]:
     except DiagnosticError as error:
         return [*conversion.diagnostics.warnings, *error.diagnostics]
     found = conversion.diagnostics.found
+    if sum(count_macs(target.inputs[0]) for target in targets(conversion.graph)) > _MOST_TRIAL_MACS:
+        return found
     trial: dict[str, Any] = {"calib_samples": 2, "calib_steps": min(_TRIAL_STEPS, conversion.options.calib_steps)}
     if conversion.options.alpha == AUTO:
         trial["alpha"] = 1.0
