@@ -130,7 +130,7 @@ def test_outputs_that_do_not_say_what_they_are(what: str) -> None:
     assert converted.run(SAMPLES).outputs["y"].shape == (5, 3)
 
 
-@pytest.mark.parametrize("version", [1, 3, 4, 10, 13])
+@pytest.mark.parametrize("version", [1, 3, 4, 8, 10])
 def test_ir_versions(version: int) -> None:
     model = net(PLAIN)
     model.ir_version = version
