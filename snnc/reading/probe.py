@@ -68,7 +68,7 @@ class Probe:
 
     def tensors(self, count: int) -> Tensors:
         """What is computed from `count` samples; ProbeError where that fails."""
-        names, samples = [f"{own('shape')}/{name}" for name in self._dtypes], self.samples(count)
+        names, samples = [f"{own('shape_of')}/{name}" for name in self._dtypes], self.samples(count)
         found = self._run([*names, *self._outputs], samples)
         shapes = {name: tuple(map(int, shape)) for name, shape in zip(self._dtypes, found, strict=False)}
         shapes[self._input.name] = samples.shape
@@ -124,7 +124,7 @@ def _with_shapes(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
     """With the shape of each of these tensors as an output: the tensors themselves need not all be kept."""
     probe = copied(model)
     for name in names:
-        shape = f"{own('shape')}/{name}"
+        shape = f"{own('shape_of')}/{name}"
         probe.graph.node.append(helper.make_node("Shape", [name], [shape]))
         probe.graph.output.add().name = shape
     return probe
