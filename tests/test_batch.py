@@ -56,6 +56,11 @@ def test_a_flatten_that_makes_one_row_of_a_batch_of_one() -> None:
     assert found(net(body, "float[1,1,4,4] x")) == [("SNN506", "")]
 
 
+def test_nodes_named_like_their_outputs() -> None:
+    body = f"{CONVOLUTION} [f] f = Flatten (h) y = MatMul (f, F)"
+    assert found(net(body, "float[1,1,4,4] x")) == [("SNN506", "")]
+
+
 def test_a_resize_to_sizes_with_the_batch_in_them() -> None:
     sizes = 's = Constant <value_ints = [1,1,8,12]> () u = Resize <mode = "nearest"> (x, , , s) y = Relu (u)'
     codes = [code for code, _ in found(net(sizes, "float[1,1,4,4] x", "float[1,1,8,12] y"))]

@@ -18,6 +18,8 @@ from snnc.integers.calibration_split import CALIB_MEMORY, image_memory
 from snnc.integers.checkpoint import Checkpoint
 from snnc.ir.conversion import Conversion
 from snnc.ir.options import AUTO
+from snnc.ir.trees import targets
+from snnc.measure.fanout import count_macs
 from snnc.measure.judge import judge
 from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
 from snnc.reading.torch_export import exported
@@ -30,6 +32,8 @@ Progress = Callable[[str, float], None]
 Estimates = dict[Any, dict[str, Estimate]]
 # Of a check: thresholds need to be of the right size only.
 _TRIAL_STEPS = 16
+# What takes a few seconds.
+_MOST_TRIAL_MACS = 2e8
 
 
 def convert(
@@ -98,8 +102,8 @@ def convert(
 def check(model: Model, **options: Any) -> list[Diagnostic]:
     """Everything that keeps `model` from being converted, and what a user should know; empty if all is well.
 
-    All that a conversion finds before it calibrates, and whether every layer fits its integer grid, with thresholds
-    from a few synthetic samples.
+    All that a conversion finds before it calibrates and, of networks of up to 2e8 multiply-accumulates, whether every
+    layer fits its integer grid, with thresholds from a few synthetic samples.
     """
     try:
         conversion = Conversion(loaded(model), make_options(**options))
@@ -110,6 +114,13 @@ def check(model: Model, **options: Any) -> list[Diagnostic]:
     except DiagnosticError as error:
         return [*conversion.diagnostics.warnings, *error.diagnostics]
     found = conversion.diagnostics.found
+    if sum(count_macs(target.inputs[0]) for target in targets(conversion.graph)) > _MOST_TRIAL_MACS:
+        return found
+    return [*found, *_against_the_grid(conversion)]
+
+
+def _against_the_grid(conversion: Conversion) -> list[Diagnostic]:
+    """What keeps a layer from its integer grid."""
     trial: dict[str, Any] = {"calib_samples": 2, "calib_steps": min(_TRIAL_STEPS, conversion.options.calib_steps)}
     if conversion.options.alpha == AUTO:
         trial["alpha"] = 1.0
@@ -118,8 +129,8 @@ def check(model: Model, **options: Any) -> list[Diagnostic]:
     try:
         pipeline.run(conversion, pipeline.up_to_the_grid(conversion))
     except DiagnosticError as error:
-        return [*found, *error.diagnostics]
-    return found
+        return error.diagnostics
+    return []
 
 
 def from_torch(module: torch.nn.Module, example: torch.Tensor, *, calib: Any = None, **options: Any) -> SpikingModel:

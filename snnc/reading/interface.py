@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 
 import onnx
-from onnx import TensorProto, TensorShapeProto
+from onnx import TensorShapeProto
 
 from snnc.diagnostics import Diagnostics
 from snnc.ir.names import is_reserved
 from snnc.reading.precision import READABLE
-from snnc.reading.protos import data_inputs, shape_text
+from snnc.reading.protos import data_inputs, shape_text, type_name
 
 #: A sample of more elements is an error in the file.
 MOST_ELEMENTS = 2**28
@@ -37,8 +37,8 @@ def _check_shape(value: onnx.ValueInfoProto, diagnostics: Diagnostics) -> None:
     if not value.type.HasField("tensor_type"):
         diagnostics.report("SNN105", "it is no tensor", node=value.name, op="input")
     elif tensor.elem_type not in READABLE:
-        dtype = TensorProto.DataType.Name(tensor.elem_type)
-        diagnostics.report("SNN105", f"the input is {dtype}, must be of numbers", **place)
+        kind = type_name(tensor.elem_type)
+        diagnostics.report("SNN105", f"the input is {kind}, must be of numbers", **place)
     elif not tensor.HasField("shape"):
         hint = "export it with its shape; onnx.tools.update_model_dims sets one"
         diagnostics.report("SNN105", "the model does not say what shape its input has", **place, hint=hint)

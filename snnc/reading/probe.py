@@ -15,8 +15,8 @@ from snnc.diagnostics import fail
 from snnc.ir.names import own
 from snnc.reading.protos import copied, data_inputs
 
-#: Tensors of more elements are not computed: 8 GiB in float32.
-MOST_ELEMENTS = 2**31
+#: Of a sample, tensors of more elements are not computed: 1 GiB in float32.
+MOST_ELEMENTS = 2**28
 _TYPE_NAMES = set(onnx.TensorProto.DataType.keys())
 # A code, the node (a diagnostic names it), a place in the sources with the signature of a function.
 _NOISE = [
@@ -53,13 +53,10 @@ class Probe:
         """SNN103 where onnxruntime cannot load the model, SNN207 where a tensor would be of an absurd size."""
         self._input = data_inputs(model)[0]
         self._dtype = helper.tensor_dtype_to_np_dtype(self._input.type.tensor_type.elem_type)
-        try:
-            declared = _session(exposed(model)).get_outputs()
-        except Exception as error:
-            fail("SNN103", f"onnxruntime cannot load the model: {first_line(error)}")
+        declared = _loaded(exposed(model)).get_outputs()
         self._dtypes = {value.name: _dtype(value.type) for value in declared if value.type.startswith("tensor(")}
         _check_sizes(model, {value.name: value.shape for value in declared})
-        self._shapes = _session(_with_shapes(model, list(self._dtypes)))
+        self._shapes = _loaded(_with_shapes(model, list(self._dtypes)))
         self._outputs = [value.name for value in model.graph.output]
 
     def samples(self, count: int) -> np.ndarray:
@@ -71,7 +68,7 @@ class Probe:
 
     def tensors(self, count: int) -> Tensors:
         """What is computed from `count` samples; ProbeError where that fails."""
-        names, samples = [f"{own('shape')}/{name}" for name in self._dtypes], self.samples(count)
+        names, samples = [f"{own('shape_of')}/{name}" for name in self._dtypes], self.samples(count)
         found = self._run([*names, *self._outputs], samples)
         shapes = {name: tuple(map(int, shape)) for name, shape in zip(self._dtypes, found, strict=False)}
         shapes[self._input.name] = samples.shape
@@ -113,18 +110,21 @@ def _counted(samples: np.ndarray) -> str:
     return f"{len(samples)} sample{'' if len(samples) == 1 else 's'}"
 
 
-def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+def _loaded(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        fail("SNN103", f"onnxruntime cannot load the model: {first_line(error)}")
 
 
 def _with_shapes(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
     """With the shape of each of these tensors as an output: the tensors themselves need not all be kept."""
     probe = copied(model)
     for name in names:
-        shape = f"{own('shape')}/{name}"
+        shape = f"{own('shape_of')}/{name}"
         probe.graph.node.append(helper.make_node("Shape", [name], [shape]))
         probe.graph.output.add().name = shape
     return probe

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import onnx
-from onnx import AttributeProto
+from onnx import AttributeProto, TensorProto
 
 DEFAULT_DOMAINS = ("", "ai.onnx")
 
@@ -57,6 +57,11 @@ def replace_nodes(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> No
     kept = list(nodes)
     del graph.node[:]
     graph.node.extend(kept)
+
+
+def type_name(kind: int) -> str:
+    """The name of a type of tensors, such as `FLOAT`; a damaged file may have one that does not exist."""
+    return TensorProto.DataType.Name(kind) if kind in TensorProto.DataType.values() else f"of the type {kind}"
 
 
 def shape_text(value: onnx.ValueInfoProto) -> str:

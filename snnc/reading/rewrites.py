@@ -62,7 +62,7 @@ def integer_constants(model: onnx.ModelProto) -> Iterator[tuple[str, list[int]]]
 
 
 def _reshape(graph: onnx.GraphProto, node: onnx.NodeProto, result: tuple[int, ...]) -> None:
-    name = own(f"shape/{node.name}")
+    name = own(f"for_any_batch/{node.name}")
     graph.initializer.append(numpy_helper.from_array(np.array([-1, *result[1:]], np.int64), name))
     source = node.input[0]
     node.op_type = "Reshape"
@@ -74,7 +74,7 @@ def _reshape(graph: onnx.GraphProto, node: onnx.NodeProto, result: tuple[int, ..
 def _resize(graph: onnx.GraphProto, node: onnx.NodeProto, source: tuple[int, ...], result: tuple[int, ...]) -> None:
     if any(after % before for before, after in zip(source[1:], result[1:], strict=True)):
         return
-    name = own(f"scales/{node.name}")
+    name = own(f"for_any_batch/{node.name}")
     scales = np.array([1, *(after // before for before, after in zip(source[1:], result[1:], strict=True))], np.float32)
     graph.initializer.append(numpy_helper.from_array(scales, name))
     node.input[2] = name
