@@ -25,6 +25,7 @@ from snnc.ir.graph import activation_inputs, describe, sort_topologically
 from snnc.ir.names import Names, names_in
 from snnc.operators import tail_nodes
 from snnc.operators.tail import is_activation
+from snnc.reading.probe import first_line
 
 _SAMPLES = 3
 _KEEP_BATCH = "keep the batch as the first axis of every output"
@@ -36,7 +37,7 @@ def run(conversion: Conversion) -> None:
     graph = conversion.graph
     tail = tail_nodes(graph)
     nodes = [node for node in graph.nodes if node.name in tail and node.domain in ("", "ai.onnx", None)]
-    if not nodes or len(nodes) < len(tail):
+    if not nodes or len(nodes) < len(tail) or conversion.diagnostics.errors:
         return  # other domains are reported by `validate`
     for node in nodes:
         if node.op == "AveragePool":
@@ -60,7 +61,7 @@ def _check_and_upgrade(conversion: Conversion, nodes: Sequence[gs.Node]) -> None
         whole = dict(zip(names, run_model(model, samples), strict=True))
         alone = [dict(zip(names, run_model(model, _only(samples, index)), strict=True)) for index in range(_SAMPLES)]
     except Exception as error:  # onnxruntime raises several kinds, all about nodes that cannot take these samples
-        message = f"what lies behind the last layer does not take any number of samples: {_first_line(error)}"
+        message = f"what lies behind the last layer does not take any number of samples: {first_line(error)}"
         _report(conversion, nodes[0], message)
         return
     for node, message in _mixing(graph, nodes, whole, alone):
@@ -163,10 +164,6 @@ def _replace(graph: gs.Graph, nodes: Sequence[gs.Node], upgraded: onnx.GraphProt
 def _report(conversion: Conversion, node: gs.Node, message: str) -> None:
     shape = describe(node.outputs[0])
     conversion.diagnostics.report("SNN207", message, node=node.name, op=node.op, shape=shape, hint=_KEEP_BATCH)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 PASS = Pass("tail", Level.SOURCE, Level.SOURCE, run)

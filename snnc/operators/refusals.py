@@ -33,8 +33,6 @@ def refusal(graph: gs.Graph, node: gs.Node, method: str) -> Reason:
             return PREPARATION
         if source is not None:
             return _function(method)
-        if node.op == "Mul":
-            return "it multiplies two activations", "pass `--method exact`, which takes products"
         return "it combines two activations element by element", "add or concatenate the two"
     if not all(map(is_activation, node.outputs)):
         return _no_activation(node)
@@ -51,6 +49,8 @@ def refusal(graph: gs.Graph, node: gs.Node, method: str) -> Reason:
         return _pad(node)
     if node.op in _MOVING and len(operands) > 1:
         return "which elements it picks is computed, not constant", "export with static shapes and constant indices"
+    if node.op == "Mul":
+        return "it multiplies two activations", "pass `--method exact`, which takes products"
     if len(operands) > 1:
         return "it combines several activations", "add or concatenate them"
     return "layers follow it, and no spiking operator does this", _MOVE_IT
