@@ -1,4 +1,4 @@
-"""Take constants that differ within a channel, and differences of activations, for what they are: weights and currents.
+"""Take constants that differ within a channel, and differences of activations, for weights and currents.
 
 Takes and gives level SOURCE. In front of layers only; behind the last one such nodes work on decoded values. With c a
 constant for every element of a sample, the same for all samples:

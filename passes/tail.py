@@ -1,4 +1,4 @@
-"""Bring what lies behind the last layer to the opset of converted files, and see that it takes samples one by one.
+"""Bring what lies behind the last layer to the opset of converted files; see that it takes sample by sample.
 
 Takes and gives level SOURCE. The tail (`snnc.operators.tail`) works on decoded values, as it is. It is run on random
 values, in the opset of the ANN:

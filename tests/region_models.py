@@ -11,7 +11,7 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto, helper, numpy_helper
 
 from snnc.emit.nodes import Nodes
-from snnc.ir.graph import REGION, RELAY
+from snnc.ir.graph import PRODUCT, REGION, RELAY
 from snnc.ir.region import Region, region_between
 from snnc.simulate.ann import Ann
 
@@ -100,6 +100,8 @@ def run_canonical(graph: gs.Graph, images: np.ndarray) -> list[np.ndarray]:
             scaled = nodes.node("Mul", operands[:2], "scaled")
             shift = operands[2] if len(operands) > 2 else nodes.constant("no_shift", np.float32(0))
             nodes.write("Add", [scaled, shift], results, node.name)
+        elif node.op == PRODUCT:
+            nodes.write("Mul", operands, results, node.name)
         elif node.op == RELAY:
             nodes.write("Identity", operands, results, node.name)
         elif "cap" in node.attrs:

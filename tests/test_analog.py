@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from snnc.diagnostics import DiagnosticError
 from snnc.emit.analog import analog_network
 from snnc.ir.conversion import Conversion, Level
-from snnc.ir.graph import REGION
+from snnc.ir.graph import PRODUCT, REGION, RELAY
 from snnc.ir.trees import layers
 from snnc.operators import SOURCES
 
@@ -33,15 +33,31 @@ def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray], names: list[str] |
 def canonical_values(graph: gs.Graph, images: np.ndarray) -> dict[str, np.ndarray]:
     """What every node of a canonical graph gives, by the name of the node and of the tensor."""
     graph.opset, graph.import_domains = max(18, graph.opset), None
+    results = {node.name: node.outputs[0].name for node in graph.nodes}
     for node in graph.nodes:
         if node.op == "AveragePool":
             node.attrs.pop("dilations")
         if "cap" in node.attrs:
             node.op, limits = "Clip", (0.0, node.attrs.pop("cap"))
             node.inputs += [gs.Constant(f"{node.name}/{limit}", np.array(limit, np.float32)) for limit in limits]
+    for node in [node for node in graph.nodes if node.op in (PRODUCT, RELAY, "Scale")]:
+        _in_standard_onnx(graph, node)
     graph.outputs = [node.outputs[0] for node in graph.nodes]
     found = run(gs.export_onnx(graph), {graph.inputs[0].name: images})
-    return found | {node.name: found[node.outputs[0].name] for node in graph.nodes}
+    return found | {name: found[tensor] for name, tensor in results.items()}
+
+
+def _in_standard_onnx(graph: gs.Graph, node: gs.Node) -> None:
+    """The identity, a product, or a factor and perhaps a shift."""
+    bias = node.inputs[2:] if node.op == "Scale" else []
+    node.op, node.domain = "Identity" if node.op == RELAY else "Mul", None
+    if bias:
+        (result,) = node.outputs
+        scaled = gs.Variable(f"{node.name}/scaled", np.float32)
+        node.inputs, node.outputs = node.inputs[:2], [scaled]
+        graph.nodes.insert(
+            graph.nodes.index(node) + 1, gs.Node("Add", f"{node.name}/shift", {}, [scaled, *bias], [result])
+        )
 
 
 def analog_values(conversion: Conversion, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -149,7 +149,7 @@ def test_a_check_finds_what_a_conversion_finds(name: str, method: str) -> None:
 
 
 def test_a_check_gives_warnings_beside_errors() -> None:
-    found = snnc.check(golden.model(WEIGHTS + mlp("a = MatMul (x, V) y = Tan (a)", "float[3,4] x", "float[3,3] y")))
+    found = snnc.check(golden.model(WEIGHTS + mlp("a = Tan (x) y = MatMul (a, V)", "float[3,4] x", "float[3,3] y")))
     assert [problem.rule.code for problem in found] == ["SNN506", "SNN204"]
 
 

@@ -19,7 +19,7 @@ from test_options import refused
 import snnc
 from snnc import api
 from snnc.diagnostics import DiagnosticError
-from snnc.ir.conversion import Conversion
+from snnc.ir.conversion import Conversion, Level
 from snnc.runtime.session import SpikingSession
 from snnc.simulate.block_runner import StreamRunner, default_cuts
 from snnc.simulate.reference import simulate
@@ -153,5 +153,5 @@ def test_the_command_line(invoke: Invoke) -> None:
 
 
 def test_old_files_have_none() -> None:
-    graph = golden.run_to(READOUTS["fused"], api.Level.FUSED, method=METHOD).graph
+    graph = golden.run_to(READOUTS["fused"], Level.FUSED, method=METHOD).graph
     assert all("delay" not in node.attrs for node in graph.nodes)

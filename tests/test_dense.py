@@ -76,4 +76,4 @@ def test_samples_that_are_features_are_reported() -> None:
     model = network(
         "c = Flatten (a) d = Gemm <transA = 1> (c, W) b = Relu (d)", {"W": RANDOM.normal(size=(1, 5))}, batch="1"
     )
-    assert findings(model)[0][1] == "Gemm"
+    assert "Gemm" in [op for _, op, _ in findings(model)]

@@ -21,8 +21,8 @@ FORMS: dict[str, tuple[str, Constants, int]] = {
     "Resize to sizes of axes": ("b = Resize <axes = [2, 3]> (a, , , sizes)", {"sizes": [12, 8]}, 18),
     "Resize to a smaller plane": ("b = Resize (a, , scales)", {"scales": [1.0, 1.0, 0.5, 0.5]}, 18),
     "Resize to sizes from the shape": (
-        "shape = Shape (a) front = Slice (shape, zero, two, zero) plane = Slice (shape, two, four, zero) "
-        "double = Mul (plane, two) sizes = Concat <axis = 0> (front, double) "
+        "shape = Shape (a) samples = Slice (shape, zero, two, zero) plane = Slice (shape, two, four, zero) "
+        "double = Mul (plane, two) sizes = Concat <axis = 0> (samples, double) "
         'b = Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric"> (a, , , sizes)',
         {"zero": [0], "two": [2], "four": [4]},
         13,

@@ -43,7 +43,9 @@ def test_the_canonical_graph_of_every_case_computes_the_ann(path: Path) -> None:
     except DiagnosticError:
         assert case.expected.startswith("error[")  # a case about diagnostics
         return
-    assert_same_values(case.model, conversion.graph)
+    # Of a Dropout in training mode, which is random, what is measured is the network without it.
+    is_random = any(node.op_type == "Dropout" for node in case.model.graph.node)
+    assert_same_values(conversion.ann if is_random else case.model, conversion.graph)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -41,15 +41,16 @@ _LEAST_BOUND = 2.0**5
 @dataclass(frozen=True)
 class Limits:
     """What a grid must keep: currents of one step stay below `current`, weights that are packed into rows do not exceed
-    `rows`, and none exceeds `weight`."""
+    `rows`, and none exceeds `weight`. Sums that nobody reads stay below `exact` too: plain layers compute them."""
 
     current: float
+    exact: float
     rows: float = 2.0**15 - 1
     weight: float = 2.0**24 - 1
 
     def share(self, share: float) -> Limits:
         """The limits of inner products that have this share of the bits."""
-        return Limits(self.current**share, self.rows, self.weight)
+        return replace(self, current=self.current**share)
 
 
 @dataclass
@@ -58,13 +59,15 @@ class Rounded:
 
     `scale` is σ at the root and broadcasts against a sample of it; `signal` is what one step gives there. `main_scale`
     is the largest σ that enters the first weight of the main branch, so that `scale / main_scale` is the grid step of
-    an ordinary layer's weights. `own`: these integers are the user's own, nothing was rounded.
+    an ordinary layer's weights. `inside` is what the nodes with weights give, by name. `own`: these integers are the
+    user's own, nothing was rounded.
     """
 
     scale: FloatArray
     main_scale: float
     signal: Signal
     weights: dict[str, Weights] = field(default_factory=dict)
+    inside: dict[str, Signal] = field(default_factory=dict)
     own: bool = False
 
     @property
@@ -186,8 +189,9 @@ class Rounding:
             while exponents is not None and (exponents > _COARSEST).all():
                 rounded = self.at(self.main_scale * np.exp2(-exponents))
                 too_fine = exceeds(rounded.signal, limits, pattern)
-                if not too_fine.any():
+                if not too_fine.any() and not unread_exceeds(rounded, limits):
                     return rounded
+                too_fine = too_fine if too_fine.any() else np.ones(pattern, bool)
                 exponents = np.where(too_fine, exponents - 1, exponents)
         except _UnevenError:
             pass
@@ -219,9 +223,13 @@ class Rounding:
     def at(self, scale: FloatArray) -> Rounded:
         """The tree with this σ at its root."""
         found: dict[str, Weights] = {}
-        return Rounded(scale, self.main_scale, self._descend(self.root, scale, found), found)
+        inside: dict[str, Signal] = {}
+        signal = self._descend(self.root, scale, found, inside)
+        return Rounded(scale, self.main_scale, signal, found, inside)
 
-    def _descend(self, tensor: gs.Tensor, scale: FloatArray, found: dict[str, Weights]) -> Signal:
+    def _descend(
+        self, tensor: gs.Tensor, scale: FloatArray, found: dict[str, Weights], inside: dict[str, Signal]
+    ) -> Signal:
         """Round everything above `tensor` so that it is worth `scale`; return what flows there."""
         node = producer(tensor)
         if is_source(tensor):
@@ -234,7 +242,7 @@ class Rounding:
             if scales_in is None:
                 raise _UnevenError
             signals = [
-                self._descend(operand, scale_in * room.divisor(node), found)
+                self._descend(operand, scale_in * room.divisor(node), found, inside)
                 for operand, scale_in in zip(operands, scales_in, strict=True)
             ]
             return room.signal(node, signals, None)
@@ -244,12 +252,13 @@ class Rounding:
             entering, signal = finished.scale, finished.signal
         else:
             entering = fixed_scale(operands[0], self.source_scales)
-            signal = self._descend(operands[0], entering, found)
+            signal = self._descend(operands[0], entering, found, inside)
         exact = heavy.on_grid(node, self.weights[node.name], entering, scale)
         if exact is None:
             raise _UnevenError
         found[node.name] = exact.rounded()
-        return heavy.signal(node, [signal], found[node.name], exact)
+        inside[node.name] = heavy.signal(node, [signal], found[node.name], exact)
+        return inside[node.name]
 
 
 def fixed_scale(tensor: gs.Tensor, source_scales: Mapping[str, FloatArray]) -> FloatArray:
@@ -272,6 +281,16 @@ def exceeds(signal: Signal, limits: Limits, pattern: tuple[int, ...]) -> np.ndar
         | (_largest_in(signal.rows, pattern) > limits.rows)
     )
     return exceeds
+
+
+def unread_exceeds(rounded: Rounded, limits: Limits) -> bool:
+    """Whether the grid is too fine for channels that do not arrive at the root."""
+    return any(
+        signal.magnitude >= limits.exact
+        or signal.peak.max(initial=0.0) > limits.weight
+        or signal.rows.max(initial=0.0) > limits.rows
+        for signal in rounded.inside.values()
+    )
 
 
 def _largest_in(values: FloatArray, pattern: tuple[int, ...]) -> FloatArray:

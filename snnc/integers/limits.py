@@ -40,5 +40,7 @@ def sum_limit(currents: int, *, charged: bool = False) -> float:
 def tree_limit(root: gs.Tensor, max_steps: int, *, readout: bool, charged: bool = False) -> Limits:
     """What the grid of the tree under `root` must keep; `charged`: what reads it has a charge from the start."""
     if not readout:
-        return Limits(min(sum_limit(reach(root, max_steps), charged=charged), float(EXACT_FLOAT32)))
-    return Limits(EXACT_FLOAT64 / BLOCK_STEPS, _READOUT_WEIGHT, _READOUT_WEIGHT)
+        exact = float(EXACT_FLOAT32)
+        return Limits(min(sum_limit(reach(root, max_steps), charged=charged), exact), exact)
+    exact = EXACT_FLOAT64 / BLOCK_STEPS
+    return Limits(exact, exact, _READOUT_WEIGHT, _READOUT_WEIGHT)

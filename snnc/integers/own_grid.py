@@ -19,7 +19,16 @@ import numpy as np
 import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
-from snnc.integers.grid import Limits, Rounded, Rounding, exceeds, fixed_scale, main_scale_of, weight_depth
+from snnc.integers.grid import (
+    Limits,
+    Rounded,
+    Rounding,
+    exceeds,
+    fixed_scale,
+    main_scale_of,
+    unread_exceeds,
+    weight_depth,
+)
 from snnc.integers.limits import LARGEST_CHARGE
 from snnc.ir.graph import activation_inputs, producer, sample_shape
 from snnc.ir.signal import FloatArray, per_channel
@@ -73,8 +82,9 @@ def _finest(
         axes = tuple(axis for axis, size in enumerate(pattern) if size == 1)
         largest = np.abs(np.broadcast_to(charge, np.broadcast_shapes(charge.shape, pattern))).max(axes, keepdims=True)
         too_fine = exceeds(rounded.signal, limits, pattern) | (largest / scale >= LARGEST_CHARGE)
-        if not too_fine.any():
+        if not too_fine.any() and not unread_exceeds(rounded, limits):
             return rounded
+        too_fine = too_fine if too_fine.any() else np.ones(pattern, bool)
         halvings = np.where(too_fine, halvings - 1, halvings)
     return None
 

@@ -16,6 +16,7 @@ PREPARATION: Reason = (
     "it prepares the input by a function that is neither affine nor a ReLU",
     "export the network without it, and give it prepared samples",
 )
+_PRODUCT: Reason = ("it multiplies two activations", "pass `--method exact`, which takes products")
 _ROUNDING = ("Ceil", "DequantizeLinear", "Floor", "QuantizeLinear", "Round")
 _RECURRENT = ("GRU", "LSTM", "RNN")
 _CONTROL = ("If", "Loop", "Scan")
@@ -33,6 +34,8 @@ def refusal(graph: gs.Graph, node: gs.Node, method: str) -> Reason:
             return PREPARATION
         if source is not None:
             return _function(method)
+        if node.op == "Mul":
+            return _PRODUCT
         return "it combines two activations element by element", "add or concatenate the two"
     if not all(map(is_activation, node.outputs)):
         return _no_activation(node)
@@ -50,7 +53,7 @@ def refusal(graph: gs.Graph, node: gs.Node, method: str) -> Reason:
     if node.op in _MOVING and len(operands) > 1:
         return "which elements it picks is computed, not constant", "export with static shapes and constant indices"
     if node.op == "Mul":
-        return "it multiplies two activations", "pass `--method exact`, which takes products"
+        return _PRODUCT
     if len(operands) > 1:
         return "it combines several activations", "add or concatenate them"
     return "layers follow it, and no spiking operator does this", _MOVE_IT

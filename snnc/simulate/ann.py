@@ -21,9 +21,9 @@ from snnc.reading.precision import in_float32
 from snnc.reading.protos import copied
 from snnc.reading.structure import node_names
 
-# Without it onnxruntime's int8 kernels for CPUs without VNNI add pairs of products in 16 bits, which saturate: the same
-# file then gives other outputs there.
-_EXACT_INT8 = "session.x64quantprecision"
+# Quantised networks (QDQ) are computed as their nodes say. The int8 kernels that onnxruntime puts in their place add
+# pairs of products in 16 bits on CPUs without VNNI, which saturate: the same file then gives other outputs there.
+_AS_WRITTEN = "session.disable_quant_qdq"
 
 
 def load_model(path: str | PathLike[str]) -> onnx.ModelProto:
@@ -51,7 +51,7 @@ class Ann:
     def __init__(self, model: onnx.ModelProto, threads: int | None = None) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        options.add_session_config_entry(_EXACT_INT8, "1")
+        options.add_session_config_entry(_AS_WRITTEN, "1")
         if threads is not None:
             options.intra_op_num_threads = threads
         self._model = structured(model)
