@@ -20,7 +20,7 @@ from snnc.ir.domain import DOMAIN
 from snnc.ir.elementwise import roots
 from snnc.ir.graph import PRODUCT, activation_inputs, describe, producer
 from snnc.methods import METHODS
-from snnc.operators import before_layers
+from snnc.operators import tail_nodes
 
 _AXES = "give both the same axes, with sizes that are equal or 1"
 
@@ -29,9 +29,9 @@ def run(conversion: Conversion) -> None:
     if not METHODS[conversion.options.method].settles:
         return
     graph = conversion.graph
-    sources, in_layers = roots(graph), before_layers(graph)
+    sources, tail = roots(graph), tail_nodes(graph)
     for node in graph.nodes:
-        if node.name not in in_layers:
+        if node.name in tail:
             continue  # it works on decoded values
         if node.op != "Mul" or node.domain not in ("", "ai.onnx", None) or len(activation_inputs(node)) != 2:
             continue

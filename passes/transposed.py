@@ -153,15 +153,18 @@ def _begins(node: gs.Node, taps: Sequence[int], strides: Sequence[int], dilation
         return list(attrs.get("pads", [0] * (2 * rank)))[:rank] if auto_pad == "NOTSET" else [0] * rank
     sizes, outputs = sample_shape(node.inputs[0])[1:], sample_shape(node.outputs[0])[1:]
     extra = attrs.get("output_padding", [0] * rank)
-    total = [
+    missing = [
         stride * (size - 1) + more + (each - 1) * dilation + 1 - output
         for size, output, each, stride, dilation, more in zip(
             sizes, outputs, taps, strides, dilations, extra, strict=True
         )
     ]
+    total = [max(0, each) for each in missing]  # what is longer than the taps reach ends in zeros
+    extra = [more + max(0, -each) for more, each in zip(extra, missing, strict=True)]
     expected = _run(node, dict(attrs))
     for begins in ([each // 2 for each in total], [each - each // 2 for each in total]):
         explicit = {name: value for name, value in attrs.items() if name not in ("auto_pad", "output_shape")}
+        explicit["output_padding"] = extra
         explicit["pads"] = [*begins, *(each - begin for each, begin in zip(total, begins, strict=True))]
         if np.array_equal(_run(node, explicit), expected):
             return begins

@@ -66,6 +66,18 @@ def check_writable(path: str | PathLike[str], inputs: Iterable[str | PathLike[st
         fail("SNN401", f"{path}: the folder {folder} is not writable")
 
 
+def check_all_writable(
+    paths: Iterable[str | PathLike[str] | None], inputs: Iterable[str | PathLike[str] | None] = ()
+) -> None:
+    """`check_writable` of all outputs of a command (None: not asked for), and SNN401 where two are one file."""
+    inputs, seen = list(inputs), set()
+    for path in (Path(path) for path in paths if path):
+        check_writable(path, inputs)
+        if path.resolve() in seen:
+            fail("SNN401", f"{path} would be written twice", hint="give every output a file of its own")
+        seen.add(path.resolve())
+
+
 def set_metadata(model: onnx.ModelProto, key: str, value: str) -> None:
     """Set an entry of `metadata_props`, replacing an older one."""
     for entry in model.metadata_props:

@@ -73,7 +73,6 @@ def test_other_weights_for_every_place_are_reported() -> None:
 
 
 def test_samples_that_are_features_are_reported() -> None:
-    model = network(
-        "c = Flatten (a) d = Gemm <transA = 1> (c, W) b = Relu (d)", {"W": RANDOM.normal(size=(1, 5))}, batch="1"
-    )
+    body = "r = Relu (x) y = Gemm <transA = 1> (r, W)"
+    model = golden.model(f"# random: W [1, 5] seed 3\nnet (float[1, 8] x) => (float[8, 5] y) {{ {body} }}")
     assert "Gemm" in [op for _, op, _ in findings(model)]

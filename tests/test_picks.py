@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import golden
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from onnx import numpy_helper
 from region_models import run_canonical
 
 import snnc
@@ -177,3 +179,18 @@ def test_a_pad_with_another_value_is_reported() -> None:
     with pytest.raises(DiagnosticError) as caught:
         snnc.convert(model)
     assert [finding.op for finding in caught.value.diagnostics] == ["Pad"]
+
+
+def test_sums_that_nobody_reads_stay_exact() -> None:
+    """The second channel of the convolution is dropped, and has much larger weights than the first."""
+    model = golden.model("""
+        net (float[N,1,2] x) => (float[N,2] y) <int64[1] first = {0}> {
+            c = Conv (x, W) p = Gather <axis = 1> (c, first) r = Relu (p) f = Flatten (r) y = MatMul (f, V)
+        }
+    """)
+    weights = {"W": [[[0.0889, -0.0934]], [[45.28, 7.41]]], "V": [[-0.5356, 0.3616]]}
+    for name, values in weights.items():
+        model.graph.initializer.append(numpy_helper.from_array(np.array(values, np.float32), name))
+    images = np.random.default_rng(0).normal(size=(40, 1, 2)).astype(np.float32)
+    for method in ("rmp", "exact"):
+        snnc.convert(model, calib=images, method=method, accept_poor=True)

@@ -302,3 +302,14 @@ def test_channels_that_differ_reach_no_pool_that_compares_them() -> None:
     network = network_of("2, 2, 4", nodes, "# random: u [2, 4, 1, 1] seed 3")
     found = converted(network, levels=4)
     assert compared(found, networks.images_for(network, 8)).differences == []
+
+
+def test_a_product_in_front_of_weights_that_are_dense_only_later() -> None:
+    """`MatMul` and `ConvTranspose` become layers in later passes."""
+    nodes = """f = Flatten (x)  a = MatMul (f, k)  r = Relu (a)  b = MatMul (f, l)  s = Relu (b)
+        m = Mul (r, s)  y = MatMul (m, u)"""
+    weights = "# random: k [32, 4] seed 3\n# random: l [32, 4] seed 4\n# random: u [4, 3] seed 5"
+    network = network_of("3", nodes, weights)
+    found = converted(network, levels=8)
+    assert len(products_of(found)) == 1
+    assert compared(found, networks.images_for(network, 6)).differences == []

@@ -147,3 +147,20 @@ def test_a_module_that_cannot_be_exported() -> None:
 
     with pytest.raises(DiagnosticError, match=r"SNN103.*no way"):
         snnc.from_torch(Counts(), IMAGES[:1])
+
+
+def test_a_module_that_decides_by_its_data_is_refused() -> None:
+    """The older exporter would follow one of the two paths, and say nothing."""
+
+    class Deciding(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(3, 2)
+
+        def forward(self, samples: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.layer(samples).relu()
+            return found if samples.mean() > 0 else -found
+
+    torch.manual_seed(0)
+    with pytest.raises(DiagnosticError, match="what torch exports is not the module"):
+        snnc.from_torch(Deciding(), torch.rand(4, 3), method="exact")

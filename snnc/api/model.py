@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from os import PathLike, fspath
 from typing import Any
 
+import numpy as np
 import onnx
 
 from snnc.data import Preparation
@@ -68,7 +69,8 @@ class SpikingModel:
         native: bool = True,
         threads: int | None = None,
     ) -> Result:
-        """Simulate `images` `[N, ...]` once; for more than one call make a `session`.
+        """Simulate `images` `[N, ...]` once; for more than one call make a `session`. Pixels as they are stored (uint8)
+        are prepared as those that calibrated the network.
 
         With an `exit_margin` a sample leaves as soon as the largest of its outputs leads by as much, in their own
         units; it is looked at every `exit_every` steps (`snnc.runtime.early_exit`). Its outputs are those of a run of
@@ -77,6 +79,8 @@ class SpikingModel:
         Raises:
             DiagnosticError: SNN405 where the margin makes no sense for this network.
         """
+        if self.preparation is not None and getattr(images, "dtype", None) == np.uint8:
+            images = open_converted(self).dataset(images).images
         if exit_margin is None:
             if exit_every is not None:
                 fail("SNN405", "exit_every is given, and no exit_margin")

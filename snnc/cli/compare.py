@@ -49,15 +49,13 @@ def compare(
     snnc compare net.snn.onnx --ann net.onnx --data mnist.npz:test --samples 200
     """
     from snnc import api
-    from snnc.files import check_writable
+    from snnc.files import check_all_writable
     from snnc.measure.budget_report import budget_notes, budget_table, plot_budget
     from snnc.measure.plot import require_matplotlib
     from snnc.measure.report import write_json
     from snnc.simulate.ann import load_model
 
-    for path in (json_file, plot):
-        if path:
-            check_writable(path, [net, ann, data])
+    check_all_writable([json_file, plot], [net, ann, data])
     if plot:
         require_matplotlib()
     file = api.open_converted(net)

@@ -76,7 +76,7 @@ def convert(
     """
     from snnc import api
     from snnc.data.synthetic import synthetic_seed
-    from snnc.files import check_writable, write_atomically
+    from snnc.files import check_all_writable, write_atomically
     from snnc.integers.calibration_split import image_memory
     from snnc.measure.report import (
         alpha_lines,
@@ -100,10 +100,7 @@ def convert(
         raise click.UsageError(f"--quantised: no network of the method {decided.method} settles at a quantised ANN")
     target = Path(output) if output else converted_path(Path(net))
     resume = target.with_name(f"{target.name}.resume")
-    check_writable(target, [net, calib])
-    for path in (report, quantised):
-        if path:
-            check_writable(path, [net, calib])
+    check_all_writable([target, report, quantised], [net, calib])
     form = {"scale": scale, "mean": mean, "std": std, "layout": layout}
     if calib is None or synthetic_seed(calib) is not None:
         options.refuse_data_form(form)

@@ -84,7 +84,7 @@ def evaluate(
     snnc eval net.snn.onnx --data mnist.npz:test --ann net.onnx --plot net.png
     """
     from snnc import api
-    from snnc.files import check_writable
+    from snnc.files import check_all_writable
     from snnc.measure import plot as plots
     from snnc.measure.neurobench import measure_neurobench
     from snnc.measure.output_lines import curve_lines
@@ -102,9 +102,7 @@ def evaluate(
         raise click.UsageError("--exit-margin auto and --target-drop belong together")
     if exit_every is not None and not leaving:
         raise click.UsageError("--exit-every is about --exit-margin, which is not given")
-    for path in (json_file, plot, neurobench):
-        if path:
-            check_writable(path, [net, ann, data])
+    check_all_writable([json_file, plot, neurobench], [net, ann, data])
     if plot:
         plots.require_matplotlib()
     file = api.open_converted(net)

@@ -72,13 +72,11 @@ def run(
     snnc run net.snn.onnx --input x.npy --steps 64 -o y.npy
     """
     from snnc import api
-    from snnc.files import check_writable, write_atomically
+    from snnc.files import check_all_writable, write_atomically
 
     if potentials and not recording:
         raise click.UsageError("--potentials is for --record")
-    for path in (output, recording):
-        if path:
-            check_writable(path, [net, source])
+    check_all_writable([output, recording], [net, source])
     if exit_every is not None and exit_margin is None:
         raise click.UsageError("--exit-every is about --exit-margin, which is not given")
     file = api.open_converted(net)

@@ -68,13 +68,11 @@ def stream(
     """
     from snnc import api
     from snnc.cli.run import packed, warn_of_clipping
-    from snnc.files import check_writable, write_atomically
+    from snnc.files import check_all_writable, write_atomically
     from snnc.measure.report import write_json
     from snnc.measure.streams import course_table, follow
 
-    for path in (output, json_file):
-        if path:
-            check_writable(path, [net, source])
+    check_all_writable([output, json_file], [net, source])
     file = api.open_converted(net)
     _require_settling(file)
     dataset = options.load_data_for(console, file, source, form, streams=streams or 1)

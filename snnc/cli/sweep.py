@@ -90,7 +90,7 @@ def sweep(
     """
     from snnc import api
     from snnc.data import Preparation
-    from snnc.files import check_writable
+    from snnc.files import check_all_writable
     from snnc.measure import plot as plots
     from snnc.measure.report import write_json
     from snnc.methods.defaults import check_range_is_used, make_options
@@ -109,9 +109,7 @@ def sweep(
         least = {} if cuts is None else {"steps": min(cuts)}
         make_options(**{**given, **cell, **least})
         check_range_is_used(make_options(**given, **cell), calib)
-    for path in (json_file, plot):
-        if path:
-            check_writable(path, [net, calib, data])
+    check_all_writable([json_file, plot], [net, calib, data])
     if plot:
         plots.require_matplotlib()
     decided = [make_options(**given, **cell) for cell in cells]

@@ -113,7 +113,7 @@ class Signals:
         """The chain of the input: what of it comes in nothing changes but the coding."""
         values = images.astype(np.float64)
         if self._encoder is not None:
-            clipped, rounded = (part * self._input.scales() for part in self._encoder.run(images))
+            clipped, rounded = self._encoder.run(images)
             return values, values, clipped, rounded, rounded
         worth, steps = self._worth(self._input), self._steps
         clipped = np.clip(values, -steps * worth, steps * worth)
@@ -207,6 +207,10 @@ class _Encoder:
                     break
         assert nodes[-1].op_type == "Round", "the input is neither spikes nor rounded numbers"
         names = [nodes[-1].input[0], nodes[-1].output[0]]
+        read = {node.op_type: node.input[1] for node in nodes if node.op_type in ("Div", "Sub")}
+        known_values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in block.body_constants}
+        self._unit = known_values[read["Div"]].astype(np.float64)
+        self._origin = known_values[read["Sub"]].astype(np.float64) if "Sub" in read else np.float64(0)
         values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names]
         pixels = helper.make_tensor_value_info(block.input_name, TensorProto.FLOAT, ["N", *block.input_dims])
         used = {name for node in nodes for name in node.input}
@@ -215,6 +219,5 @@ class _Encoder:
         self._session, self._input = make_session(model.SerializeToString()), block.input_name
 
     def run(self, images: np.ndarray) -> list[np.ndarray]:
-        """(clipped, rounded) in units of the input."""
-        found: list[np.ndarray] = self._session.run(None, {self._input: images})
-        return found
+        """(clipped, rounded), as the input has them: n·unit + origin."""
+        return [part * self._unit + self._origin for part in self._session.run(None, {self._input: images})]

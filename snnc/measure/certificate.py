@@ -15,6 +15,7 @@ import onnx
 import onnxruntime
 
 from snnc.data.rows import Rows
+from snnc.diagnostics import fail
 from snnc.emit.block import Block
 from snnc.emit.quantised import COUNTS, POTENTIALS
 from snnc.ir.state import State
@@ -73,7 +74,11 @@ class _Opponent:
     """The quantised ANN, and which of its outputs each state of the block has to equal."""
 
     def __init__(self, model: onnx.ModelProto, states: list[State], threads: int | None) -> None:
-        metadata = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
+        metadata = {
+            entry.key: json.loads(entry.value) for entry in model.metadata_props if entry.key in (POTENTIALS, COUNTS)
+        }
+        if len(metadata) < 2:
+            fail("SNN402", "the network to compare with is no quantised ANN that snnc wrote")
         by_what = {"membrane potential": metadata[POTENTIALS], "spike count": metadata[COUNTS]}
         self.expected = {state.name: by_what[state.what][state.layer] for state in states if state.what in by_what}
         self.layers = len({state.layer for state in states if state.name in self.expected})

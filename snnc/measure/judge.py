@@ -28,6 +28,7 @@ _HELPS_AGREEMENT = 0.05
 _HELPS_ERROR = 0.8
 # Fewer samples than these, all of them gained and none lost, show nothing with 95 % confidence: 0.5^5 is 3 %.
 _FEWEST_GAINED = 5
+_NOT_FINITE = "mind what lies behind the last layer: decoded values can be 0 exactly, where something divides by them"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +83,8 @@ def _judge(conversion: Conversion, curve: Curve, name: str, others: _Others) -> 
     """The output `name`."""
     yardstick = Yardstick.of(curve, conversion.options.reset, conversion.options.leak, name)
     last = curve.points[-1].outputs[name]
+    if last.error is None and curve.outputs[name].meaning != "class numbers":
+        conversion.diagnostics.report("SNN503", f"output {name!r} has values that are not finite", hint=_NOT_FINITE)
     if yardstick.missed(last, GOOD) is None:
         return
     missed = None if conversion.options.accept_poor else yardstick.certainly_missed(last, USABLE)

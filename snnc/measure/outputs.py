@@ -2,7 +2,7 @@
 
 What an output stands for follows from how it is made, and from its shape `[N, ...]`:
 
-1. integers and truth values are class numbers, one for each place, and so is an ArgMax that was only cast or moved;
+1. integers, truth values and text are class numbers, one for each place; so is an ArgMax that was only cast or moved;
 2. behind a Softmax or LogSoftmax there are classes along its axis;
 3. scores `[N, K]` (and `[N, K, 1, ...]`) with K > 1 are classes, unless they are as many as the input has values, and
    more than a few: that is a reconstruction (autoencoders);
@@ -30,7 +30,7 @@ Meaning = Literal["classes", "class numbers", "values"]
 _FEWEST_RECONSTRUCTED = 32
 _INTEGERS = tuple(
     getattr(onnx.TensorProto, name)
-    for name in ("BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
+    for name in ("STRING", "BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
 )
 _MOVING = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
@@ -131,10 +131,12 @@ class Truth:
         self.kind, self.values = kind, values
         self.classes = kind.classes(values)
         self.is_number = kind.meaning != "class numbers"
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean = values.mean(0, dtype=np.float64)
-            self.norm = sum(float(np.square(sample, dtype=np.float64).sum()) for sample in values)
-            self.spread = sum(float(np.square(sample - mean).sum()) for sample in values)
+        self.norm = self.spread = 0.0
+        if self.is_number:
+            with np.errstate(over="ignore", invalid="ignore"):
+                mean = values.mean(0, dtype=np.float64)
+                self.norm = sum(float(np.square(sample, dtype=np.float64).sum()) for sample in values)
+                self.spread = sum(float(np.square(sample - mean).sum()) for sample in values)
 
     @property
     def facts(self) -> OutputFacts:
@@ -160,6 +162,8 @@ class OutputSums:
         classes = truth.kind.classes(output)
         if classes is not None and truth.classes is not None:
             self._shares.append((classes == truth.classes[chosen]).mean(1))
+        if not truth.is_number:
+            return
         with np.errstate(over="ignore", invalid="ignore"):
             self._error += float(((output.astype(np.float64) - truth.values[chosen]) ** 2).sum())
 

@@ -8,16 +8,19 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx
 
 from snnc.diagnostics import fail
 from snnc.reading.probe import first_line
-from snnc.simulate.ann import load_model
+from snnc.simulate.ann import Ann, load_model
 
 if TYPE_CHECKING:
     import torch
 
 _OPSET = 18
+# Of the largest output: exporters fold constants, which rounds.
+_SAME = 1e-2
 
 
 def exported(module: torch.nn.Module, example: torch.Tensor) -> onnx.ModelProto:
@@ -27,7 +30,8 @@ def exported(module: torch.nn.Module, example: torch.Tensor) -> onnx.ModelProto:
     where it is not or fails. The module is left in the mode in which it was.
 
     Raises:
-        DiagnosticError: SNN103 where neither can export it.
+        DiagnosticError: SNN103 where neither can export it, or what they write is something else: they follow one path
+            where a module decides by its data.
     """
     modes = {name: part.training for name, part in module.named_modules()}
     module.eval()
@@ -35,13 +39,42 @@ def exported(module: torch.nn.Module, example: torch.Tensor) -> onnx.ModelProto:
         failures = []
         for export in (_by_dynamo, _by_tracing):
             try:
-                return export(module, example)
+                model = export(module, example)
             except Exception as error:  # the exporters raise whatever the module does to them
                 failures.append(first_line(error))
+                continue
+            _compare(module, example, model)
+            return model
         fail("SNN103", f"torch cannot export the module: {'; '.join(dict.fromkeys(failures))}")
     finally:
         for name, part in module.named_modules():
             part.training = modes[name]
+
+
+def _compare(module: torch.nn.Module, example: torch.Tensor, model: onnx.ModelProto) -> None:
+    """SNN103 where the exported network does not compute what the module computes, of either sign of the example."""
+    import torch
+
+    if not example.is_floating_point():
+        return
+    ann = Ann(model)
+    for samples in (example, -example):
+        with torch.no_grad():
+            given = module(samples)
+        expected = [given] if isinstance(given, torch.Tensor) else given
+        found = ann.run(samples.detach().cpu().numpy())
+        if not isinstance(expected, (list, tuple)) or len(expected) != len(found):
+            return  # dictionaries and the like: whatever they are, they have been exported in some order
+        for values, written in zip(expected, found.values(), strict=True):
+            wanted = values.detach().cpu().numpy()
+            off = np.abs(written - wanted).max(initial=0)
+            if not off <= _SAME * max(1e-6, np.abs(wanted).max(initial=0)):
+                message = f"what torch exports is not the module: an output is off by {off:.3g}"
+                fail(
+                    "SNN103",
+                    message,
+                    hint="let it compute in one way, whatever its data are",
+                )
 
 
 def _by_dynamo(module: torch.nn.Module, example: torch.Tensor) -> onnx.ModelProto:
