@@ -219,3 +219,18 @@ def test_layers_that_give_nothing_and_parts_that_cancel(tmp_path: Path) -> None:
     plot_budget(budget, tmp_path / "some.png", title="cancelled")
     plot_budget(Budget(layers[:1], [], 1, None), tmp_path / "none.png")
     assert (tmp_path / "some.png").stat().st_size > 5000
+
+
+def test_what_prepares_the_input_is_no_error() -> None:
+    """Numbers of an encoder that subtracts and divides are held against the input in the units of the input."""
+    model = golden.model("""# random: V [4,5] seed 1
+# random: W [5,3] seed 2
+        net (float[N,4] x) => (float[N,3] y) <float m = {100.0}, float d = {50.0}> {
+            c = Sub (x, m) p = Div (c, d) a = MatMul (p, V) r = Relu (a) y = MatMul (r, W)
+        }
+    """)
+    images = np.random.default_rng(0).uniform(0, 255, (60, 4)).astype(np.float32)
+    found = snnc.convert(model, method="exact", levels=64, calib=images, accept_poor=True)
+    budget = snnc.error_budget(found, model, images)
+    adds_up(budget)
+    assert max(layer.error or 0.0 for layer in budget.layers) < 0.1

@@ -144,3 +144,11 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evaluated = run_command("eval", "a.snn.onnx", "--data", "digits:test", "--ann", DIGITS, "--samples", "40")
     assert "Settled: last spike after" in evaluated.output
     run_command("convert", DIGITS, "--quantised", "c.onnx", "-o", "c.snn.onnx", exit_code=2)
+
+
+@pytest.mark.parametrize("other", ["the ANN", "the converted network"])
+def test_another_network_to_compare_with_is_refused(other: str) -> None:
+    model = converted(networks.perceptron([6, 5]).model())
+    stranger = networks.perceptron([6, 5]).model() if other == "the ANN" else model.model
+    with pytest.raises(DiagnosticError, match="no quantised ANN that snnc wrote"):
+        verify(model, np.zeros((2, *open_converted(model).input_dims), np.float32), quantised=stranger)

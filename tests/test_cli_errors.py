@@ -263,3 +263,11 @@ def test_light_commands_do_not_import_onnx(tmp_path: Path) -> None:
         command = [sys.executable, "-c", script, *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+def test_two_outputs_are_two_files(invoke: Invoke) -> None:
+    """The second one would silently take the place of the network."""
+    for option in ("--report", "--quantised"):
+        chosen = ("--method", "exact", "-o", "k.onnx", option, "./k.onnx")
+        refuse(invoke, "SNN401", "convert", "net.onnx", "--calib", "digits:train", *chosen)
+        assert not Path("k.onnx").exists()

@@ -127,3 +127,10 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     np.savez(data, x=PIXELS, y=np.arange(40) % 3)
     run_command("convert", path, "--calib", data, "--relaxed", "--method", "exact")
     run_command("eval", tmp_path / "net.snn.onnx", "--data", data, "--ann", path)
+
+
+def test_pixels_as_they_are_stored_run_in_python_too() -> None:
+    """A message told to divide by 255, which the network does itself."""
+    model = pixels(READ["cast"])
+    found = snnc.convert(model, method="exact", calib=PIXELS, accept_poor=True)
+    assert np.array_equal(found.run(PIXELS).logits, found.run(PIXELS.astype(np.float32)).logits)

@@ -12,6 +12,7 @@ import pytest
 from forms import Constants, check_exact, ending, findings, network
 from numpy.testing import assert_allclose
 
+import snnc
 from snnc.api import convert
 
 Y = "float[N,?] y"
@@ -124,3 +125,10 @@ def test_truth_values_and_the_largest_scores_are_judged_as_what_they_are() -> No
     assert judged("y = Greater (scores, zero)", "bool[N,4] y", zero=0.0) == {"y": classes}
     cast = "c = ArgMax <axis = 1, keepdims = 0> (scores) y = Cast <to = 1> (c)"
     assert judged(cast, "float[N] y") == {"y": classes}
+
+
+def test_values_that_are_not_finite_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    """A decoded value can be 0 exactly, where that of the ANN is not."""
+    model = ending("p = Relu (scores) y = Log (p)", "float[N,4] y")
+    snnc.convert(model, method="exact", calib=networks.images_for(model, 40), accept_poor=True)
+    assert "has values that are not finite" in caplog.text

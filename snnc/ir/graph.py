@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Container
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.ir.domain import DOMAIN
+from snnc.ir.order import in_order
 
 #: An elementwise function of any kind, of the domain `ai.snnc` (snnc.ir.region); y = x, put there by the pass `relays`.
 REGION, RELAY = "Region", "Relay"
@@ -89,30 +89,11 @@ def reaches(graph: gs.Graph, names: Container[str]) -> set[str]:
 
 def sort_topologically(graph: gs.Graph) -> None:
     """Order nodes so that inputs come first, keeping the given order where possible; no recursion."""
-    pending = list(graph.nodes)
     known = {tensor.name for tensor in graph.inputs}
-    ordered: list[gs.Node] = []
-    waiting: dict[str, list[int]] = {}
-    missing: list[int] = []
-    ready: list[int] = []
-    for index, node in enumerate(pending):
-        names = {tensor.name for tensor in activation_inputs(node)} - known
-        missing.append(len(names))
-        for name in names:
-            waiting.setdefault(name, []).append(index)
-        if not names:
-            ready.append(index)
-    heapq.heapify(ready)
-    while ready:
-        node = pending[heapq.heappop(ready)]
-        ordered.append(node)
-        for tensor in node.outputs:
-            for index in waiting.pop(tensor.name, ()):
-                missing[index] -= 1
-                if missing[index] == 0:
-                    heapq.heappush(ready, index)
-    assert len(ordered) == len(pending), "the graph has a cycle or an input that nothing computes"
-    graph.nodes[:] = ordered
+    needs = [{tensor.name for tensor in activation_inputs(node)} - known for node in graph.nodes]
+    order = in_order(needs, [[tensor.name for tensor in node.outputs] for node in graph.nodes])
+    assert len(order) == len(graph.nodes), "the graph has a cycle or an input that nothing computes"
+    graph.nodes[:] = [graph.nodes[index] for index in order]
 
 
 def describe(tensor: gs.Tensor) -> str:

@@ -17,7 +17,6 @@ What is in this form already is given back as it is. Models that snnc has conver
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -26,6 +25,7 @@ from onnx import inliner, numpy_helper, version_converter
 
 from snnc.diagnostics import fail
 from snnc.ir.domain import DOMAIN
+from snnc.ir.order import in_order
 from snnc.reading.branches import without_constant_branches
 from snnc.reading.protos import copied, data_inputs, opset_of, reads, replace_nodes, subgraphs
 
@@ -185,24 +185,8 @@ def _sorted(model: onnx.ModelProto) -> onnx.ModelProto:
 def _order(nodes: list[onnx.NodeProto]) -> list[int]:
     """Indices of the nodes, each behind those that compute what it reads, as near to the given order as possible."""
     computed = {name for node in nodes for name in node.output if name}
-    waiting: dict[str, list[int]] = {}
-    missing, ready, order = [], [], []
-    for index, node in enumerate(nodes):
-        names = set(reads(node)) & computed - _computed_inside(node)
-        missing.append(len(names))
-        for name in names:
-            waiting.setdefault(name, []).append(index)
-        if not names:
-            ready.append(index)
-    heapq.heapify(ready)
-    while ready:
-        index = heapq.heappop(ready)
-        order.append(index)
-        for name in filter(None, nodes[index].output):
-            for reader in waiting.pop(name, ()):
-                missing[reader] -= 1
-                if missing[reader] == 0:
-                    heapq.heappush(ready, reader)
+    needs = [set(reads(node)) & computed - _computed_inside(node) for node in nodes]
+    order = in_order(needs, [list(filter(None, node.output)) for node in nodes])
     if len(order) < len(nodes):
         stuck = nodes[min(set(range(len(nodes))) - set(order))]
         message = "it depends on its own output: the nodes form a cycle"
