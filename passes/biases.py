@@ -2,7 +2,7 @@
 
 Takes and gives level SOURCE:
 
-1. `Sum` of two inputs is `Add`; of more, a chain of them;
+1. `Sum` of two inputs is `Add`; of more, a chain of them; `Mean` is the same, times one over their number;
 2. `Add(Conv(x), c)` or `Add(Gemm(x), c)` with c constant per channel: the layer's bias grows by c, where no other node
    reads the layer's output; also where a `Transpose` stands between the two. The layer's name is kept;
    `Conversion.bias_origin` remembers the `Add` for diagnostics;
@@ -25,6 +25,8 @@ def run(conversion: Conversion) -> None:
     graph = conversion.graph
     names = Names(names_in(graph.nodes))
     for node in list(graph.nodes):
+        if node.op == "Mean" and len(node.inputs) > 1:
+            _as_sum(graph, node, names)
         if node.op == "Sum":
             _as_additions(graph, node, names)
     for node in list(graph.nodes):
@@ -36,6 +38,14 @@ def run(conversion: Conversion) -> None:
             node.inputs = node.inputs[:2]
     graph.cleanup()
     sort_topologically(graph)
+
+
+def _as_sum(graph: gs.Graph, node: gs.Node, names: Names) -> None:
+    share = gs.Constant(names.unique(f"{node.name}/share"), np.array(1 / len(node.inputs), np.float32))
+    result = node.outputs[0]
+    total = gs.Variable(names.unique(f"{node.name}/sum"), result.dtype, result.shape)
+    node.op, node.outputs = "Sum", [total]
+    graph.nodes.append(gs.Node("Mul", names.unique(f"{node.name}/mean"), {}, [total, share], [result]))
 
 
 def _as_additions(graph: gs.Graph, node: gs.Node, names: Names) -> None:

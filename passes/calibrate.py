@@ -37,6 +37,7 @@ from snnc.integers.layer_simulation import SpikeTrains
 from snnc.integers.train_storage import TrainStorage
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import sample_shape
+from snnc.ir.options import SMALLEST_INPUT
 from snnc.ir.report import Calibration
 from snnc.ir.trees import layers, neurons, sources_of
 from snnc.measure.layer_report import report_layers
@@ -183,6 +184,9 @@ def _input_scale(conversion: Conversion) -> float:
     largest = _largest_prepared(conversion.data, *preparation(encoder))
     if largest == 0:
         fail("SNN306", "the calibration data is all zero")
+    if largest < SMALLEST_INPUT:
+        message = f"no value of the calibration data exceeds {largest:.3g}, where float32 is no longer exact"
+        fail("SNN306", message, hint="look at how the data were scaled")
     return largest
 
 

@@ -22,14 +22,16 @@ import onnx_graphsurgeon as gs
 
 from snnc.diagnostics import fail
 from snnc.emit.schedules import MOST_UNROLLED_BLOCKS
+from snnc.integers.input_range import range_of_integers
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS, DOMAIN
 from snnc.ir.names import is_reserved
 from snnc.operators.refusals import hint_of_domain
 from snnc.reading import structured
 from snnc.reading.batch import Batched, with_free_batch
+from snnc.reading.contrib import in_standard_operators, is_known
 from snnc.reading.interface import check_interface
-from snnc.reading.precision import in_float32, input_type, takes_integers
+from snnc.reading.precision import in_float32, input_type, mixing_node, takes_integers
 from snnc.reading.probe import first_line
 from snnc.reading.protos import DEFAULT_DOMAINS, copied, data_inputs, opset_of, shape_text
 from snnc.reading.sizes import open_axes, with_shape, with_sizes
@@ -50,6 +52,9 @@ _CONTROL_FLOW = {
     "GRU": "a recurrent layer",
     "RNN": "a recurrent layer",
 }
+_RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
+_FEED_FORWARD = "a spiking network here is feed-forward: export one without loops, conditions and recurrence"
+_NO_CHANCE = "export the network in inference mode, or without this node"
 
 
 def run(conversion: Conversion) -> None:
@@ -58,17 +63,18 @@ def run(conversion: Conversion) -> None:
     _check_domains(conversion, conversion.ann)
     conversion.diagnostics.raise_errors()
     model = structured(conversion.ann)
+    _note_mixed_types(conversion)
     _note_unused_inputs(conversion, model)
     model = _with_open_sizes(conversion, model)
     _check(model)
     _check_control_flow(conversion, model)
     check_interface(model, conversion.diagnostics)
     conversion.diagnostics.raise_errors()
-    plain = in_float32(model, conversion.diagnostics)
+    plain = in_float32(in_standard_operators(model), conversion.diagnostics)
     conversion.diagnostics.raise_errors()
     batched = with_free_batch(plain, conversion.diagnostics)
     if plain is not model:
-        _compare_types(conversion, model, plain)
+        _compare(conversion, model, plain)
     conversion.ann = model
     conversion.graph = _import(batched)
 
@@ -95,7 +101,7 @@ def _check_domains(conversion: Conversion, model: onnx.ModelProto) -> None:
         conversion.diagnostics.report("SNN102", f"the model {said}; supported are {OLDEST_READABLE} to {newest}")
     known = {*DEFAULT_DOMAINS, *(function.domain for function in model.functions)}
     for node in model.graph.node:
-        if node.domain not in known:
+        if node.domain not in known and not is_known(node):
             message, hint = f"operator of the domain {node.domain!r}", hint_of_domain(node.domain)
             conversion.diagnostics.report("SNN204", message, node=node.name, op=node.op_type, hint=hint)
 
@@ -106,6 +112,13 @@ def _note_unused_inputs(conversion: Conversion, model: onnx.ModelProto) -> None:
         if value.name not in kept:
             place = {"node": value.name, "op": "input", "shape": shape_text(value)}
             conversion.diagnostics.report("SNN530", "no output depends on it: the converted network has none", **place)
+
+
+def _note_mixed_types(conversion: Conversion) -> None:
+    node = mixing_node(conversion.ann)
+    if node is not None:
+        message = "it reads floats of several types, which onnxruntime refuses: the network is taken in float32"
+        conversion.diagnostics.report("SNN532", message, node=node.name, op=node.op_type)
 
 
 def _with_open_sizes(conversion: Conversion, model: onnx.ModelProto) -> onnx.ModelProto:
@@ -138,19 +151,26 @@ def _check(model: onnx.ModelProto) -> None:
 
 
 def _check_control_flow(conversion: Conversion, model: onnx.ModelProto) -> None:
-    """Before it runs: a loop may have no end."""
+    """Before it runs: a loop may have no end, and chance gives something else in every run."""
     for node in model.graph.node:
-        if node.op_type in _CONTROL_FLOW and node.domain in DEFAULT_DOMAINS:
-            reason = _CONTROL_FLOW[node.op_type]
-            hint = "a spiking network here is feed-forward: export one without loops, conditions and recurrence"
-            conversion.diagnostics.report("SNN204", reason, node=node.name, op=node.op_type, hint=hint)
+        if node.domain not in DEFAULT_DOMAINS:
+            continue
+        if node.op_type in _CONTROL_FLOW:
+            reason, hint = _CONTROL_FLOW[node.op_type], _FEED_FORWARD
+        elif node.op_type in _RANDOM:
+            reason, hint = "it gives other numbers in every run", _NO_CHANCE
+        else:
+            continue
+        conversion.diagnostics.report("SNN204", reason, node=node.name, op=node.op_type, hint=hint)
 
 
-def _compare_types(conversion: Conversion, model: onnx.ModelProto, plain: onnx.ModelProto) -> None:
-    """SNN103 where float32 does not compute what the file computes in its own types."""
+def _compare(conversion: Conversion, model: onnx.ModelProto, plain: onnx.ModelProto) -> None:
+    """SNN103 where float32 does not compute what the file computes in its own types and operators."""
     dims = [dim.dim_value for dim in data_inputs(plain)[0].type.tensor_type.shape.dim[1:]]
     images = np.random.default_rng(0).random((_COMPARED, *dims), np.float32)
-    images = np.rint(255 * images / 2) if takes_integers(model) else images
+    if takes_integers(model):
+        low, high = range_of_integers(model)
+        images = np.rint(low + (high - low) * images)
     try:
         expected = Ann(model).run(images)
     except Exception as error:  # onnxruntime has not every operator in every type

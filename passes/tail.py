@@ -5,7 +5,8 @@ values, in the opset of the ANN:
 
 1. its nodes give the same in the opset of converted files: they stay;
 2. they do not: onnx converts them (a Softmax over several axes becomes Flatten, Softmax, Reshape);
-3. what a sample gives depends on the others of its batch, or the first axis of an output is not the batch: reported
+3. an output is text, which cannot be compared with the ANN's: reported (SNN207);
+4. what a sample gives depends on the others of its batch, or the first axis of an output is not the batch: reported
    (SNN207), as is what can be written in one opset only (SNN204).
 """
 
@@ -47,6 +48,8 @@ def run(conversion: Conversion) -> None:
 
 def _check_and_upgrade(conversion: Conversion, nodes: Sequence[gs.Node]) -> None:
     graph = conversion.graph
+    if _report_text(conversion):
+        return
     results = [tensor for node in nodes for tensor in node.outputs if tensor.name]
     sources = _sources(nodes)
     if not all(map(is_activation, sources)):
@@ -69,6 +72,16 @@ def _check_and_upgrade(conversion: Conversion, nodes: Sequence[gs.Node]) -> None
         return
     if not _gives(model_of(nodes, sources, results, OPSET), samples, whole):
         _upgrade(conversion, nodes, model, samples, whole)
+
+
+def _report_text(conversion: Conversion) -> bool:
+    """Whether there are outputs of text."""
+    texts = [output for output in conversion.graph.outputs if np.dtype(output.dtype).kind not in "biuf"]
+    for output in texts:
+        node, hint = output.inputs[0], "let the network end with the numbers; whoever reads them can make text of them"
+        shape = describe(output)
+        conversion.diagnostics.report("SNN207", "it gives text", node=node.name, op=node.op, shape=shape, hint=hint)
+    return bool(texts)
 
 
 def _sources(nodes: Sequence[gs.Node]) -> list[gs.Variable]:

@@ -164,17 +164,17 @@ class ConvertedFile:
         found = None if self.calibration is None else self.calibration.preparation
         return found or Preparation()
 
-    def dataset(self, data: Any, said: Preparation | None = None, *, streams: int = 1) -> DataSet:
+    def dataset(self, data: Any, preparation: Preparation | None = None, *, streams: int = 1) -> DataSet:
         """`data` (see `snnc.convert`; a DATA string may be of several `streams`) in the form that this network takes.
 
-        Where nothing is `said` they are prepared as those that calibrated the network. A `DataSet` has been prepared
+        Without `preparation` they are prepared as those that calibrated the network. A `DataSet` has been prepared
         before: it stays as it is. SNN520 is logged where data are prepared in another way.
         """
+        said = Preparation.said(preparation)
         if isinstance(data, DataSet):
-            done = None if said is not None and said.given else data.preparation
-            self._warn(said or Preparation() if done is None else done, complete=done is not None)
-            return as_dataset(data, self.input_dims, **({} if said is None else said.given))
-        said = said or Preparation()
+            done = None if said.given else data.preparation
+            self._warn(said if done is None else done, complete=done is not None)
+            return as_dataset(data, self.input_dims, **said.given)
         self._warn(said, complete=False)
         wanted = said.completed_by(self.preparation).given
         if isinstance(data, str | PathLike):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.diagnostics import InternalError
+from snnc.diagnostics import DiagnosticError, InternalError
 from snnc.emit.layer_operators import LAYER_OPERATORS, PLAIN
 from snnc.integers.limits import EXACT_FLOAT32, EXACT_FLOAT64, INT32, reach
 from snnc.ir.conversion import Conversion, Level, Pass
@@ -27,7 +27,11 @@ def run_pass(step: Pass, conversion: Conversion) -> None:
     """Run one pass between the checks of the levels it declares."""
     if conversion.level != step.takes:
         raise InternalError(step.name, f"takes level {step.takes.name}, got {conversion.level.name}")
-    step.run(conversion)
+    try:
+        step.run(conversion)
+    except DiagnosticError as error:
+        settles = conversion.diagnostics.settles
+        raise DiagnosticError([found.fitting(settles) for found in error.diagnostics]) from error
     conversion.level = step.gives
     for problem in problems(conversion):
         raise InternalError(step.name, problem)

@@ -20,7 +20,7 @@ from bad_models import GOOD, codes, mlp
         {"input_range": (1.0, 0.0)}, {"input_range": (0.0, float("nan"))}, {"input_range": (1.0,)},
         {"calib_samples": 0}, {"max_steps": 2**31}, {"max_steps": 2**40}, {"steps": 8.0}, {"steps": True},
         {"seed": "1"}, {"alpha": "0.5"}, {"alpha": True}, {"input_range": 3}, {"input_range": "01"},
-        {"accept_poor": "no"},
+        {"accept_poor": "no"}, {"preparation": 5},
     ],
     ids=str,
 )  # fmt: skip
@@ -45,5 +45,7 @@ def test_calibration_data_that_says_nothing() -> None:
     assert codes(GOOD, calib=images) == ["SNN306"]
     assert codes(GOOD, calib=images, input_scale=1.0, calib_steps=4) == []
     assert codes(GOOD, calib=images[:1]) == ["SNN306"]
+    assert codes(GOOD, calib=images + np.float32(1e-44)) == ["SNN306"]
+    assert codes(GOOD, calib=images + np.float32(1e-44), method="exact") == ["SNN306"]
     assert codes(GOOD, calib=np.ones((8, 5))) == ["SNN302"]
     assert codes(GOOD, calib=np.full((8, 4), np.nan)) == ["SNN304"]

@@ -84,6 +84,20 @@ def test_batches_of_a_generator_are_a_data_set(labels: bool, memory: int | None)
     same(found, as_dataset((COLOUR, LABELS if labels else None), SHAPE))
 
 
+@pytest.mark.parametrize("labels", [True, False])
+def test_lists_of_batches_and_of_samples_are_a_data_set(labels: bool) -> None:
+    whole = as_dataset((COLOUR, LABELS if labels else None), SHAPE)
+    same(as_dataset(list(batches(labels)), SHAPE), whole)
+    thirds = [COLOUR[:2], COLOUR[2:4], COLOUR[4:]]
+    same(as_dataset(thirds, SHAPE), as_dataset(COLOUR, SHAPE))
+    same(as_dataset(list(COLOUR), SHAPE), as_dataset(COLOUR, SHAPE))
+    if labels:
+        pairs = list(zip(COLOUR, LABELS, strict=True))
+        same(as_dataset(pairs, SHAPE), whole)
+        same(as_dataset([list(batch) for batch in batches(labels)], SHAPE), whole)
+        same(as_dataset([{"image": image, "label": label} for image, label in pairs], SHAPE), whole)
+
+
 def test_batches_that_do_not_belong_together() -> None:
     with diagnosed("SNN303", "shape"):
         as_dataset(iter([COLOUR, GREY]), SHAPE)

@@ -57,6 +57,19 @@ def test_types_that_onnxruntime_does_not_compute_with() -> None:
     assert "Conv" in found.message
 
 
+def test_types_that_disagree() -> None:
+    model = net("m = MatMul (x, V) h = Relu (m) n = MatMul (h, W) y = Add (n, b)", "float[N,16] x")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([0.5, -1.0, 2.0]), "b"))
+    images = np.random.default_rng(0).random((40, 16), np.float32)
+    (found,) = snnc.check(model, relaxed=True)
+    assert (found.rule.code, found.op) == ("SNN532", "Add")
+    converted = snnc.convert(model, relaxed=True, method="exact", levels=64, calib=images)
+    weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    expected = np.maximum(images @ weights["V"], 0) @ weights["W"] + weights["b"]
+    outputs = converted.run(images).outputs["y"]
+    assert np.linalg.norm(outputs - expected) < 0.1 * np.linalg.norm(expected)
+
+
 def test_floats_that_float32_does_not_have() -> None:
     """1 + 1e-12 - 1 is nothing in float32, and everything in this network."""
     body = (
@@ -106,6 +119,16 @@ def test_integers_without_data() -> None:
     converted = snnc.convert(pixels(READ["cast"]), relaxed=True, method="exact")
     assert converted.report.calibration is not None
     assert "0 to 255" in " ".join(found.message for found in converted.report.diagnostics.found)
+
+
+def test_an_input_of_truth_values() -> None:
+    model = net(
+        "f = Cast <to = 1> (p) c = Conv (f, K) h = Relu (c) g = Flatten (h) y = MatMul (g, V)", "bool[N,3,4,4] p"
+    )
+    converted = snnc.convert(model, relaxed=True, method="exact")
+    outputs = converted.run((PIXELS > 127).astype(np.float32)).outputs["y"]
+    expected = Ann(model).run((PIXELS > 127).astype(np.float32))["y"]
+    assert np.linalg.norm(outputs - expected) < 0.2 * np.linalg.norm(expected)
 
 
 def test_samples_that_are_no_integers() -> None:

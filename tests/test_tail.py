@@ -94,11 +94,17 @@ def test_it_computes_what_the_ann_computes(tail: tuple[str, str, Constants, int]
         ("m = ReduceMean <axes = [0]> (scores) y = Sub (scores, m)", Y, "Sub"),
         ("t = Tanh (scores) y = Transpose <perm = [1, 0]> (t)", "float[4,N] y", "Transpose"),
         ("t = Tanh (scores) y = ReduceSum <keepdims = 0> (t)", "float y", "ReduceSum"),
+        ("y = Cast <to = 8> (scores)", "string[N,4] y", "Cast"),
     ],
 )
 def test_what_mixes_samples_is_reported(tail: str, outputs: str, op: str) -> None:
     found = findings(ending(tail, outputs, opset=13))
     assert [(code, op) for code, op, _ in found] == [("SNN207", op)]
+
+
+def test_chance_is_reported() -> None:
+    found = findings(ending("r = RandomNormalLike (scores) y = Mul (scores, r)", Y, opset=13))
+    assert [(code, op) for code, op, _ in found] == [("SNN204", "RandomNormalLike")]
 
 
 def test_what_a_layer_follows_is_no_tail() -> None:

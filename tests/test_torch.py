@@ -149,6 +149,22 @@ def test_a_module_that_cannot_be_exported() -> None:
         snnc.from_torch(Counts(), IMAGES[:1])
 
 
+def test_what_is_no_module_or_no_batch_is_refused() -> None:
+    for module, example in ((Views, IMAGES[:1]), (Views(), IMAGES[:0]), (Views(), [1, 2]), (Views(), torch.ones(3))):
+        with pytest.raises(DiagnosticError, match="SNN405"):
+            snnc.from_torch(module, example)
+
+
+def test_what_torch_says_has_no_colours() -> None:
+    class Colourful(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            raise RuntimeError("\x1b[31mno way\x1b[0m")
+
+    with pytest.raises(DiagnosticError, match="no way") as raised:
+        snnc.from_torch(Colourful(), IMAGES[:1])
+    assert "\x1b" not in str(raised.value)
+
+
 def test_a_module_that_decides_by_its_data_is_refused() -> None:
     """The older exporter would follow one of the two paths, and say nothing."""
 

@@ -80,13 +80,13 @@ def convert(
     conversion.estimates = estimates
     check_range_is_used(conversion.options, calib)
     check_drop_is_measurable(conversion.options, calib)
-    seed = synthetic_seed(calib)
-    if (calib is None or seed is not None) and preparation is not None and preparation.given:
+    seed, said = synthetic_seed(calib), Preparation.said(preparation)
+    if (calib is None or seed is not None) and said.given:
         fail("SNN405", "a preparation tells how samples are stored, and there are none: synthetic images have a range")
     if seed is not None:
         conversion.synthetic_seed = seed
     elif calib is not None:
-        dims, said = input_dims(ann, conversion.options.shape), preparation or Preparation()
+        dims = input_dims(ann, conversion.options.shape)
         if not isinstance(calib, DataSet):  # which has been prepared
             said = preparation_for(ann, said)
         conversion.data = as_dataset(calib, dims, memory=image_memory(calib_memory), **said.given)
@@ -125,7 +125,7 @@ def _against_the_grid(conversion: Conversion) -> list[Diagnostic]:
     if conversion.options.alpha == AUTO:
         trial["alpha"] = 1.0
     conversion.options = dataclasses.replace(conversion.options, **trial)
-    conversion.report.diagnostics = Diagnostics(logged=False)
+    conversion.report.diagnostics = Diagnostics(logged=False, settles=conversion.diagnostics.settles)
     try:
         pipeline.run(conversion, pipeline.up_to_the_grid(conversion))
     except DiagnosticError as error:

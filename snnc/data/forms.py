@@ -1,7 +1,7 @@
 """What users have in their hands for data: which of it is samples, and which labels.
 
 numpy arrays, tensors of torch, (images, labels) as a tuple or a list, a dictionary of them, a data set of torch
-(samples one by one), a loader or a generator of batches of any of these.
+(samples one by one), a loader, a generator or a list of batches of any of these.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ import numpy as np
 from snnc.data.dataset import Source
 from snnc.data.npz import IMAGE_WORDS, LABEL_WORDS
 from snnc.data.rows import Array, unpacked
+from snnc.data.shapes import Shape
 from snnc.diagnostics import fail
 
 
-def source_of(data: Any) -> Source:
+def source_of(data: Any, input_shape: Shape | None = None) -> Source:
     """The samples in `data` and their labels, where it has any; SNN303 where it has no samples, SNN305 where only some
-    batches have labels, or not one for each sample."""
-    if _is_indexed(data):
+    batches have labels, or not one for each sample. `input_shape` of one sample tells a list of samples from one of
+    batches."""
+    if _is_indexed(data) or _lists_labelled_samples(data):
         return _in_batches([sample] for sample in _by_index(data))
-    if _gives_batches(data):
+    if _gives_batches(data) or _lists_batches(data, input_shape):
         return _in_batches(data)
     images, labels = pair_of(data)
     return Source(as_array(images), None if labels is None else as_array(labels), "data")
@@ -85,6 +87,34 @@ def _by_index(data: Any) -> Iterator[Any]:
 def _gives_batches(data: Any) -> bool:
     """Whether there is no other way to get at the samples than one after the other."""
     return hasattr(data, "__iter__") and not hasattr(data, "__array__") and not hasattr(data, "__getitem__")
+
+
+def _is_labelled(item: Any) -> bool:
+    """Whether it is a pair (images, labels), or a dictionary of them."""
+    if isinstance(item, list):
+        return len(item) == 2 and _are_images_and_labels(*item)
+    return isinstance(item, Mapping) or (isinstance(item, tuple) and len(item) == 2)
+
+
+def _lists_labelled_samples(data: Any) -> bool:
+    """Whether it is a list of pairs, or of dictionaries, of one sample and its label."""
+    if not isinstance(data, list) or not data or not all(map(_is_labelled, data)):
+        return False
+    labels = [pair_of(item)[1] for item in data]
+    return all(label is not None and np.ndim(label) == 0 for label in labels)
+
+
+def _lists_batches(data: Any, input_shape: Shape | None) -> bool:
+    """Whether it is a list of batches: pairs, dictionaries, or arrays with one axis more than a sample or of several
+    lengths."""
+    if not isinstance(data, list) or not data:
+        return False
+    if all(map(_is_labelled, data)):
+        return True
+    shapes = [tuple(getattr(item, "shape", ())) for item in data]
+    if len({shape[1:] for shape in shapes}) > 1 or len(shapes[0]) < 2:
+        return False
+    return len(set(shapes)) > 1 or (input_shape is not None and len(shapes[0]) == len(input_shape) + 1)
 
 
 def _in_batches(batches: Iterable[Any]) -> Source:

@@ -72,7 +72,7 @@ def as_dataset(
         return load(data, input_shape, memory=memory, **preparation.given)
     if isinstance(data, DataSet):
         return _prepared_again(data, input_shape, preparation, memory)
-    source = source_of(data)
+    source = source_of(data, input_shape)
     return prepare(source, input_shape, preparation, memory)
 
 

@@ -53,6 +53,14 @@ class Preparation:
         """The same from what users have: sequences of any kind, single numbers."""
         return cls(scale, mean, std, layout)
 
+    @classmethod
+    def said(cls, given: Any) -> Preparation:
+        """What a caller gave as a preparation, of which None says nothing; SNN405 where it is none."""
+        if given is not None and not isinstance(given, cls):
+            hint = "give a snnc.data.Preparation, such as Preparation(mean=(0.5,), std=(0.25,))"
+            fail("SNN405", f"preparation is {given!r}", hint=hint)
+        return given or cls()
+
     @property
     def given(self) -> dict[str, Any]:
         """What is said, by name: fields that are not None."""

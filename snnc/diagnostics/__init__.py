@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from snnc.diagnostics.rules import RULES, Rule
@@ -44,6 +44,11 @@ class Diagnostic:
         hint = self.hint or self.rule.hint
         return f"{text}\n  hint: {hint}" if hint else text
 
+    def fitting(self, settles: bool) -> Diagnostic:
+        """The same with the hint for networks that settle, where that is asked for and no better one was given."""
+        fits = settles and not self.hint and self.rule.settling_hint
+        return replace(self, hint=self.rule.settling_hint) if fits else self
+
     def to_json(self) -> dict[str, str]:
         """A stable dictionary (documented in docs/cli.md)."""
         return {
@@ -75,14 +80,17 @@ class InternalError(AssertionError):
 
 @dataclass
 class Diagnostics:
-    """Collects findings. Warnings are kept and, if `logged`, logged; `raise_errors` raises the errors together."""
+    """Collects findings. Warnings are kept and, if `logged`, logged; `raise_errors` raises the errors together.
+
+    `settles` says whether what they are of is a network that settles, for hints that fit."""
 
     found: list[Diagnostic] = field(default_factory=list)
     logged: bool = True
+    settles: bool = False
 
     def report(self, rule: str, message: str, *, node: str = "", op: str = "", shape: str = "", hint: str = "") -> None:
         """Add one finding of the rule with this code; the same finding is kept once."""
-        diagnostic = Diagnostic(RULES[rule], message, node, op, shape, hint)
+        diagnostic = Diagnostic(RULES[rule], message, node, op, shape, hint).fitting(self.settles)
         if diagnostic in self.found:
             return
         self.found.append(diagnostic)

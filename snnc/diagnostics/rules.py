@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. `page` explains what it protects from and what to do."""
+    """One rule. `page` explains what it protects from and what to do; `settling_hint` is the hint for networks that run
+    until they settle (method exact), where that is another one."""
 
     code: str
     title: str
     hint: str
     page: str
     warning: bool = False
+    settling_hint: str = ""
 
 
 def _rules(*rules: Rule) -> dict[str, Rule]:
@@ -214,7 +216,8 @@ RULES: dict[str, Rule] = _rules(
         "the layer does not fit the integer grid",
         "lower `--max-steps`, put a Relu between linear layers, or merge them",
         "The weights of this layer cannot be rounded to a grid that keeps every sum exact and every membrane\n"
-        "potential in 32 bits for max_steps steps.",
+        "potential in 32 bits for max_steps steps, or with the method exact up to the largest counts.",
+        settling_hint="lower `--levels` of the layers in front of it, or put a Relu between linear layers",
     ),
     Rule(
         "SNN407",
@@ -303,6 +306,7 @@ RULES: dict[str, Rule] = _rules(
         "run more steps, leave `--alpha` away, or calibrate with data of the right scale",
         "No neuron of the layer fired: its thresholds are too high for its inputs and the number of steps.",
         warning=True,
+        settling_hint="calibrate with data of the right scale, or give the layer more `--levels`",
     ),
     Rule(
         "SNN506",
@@ -398,6 +402,7 @@ RULES: dict[str, Rule] = _rules(
         "One input scale holds for the whole input, and a feature that varies by less than one spike in all steps, or\n"
         "by less than one unit of a coded number, tells the network nothing: an age beside an income.",
         warning=True,
+        settling_hint="bring all features to one scale in front of the network (its first weights can take it)",
     ),
     Rule(
         "SNN530",
@@ -413,6 +418,14 @@ RULES: dict[str, Rule] = _rules(
         "pass `--shape` for another one, such as `--shape 3,48,192`",
         "The file takes inputs of any height and width (or length). A spiking network has a number of neurons, so one\n"
         "size had to be chosen: that of the calibration data.",
+        warning=True,
+    ),
+    Rule(
+        "SNN532",
+        "the types of the model disagree",
+        "export the network in float32, so that other programs can run it too",
+        "An operator that works on floats of one type is given several, float64 constants beside float32 activations\n"
+        "for instance. The file is no valid ONNX then and onnxruntime refuses it. It is read as a network in float32.",
         warning=True,
     ),
 )

@@ -29,7 +29,8 @@ def calibration_split(
     (`with_held_back`): a third of them is held back.
     """
     if len(data.images) < 2:
-        fail("SNN306", f"{data.name} has {len(data.images)} samples; one calibrates, one is held back")
+        count = "one sample" if len(data.images) else "no samples"
+        fail("SNN306", f"{data.name} has {count}; one calibrates, one is held back")
     order = np.random.default_rng(0).permutation(len(data.images))
     share = 5 if data.value_range is None else 3
     held_back = max(1, len(order) // share)

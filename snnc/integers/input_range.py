@@ -17,6 +17,11 @@ _NOMINAL_RANGES = {
 _INTEGERS: dict[int, tuple[float, float]] = {onnx.TensorProto.INT8: (-128.0, 127.0), onnx.TensorProto.BOOL: (0.0, 1.0)}
 
 
+def range_of_integers(ann: onnx.ModelProto) -> tuple[float, float]:
+    """(lowest, highest) value of an input of integers: those of pixels, or all that it can hold."""
+    return _INTEGERS.get(input_type(ann), (0.0, 255.0))
+
+
 def range_of_input(ann: onnx.ModelProto) -> tuple[tuple[float, float], str]:
     """(lowest, highest) value of the first input, and what shows it:
 
@@ -30,8 +35,7 @@ def range_of_input(ann: onnx.ModelProto) -> tuple[tuple[float, float], str]:
         if entry.key == "Image.NominalPixelRange" and entry.value in _NOMINAL_RANGES:
             return _NOMINAL_RANGES[entry.value], f"the model's metadata say {entry.value}"
     if takes_integers(ann):
-        kind = input_type(ann)
-        return _INTEGERS.get(kind, (0.0, 255.0)), f"the input is {onnx.TensorProto.DataType.Name(kind).lower()}"
+        return range_of_integers(ann), f"the input is {onnx.TensorProto.DataType.Name(input_type(ann)).lower()}"
     pixels = data_inputs(ann)[0].name
     readers = [node for node in ann.graph.node if pixels in node.input]
     if readers and all(node.op_type == "Relu" for node in readers):

@@ -18,6 +18,7 @@ from snnc.diagnostics import Diagnostics
 from snnc.integers.calibration_split import CALIB_MEMORY
 from snnc.ir.options import Options
 from snnc.ir.report import Calibration, Certificate, Row, Target, Verification
+from snnc.methods import METHODS
 from snnc.thresholds.contract import Estimate
 
 if TYPE_CHECKING:
@@ -163,6 +164,9 @@ class Conversion:
     # Why an elementwise function of the ANN was not taken for one: name of its last node → reason.
     declined: dict[str, tuple[str, str]] = field(default_factory=dict)
     progress: Callable[[str, float], None] = lambda stage, share: None
+
+    def __post_init__(self) -> None:
+        self.diagnostics.settles = METHODS[self.options.method].settles
 
     @property
     def diagnostics(self) -> Diagnostics:

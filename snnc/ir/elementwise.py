@@ -17,12 +17,39 @@ from snnc.ir.signal import collapsed
 
 # Every operand is an activation, or a constant that broadcasts against one.
 _CURVES = (
-    *("Abs", "Cast", "Ceil", "Celu", "Clip", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish"),
-    *("Identity", "LeakyRelu", "Log", "Mish", "Neg", "PRelu", "Reciprocal", "Relu", "Round", "Selu", "Sigmoid"),
-    *("Sign", "Softplus", "Softsign", "Sqrt", "Tanh", "ThresholdedRelu"),
+    *("Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cast", "Ceil", "Celu", "Clip", "Cos", "Cosh", "Elu"),
+    *(
+        "Erf",
+        "Exp",
+        "Floor",
+        "Gelu",
+        "HardSigmoid",
+        "HardSwish",
+        "Identity",
+        "LeakyRelu",
+        "Log",
+        "Mish",
+        "Neg",
+        "PRelu",
+    ),
+    *("Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign"),
+    *("Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu"),
 )
-_ARITHMETIC = ("Add", "Div", "Max", "Min", "Mod", "Mul", "Pow", "Sub")
-_LOGIC = ("And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Or", "Where")
+_ARITHMETIC = ("Add", "Div", "Max", "Mean", "Min", "Mod", "Mul", "Pow", "Sub", "Sum")
+_LOGIC = (
+    "And",
+    "Equal",
+    "Greater",
+    "GreaterOrEqual",
+    "IsInf",
+    "IsNaN",
+    "Less",
+    "LessOrEqual",
+    "Not",
+    "Or",
+    "Where",
+    "Xor",
+)
 _BROADCASTING = (*_CURVES, *_ARITHMETIC, *_LOGIC)
 _QUANTIZING = ("QuantizeLinear", "DequantizeLinear")
 _DOMAINS = ("", "ai.onnx", None)

@@ -34,6 +34,8 @@ READABLE = (TensorProto.FLOAT, *_OTHER_FLOATS, *_INTEGERS)
 _TYPES = ("to", "dtype", "output_dtype")
 _MOVING = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose")
 _SHAPES = ("Shape", "Size")
+# What reads floats of one type alone, and gives such floats.
+_OF_ONE_TYPE = ("Add", "Conv", "Div", "Flatten", "Gemm", "MatMul", "Mul", "Relu", "Sigmoid", "Softmax", "Sub", "Tanh")
 
 
 def input_type(model: onnx.ModelProto) -> int:
@@ -60,6 +62,25 @@ def in_float32(model: onnx.ModelProto, diagnostics: Diagnostics | None = None) -
         _take_floats(changed, diagnostics or Diagnostics(logged=False))
         del changed.graph.value_info[:]
     return changed
+
+
+def mixing_node(model: onnx.ModelProto) -> onnx.NodeProto | None:
+    """The first node that reads floats of several types where the standard wants one, which onnxruntime refuses."""
+    kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    kinds |= {value.name: value.type.tensor_type.elem_type for value in model.graph.input if value.name not in kinds}
+    for node in model.graph.node:
+        if node.op_type not in _OF_ONE_TYPE:
+            continue
+        found = {kinds[name] for name in node.input if kinds.get(name) in (TensorProto.FLOAT, *_OTHER_FLOATS)}
+        if len(found) > 1:
+            return node
+        kinds.update((name, kind) for kind in found for name in node.output)
+    return None
+
+
+def of_one_type(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` in float32 where it mixes types of floats (`mixing_node`); else itself."""
+    return model if mixing_node(model) is None else in_float32(model)
 
 
 def _has_other_types(graph: onnx.GraphProto) -> bool:

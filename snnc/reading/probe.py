@@ -25,6 +25,7 @@ _NOISE = [
     re.compile(r"^Non-zero status code returned while running \S+ node\. Name:'[^']*' Status Message: "),
     re.compile(r"^(Exception during initialization: )?/\S+\.(cc|h):\d+ .*?\)( const)? "),
 ]
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of terminals
 _FAILED_NODE = re.compile(r"running \S+ node\. Name:'([^']*)'")
 
 
@@ -100,7 +101,7 @@ def exposed(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def first_line(error: Exception) -> str:
     """What an exception says, in a line, without what only authors of onnxruntime understand."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    line = (_COLOURS.sub("", str(error)).strip().splitlines() or [type(error).__name__])[0]
     for noise in _NOISE:
         line = noise.sub("", line)
     return line.strip() or type(error).__name__

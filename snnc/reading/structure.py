@@ -1,7 +1,7 @@
 """The same network in one plain list of nodes, whatever form its file has.
 
 onnxruntime reads models that the ONNX checker refuses and that other tools misread. `structured` changes how such a
-model is written, never what it computes:
+model is written, not what it computes:
 
 1. a model of an opset below 7 is upgraded to 7 by onnx's version converter (SNN102 where that cannot);
 2. calls of local functions are replaced by their bodies;
@@ -10,7 +10,8 @@ model is written, never what it computes:
 5. inputs that no output depends on go, and with them the nodes that read them;
 6. nodes stand behind those that compute what they read (SNN103 where they wait for each other);
 7. every node has a name that no other node and no input has;
-8. a batch axis of size 0 or below is one of any size.
+8. a batch axis of size 0 or below is one of any size;
+9. floats are float32 where their types disagree (`snnc.reading.precision`): onnxruntime refuses such a model.
 
 What is in this form already is given back as it is. Models that snnc has converted are left alone.
 """
@@ -27,6 +28,7 @@ from snnc.diagnostics import fail
 from snnc.ir.domain import DOMAIN
 from snnc.ir.order import in_order
 from snnc.reading.branches import without_constant_branches
+from snnc.reading.precision import of_one_type
 from snnc.reading.protos import copied, data_inputs, opset_of, reads, replace_nodes, subgraphs
 
 #: onnxruntime knows all operators from here on.
@@ -251,4 +253,5 @@ _STEPS: tuple[Callable[[onnx.ModelProto], onnx.ModelProto], ...] = (
     _sorted,
     _named,
     _with_a_free_batch,
+    of_one_type,
 )

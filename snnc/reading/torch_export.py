@@ -30,9 +30,10 @@ def exported(module: torch.nn.Module, example: torch.Tensor) -> onnx.ModelProto:
     where it is not or fails. The module is left in the mode in which it was.
 
     Raises:
-        DiagnosticError: SNN103 where neither can export it, or what they write is something else: they follow one path
-            where a module decides by its data.
+        DiagnosticError: SNN405 where they are no module and no batch; SNN103 where neither can export it, or what they
+            write is something else: they follow one path where a module decides by its data.
     """
+    example = _checked(module, example)
     modes = {name: part.training for name, part in module.named_modules()}
     module.eval()
     try:
@@ -49,6 +50,22 @@ def exported(module: torch.nn.Module, example: torch.Tensor) -> onnx.ModelProto:
     finally:
         for name, part in module.named_modules():
             part.training = modes[name]
+
+
+def _checked(module: torch.nn.Module, example: Any) -> torch.Tensor:
+    """The example as a tensor."""
+    import torch
+
+    if not isinstance(module, torch.nn.Module):
+        fail("SNN405", f"module is a {type(module).__name__}", hint="give a torch.nn.Module")
+    if isinstance(example, np.ndarray):
+        example = torch.from_numpy(example)
+    if not isinstance(example, torch.Tensor) or example.ndim < 2 or not len(example):
+        found = tuple(example.shape) if isinstance(example, torch.Tensor) else type(example).__name__
+        fail(
+            "SNN405", f"example is {found}", hint="give one input batch, a tensor `[batch, ...]` of at least one sample"
+        )
+    return example
 
 
 def _compare(module: torch.nn.Module, example: torch.Tensor, model: onnx.ModelProto) -> None:

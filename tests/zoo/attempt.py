@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .known import Data
+from .known import SIZES, Data
 
 # To be quick: a model that converts on so few samples converts on more.
 _SAMPLES = {"exact": 24, "rmp": 32, "low-latency": 32}
@@ -87,6 +87,8 @@ def _converted(task: Task) -> str:
 
     ann = load_model(task.path)
     options: dict[str, Any] = {"method": task.method, "relaxed": True, "accept_poor": True}
+    if task.path.name in SIZES:
+        options["shape"] = SIZES[task.path.name]
     if task.method == "exact":
         options |= {} if task.levels is None else {"levels": task.levels}
     else:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 _NUMBER = r"-?\d*\.?\d+"
+#: Of models of any height and width: the size that they are made for.
+SIZES = {"ppocr_cls_mobile_v2.onnx": (3, 48, 192)}
 
 
 @dataclass(frozen=True)
