@@ -22,6 +22,8 @@ from snnc.data import as_dataset, check_labels, load
         ((5, 4), (20,), None, None),
         ((20,), (1, 5, 4), None, None),
         ((20,), (1, 20), None, None),
+        ((5, 4), (20, 1), None, None),
+        ((1, 20), (1, 5, 4), None, None),
         ((1, 5, 4), (5, 4), None, None),
         ((5, 4, 1), (1, 5, 4), None, None),
         ((5, 4), (1, None, None), None, None),
@@ -139,7 +141,7 @@ def test_mean_of_the_wrong_number_of_channels() -> None:
 
 
 @pytest.mark.parametrize(
-    "images", [np.array(["a", "b"]), np.array([1j, 2j]), np.array([None]), [[1], [1, 2]], [b"a"], [{}]]
+    "images", [np.array(["a", "b"]), np.array([1j, 2j]), np.array([None]), [[1], [1, 2]], [b"a"]]
 )
 def test_wrong_dtypes(images: Any) -> None:
     with diagnosed("SNN303"):

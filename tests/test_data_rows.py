@@ -109,6 +109,8 @@ def test_batches_that_do_not_belong_together() -> None:
         as_dataset(iter([(COLOUR, LABELS[:5])]), SHAPE)
     with diagnosed("SNN306"):
         as_dataset(iter([]), SHAPE)
+    with diagnosed("SNN301", "nothing"):
+        as_dataset([{}], SHAPE)
 
 
 def test_what_is_not_finite_is_found_before_anything_is_computed(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def pooled(size: int, *pools: tuple[int, int, int], channels: int = 1) -> onnx.M
 )
 def test_pools_are_copies_up_to_a_limit(pools: list[tuple[int, int, int]], fused: bool) -> None:
     size = max(4200, pools[0][0]) if pools[0][1] > 1 else pools[0][0]
-    operator = chosen(pooled(size, *pools))
+    operator = chosen(pooled(size, *pools), calib_samples=2, calib_steps=8)
     assert list(operator.values())[-1] == ("SpikeReadout" if fused else PLAIN)
 
 

@@ -24,7 +24,7 @@ def fit_to_input(images: Array, input_shape: Shape | None, layout: str | None, n
     1. the samples as they are;
     2. channels moved first (NHWC data, NCHW network), or last (NCHW data, NHWC network);
     3. axes of size 1 added or removed: 28x28 -> 1x28x28;
-    4. flattened, or unflattened, in the order of storage: 1x28x28 -> 784.
+    4. flattened, or unflattened, in the order of storage: 1x28x28 -> 784, or 784x1.
 
     With `layout` "NHWC", channels are moved first if that fits, even where the samples fit as they are; with
     "NCHW" they are never moved first. Without `input_shape`, only NHWC is turned into NCHW. SNN302 if nothing
@@ -84,7 +84,7 @@ def _same_but_for_ones(sample: tuple[int, ...], wanted: Shape) -> tuple[int, ...
 def _unflattened(sample: tuple[int, ...], wanted: Shape) -> tuple[int, ...] | None:
     """`wanted`, if it or `sample` is flat and both have the same number of elements."""
     sizes = tuple(size for size in wanted if size is not None)
-    is_flat = len(sample) == 1 or len(wanted) == 1
+    is_flat = any(sum(size != 1 for size in shape) <= 1 for shape in (sample, wanted))
     return sizes if is_flat and len(sizes) == len(wanted) and math.prod(sizes) == math.prod(sample) else None
 
 

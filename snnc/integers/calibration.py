@@ -112,9 +112,14 @@ class Calibrator:
                 node=node.name,
                 op=node.op,
             )
-        write_weights(root, rounded)
-        self.rounded[node.name] = rounded
+        self._write(node, rounded)
         return rounded
+
+    def _write(self, node: gs.Node, rounded: Rounded) -> None:
+        """Let the tree of `node` have these weights; they are kept once."""
+        write_weights(node.inputs[0], rounded)
+        rounded.weights = weights_of(tree(node.inputs[0]))
+        self.rounded[node.name] = rounded
 
     def _limits(self, node: gs.Node) -> Limits:
         """What the grid of the tree of `node` must keep."""
@@ -130,8 +135,7 @@ class Calibrator:
         charge = charge.reshape((1,) * (len(sample_shape(node.outputs[0])) - charge.ndim) + charge.shape)
         rounded = round_on_own_grid(root, self._weights[root.name], self.scales, limits, charge)
         if rounded is not None:
-            write_weights(root, rounded)
-            self.rounded[node.name] = rounded
+            self._write(node, rounded)
         return rounded
 
     def reads_given(self, node: gs.Node) -> bool:

@@ -63,20 +63,25 @@ class Histogram:
         or `[1]` (Li et al., ICML 2021).
 
         L are the `levels`; the offset lies between 0 and 1, the limits on both sides of 0. Tried are 2^0 to 2^-7 of the
-        λ that clips nothing; 0 where nothing reaches beyond 0 towards a limit.
+        λ that clips nothing; 0 where nothing reaches beyond 0 towards a limit. Bins without values cost nothing.
         """
         upper = self.high / high if high > 0 else np.zeros_like(self.high)
         lower = self.low / low if low < 0 else np.zeros_like(self.low)
         top = levels * np.maximum(upper, lower)
         if not per_channel:
             top = np.broadcast_to(top.max(keepdims=True), top.shape)
-        errors = np.zeros((len(top), len(_FRACTIONS)))
-        for channels, edges in self._chunks():
-            for index, fraction in enumerate(_FRACTIONS):
-                step = np.where(top[channels] > 0, top[channels], 1.0)[:, None] * (fraction / levels)
+        steps = np.where(top > 0, top, 1.0)[:, None] * (_FRACTIONS / levels)
+        errors = np.zeros(steps.shape)
+        for channel, (steps_of, counts) in enumerate(zip(steps, self.counts, strict=True)):
+            present = np.flatnonzero(counts)
+            places = np.union1d(present, present + 1)
+            begin, width = np.searchsorted(places, present), self._width[channel]
+            edges = self.low[channel] + width * places
+            for some in np.array_split(np.arange(len(_FRACTIONS)), -(-len(_FRACTIONS) * len(places) // _CHUNK) or 1):
+                step = steps_of[some, None]
                 integral = _squared_error(edges / step, low, high, offset)
-                mean = np.diff(integral, axis=1) * (step**3 / self._width[channels, None])
-                errors[channels, index] = (self.counts[channels] * mean).sum(1)
+                grown = integral[:, begin + 1] - integral[:, begin]
+                errors[channel, some] = (grown @ counts[present]) * step[:, 0] ** 3 / width
         best = _reduced(errors, per_channel).argmin(1)
         found: FloatArray = (top if per_channel else top[:1]) * _FRACTIONS[best]
         return found

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from snnc.ir.options import Options
 
 IntArray = npt.NDArray[np.int64]
+# Weights that are worked on at once: what is computed of them takes many times their memory.
+_AT_ONCE = 2**18
 
 # Values of every step, time folded into the batch, `[count·N, ...]`; or their sums over a block, `[N, ...]`.
 Mode = Literal["steps", "sums"]
@@ -183,18 +185,16 @@ def sums_of_products(
     `rows` `[outputs, ...]` are the weights, `exact` the same before they were rounded; the arrays of `operand`
     broadcast against the rows.
     """
-    axes = tuple(range(1, rows.ndim))
-    positive, negative = np.maximum(rows, 0), np.minimum(rows, 0)
-    low = (positive * operand.low + negative * operand.high).sum(axes)
-    high = (positive * operand.high + negative * operand.low).sum(axes)
+    at_once = max(1, _AT_ONCE * len(rows) // max(1, rows.size))
+    parts = []
+    for start in range(0, len(rows), at_once):
+        some = slice(start, start + at_once)
+        beside = operand.arranged(lambda values, some=some: values[some] if len(values) == len(rows) > 1 else values)
+        parts.append(_sums(rows[some], beside, None if exact is None else exact[some]))
+    low, high, noise, power, peak = np.concatenate(parts, axis=1) if parts else np.zeros((5, 0))
     if bias is not None:
         low, high = low + np.minimum(bias, 0), high + np.maximum(bias, 0)
-    noise = power = np.zeros(len(rows))
-    if exact is not None:
-        amplitude = np.square(np.maximum(operand.high, -operand.low))
-        noise = (np.square(rows - exact) * amplitude + np.square(rows) * operand.noise).sum(axes)
-        power = (np.square(rows) * operand.power).sum(axes) + (0 if bias is None else np.square(bias))
-    peak = np.maximum(positive.max(axes, initial=0), -negative.min(axes, initial=0))
+        power = power if exact is None else power + np.square(bias)
 
     def spread(values: FloatArray) -> FloatArray:
         return values.reshape(-1, *[1] * (rank - 1))
@@ -207,6 +207,22 @@ def sums_of_products(
         peak=spread(peak),
         rows=spread(peak),
     )
+
+
+def _sums(rows: FloatArray, operand: Channels, exact: FloatArray | None) -> FloatArray:
+    """Lowest and highest sum, noise, power and largest weight of each of the `rows`, `[5, len(rows)]`."""
+    axes = tuple(range(1, rows.ndim))
+    positive, negative = np.maximum(rows, 0), np.minimum(rows, 0)
+    low = (positive * operand.low + negative * operand.high).sum(axes)
+    high = (positive * operand.high + negative * operand.low).sum(axes)
+    noise = power = np.zeros(len(rows))
+    if exact is not None:
+        amplitude = np.square(np.maximum(operand.high, -operand.low))
+        noise = (np.square(rows - exact) * amplitude + np.square(rows) * operand.noise).sum(axes)
+        power = (np.square(rows) * operand.power).sum(axes)
+    peak = np.maximum(positive.max(axes, initial=0), -negative.min(axes, initial=0))
+    found: FloatArray = np.stack([low, high, noise, power, peak])
+    return found
 
 
 def elements_reached(node: gs.Node, cost: IntArray, sizes: Sequence[int], dilations: Sequence[int]) -> IntArray:

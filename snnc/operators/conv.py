@@ -36,7 +36,8 @@ class Conv(WeightedOperator):
         by_weight = operands[0].of_channels(sample_shape(node.inputs[0])[0]).arranged(lambda values: values[channels])
 
         def rows(chosen: Weights) -> FloatArray:
-            return chosen.weight.reshape(*channels.shape[:2], -1).astype(np.float64)
+            found: FloatArray = np.asarray(chosen.weight.reshape(*channels.shape[:2], -1), np.float64)
+            return found
 
         rank = len(sample_shape(node.outputs[0]))
         before = None if exact is None else rows(exact)

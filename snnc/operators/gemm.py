@@ -45,8 +45,8 @@ class Gemm(WeightedOperator):
     ) -> Signal:
         assert weights is not None
         by_weight = operands[0].of_channels(weights.weight.shape[0]).arranged(lambda values: values[None])
-        before = None if exact is None else exact.weight.T.astype(np.float64)
-        return sums_of_products(weights.weight.T.astype(np.float64), by_weight, weights.bias, before, 1)
+        before = None if exact is None else np.asarray(exact.weight.T, np.float64)
+        return sums_of_products(np.asarray(weights.weight.T, np.float64), by_weight, weights.bias, before, 1)
 
     def takes(self, node: gs.Node, scale: FloatArray) -> bool:
         return True
