@@ -24,6 +24,8 @@ _NOISE = [
     re.compile(r"^Load model from .* failed:"),
     re.compile(r"^Non-zero status code returned while running \S+ node\. Name:'[^']*' Status Message: "),
     re.compile(r"^(Exception during initialization: )?/\S+\.(cc|h):\d+ .*?\)( const)? "),
+    re.compile(r"^/\S+\.(cc|h):\d+: \w+: Assertion `.*` failed: "),
+    re.compile(r"(?<=\.)\w+\.(cc|h):\d+ \w+"),
 ]
 _FAILED_NODE = re.compile(r"running \S+ node\. Name:'([^']*)'")
 
@@ -56,6 +58,7 @@ class Probe:
         declared = _loaded(exposed(model)).get_outputs()
         self._dtypes = {value.name: _dtype(value.type) for value in declared if value.type.startswith("tensor(")}
         _check_sizes(model, {value.name: value.shape for value in declared})
+        _check_sizes(model, _inferred(model))
         self._shapes = _loaded(_with_shapes(model, list(self._dtypes)))
         self._outputs = [value.name for value in model.graph.output]
 
@@ -135,6 +138,22 @@ def _dtype(text: str) -> np.dtype:
     name = text[len("tensor(") : -1].upper()
     kind = onnx.TensorProto.DataType.Value(name) if name in _TYPE_NAMES else 0
     return np.dtype(object) if kind == 0 else np.dtype(helper.tensor_dtype_to_np_dtype(kind))
+
+
+def _inferred(model: onnx.ModelProto) -> dict[str, list[int | str | None]]:
+    """What onnx infers of a single sample: sizes that follow from the size of the batch are known then too."""
+    sized = copied(model)
+    dim = data_inputs(sized)[0].type.tensor_type.shape.dim[0]
+    dim.dim_value = max(1, dim.dim_value)
+    del sized.graph.value_info[:]
+    for value in sized.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    try:
+        inferred = onnx.shape_inference.infer_shapes(sized, data_prop=True)
+    except Exception:  # what it trips over is no fault of the model as long as onnxruntime runs it
+        return {}
+    values = (*inferred.graph.value_info, *inferred.graph.output)
+    return {value.name: [dim.dim_value or None for dim in value.type.tensor_type.shape.dim] for value in values}
 
 
 def _check_sizes(model: onnx.ModelProto, shapes: dict[str, list[int | str | None]]) -> None:

@@ -1,0 +1,139 @@
+"""Constants that are damaged, outputs that are listed twice, sizes without end: always a diagnostic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import golden
+import numpy as np
+import onnx
+import pytest
+from bad_models import GOOD, WEIGHTS, codes, mlp, no_hang
+from onnx import TensorProto, helper, numpy_helper
+
+import snnc
+from snnc.diagnostics import DiagnosticError
+
+
+def good() -> onnx.ModelProto:
+    return golden.model(WEIGHTS + GOOD)
+
+
+def message_of(model: onnx.ModelProto | Path) -> str:
+    """The diagnostics in words."""
+    with no_hang(), pytest.raises(DiagnosticError) as refusal:
+        snnc.convert(model, relaxed=True, steps=4, accept_poor=True)
+    return str(refusal.value)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.INT64])
+@pytest.mark.parametrize("missing", [1, 8, -4])
+def test_elements_that_do_not_fit_the_shape(kind: int, missing: int) -> None:
+    model = good()
+    tensor = model.graph.initializer[0]
+    values = numpy_helper.to_array(tensor).astype(helper.tensor_dtype_to_np_dtype(kind))
+    tensor.CopyFrom(numpy_helper.from_array(values, "V"))
+    tensor.raw_data = tensor.raw_data[:-missing] if missing > 0 else tensor.raw_data + bytes(-missing)
+    assert codes(model) == ["SNN103"]
+    assert "'V' [4, 3]: the constant has" in message_of(model)
+
+
+@pytest.mark.parametrize("dims", [[-1, 3], [2**40, 3], [0, 3], [2**62, 2**62], []])
+def test_shapes_that_do_not_fit_the_elements(dims: list[int]) -> None:
+    model = good()
+    del model.graph.initializer[0].dims[:]
+    model.graph.initializer[0].dims.extend(dims)
+    assert codes(model) == ["SNN103"]
+
+
+@pytest.mark.parametrize("kind", [0, 99, -1])
+def test_constants_of_no_type(kind: int) -> None:
+    model = good()
+    model.graph.initializer[0].data_type = kind
+    assert codes(model) == ["SNN103"]
+
+
+def sparse(dims: list[int], places: list[int] | list[list[int]], count: int) -> onnx.ModelProto:
+    """A model whose weight is sparse."""
+    model = good()
+    del model.graph.initializer[0]
+    added = model.graph.sparse_initializer.add(dims=dims)
+    added.values.CopyFrom(numpy_helper.from_array(np.ones(count, np.float32), "V"))
+    added.indices.CopyFrom(numpy_helper.from_array(np.array(places, np.int64), "places"))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("dims", "places", "count"),
+    [
+        ([-4, 3], [0], 1),
+        ([2**40, 2**40], [0], 1),
+        ([2**20, 2**20], [0], 1),
+        ([4, 3], [12], 1),
+        ([4, 3], [-1], 1),
+        ([4, 3], [0, 1], 1),
+        ([4, 3], [[0, 3]], 1),
+        ([4, 3], [[0, 0, 0]], 1),
+    ],
+)
+def test_sparse_constants_that_cannot_be(dims: list[int], places: list[int], count: int) -> None:
+    assert codes(sparse(dims, places, count)) == ["SNN103"]
+
+
+def test_sparse_constants_that_can_be() -> None:
+    assert codes(sparse([4, 3], [1, 5, 9], 3)) == []
+    assert codes(sparse([4, 3], [[0, 1], [2, 2]], 2)) == []
+
+
+def external(location: str) -> onnx.ModelProto:
+    """A model whose weight lies in another file."""
+    model = good()
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    return model
+
+
+def test_a_model_in_memory_whose_weights_are_in_a_file() -> None:
+    assert codes(external("data.bin")) == ["SNN104"]
+    assert "give the path of the model" in message_of(external("data.bin"))
+
+
+@pytest.mark.parametrize("location", ["a\0b", "x" * 5000, "loop/x", "data.bin/x"])
+def test_names_that_no_file_can_have(location: str, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "data.bin").write_bytes(bytes(48))
+    path = tmp_path / "net.onnx"
+    path.write_bytes(external(location).SerializeToString())
+    assert codes(path) == ["SNN104"]
+    assert len(message_of(path)) < 1000
+
+
+def test_functions_that_cannot_be_inlined_are_told_in_our_words() -> None:
+    model = good()
+    node = helper.make_node("Relu", ["a", "b"], ["c"])
+    opsets = [*model.opset_import, helper.make_opsetid("own", 1)]
+    model.functions.append(helper.make_function("own", "F", ["a"], ["c"], [node], opsets))
+    model.graph.node[1].op_type, model.graph.node[1].domain = "F", "own"
+    model.graph.node[1].input.append("x")
+    model.opset_import.add(domain="own", version=1)
+    text = message_of(model)
+    assert "SNN103" in text
+    assert ".cc" not in text
+
+
+def test_an_output_that_is_listed_twice_is_one() -> None:
+    model = good()
+    model.graph.output.append(model.graph.output[0])
+    for method in ("rmp", "exact"):
+        found = snnc.convert(model, method=method, relaxed=True, accept_poor=True, calib_samples=8)
+        assert [value.name for value in found.model.graph.output][:2] == ["y", "spike_totals"]
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_what_becomes_larger_and_larger(axis: int) -> None:
+    """From the sizes alone: nothing of it is computed."""
+    steps = [f"h{place + 1} = Concat <axis = {axis}> (h{place}, h{place})" for place in range(40)]
+    body = f"a = MatMul (x, V) h0 = Relu (a) {' '.join(steps)} y = Relu (h40)"
+    assert codes(mlp(body)) == ["SNN207"]
