@@ -264,3 +264,14 @@ def test_1500_nodes_that_do_nothing() -> None:
     inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4])] for name in ("x", "y"))
     graph = helper.make_graph(nodes, "g", inputs, outputs)
     assert codes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)) == []
+
+
+def test_nobody_else_speaks_of_a_batch_that_is_baked_in(capfd: pytest.CaptureFixture[str]) -> None:
+    """The axis is declared free: sizes are tried until one runs."""
+    model = golden.model(
+        WEIGHTS + "# random: R [12,3] seed 4\nnet (float[N,2,2,3] x) => (float[M,3] y) "
+        "{ s = Constant <value_ints = [3,-1]> () a = Reshape (x, s) m = MatMul (a, R) y = Relu (m) }"
+    )
+    assert codes(model) == []
+    said = capfd.readouterr()
+    assert "onnxruntime" not in said.out + said.err

@@ -38,8 +38,10 @@ def branch(model: onnx.ModelProto, draw: random.Random) -> None:
     inner = helper.make_node("Identity", [source], ["inner_0"])
     for level in range(1, 1 + draw.choice([1, 1, 1, 2, 5, 30, 60])):
         value = helper.make_tensor_value_info(f"inner_{level - 1}", _ANY, None)
-        graph = helper.make_graph([inner], draw.choice(NAMES), [], [value])
-        inner = helper.make_node("If", [condition], [f"inner_{level}"], then_branch=graph, else_branch=graph)
+        deeper = helper.make_graph([inner], draw.choice(NAMES), [], [value])
+        other = helper.make_tensor_value_info(f"other_{level}", _ANY, None)
+        plain = helper.make_graph([helper.make_node("Neg", [source], [other.name])], "plain", [], [other])
+        inner = helper.make_node("If", [condition], [f"inner_{level}"], then_branch=deeper, else_branch=plain)
     inner.output[0] = result
     model.graph.node.insert(index, inner)
 
@@ -95,8 +97,8 @@ def function(model: onnx.ModelProto, draw: random.Random) -> None:
 def chain(model: onnx.ModelProto, draw: random.Random) -> None:
     """Many nodes in a row, in the order of a file or from the last to the first."""
     index, source, result = _behind(model, draw)
-    count = draw.choice([3, 10, 100, 1500])
-    operator = draw.choice(["Relu", "Identity", "Neg", "Sigmoid"] if count < 100 else ["Relu", "Identity"])
+    count = draw.choice([2, 3, 10, 1500])
+    operator = draw.choice(["Relu", "Neg", "Sigmoid", "Flatten"]) if count < 100 else "Identity"
     names = [source, *(f"{result}_{place}" for place in range(count - 1)), result]
     nodes = [helper.make_node(operator, [names[place]], [names[place + 1]]) for place in range(count)]
     for node in nodes if draw.random() < 0.5 else reversed(nodes):
