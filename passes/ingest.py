@@ -122,7 +122,9 @@ def _with_open_sizes(conversion: Conversion, model: onnx.ModelProto) -> onnx.Mod
 
 
 def _check(model: onnx.ModelProto) -> None:
-    """SNN103 where the checker refuses the model for more than what onnxruntime does not mind."""
+    """SNN103 where the checker refuses the model for more than what onnxruntime does not mind, or gives nothing."""
+    if not model.graph.output:
+        fail("SNN103", "it has no outputs")
     lenient = copied(model)
     lenient.ir_version = max(lenient.ir_version, _CHECKED_IR_VERSION) if lenient.ir_version else 0
     lenient.graph.name = lenient.graph.name or "graph"

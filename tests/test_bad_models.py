@@ -66,6 +66,8 @@ def test_no_inputs_and_no_nodes() -> None:
     assert codes(without(golden.model(WEIGHTS + GOOD), input=True))
     assert codes(without(golden.model(WEIGHTS + GOOD), node=True))
     assert codes(without(golden.model(WEIGHTS + GOOD), output=True))
+    fixed = mlp("a = MatMul (x, V) y = Relu (a)", "float[2,4] x")
+    assert codes(without(golden.model(WEIGHTS + fixed), output=True)) == ["SNN103"]
     assert codes(onnx.ModelProto())
     assert codes("net (float[N,4] x) => (float[N,4] x) { }")
 
@@ -175,6 +177,16 @@ def test_weights_that_are_not_finite(value: float) -> None:
     weight[0, 0] = value
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight, "V"))
     assert codes(model) == ["SNN208"]
+
+
+def test_nobody_warns_of_weights_that_overflow(recwarn: pytest.WarningsRecorder) -> None:
+    model = golden.model(
+        "net (float[N,3] x) => (float[N,1] y) <float[3,2] W = {1,2,3,-4,0.5,0.25}, float[2,1] U = {-3e+38,-3e+38}> "
+        "{ a = MatMul (x, W) h = Relu (a) b = MatMul (h, U) c = Add (b, b) d = Add (c, c) y = Add (d, d) }"
+    )
+    for method in ("rmp", "exact"):
+        assert codes(model, method=method, **({"steps": 4} if method == "rmp" else {"steps": None})) == ["SNN406"]
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 INTERNAL_NAMES = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import golden
@@ -38,7 +39,7 @@ def test_elements_that_do_not_fit_the_shape(kind: int, missing: int) -> None:
     assert "'V' [4, 3]: the constant has" in message_of(model)
 
 
-@pytest.mark.parametrize("dims", [[-1, 3], [2**40, 3], [0, 3], [2**62, 2**62], []])
+@pytest.mark.parametrize("dims", [[-1, 3], [2**40, 3], [0, 3], [2**62, 2**62], [2**62, 2**62, 0], []])
 def test_shapes_that_do_not_fit_the_elements(dims: list[int]) -> None:
     model = good()
     del model.graph.initializer[0].dims[:]
@@ -67,6 +68,7 @@ def sparse(dims: list[int], places: list[int] | list[list[int]], count: int) -> 
     ("dims", "places", "count"),
     [
         ([-4, 3], [0], 1),
+        ([2**62, 2**62, 0], [0], 1),
         ([2**40, 2**40], [0], 1),
         ([2**20, 2**20], [0], 1),
         ([4, 3], [12], 1),
@@ -110,6 +112,16 @@ def test_names_that_no_file_can_have(location: str, tmp_path: Path) -> None:
     assert len(message_of(path)) < 1000
 
 
+def test_entries_of_external_data_that_nobody_knows(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    (tmp_path / "data.bin").write_bytes(np.ones(12, np.float32).tobytes())
+    path = tmp_path / "net.onnx"
+    model = external("data.bin")
+    model.graph.initializer[0].external_data.add(key="own", value="x")
+    path.write_bytes(model.SerializeToString())
+    assert codes(path) == []
+    assert [warning for warning in recwarn if "external" in str(warning.message)] == []
+
+
 def test_functions_that_cannot_be_inlined_are_told_in_our_words() -> None:
     model = good()
     node = helper.make_node("Relu", ["a", "b"], ["c"])
@@ -129,6 +141,28 @@ def test_an_output_that_is_listed_twice_is_one() -> None:
     for method in ("rmp", "exact"):
         found = snnc.convert(model, method=method, relaxed=True, accept_poor=True, calib_samples=8)
         assert [value.name for value in found.model.graph.output][:2] == ["y", "spike_totals"]
+
+
+def test_more_axes_than_an_array_can_have() -> None:
+    dims = ",".join(["1"] * 70)
+    assert codes(mlp("y = Relu (x)", f"float[N,4,{dims}] x")) == ["SNN105"]
+    model = good()
+    model.graph.initializer[0].dims.extend([1] * 70)
+    assert codes(model) == ["SNN103"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "s = Shape (x) r = Add (s, s) b = ConstantOfShape (r) a = MatMul (b, V) y = Relu (a)",
+        "s = Constant <value_ints = [5,-1,7]> () r = Reshape (x, s) a = MatMul (r, V) y = Relu (a)",
+        "s = Shape (x) a = Resize (x, , , s) b = Transpose (a) c = MatMul (b, V) y = Relu (c)",
+        "s = Constant <value_ints = [0,1]> () b = Resize (x, , , s) a = MatMul (b, V) y = Relu (a)",
+    ],
+)
+def test_what_fails_when_it_runs_is_told_in_our_words(body: str) -> None:
+    text = message_of(golden.model(WEIGHTS + mlp(body)))
+    assert not re.search(r"\.(cc|h)\b", text), text
 
 
 @pytest.mark.parametrize("axis", [0, 1])

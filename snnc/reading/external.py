@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import onnx
@@ -37,7 +38,9 @@ def load_external_data(model: onnx.ModelProto, path: Path) -> None:
     if not external:
         return
     try:
-        onnx.load_external_data_for_model(model, str(path.parent))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of entries that nobody knows, and nobody needs
+            onnx.load_external_data_for_model(model, str(path.parent))
     except Exception as error:  # onnx raises several kinds here, all of them about the user's file
         fail("SNN104", first_line(error))
 

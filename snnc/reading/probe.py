@@ -25,7 +25,7 @@ _NOISE = [
     re.compile(r"^Non-zero status code returned while running \S+ node\. Name:'[^']*' Status Message: "),
     re.compile(r"^(Exception during initialization: )?/\S+\.(cc|h):\d+ .*?\)( const)? "),
     re.compile(r"^/\S+\.(cc|h):\d+: \w+: Assertion `.*` failed: "),
-    re.compile(r"(?<=\.)\w+\.(cc|h):\d+ \w+"),
+    re.compile(r"(^|(?<=[\s.:]))\w+\.(cc|h):\d+ \w+ ?"),
 ]
 _FAILED_NODE = re.compile(r"running \S+ node\. Name:'([^']*)'")
 

@@ -6,7 +6,7 @@ onnx and numpy trip over such a tensor wherever somebody first reads it, so it i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx
@@ -17,6 +17,9 @@ from snnc.reading.protos import subgraphs, type_name
 
 #: A sparse constant of more elements is an error in the file.
 MOST_ELEMENTS = 2**28
+#: So many has an array of numpy at most, in its older versions.
+MOST_AXES = 32
+_MOST_COUNTED = 2**48
 _HINT = "the file is damaged: export the network again"
 # Two elements share a byte.
 _HALF_BYTES = ("INT4", "UINT4", "FLOAT4E2M1")
@@ -62,12 +65,18 @@ def _fault(tensor: TensorProto) -> str:
     if kind == "UNDEFINED" or tensor.data_type not in TensorProto.DataType.values():
         return f"the constant is {kind}"
     count = math.prod(tensor.dims)
-    if min(tensor.dims, default=0) < 0:
+    if not _is_shape(tensor.dims):
         return "a constant of such a shape cannot be"
     if tensor.HasField("segment"):
         return "the constant is a part of another one"
     held = _held(tensor, kind)
     return "" if held in (None, count) else f"the constant has {held} elements, its shape says {count}"
+
+
+def _is_shape(dims: Sequence[int]) -> bool:
+    """Whether an array can have these sizes: numpy counts as if those that are 0 were 1."""
+    sizes = [max(1, size) for size in dims]
+    return min(dims, default=0) >= 0 and len(dims) <= MOST_AXES and math.prod(sizes) <= _MOST_COUNTED
 
 
 def _held(tensor: TensorProto, kind: str) -> int | None:
@@ -87,7 +96,7 @@ def _held(tensor: TensorProto, kind: str) -> int | None:
 def _sparse_fault(sparse: onnx.SparseTensorProto) -> str:
     """What is wrong with the shape or the places of a sparse constant, whose parts are right."""
     count = math.prod(sparse.dims)
-    if min(sparse.dims, default=0) < 0 or count > MOST_ELEMENTS:
+    if not _is_shape(sparse.dims) or count > MOST_ELEMENTS:
         return f"a sparse constant of the shape {list(sparse.dims)} cannot be"
     if sparse.indices.data_type != TensorProto.INT64:
         return "the places of a sparse constant are no 64-bit integers"

@@ -73,7 +73,12 @@ def _change(model: onnx.ModelProto, draw: random.Random) -> list[str]:
 def _options(draw: random.Random) -> dict[str, Any]:
     """Rather quick ones, and a few that do not fit."""
     method = draw.choice(["rmp", "rmp", "exact", "exact", "low-latency"])
-    found: dict[str, Any] = {"method": method, "calib_samples": 8, "accept_poor": True, "relaxed": draw.random() < 0.85}
+    found: dict[str, Any] = {
+        "method": method,
+        "calib_samples": 12,
+        "accept_poor": True,
+        "relaxed": draw.random() < 0.85,
+    }
     if method == "exact":
         found["levels"] = draw.choice([1, 3, 16, 64])
     else:
