@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import snnc
 from snnc.diagnostics import DiagnosticError
+from snnc.reading.probe import first_line
 
 
 def good() -> onnx.ModelProto:
@@ -163,6 +164,25 @@ def test_more_axes_than_an_array_can_have() -> None:
 def test_what_fails_when_it_runs_is_told_in_our_words(body: str) -> None:
     text = message_of(golden.model(WEIGHTS + mlp(body)))
     assert not re.search(r"\.(cc|h)\b", text), text
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : matmul_helper.h:59 Compute MatMul dimension mismatch",
+         "MatMul dimension mismatch"),
+        ("[ONNXRuntimeError] : 6 : E : Exception during initialization: /src/core/x.h:9 void f(const T&) "
+         "[with T = onnxruntime::OpKernelInfo] [ONNXRuntimeError] : 1 : FAIL : Scale value must be finite.",
+         "Scale value must be finite."),
+        ("/project/onnx/inliner/inliner.cc:224: Bind: Assertion `a <= b()` failed: too many parameters",
+         "too many parameters"),
+        ("Deserialize tensor W failed.endian_utils.cc:66 CopyLittleEndian sizes differ",
+         "Deserialize tensor W failed.sizes differ"),
+        ("", "RuntimeError"),
+    ],
+)  # fmt: skip
+def test_what_other_programs_say_in_few_words(said: str, told: str) -> None:
+    assert first_line(RuntimeError(said)) == told
 
 
 @pytest.mark.parametrize("axis", [0, 1])

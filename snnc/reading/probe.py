@@ -18,13 +18,14 @@ from snnc.reading.protos import copied, data_inputs
 #: Of a sample, tensors of more elements are not computed: 1 GiB in float32.
 MOST_ELEMENTS = 2**28
 _TYPE_NAMES = set(onnx.TensorProto.DataType.keys())
-# A code, the node (a diagnostic names it), a place in the sources with the signature of a function.
+# A code, the node (a diagnostic names it), a place in the sources with the signature of a function or its template.
 _NOISE = [
-    re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : "),
+    re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : "),
     re.compile(r"^Load model from .* failed:"),
     re.compile(r"^Non-zero status code returned while running \S+ node\. Name:'[^']*' Status Message: "),
     re.compile(r"^(Exception during initialization: )?/\S+\.(cc|h):\d+ .*?\)( const)? "),
     re.compile(r"^/\S+\.(cc|h):\d+: \w+: Assertion `.*` failed: "),
+    re.compile(r"\[with [^\]]*\] ?"),
     re.compile(r"(^|(?<=[\s.:]))\w+\.(cc|h):\d+ \w+ ?"),
 ]
 _FAILED_NODE = re.compile(r"running \S+ node\. Name:'([^']*)'")

@@ -97,7 +97,7 @@ def function(model: onnx.ModelProto, draw: random.Random) -> None:
 def chain(model: onnx.ModelProto, draw: random.Random) -> None:
     """Many nodes in a row, in the order of a file or from the last to the first."""
     index, source, result = _behind(model, draw)
-    count = draw.choice([2, 3, 10, 1500])
+    count = draw.choice([2, 2, 3, 3, 10, 1500])
     operator = draw.choice(["Relu", "Neg", "Sigmoid", "Flatten"]) if count < 100 else "Identity"
     names = [source, *(f"{result}_{place}" for place in range(count - 1)), result]
     nodes = [helper.make_node(operator, [names[place]], [names[place + 1]]) for place in range(count)]
@@ -108,7 +108,7 @@ def chain(model: onnx.ModelProto, draw: random.Random) -> None:
 def double(model: onnx.ModelProto, draw: random.Random) -> None:
     """Every node reads the one in front of it twice: paths, or sizes, become more and more."""
     index, source, result = _behind(model, draw)
-    count = draw.choice([1, 2, 3, 20, 40])
+    count = draw.choice([1, 1, 2, 3, 40])
     operator = draw.choice(["Add", "Sub", "Mul", "Max", "Concat", "Sum"])
     names = [source, *(f"{result}_{place}" for place in range(count - 1)), result]
     for place in reversed(range(count)):

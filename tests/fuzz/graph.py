@@ -22,6 +22,14 @@ OPERATORS = (
 )  # fmt: skip
 
 
+FUNCTIONS = (
+    "Relu", "Relu", "Neg", "Abs", "Sigmoid", "Tanh", "Identity", "Softmax", "Flatten", "Sqrt", "Exp", "LeakyRelu",
+    "Elu", "Erf", "Floor", "Round", "Sign", "Softplus", "Selu", "HardSigmoid", "HardSwish", "Reciprocal", "Log", "Ceil",
+    "Cos", "GlobalAveragePool", "Transpose", "Squeeze", "Shape", "Celu", "Hardmax", "ReduceSum", "ReduceMax", "Cast",
+)  # fmt: skip
+PAIRS = ("Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "PRelu", "MatMul", "Sum", "Mean", "Greater", "Mod")
+
+
 def some_node(model: onnx.ModelProto, draw: random.Random) -> onnx.NodeProto:
     """Any node; ValueError where there is none, which the caller takes for "no change"."""
     if not model.graph.node:
@@ -80,6 +88,24 @@ def insert_operator(model: onnx.ModelProto, draw: random.Random) -> None:
     for node in model.graph.node:
         node.input[:] = [added.output[0] if each == name else each for each in node.input]
     model.graph.node.insert(index, added)
+
+
+def insert_function(model: onnx.ModelProto, draw: random.Random) -> None:
+    """A function of one variable behind a node, or what two tensors of one shape, or a tensor and a number, become."""
+    node = some_node(model, draw)
+    if not node.output:
+        raise ValueError("no output")
+    index, old, new = list(model.graph.node).index(node) + 1, node.output[0], f"{node.output[0]}_before"
+    node.output[0] = new
+    if draw.random() < 0.6:
+        model.graph.node.insert(index, helper.make_node(draw.choice(FUNCTIONS), [new], [old]))
+        return
+    number = f"{old}_number"
+    value = draw.choice([0.5, 2.0, -1.0, 0.0, 1e-3, 1e3, float("nan")])
+    model.graph.initializer.append(helper.make_tensor(number, onnx.TensorProto.FLOAT, [], [value]))
+    operands = [new, draw.choice([number, number, new, draw.choice(tensor_names(model))])]
+    draw.shuffle(operands)
+    model.graph.node.insert(index, helper.make_node(draw.choice(PAIRS), operands, [old]))
 
 
 def change_domain(model: onnx.ModelProto, draw: random.Random) -> None:
@@ -199,6 +225,7 @@ def change_outputs(model: onnx.ModelProto, draw: random.Random) -> None:
 
 
 MUTATORS = (
-    rewire, rename, rename_everywhere, change_operator, insert_operator, change_domain, change_attribute, add_attribute,
+    rewire, insert_function, insert_function, insert_function,
+    rename, rename_everywhere, change_operator, insert_operator, change_domain, change_attribute, add_attribute,
     change_length_of_attribute, drop_node, repeat_node, swap_nodes, shuffle_nodes, change_counts, change_outputs,
 )  # fmt: skip
