@@ -194,6 +194,8 @@ def _rename_reserved(graph: gs.Graph) -> None:
             while renamed in taken:
                 renamed += "_"
             taken.add(renamed)
+            if isinstance(tensor, gs.Constant):
+                tensor.values = np.asarray(tensor.values)  # until it is read it renames that of the file too
             tensor.name = renamed
 
 

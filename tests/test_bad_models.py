@@ -179,6 +179,14 @@ def test_weights_that_are_not_finite(value: float) -> None:
     assert codes(model) == ["SNN208"]
 
 
+@pytest.mark.parametrize("name", ["snnc/x", "steps", "snnc/elapsed"])
+def test_names_of_weights_are_free(name: str) -> None:
+    model = golden.model(WEIGHTS + GOOD)
+    model.graph.initializer[0].name = model.graph.node[0].input[1] = name
+    assert codes(model) == []
+    assert codes(model, method="exact", steps=None) == []
+
+
 def test_nobody_warns_of_weights_that_overflow(recwarn: pytest.WarningsRecorder) -> None:
     model = golden.model(
         "net (float[N,3] x) => (float[N,1] y) <float[3,2] W = {1,2,3,-4,0.5,0.25}, float[2,1] U = {-3e+38,-3e+38}> "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 from pathlib import Path
 
 import golden
@@ -14,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import snnc
 from snnc.diagnostics import DiagnosticError
-from snnc.reading.probe import first_line
+from snnc.reading.probe import MOST_BYTES, first_line
 
 
 def good() -> onnx.ModelProto:
@@ -142,6 +143,24 @@ def test_an_output_that_is_listed_twice_is_one() -> None:
     for method in ("rmp", "exact"):
         found = snnc.convert(model, method=method, relaxed=True, accept_poor=True, calib_samples=8)
         assert [value.name for value in found.model.graph.output][:2] == ["y", "spike_totals"]
+
+
+def test_sizes_that_are_known_only_when_it_runs() -> None:
+    """Not even onnx infers them, from a negative axis of an old operator."""
+    steps = " ".join(f"h{place + 1} = Concat <axis = -1> (h{place}, h{place})" for place in range(40))
+    body = f"a = MatMul (x, V) h0 = Relu (a) {steps} y = Relu (h40)"
+    model = golden.model(WEIGHTS + '<ir_version: 4, opset_import: ["": 9]>' + mlp(body))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert codes(model) == ["SNN207"]
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 2 * MOST_BYTES
+
+
+def test_a_bias_that_no_charge_can_stand_for() -> None:
+    model = golden.model(
+        WEIGHTS + "net (float[N,4] x) => (float[N,3] y) <float[3] b = {-1e29, 0, 0.1}> "
+        "{ a = MatMul (x, V) c = Add (a, b) y = Relu (c) }"
+    )
+    assert codes(model, method="exact", steps=None) == ["SNN406"]
 
 
 def test_more_axes_than_an_array_can_have() -> None:

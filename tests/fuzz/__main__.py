@@ -63,7 +63,8 @@ def _tried(numbers: Sequence[int], options: argparse.Namespace, seeds: Sequence[
     with tempfile.NamedTemporaryFile() as file:
         file.write(pickle.dumps(seeds))
         file.flush()
-        yield from tried(numbers, options.jobs, [str(options.seed), str(options.converted), file.name])
+        arguments = [str(options.seed), str(options.converted), file.name]
+        yield from tried(numbers, options.jobs, [sys.executable, "-m", "tests.fuzz.worker", *arguments])
 
 
 def _told(found: Sequence[Attempt]) -> int:

@@ -9,7 +9,6 @@ import queue
 import selectors
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -25,8 +24,8 @@ _MUTANTS_OF_A_WORKER = 3000
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def tried(numbers: Iterable[int], jobs: int, arguments: list[str]) -> Iterator[Attempt]:
-    """What comes of these mutants, in any order, from so many workers that are started with `arguments`."""
+def tried(numbers: Iterable[int], jobs: int, command: list[str]) -> Iterator[Attempt]:
+    """What comes of these mutants, in any order, from so many workers that are started with `command`."""
     pending, done = iter(numbers), queue.Queue[Attempt | None]()
     lock = threading.Lock()
 
@@ -35,7 +34,7 @@ def tried(numbers: Iterable[int], jobs: int, arguments: list[str]) -> Iterator[A
             return next(pending, None)
 
     def work(place: int) -> None:
-        worker = _Worker(arguments, place)
+        worker = _Worker(command, place)
         try:
             while (number := next_number()) is not None:
                 done.put(worker.ask(number))
@@ -58,8 +57,8 @@ def tried(numbers: Iterable[int], jobs: int, arguments: list[str]) -> Iterator[A
 class _Worker:
     """A process, started anew where it was lost."""
 
-    def __init__(self, arguments: list[str], place: int) -> None:
-        self._command = [sys.executable, "-m", "tests.fuzz.worker", *arguments]
+    def __init__(self, command: list[str], place: int) -> None:
+        self._command = command
         cores = sorted(os.sched_getaffinity(0))
         self._core = cores[place % len(cores)]
         self._process: subprocess.Popen[bytes] | None = None
@@ -77,7 +76,7 @@ class _Worker:
         if line.endswith(b"\n"):
             self._answered += 1
             return Attempt(**json.loads(line))
-        hangs = process.poll() is None and bool(line == b"")
+        hangs = process.poll() is None
         seconds = time.monotonic() - begun
         self.stop()
         code = process.returncode

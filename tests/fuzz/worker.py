@@ -22,9 +22,9 @@ from tests.fuzz.corpus import Seed
 from tests.fuzz.mutant import mutant
 
 #: Beyond what the process has when it begins.
-MOST_BYTES = 4 * 2**30
-# The largest tensors that snnc lets a model compute have 1 GiB.
-_SUSPICIOUS_MEGABYTES = 3072
+MOST_BYTES = 8 * 2**30
+# Beyond what snnc lets a model take.
+_SUSPICIOUS_MEGABYTES = 5120
 _WRITES_OF_A_NEW_PEAK = Path("/proc/self/clear_refs")
 
 
