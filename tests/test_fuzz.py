@@ -127,9 +127,11 @@ def test_conversions_of_another_network(method: str) -> None:
     assert "was said" in lie(ann, found, 0, None)
 
 
-def test_certificates_of_another_network() -> None:
+def test_certificates_that_do_not_hold() -> None:
+    """The quantised ANN inside the file is that of another conversion."""
     ann = onnx.load_model_from_string(a_mutant().content)
-    one, other = (snnc.convert(ann, method="exact", levels=levels, calib_samples=24) for levels in (8, 16))
-    one.quantised = other.quantised
-    with pytest.raises((AssertionError, DiagnosticError)):
-        assert lie(ann, one, 0, None) == ""
+    found = snnc.convert(ann, method="exact", levels=8, calib_samples=24)
+    other = snnc.convert(ann, method="exact", levels=7, calib_samples=24)
+    (kept,) = (entry for entry in found.model.metadata_props if entry.key == "snnc.quantised")
+    kept.value = next(entry.value for entry in other.model.metadata_props if entry.key == "snnc.quantised")
+    assert lie(ann, found, 0, None).startswith("certified, but")
