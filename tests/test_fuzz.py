@@ -24,7 +24,7 @@ from tests.fuzz.truth import lie
 ROOT = Path(__file__).parent.parent
 COUNT = int(os.environ.get("SNNC_FUZZ", "150"))
 # Of what is not refused, few are converted to the end: mutants a second are worth more here.
-CONVERTED = 0.15
+CONVERTED = 0.1
 
 
 def fuzz(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -16,6 +16,7 @@ from onnx import helper
 from snnc.api import SpikingModel, verify
 from snnc.integers.input_range import range_of_input
 from snnc.measure.intervals import interval
+from snnc.measure.quality import GOOD
 from snnc.reading import structured
 from snnc.reading.precision import input_type
 from snnc.simulate.ann import Ann
@@ -95,16 +96,16 @@ def _not_as_ann(ann: onnx.ModelProto, found: SpikingModel, images: np.ndarray, s
             if (finite[0] != finite[1]).mean() > 0.5:
                 return f"output {name!r}: {finite[0].mean():.0%} of the ANN's are finite, here {finite[1].mean():.0%}"
             error = _median_error(*(np.where(finite[0] & finite[1], each, 0.0) for each in (one, other)))
-            if verdict.error < 0.5 and error > 2 * verdict.error + 0.5:
+            if verdict.error < GOOD.error and error > 2 * verdict.error + 0.5:
                 return f"output {name!r}: error {error:.3f}, {verdict.error:.3f} was said"
     return ""
 
 
 def _median_error(one: np.ndarray, other: np.ndarray) -> float:
-    """Of the samples, relative to each, or to a tenth of what they have on average: a few may well be clipped."""
+    """Of the samples, relative to each, or to what they have on average: a few may well be clipped, or next to 0."""
     wide = [each.reshape(len(each), -1).astype(np.float64) for each in (one, other)]
     norms = np.linalg.norm(wide[0], axis=1)
-    least = max(float(np.sqrt(np.square(norms).mean())) / 10, 1e-300)
+    least = max(float(np.sqrt(np.square(norms).mean())), 1e-300)
     return float(np.median(np.linalg.norm(wide[0] - wide[1], axis=1) / np.maximum(norms, least)))
 
 
