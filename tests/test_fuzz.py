@@ -17,7 +17,7 @@ import snnc
 from snnc.diagnostics import RULES, Diagnostic, DiagnosticError
 from tests.fuzz import pool, worker
 from tests.fuzz.attempt import Attempt, attempt
-from tests.fuzz.corpus import corpus
+from tests.fuzz.corpus import Seed, corpus
 from tests.fuzz.mutant import Mutant
 from tests.fuzz.truth import lie
 
@@ -50,6 +50,13 @@ def test_a_run_goes_on_where_its_log_ends(tmp_path: Path) -> None:
     other = fuzz("--seed", "1", "--count", "5", "--converted", "0", "--log", log, "--resume")
     assert other.returncode == 1
     assert "of another run" in other.stderr
+
+
+@pytest.mark.parametrize("seed", [seed for seed in corpus(shared=False) if seed.name.startswith("own/")], ids=str)
+def test_models_are_right_without_a_change(seed: Seed) -> None:
+    options: dict[str, Any] = {"shape": "2,5,5"} if seed.name == "own/open" else {}
+    method = "exact" if seed.name == "own/gate" else "rmp"
+    snnc.convert(seed.model(), method=method, relaxed=True, calib_samples=24, accept_poor=True, **options)
 
 
 # Every kind of finding, where something is wrong on purpose

@@ -45,6 +45,9 @@ class Seed:
     name: str
     content: bytes
 
+    def __str__(self) -> str:
+        return self.name
+
     def model(self) -> onnx.ModelProto:
         """A copy that can be changed."""
         return onnx.load_model_from_string(self.content)
