@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 # Helper modules (golden.py, networks.py) lie beside the tests; the importlib import mode does not look there.
 sys.path.insert(0, str(Path(__file__).parent))
-# tests.fuzz is a command too, and its modules are named as it knows them.
-sys.path.append(str(Path(__file__).parent.parent))
 
 settings.register_profile("default", deadline=None)
 # The same examples at every run: a red CI is a change of the code, not of the luck.

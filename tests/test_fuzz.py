@@ -11,15 +11,15 @@ from typing import Any, NoReturn
 
 import onnx
 import pytest
+from fuzz import pool, worker
+from fuzz.attempt import Attempt, attempt
+from fuzz.corpus import Seed, corpus
+from fuzz.mutant import Mutant
+from fuzz.truth import lie
 from onnx import numpy_helper
 
 import snnc
 from snnc.diagnostics import RULES, Diagnostic, DiagnosticError
-from tests.fuzz import pool, worker
-from tests.fuzz.attempt import Attempt, attempt
-from tests.fuzz.corpus import Seed, corpus
-from tests.fuzz.mutant import Mutant
-from tests.fuzz.truth import lie
 
 ROOT = Path(__file__).parent.parent
 COUNT = int(os.environ.get("SNNC_FUZZ", "150"))
@@ -126,7 +126,7 @@ def test_what_others_say() -> None:
 def test_conversions_of_another_network(method: str) -> None:
     """Converted is one network, compared another one, whose last weights are of the other sign."""
     ann = onnx.load_model_from_string(a_mutant().content)
-    steps = {} if method == "exact" else {"steps": 256}
+    steps: dict[str, Any] = {} if method == "exact" else {"steps": 256}
     found = snnc.convert(ann, method=method, relaxed=True, calib_samples=24, **steps)
     assert lie(ann, found, 0, None) == ""
     last = ann.graph.initializer[-1]

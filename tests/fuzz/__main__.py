@@ -3,6 +3,7 @@
     python -m tests.fuzz --count 1000                          mutants 0 to 999 of the run 0
     python -m tests.fuzz --seed 3 --start 1234 --show          one of them, in words, with all that was found
     python -m tests.fuzz --count 100000 --jobs 2 --log log.jsonl --resume
+    python -m tests.fuzz --count 100000 --log log.jsonl --resume --again          once findings are repaired
     python -m tests.fuzz --summarise log.jsonl
 
 A finding is a mutant at which a process dies, hangs or takes all memory; that raises anything but a diagnostic; whose
@@ -23,11 +24,11 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.fuzz.attempt import Attempt
-from tests.fuzz.corpus import Seed, corpus, fingerprint
-from tests.fuzz.mutant import mutant
-from tests.fuzz.pool import tried
-from tests.fuzz.summary import lines
+from .attempt import Attempt
+from .corpus import Seed, corpus, fingerprint
+from .mutant import mutant
+from .pool import tried
+from .summary import lines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,9 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Path("mutant.onnx").write_bytes(drawn.content)
         options.count = 1
     before = _logged(options.log, run) if options.resume else []
+    begun_before = bool(before)
+    before = [each for each in before if not (options.again and each.is_finding)]
     known = {each.number for each in before}
     numbers = [number for number in range(options.start, options.start + options.count) if number not in known]
-    if options.log is not None and not known:
+    if options.log is not None and not begun_before:
         _append(options.log, run)
     found = list(before)
     begun = time.monotonic()
@@ -78,13 +81,13 @@ def _append(log: Path, record: object) -> None:
 
 
 def _logged(log: Path, run: dict[str, object] | None) -> list[Attempt]:
-    """What a log has; an error where it is that of another run."""
+    """What a log has, of every mutant the last; an error where it is that of another run."""
     if not log.exists():
         return []
     first, *rest = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
     if run is not None and first != run:
         sys.exit(f"{log} is of another run: {first}, not {run}")
-    return [Attempt(**record) for record in rest]
+    return list({record["number"]: Attempt(**record) for record in rest}.values())
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -97,6 +100,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--golden", dest="shared", action="store_false", help="only the models of tests/cases")
     parser.add_argument("--log", type=Path, help="append a line of JSON for each mutant")
     parser.add_argument("--resume", action="store_true", help="go on with what the log does not have")
+    parser.add_argument("--again", action="store_true", help="with --resume: try again what was a finding")
     parser.add_argument("--summarise", type=Path, metavar="LOG", help="only the table of what a log has")
     parser.add_argument("--show", action="store_true", help="only the mutant --start; its file becomes mutant.onnx")
     return parser.parse_args(arguments)

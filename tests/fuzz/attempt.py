@@ -17,8 +17,9 @@ import onnx
 import snnc
 from snnc.diagnostics import Diagnostic, DiagnosticError
 from snnc.simulate.ann import load_model
-from tests.fuzz.mutant import Mutant
-from tests.fuzz.truth import lie
+
+from .mutant import Mutant
+from .truth import lie
 
 # What only authors of other programs understand, in a message for a user.
 _FOREIGN = re.compile(r"ONNXRuntimeError|onnxruntime_src|Traceback|0x[0-9a-f]{6}|<[a-z_]+ object|\.(cc|h|cpp|py):\d+")

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from tests.fuzz.graph import NAMES, some_node
+from .graph import NAMES, some_node
 
 _ANY = onnx.TensorProto.FLOAT
 

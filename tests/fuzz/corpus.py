@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-
-from tests.golden import model, read_case
+from golden import model, read_case
 
 CASES = Path(__file__).parents[1] / "cases"
 SHARED = Path(os.environ.get("SNNC_SHARED", Path(__file__).resolve().parents[3] / "shared"))

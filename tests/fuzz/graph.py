@@ -34,7 +34,8 @@ def some_node(model: onnx.ModelProto, draw: random.Random) -> onnx.NodeProto:
     """Any node; ValueError where there is none, which the caller takes for "no change"."""
     if not model.graph.node:
         raise ValueError("no nodes")
-    return draw.choice(model.graph.node)
+    found: onnx.NodeProto = draw.choice(model.graph.node)
+    return found
 
 
 def tensor_names(model: onnx.ModelProto) -> list[str]:

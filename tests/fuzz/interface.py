@@ -6,7 +6,7 @@ import random
 
 import onnx
 
-from tests.fuzz.graph import EXTREMES, NAMES, tensor_names
+from .graph import EXTREMES, NAMES, tensor_names
 
 _TYPES = (0, 2, 3, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16, 17, 22, 23, 99, -1)
 
@@ -15,7 +15,8 @@ def _some_value(model: onnx.ModelProto, draw: random.Random) -> onnx.ValueInfoPr
     found = [*model.graph.input, *model.graph.output, *model.graph.value_info]
     if not found:
         raise ValueError("nothing is declared")
-    return draw.choice(found)
+    value: onnx.ValueInfoProto = draw.choice(found)
+    return value
 
 
 def change_size(model: onnx.ModelProto, draw: random.Random) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import onnx
 
-from tests.fuzz import bombs, graph, interface, raw, tensors
-from tests.fuzz.corpus import Seed
+from . import bombs, graph, interface, raw, tensors
+from .corpus import Seed
 
 Mutator = Callable[[onnx.ModelProto, random.Random], None]
 #: Kinds of changes, and how often they are taken.
@@ -85,8 +85,10 @@ def _options(draw: random.Random) -> dict[str, Any]:
         found["steps"] = draw.choice([1, 2, 4, 16, 70])
     if method == "rmp":
         found["calib_steps"] = draw.choice([2, 8])
-        found |= draw.choice([{}, {}, {}, {"reset": "hard"}, {"leak": 3}, {"alpha": 0.6}, {"threshold": "vmax"}])
-    found |= draw.choice([{}] * 8 + [{"schedule": "unrolled"}, {"schedule": "stream"}, {"per_channel": True}])
+        more: list[dict[str, Any]] = [{}, {}, {}, {"reset": "hard"}, {"leak": 3}, {"alpha": 0.6}, {"threshold": "vmax"}]
+        found |= draw.choice(more)
+    forms: list[dict[str, Any]] = [{"schedule": "unrolled"}, {"schedule": "stream"}, {"per_channel": True}]
+    found |= draw.choice([{}] * 8 + forms)
     if draw.random() < 0.04:
         found["shape"] = draw.choice(["3,8,8", "2,6,6", "x=4", "99999999999,2", "", "é", "0", "-1,2", "1x2x5x5"])
     if draw.random() < 0.04:

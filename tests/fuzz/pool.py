@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tests.fuzz.attempt import Attempt
+from .attempt import Attempt
 
 ROOT = Path(__file__).resolve().parents[2]
 # Of one mutant, on its processor, and by the clock where others have the processor.

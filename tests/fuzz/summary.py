@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from snnc.diagnostics.rules import RULES
-from tests.fuzz.attempt import Attempt
+
+from .attempt import Attempt
 
 
 def lines(found: Sequence[Attempt]) -> Iterator[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from tests.fuzz.graph import EXTREMES, tensor_names
+from .graph import EXTREMES, tensor_names
 
 _FLOATS = (np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, -0.0, 0.0, 1e30, 1e-30, 1e12, 1.0)
 _FACTORS = (0.0, 1.0, -1.0, 1e-30, 1e-10, 1e10, 1e30, 1e38, 1e-44)

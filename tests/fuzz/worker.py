@@ -17,9 +17,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.attempt import Attempt, attempt
-from tests.fuzz.corpus import Seed
-from tests.fuzz.mutant import mutant
+from .attempt import Attempt, attempt
+from .corpus import Seed
+from .mutant import mutant
 
 #: Beyond what the process has when it begins.
 MOST_BYTES = 8 * 2**30
