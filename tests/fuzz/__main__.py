@@ -43,13 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{drawn.seed}: {', '.join(drawn.changes)}; {drawn.options}; in memory: {drawn.in_memory}")
         Path("mutant.onnx").write_bytes(drawn.content)
         options.count = 1
-    before = _logged(options.log, run) if options.resume else []
-    begun_before = bool(before)
-    before = [each for each in before if not (options.again and each.is_finding)]
+    if options.log is not None and options.log.exists() and not options.resume:
+        sys.exit(f"{options.log} is there already: go on with --resume, or name another one")
+    before = [each for each in _begun(options.log, run) if not (options.again and each.is_finding)]
     known = {each.number for each in before}
     numbers = [number for number in range(options.start, options.start + options.count) if number not in known]
-    if options.log is not None and not begun_before:
-        _append(options.log, run)
     found = list(before)
     begun = time.monotonic()
     for each in _tried(numbers, options, seeds):
@@ -80,10 +78,17 @@ def _append(log: Path, record: object) -> None:
         file.write(json.dumps(record) + "\n")
 
 
+def _begun(log: Path | None, run: dict[str, object]) -> list[Attempt]:
+    """What the log of a run has; it begins with what run it is."""
+    if log is not None and log.exists():
+        return _logged(log, run)
+    if log is not None:
+        _append(log, run)
+    return []
+
+
 def _logged(log: Path, run: dict[str, object] | None) -> list[Attempt]:
     """What a log has, of every mutant the last; an error where it is that of another run."""
-    if not log.exists():
-        return []
     first, *rest = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
     if run is not None and first != run:
         sys.exit(f"{log} is of another run: {first}, not {run}")
