@@ -179,6 +179,14 @@ def test_weights_that_are_not_finite(value: float) -> None:
     assert codes(model) == ["SNN208"]
 
 
+def test_nobody_warns_of_a_function_that_is_never_a_number(recwarn: pytest.WarningsRecorder) -> None:
+    square_root = "b = Abs (a) one = Constant <value = float {1}> () c = Add (b, one) d = Neg (c) r = Sqrt (d)"
+    body = f"a = MatMul (x, V) {square_root} y = MatMul (r, Q)"
+    model = golden.model(f"# random: Q [3,3] seed 3\n{WEIGHTS}{mlp(body)}")
+    assert codes(model, method="exact", steps=None)
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 @pytest.mark.parametrize("name", ["snnc/x", "steps", "snnc/elapsed"])
 def test_names_of_weights_are_free(name: str) -> None:
     model = golden.model(WEIGHTS + GOOD)
