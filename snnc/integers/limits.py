@@ -44,4 +44,4 @@ def tree_limit(root: gs.Tensor, max_steps: int, *, readout: bool, charged: bool 
         exact = float(EXACT_FLOAT32)
         return Limits(min(sum_limit(reach(root, max_steps), charged=charged), exact), exact)
     exact = EXACT_FLOAT64 / BLOCK_STEPS
-    return Limits(min(INT64 / reach(root, max_steps), exact), exact, _READOUT_WEIGHT, _READOUT_WEIGHT)
+    return Limits(min(INT64 / max(1, reach(root, max_steps)), exact), exact, _READOUT_WEIGHT, _READOUT_WEIGHT)
