@@ -135,7 +135,9 @@ def _with_open_sizes(conversion: Conversion, model: onnx.ModelProto) -> onnx.Mod
 
 
 def _check(model: onnx.ModelProto) -> None:
-    """SNN103 where the checker refuses the model for more than what onnxruntime does not mind."""
+    """SNN103 where the checker refuses the model for more than what onnxruntime does not mind, or gives nothing."""
+    if not model.graph.output:
+        fail("SNN103", "it has no outputs")
     lenient = copied(model)
     lenient.ir_version = max(lenient.ir_version, _CHECKED_IR_VERSION) if lenient.ir_version else 0
     lenient.graph.name = lenient.graph.name or "graph"
@@ -212,6 +214,8 @@ def _rename_reserved(graph: gs.Graph) -> None:
             while renamed in taken:
                 renamed += "_"
             taken.add(renamed)
+            if isinstance(tensor, gs.Constant):
+                tensor.values = np.asarray(tensor.values)  # until it is read it renames that of the file too
             tensor.name = renamed
 
 

@@ -13,14 +13,12 @@ import onnx_graphsurgeon as gs
 
 from snnc.diagnostics import DiagnosticError, InternalError
 from snnc.emit.layer_operators import LAYER_OPERATORS, PLAIN
-from snnc.integers.limits import EXACT_FLOAT32, EXACT_FLOAT64, INT32, reach
+from snnc.integers.limits import EXACT_FLOAT32, EXACT_FLOAT64, INT32, INT64, reach
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.graph import activation_inputs, constant
 from snnc.ir.trees import is_source, layers, signal_of, sources_of, targets, tree
 from snnc.operators import LAYERS, SOURCES, accepted, is_linear, tail_nodes, weighted
-
-_INT64 = 2**63
 
 
 def run_pass(step: Pass, conversion: Conversion) -> None:
@@ -28,7 +26,8 @@ def run_pass(step: Pass, conversion: Conversion) -> None:
     if conversion.level != step.takes:
         raise InternalError(step.name, f"takes level {step.takes.name}, got {conversion.level.name}")
     try:
-        step.run(conversion)
+        with np.errstate(all="ignore"):  # what overflows has a rule: weights are finite, and their rounding is judged
+            step.run(conversion)
     except DiagnosticError as error:
         settles = conversion.diagnostics.settles
         raise DiagnosticError([found.fitting(settles) for found in error.diagnostics]) from error
@@ -129,7 +128,7 @@ def _no_overflow(conversion: Conversion) -> Iterator[str]:
         start = max(float(np.abs(state.initial).max()) for state in LAYERS[target.op].states(target))
         bound = signal_of(target.inputs[0]).magnitude
         currents = reach(target.inputs[0], conversion.options.max_steps)
-        if start + currents * bound >= (_INT64 if readout else INT32):
+        if start + currents * bound >= (INT64 if readout else INT32):
             yield f"the membrane potential of {target.name!r} can overflow"
 
 

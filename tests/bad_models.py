@@ -15,23 +15,27 @@ import snnc
 from snnc.diagnostics import DiagnosticError
 
 WEIGHTS = "# random: V [4,3] seed 2\n# random: K [4,2,3,3] seed 3\n"
-SECONDS = 20
+# On the processor, and by the clock where others have the processor.
+SECONDS, CLOCK_SECONDS = 20, 200
 
 
 @contextlib.contextmanager
 def no_hang() -> Iterator[None]:
-    """A TimeoutError after SECONDS."""
+    """A TimeoutError after SECONDS or CLOCK_SECONDS."""
 
     def ring(*_: Any) -> None:
         raise TimeoutError(f"more than {SECONDS} s")
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(SECONDS)
+    timers = ((signal.ITIMER_PROF, signal.SIGPROF, SECONDS), (signal.ITIMER_REAL, signal.SIGALRM, CLOCK_SECONDS))
+    before = [signal.signal(number, ring) for _, number, _ in timers]
     try:
+        for timer, _, seconds in timers:
+            signal.setitimer(timer, seconds)
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        for (timer, number, _), handler in zip(timers, before, strict=True):
+            signal.setitimer(timer, 0)
+            signal.signal(number, handler)
 
 
 def codes(model: str | onnx.ModelProto | Path, **options: Any) -> list[str]:

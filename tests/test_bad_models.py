@@ -66,6 +66,8 @@ def test_no_inputs_and_no_nodes() -> None:
     assert codes(without(golden.model(WEIGHTS + GOOD), input=True))
     assert codes(without(golden.model(WEIGHTS + GOOD), node=True))
     assert codes(without(golden.model(WEIGHTS + GOOD), output=True))
+    fixed = mlp("a = MatMul (x, V) y = Relu (a)", "float[2,4] x")
+    assert codes(without(golden.model(WEIGHTS + fixed), output=True)) == ["SNN103"]
     assert codes(onnx.ModelProto())
     assert codes("net (float[N,4] x) => (float[N,4] x) { }")
 
@@ -177,6 +179,32 @@ def test_weights_that_are_not_finite(value: float) -> None:
     assert codes(model) == ["SNN208"]
 
 
+def test_nobody_warns_of_a_function_that_is_never_a_number(recwarn: pytest.WarningsRecorder) -> None:
+    square_root = "b = Abs (a) one = Constant <value = float {1}> () c = Add (b, one) d = Neg (c) r = Sqrt (d)"
+    body = f"a = MatMul (x, V) {square_root} y = MatMul (r, Q)"
+    model = golden.model(f"# random: Q [3,3] seed 3\n{WEIGHTS}{mlp(body)}")
+    assert codes(model, method="exact", steps=None)
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+@pytest.mark.parametrize("name", ["snnc/x", "steps", "snnc/elapsed"])
+def test_names_of_weights_are_free(name: str) -> None:
+    model = golden.model(WEIGHTS + GOOD)
+    model.graph.initializer[0].name = model.graph.node[0].input[1] = name
+    assert codes(model) == []
+    assert codes(model, method="exact", steps=None) == []
+
+
+def test_nobody_warns_of_weights_that_overflow(recwarn: pytest.WarningsRecorder) -> None:
+    model = golden.model(
+        "net (float[N,3] x) => (float[N,1] y) <float[3,2] W = {1,2,3,-4,0.5,0.25}, float[2,1] U = {-3e+38,-3e+38}> "
+        "{ a = MatMul (x, W) h = Relu (a) b = MatMul (h, U) c = Add (b, b) d = Add (c, c) y = Add (d, d) }"
+    )
+    for method in ("rmp", "exact"):
+        assert codes(model, method=method, **({"steps": 4} if method == "rmp" else {"steps": None})) == ["SNN406"]
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 INTERNAL_NAMES = [
     "steps", "seed", "first_sample", "spike_totals", "synaptic_operations", "count", "first_step", "elapsed",
     "schedule/one", "schedule/steps", "initial/v/r", "final/v/r", "v/r", "v_next/r", "threshold/r", "weight/m",
@@ -264,3 +292,14 @@ def test_1500_nodes_that_do_nothing() -> None:
     inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4])] for name in ("x", "y"))
     graph = helper.make_graph(nodes, "g", inputs, outputs)
     assert codes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)) == []
+
+
+def test_nobody_else_speaks_of_a_batch_that_is_baked_in(capfd: pytest.CaptureFixture[str]) -> None:
+    """The axis is declared free: sizes are tried until one runs."""
+    model = golden.model(
+        WEIGHTS + "# random: R [12,3] seed 4\nnet (float[N,2,2,3] x) => (float[M,3] y) "
+        "{ s = Constant <value_ints = [3,-1]> () a = Reshape (x, s) m = MatMul (a, R) y = Relu (m) }"
+    )
+    assert codes(model) == []
+    said = capfd.readouterr()
+    assert "onnxruntime" not in said.out + said.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import golden
 import networks
 import numpy as np
 import onnxruntime as ort
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snnc.integers.limits import reach, sum_limit
-from snnc.ir.conversion import Conversion
+from snnc.ir.conversion import Conversion, Level
 from snnc.ir.graph import constant
 from snnc.ir.trees import signal_of, targets
 from snnc.operators import LAYERS
@@ -128,6 +129,18 @@ def test_the_grid_is_the_finest(seed: int, exponent: int, max_steps: int) -> Non
         limit = 2**53 / 64 if readout else min((2**31 - 1) / (max_steps + 2), 2**24)
         assert ((high >= limit) | (np.abs(finer).max(0) > (2**20 if readout else 2**15 - 1))).all()
         source, signed = target, False
+
+
+def test_readouts_are_bounded_by_the_most_steps() -> None:
+    """Weights behind weights, so that sums come near what 64-bit potentials hold in so many steps."""
+    model = golden.model(
+        "# random: A [6,6] seed 1\n# random: B [6,6] seed 2\n# random: C [6,6] seed 3\n"
+        "net (float[N,6] x) => (float[N,6] y, float[N,6] z) "
+        "{ a = MatMul (x, A) h = Relu (a) b = MatMul (h, B) i = Relu (b) z = Add (h, i) y = MatMul (z, C) }"
+    )
+    graph = golden.run_to(model, Level.CALIBRATED, max_steps=2**25, steps=4, calib_samples=4, calib_steps=4).graph
+    largest = [signal_of(node.inputs[0]).magnitude for node in graph.nodes if node.op == "SpikeReadout"]
+    assert 2**36 < max(largest) < 2**63 / 2**25
 
 
 @pytest.mark.parametrize("native", [True, False])

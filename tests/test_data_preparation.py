@@ -140,9 +140,7 @@ def test_mean_of_the_wrong_number_of_channels() -> None:
         as_dataset(COLOUR, (3, 5, 4), mean=[0.1, 0.2])
 
 
-@pytest.mark.parametrize(
-    "images", [np.array(["a", "b"]), np.array([1j, 2j]), np.array([None]), [[1], [1, 2]], [b"a"]]
-)
+@pytest.mark.parametrize("images", [np.array(["a", "b"]), np.array([1j, 2j]), np.array([None]), [[1], [1, 2]], [b"a"]])
 def test_wrong_dtypes(images: Any) -> None:
     with diagnosed("SNN303"):
         as_dataset(images)

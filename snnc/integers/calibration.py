@@ -249,9 +249,14 @@ class Calibrator:
         return values.reshape((1,) * (axes - values.ndim) + values.shape)
 
     def charge(self, node: gs.Node, rounded: Rounded) -> None:
-        """Put the charge that a neuron starts with on its grid."""
-        if "charge_value" in node.attrs:
-            node.attrs["charge"] = np.rint(node.attrs["charge_value"] / rounded.scale).astype(np.int32)
+        """Put the charge that a neuron starts with on its grid; SNN406 where there is no room for it on any."""
+        if "charge_value" not in node.attrs:
+            return
+        charge = np.rint(node.attrs["charge_value"] / rounded.scale)
+        if not (np.abs(charge) <= LARGEST_CHARGE).all():
+            message = "its bias is too large for any grid that has room for its weights"
+            fail("SNN406", message, node=node.name, op=node.op, hint="look at the training: who needs such a bias?")
+        node.attrs["charge"] = charge.astype(np.int32)
 
     def tabulate(
         self, node: gs.Node, rounded: Rounded, value: FloatArray, limits: tuple[int, int]

@@ -11,6 +11,7 @@ from snnc.ir.trees import largest_total
 EXACT_FLOAT32 = 2**24
 EXACT_FLOAT64 = 2**53
 INT32 = 2**31
+INT64 = 2**63
 # What a neuron may have at the start: potentials move by as much again at least.
 LARGEST_CHARGE = 2**29
 # Weights of readouts are packed in 32 bits; more of them than a few decimal digits carries nothing.
@@ -43,4 +44,4 @@ def tree_limit(root: gs.Tensor, max_steps: int, *, readout: bool, charged: bool 
         exact = float(EXACT_FLOAT32)
         return Limits(min(sum_limit(reach(root, max_steps), charged=charged), exact), exact)
     exact = EXACT_FLOAT64 / BLOCK_STEPS
-    return Limits(exact, exact, _READOUT_WEIGHT, _READOUT_WEIGHT)
+    return Limits(min(INT64 / max(1, reach(root, max_steps)), exact), exact, _READOUT_WEIGHT, _READOUT_WEIGHT)

@@ -107,5 +107,6 @@ def _any_function(region: Region, kind: Kind, levels: int) -> dict[str, Any]:
         return {"region": region, "value": kind.step, "low": kind.low, "high": kind.high}
     with np.errstate(all="ignore"):  # it may leave its domain
         values = region.curve(sample_points(region))
-    low = -levels if np.nanmin(values) < 0 else 0
-    return {"region": region, "low": low, "high": levels if np.nanmax(values) > 0 or low == 0 else 0}
+    values = values[~np.isnan(values)]
+    low = -levels if values.min(initial=0) < 0 else 0
+    return {"region": region, "low": low, "high": levels if values.max(initial=0) > 0 or low == 0 else 0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
 from pathlib import Path
 
 import onnx
@@ -10,10 +10,11 @@ from onnx import TensorProto
 
 from snnc.diagnostics import Diagnostics, fail
 from snnc.reading.probe import first_line
-from snnc.reading.protos import subgraphs
+from snnc.reading.tensors import tensors_of
 
 #: A protobuf holds less, and onnxruntime is given one.
 MOST_BYTES = 2**31 - 2**20
+_LONGEST_NAME = 255
 
 
 def check_size(size: int, name: str) -> None:
@@ -30,14 +31,16 @@ def load_external_data(model: onnx.ModelProto, path: Path) -> None:
             SNN107 where the model becomes too large.
     """
     diagnostics = Diagnostics()
-    external = [tensor for tensor in _tensors(model.graph) if tensor.data_location == TensorProto.EXTERNAL]
+    external = [tensor for tensor in tensors_of(model.graph) if tensor.data_location == TensorProto.EXTERNAL]
     sizes = [_size(tensor, path.parent, diagnostics) for tensor in external]
     diagnostics.raise_errors()
     check_size(model.ByteSize() + sum(sizes), f"{path} with its external data")
     if not external:
         return
     try:
-        onnx.load_external_data_for_model(model, str(path.parent))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of entries that nobody knows, and nobody needs
+            onnx.load_external_data_for_model(model, str(path.parent))
     except Exception as error:  # onnx raises several kinds here, all of them about the user's file
         fail("SNN104", first_line(error))
 
@@ -48,6 +51,13 @@ def _size(tensor: TensorProto, folder: Path, diagnostics: Diagnostics) -> int:
     place = {"node": tensor.name, "op": "initializer"}
     data = folder / entries.get("location", "")
     try:
+        data.resolve().stat()
+    except FileNotFoundError:
+        pass  # which is told below
+    except (OSError, ValueError, RuntimeError):  # of a name that no file can have
+        diagnostics.report("SNN104", f"{_short(data.name)} cannot be the name of a file", **place)
+        return 0
+    try:
         offset, length = int(entries.get("offset", 0)), int(entries.get("length", 0))
     except ValueError:
         diagnostics.report("SNN104", "its offset or length is not a number", **place)
@@ -56,24 +66,17 @@ def _size(tensor: TensorProto, folder: Path, diagnostics: Diagnostics) -> int:
         diagnostics.report("SNN104", f"its offset is {offset}, its length {length}", **place)
     elif not data.resolve().is_relative_to(folder.resolve()):
         hint = "external data must lie in the folder of the model, or below it"
-        diagnostics.report("SNN104", f"{str(data)!r} is outside of the folder of the model", **place, hint=hint)
+        diagnostics.report("SNN104", f"{_short(str(data))} is outside of the folder of the model", **place, hint=hint)
     elif not data.is_file():
-        diagnostics.report("SNN104", f"{data.name!r} is not beside the model", **place)
+        diagnostics.report("SNN104", f"{_short(data.name)} is not beside the model", **place)
     elif data.stat().st_size < offset + length:
-        message = f"{data.name!r} has {data.stat().st_size} bytes, {offset + length} are needed"
+        message = f"{_short(data.name)} has {data.stat().st_size} bytes, {offset + length} are needed"
         diagnostics.report("SNN104", message, **place)
     else:
         return length or data.stat().st_size - offset
     return 0
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
-    """The initializers, and the tensors in attributes, of subgraphs too."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-        for inner in subgraphs(node):
-            yield from _tensors(inner)
+def _short(name: str) -> str:
+    """For a message; a damaged file may have a name of any length."""
+    return repr(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}...")

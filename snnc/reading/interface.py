@@ -12,6 +12,7 @@ from snnc.diagnostics import Diagnostics
 from snnc.ir.names import is_reserved
 from snnc.reading.precision import READABLE
 from snnc.reading.protos import data_inputs, shape_text, type_name
+from snnc.reading.tensors import MOST_AXES
 
 #: A sample of more elements is an error in the file.
 MOST_ELEMENTS = 2**28
@@ -48,6 +49,8 @@ def _check_shape(value: onnx.ValueInfoProto, diagnostics: Diagnostics) -> None:
         diagnostics.report(
             "SNN105", f"{message}: the first axis must be the batch, and others follow", **place, hint=hint
         )
+    elif len(dims) > MOST_AXES:
+        diagnostics.report("SNN105", f"it has {len(dims)} axes: more than {MOST_AXES} cannot be fed", **place)
     elif any(dim.dim_value < 1 for dim in dims[1:]):
         _report_free_sizes(dims, place, diagnostics)
     elif math.prod(dim.dim_value for dim in dims[1:]) * max(1, dims[0].dim_value) > MOST_ELEMENTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from dataclasses import dataclass
@@ -17,15 +18,21 @@ from snnc.reading.protos import copied, data_inputs
 
 #: Of a sample, tensors of more elements are not computed: 1 GiB in float32.
 MOST_ELEMENTS = 2**28
+#: What all tensors of a few samples may take at once, in bytes.
+MOST_BYTES = 2**32
 _TYPE_NAMES = set(onnx.TensorProto.DataType.keys())
-# A code, the node (a diagnostic names it), a place in the sources with the signature of a function.
+# A code, the node (a diagnostic names it), a place in the sources with the signature of a function or its template.
 _NOISE = [
-    re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : "),
+    re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : "),
     re.compile(r"^Load model from .* failed:"),
     re.compile(r"^Non-zero status code returned while running \S+ node\. Name:'[^']*' Status Message: "),
     re.compile(r"^(Exception during initialization: )?/\S+\.(cc|h):\d+ .*?\)( const)? "),
+    re.compile(r"^/\S+\.(cc|h):\d+: \w+: Assertion `.*` failed: "),
+    re.compile(r"\[with [^\]]*\] ?"),
+    re.compile(r"(^|(?<=[\s.:]))\w+\.(cc|h):\d+ \w+ ?"),
 ]
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of terminals
+_TOO_LARGE = re.compile(r"Available memory of \d+ is smaller than requested")
 _FAILED_NODE = re.compile(r"running \S+ node\. Name:'([^']*)'")
 
 
@@ -57,6 +64,7 @@ class Probe:
         declared = _loaded(exposed(model)).get_outputs()
         self._dtypes = {value.name: _dtype(value.type) for value in declared if value.type.startswith("tensor(")}
         _check_sizes(model, {value.name: value.shape for value in declared})
+        _check_sizes(model, _inferred(model))
         self._shapes = _loaded(_with_shapes(model, list(self._dtypes)))
         self._outputs = [value.name for value in model.graph.output]
 
@@ -81,10 +89,15 @@ class Probe:
         return dict(zip(self._outputs, self._run(self._outputs, samples), strict=True))
 
     def _run(self, names: list[str], samples: np.ndarray) -> list[np.ndarray]:
+        options = onnxruntime.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         try:
-            found: list[np.ndarray] = self._shapes.run(names, {self._input.name: samples})
+            found: list[np.ndarray] = self._shapes.run(names, {self._input.name: samples}, options)
         except Exception as error:
             node = _FAILED_NODE.search(str(error))
+            if _TOO_LARGE.search(str(error)):
+                message = f"it takes more than {MOST_BYTES / 2**30:.0f} GiB on {_counted(samples)}"
+                fail("SNN207", message, node=node[1] if node else "", hint="look at the sizes that it is given")
             message = f"onnxruntime cannot run it on {_counted(samples)}: {first_line(error)}"
             raise ProbeError(message, node[1] if node else "") from error
         return found
@@ -115,10 +128,26 @@ def _loaded(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # Sizes may be known only when it runs. Weights are no part of what is limited.
+    _limit_memory()
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     try:
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         fail("SNN103", f"onnxruntime cannot load the model: {first_line(error)}")
+
+
+@functools.cache
+def _limit_memory() -> None:
+    """Let onnxruntime have an allocator, for sessions that ask for it, that gives MOST_BYTES at most."""
+    kind = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    as_requested = 1
+    onnxruntime.create_and_register_allocator(
+        kind, onnxruntime.OrtArenaCfg({"max_mem": MOST_BYTES, "arena_extend_strategy": as_requested})
+    )
 
 
 def _with_shapes(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
@@ -136,6 +165,22 @@ def _dtype(text: str) -> np.dtype:
     name = text[len("tensor(") : -1].upper()
     kind = onnx.TensorProto.DataType.Value(name) if name in _TYPE_NAMES else 0
     return np.dtype(object) if kind == 0 else np.dtype(helper.tensor_dtype_to_np_dtype(kind))
+
+
+def _inferred(model: onnx.ModelProto) -> dict[str, list[int | str | None]]:
+    """What onnx infers of a single sample: sizes that follow from the size of the batch are known then too."""
+    sized = copied(model)
+    dim = data_inputs(sized)[0].type.tensor_type.shape.dim[0]
+    dim.dim_value = max(1, dim.dim_value)
+    del sized.graph.value_info[:]
+    for value in sized.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    try:
+        inferred = onnx.shape_inference.infer_shapes(sized, data_prop=True)
+    except Exception:  # what it trips over is no fault of the model as long as onnxruntime runs it
+        return {}
+    values = (*inferred.graph.value_info, *inferred.graph.output)
+    return {value.name: [dim.dim_value or None for dim in value.type.tensor_type.shape.dim] for value in values}
 
 
 def _check_sizes(model: onnx.ModelProto, shapes: dict[str, list[int | str | None]]) -> None:

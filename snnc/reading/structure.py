@@ -11,7 +11,8 @@ model is written, not what it computes:
 6. nodes stand behind those that compute what they read (SNN103 where they wait for each other);
 7. every node has a name that no other node and no input has;
 8. a batch axis of size 0 or below is one of any size;
-9. floats are float32 where their types disagree (`snnc.reading.precision`): onnxruntime refuses such a model.
+9. floats are float32 where their types disagree (`snnc.reading.precision`): onnxruntime refuses such a model;
+10. an output that is listed twice is one.
 
 What is in this form already is given back as it is. Models that snnc has converted are left alone.
 """
@@ -29,7 +30,9 @@ from snnc.ir.domain import DOMAIN
 from snnc.ir.order import in_order
 from snnc.reading.branches import without_constant_branches
 from snnc.reading.precision import of_one_type
+from snnc.reading.probe import first_line
 from snnc.reading.protos import copied, data_inputs, opset_of, reads, replace_nodes, subgraphs
+from snnc.reading.tensors import check_tensors
 
 #: onnxruntime knows all operators from here on.
 OLDEST_OPSET = 7
@@ -43,12 +46,13 @@ def structured(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same network in a plain form; `model` itself, not a copy, where it has that form.
 
     Raises:
-        DiagnosticError: SNN102 where an old model cannot be upgraded; SNN103 where nodes wait for each other or a name
-            is no text.
+        DiagnosticError: SNN102 where an old model cannot be upgraded; SNN103 where nodes wait for each other, a name
+            is no text, or a constant is damaged; SNN104 where elements of a constant lie in a file that was not read.
     """
     if is_converted(model):
         return model
     check_names_are_text(model)
+    check_tensors(model.graph)
     for step in _STEPS:
         model = step(model)
     return model
@@ -93,7 +97,7 @@ def _upgraded(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
         upgraded: onnx.ModelProto = version_converter.convert_version(sized, OLDEST_OPSET)
     except Exception as error:  # it raises whatever its C++ throws
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         fail("SNN102", f"the model has opset {version}, and onnx cannot upgrade it to {OLDEST_OPSET}: {reason}")
     declared = {value.name: value for value in (*model.graph.input, *model.graph.output)}
     for value in (*upgraded.graph.input, *upgraded.graph.output):
@@ -111,7 +115,7 @@ def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
         inlined: onnx.ModelProto = inliner.inline_local_functions(model)
     except Exception as error:  # of C++, about the user's functions
-        fail("SNN103", f"its local functions cannot be inlined: {str(error).strip().splitlines()[0]}")
+        fail("SNN103", f"its local functions cannot be inlined: {first_line(error)}")
     return inlined
 
 
@@ -226,6 +230,16 @@ def node_names(model: onnx.ModelProto) -> list[str]:
     return list(names)
 
 
+def _with_each_output_once(model: onnx.ModelProto) -> onnx.ModelProto:
+    first = {value.name: value for value in reversed(model.graph.output)}
+    if len(first) == len(model.graph.output):
+        return model
+    changed = copied(model)
+    del changed.graph.output[:]
+    changed.graph.output.extend(first[name] for name in dict.fromkeys(value.name for value in model.graph.output))
+    return changed
+
+
 def _with_a_free_batch(model: onnx.ModelProto) -> onnx.ModelProto:
     changed = None
     for index, value in enumerate(model.graph.input):
@@ -254,4 +268,5 @@ _STEPS: tuple[Callable[[onnx.ModelProto], onnx.ModelProto], ...] = (
     _named,
     _with_a_free_batch,
     of_one_type,
+    _with_each_output_once,
 )

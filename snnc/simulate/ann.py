@@ -50,7 +50,7 @@ class Ann:
 
     def __init__(self, model: onnx.ModelProto, threads: int | None = None) -> None:
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what fails is raised too
         options.add_session_config_entry(_AS_WRITTEN, "1")
         if threads is not None:
             options.intra_op_num_threads = threads
