@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import resource
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ import numpy as np
 from .known import SIZES, Data
 
 # To be quick: a model that converts on so few samples converts on more.
-_SAMPLES = {"exact": 24, "rmp": 32, "low-latency": 32}
+_SAMPLES = {"exact": 8, "rmp": 32, "low-latency": 32}
+# Of models with inputs of more elements than these.
+_LARGE, _FEW = 2**16, 2
 _STEPS = 32
 _CALIBRATION = 1000
 
@@ -38,11 +41,12 @@ class Task:
 
 @dataclass
 class Attempt:
-    """What came of a task: its `outcome` is converted, refused or failed."""
+    """What came of a task: its `outcome` is converted, refused (by the rules of these `codes`) or failed."""
 
     task: Task
     outcome: str
     detail: str
+    codes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     megabytes: float = 0.0
 
@@ -70,7 +74,8 @@ def attempt(task: Task) -> Attempt:
     try:
         found = Attempt(task, "converted", _converted(task))
     except DiagnosticError as error:
-        found = Attempt(task, "refused", "; ".join(_short(str(each)) for each in error.diagnostics))
+        codes = sorted({each.rule.code for each in error.diagnostics})
+        found = Attempt(task, "refused", "; ".join(_short(str(each)) for each in error.diagnostics), codes)
     except BaseException as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         found = task.failed(f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}: {error}"[:300])
@@ -94,7 +99,8 @@ def _converted(task: Task) -> str:
     else:
         options |= {"steps": _STEPS}
     if task.data is None:
-        options |= {"calib_samples": _SAMPLES.get(task.method, 32)}
+        large = math.prod(size or 1 for size in input_dims(ann)) > _LARGE
+        options |= {"calib_samples": _FEW if large else _SAMPLES.get(task.method, 32)}
         return _verified(snnc.convert(ann, **options))
     dims, form = input_dims(ann), task.data.form
     calib = load(f"{task.data.place}:train", dims, **form)
