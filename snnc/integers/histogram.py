@@ -58,9 +58,11 @@ class Histogram:
             below, above = np.where(enough, below, middle), np.where(enough, middle, above)
         return np.where(_reduced(self.zeros, per_channel) >= wanted, top, above)
 
-    def mmse(self, levels: int, low: int, high: int, offset: float, *, per_channel: bool) -> FloatArray:
+    def mmse(
+        self, levels: int, low: int, high: int, offset: float, *, per_channel: bool, relative: bool = False
+    ) -> FloatArray:
         """The λ for which λ/L·clip(floor(x·L/λ + offset), low, high) has the least mean squared error against x, `[C]`
-        or `[1]` (Li et al., ICML 2021).
+        or `[1]` (Li et al., ICML 2021); `relative`: the error as a share of x.
 
         L are the `levels`; the offset lies between 0 and 1, the limits on both sides of 0. Tried are 2^0 to 2^-7 of the
         λ that clips nothing; 0 where nothing reaches beyond 0 towards a limit.
@@ -72,11 +74,14 @@ class Histogram:
             top = np.broadcast_to(top.max(keepdims=True), top.shape)
         errors = np.zeros((len(top), len(_FRACTIONS)))
         for channels, edges in self._chunks():
+            counts = self.counts[channels].astype(np.float64)
+            if relative:
+                counts = counts / np.square((edges[:, :-1] + edges[:, 1:]) / 2)
             for index, fraction in enumerate(_FRACTIONS):
                 step = np.where(top[channels] > 0, top[channels], 1.0)[:, None] * (fraction / levels)
                 integral = _squared_error(edges / step, low, high, offset)
                 mean = np.diff(integral, axis=1) * (step**3 / self._width[channels, None])
-                errors[channels, index] = (self.counts[channels] * mean).sum(1)
+                errors[channels, index] = (counts * mean).sum(1)
         best = _reduced(errors, per_channel).argmin(1)
         found: FloatArray = (top if per_channel else top[:1]) * _FRACTIONS[best]
         return found
