@@ -71,6 +71,18 @@ FORMS: dict[str, tuple[str, Constants, int]] = {
     ),
     "euclidean length": ("c = Add (a, one) b = LpNormalization <axis = 1> (c)", {"one": 1.0}, 18),
     "sum of magnitudes": ("c = Add (a, one) b = LpNormalization <axis = -1, p = 1> (c)", {"one": 1.0}, 18),
+    "equation of two": ('b = Einsum <equation = "nhij,nhkj->nkhi"> (a, a)', {}, 18),
+    "equation of two without places": ('b = Einsum <equation = "ncij,nkij -> nck"> (a, a)', {}, 18),
+    "equation with weights": (
+        'b = Einsum <equation = "ncij,jcmk->nmik"> (a, w)',
+        {"w": np.linspace(-1, 1, 4 * 3 * 2 * 3).reshape(4, 3, 2, 3)},
+        18,
+    ),
+    "equation with weights first": (
+        'b = Einsum <equation = "dj,ncij->nicd"> (w, a)',
+        {"w": np.linspace(-1, 1, 20).reshape(5, 4)},
+        18,
+    ),
     "product with its transpose": (f"{TURNED} b = MatMul (a, t)", {}, 18),
     "product with a row": (f"{TURNED} r = ReduceMean (t, axes) b = MatMul (a, r)", {"axes": [3]}, 18),
     "product with one channel": (f"{TURNED} r = ReduceMean (t, axes) b = MatMul (a, r)", {"axes": [1]}, 18),
