@@ -24,7 +24,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.ir.graph import sort_topologically
+from snnc.ir.graph import sample_shape, sort_topologically
 from snnc.ir.names import Names, names_in
 from snnc.ir.writer import Writer
 from snnc.methods import METHODS
@@ -135,11 +135,15 @@ def _arranged(
     writer: Writer, what: str, source: gs.Variable, letters: str, wanted: Sequence[str], sizes: dict[str, int]
 ) -> gs.Variable:
     """The axes of a sample in the order of `wanted`."""
+    if list(letters) == list(wanted):
+        return source
     order = [letters.index(letter) + 1 for letter in wanted]
     return writer.add("Transpose", what, [source], [sizes[letter] for letter in wanted], perm=[0, *order])
 
 
 def _reshaped(writer: Writer, what: str, source: gs.Variable, shape: Sequence[int]) -> gs.Variable:
+    if list(sample_shape(source)) == list(shape):
+        return source
     return writer.add("Reshape", what, [source, np.array([-1, *shape], np.int64)], shape)
 
 

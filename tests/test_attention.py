@@ -38,6 +38,21 @@ FORMS: dict[str, tuple[str, Constants, int]] = {
         {"axes": [-1]},
         13,
     ),
+    "softmax of what a mask adds to": (
+        "c = Add (a, mask) b = Softmax (c)",
+        {"mask": np.where(np.tri(3, 4, 1), np.arange(12).reshape(3, 4) / 12, -np.inf)},
+        18,
+    ),
+    "softmax behind a mask": (
+        "s = Cast <to = 9> (mask) c = Where (s, a, never) b = Softmax <axis = 2> (c)",
+        {"mask": np.tri(3, 4, 1), "never": -1e9},
+        18,
+    ),
+    "softmax of what a mask leaves": (
+        "s = Cast <to = 9> (mask) c = Where (s, never, a) b = Softmax (c)",
+        {"mask": 1 - np.tri(3, 4), "never": -np.inf},
+        18,
+    ),
     "layer": ("b = LayerNormalization (a, g, b_)", NORMAL, 18),
     "layer of several axes": (
         "b = LayerNormalization <axis = 2, epsilon = 0.01> (a, g, b_)",
@@ -243,6 +258,12 @@ def test_random_networks(network: onnx.ModelProto, levels: int, per_channel: boo
         )
         assert np.array_equal(native.logits, functions.logits)
         assert np.array_equal(native.spike_totals, functions.spike_totals)
+
+
+def test_a_mask_that_leaves_nothing_is_reported() -> None:
+    mask = np.where(np.tri(3, 4, -1), 0, -np.inf)
+    problems = findings(network("c = Add (a, mask) b = Softmax (c)", {"mask": mask}, 18, PLANES))
+    assert ("SNN204", "Softmax", "a mask hides all that it compares in some places") in problems
 
 
 def test_softmax_over_the_samples_is_reported() -> None:
