@@ -5,10 +5,13 @@ axes d may have size 1 in one of them:
 
     (x·y)_nm = Σ_k x_nk·y_km:   Mul of x `[d..., n, 1, k]` and yᵀ `[d..., 1, m, k]`, ReduceSum over the last axis
 
-Left alone: constants among the operands; behind the last layer; `[N, k]`, whose rows are samples.
+Left alone: constants among the operands; behind the last layer; `[N, k]`, whose rows are samples; more than 2^22
+products of elements, which take 1 GiB in a block of 64 steps of a sample.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -21,6 +24,10 @@ from snnc.methods import METHODS
 from snnc.operators import tail_nodes
 from snnc.operators.tail import is_activation
 
+#: Products of elements of a sample that are there beside each other before they are summed.
+MOST_PRODUCTS = 2**22
+_SHORTER = "attend in windows, or over fewer places or features: they are multiplied with each other"
+
 
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
@@ -32,7 +39,12 @@ def run(conversion: Conversion) -> None:
             continue
         ranks = {len(tensor.shape or []) for tensor in (*node.inputs, *node.outputs)}
         if len(ranks) == 1 and min(ranks) > 2 and all(map(is_activation, (*node.inputs, *node.outputs))):
-            _write(Writer(graph, node, names), node)
+            size = math.prod(sample_shape(node.outputs[0])) * sample_shape(node.inputs[0])[-1]
+            if size <= MOST_PRODUCTS:
+                _write(Writer(graph, node, names), node)
+            else:
+                message = f"it would be {size} products of elements, at most {MOST_PRODUCTS} are kept apart"
+                conversion.declined[node.name] = (message, _SHORTER)
     sort_topologically(graph)
 
 

@@ -86,7 +86,7 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
     elif (accepted(node) or node.op == "MatMul") and not all(map(_has_batch, activation_inputs(node))):
         return  # reported where the batch axis was lost
     elif node.op == "MatMul" and len(activation_inputs(node)) == 2:
-        yield "SNN206", *product_of_matrices(conversion.options.method)
+        yield "SNN206", *conversion.declined.get(node.name, product_of_matrices(conversion.options.method))
     elif not accepted(node) or _is_function(node):
         reason, hint = refusal(conversion.graph, node, conversion.options.method)
         yield "SNN204", *conversion.declined.get(node.name, (reason, hint))

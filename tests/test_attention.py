@@ -260,6 +260,14 @@ def test_random_networks(network: onnx.ModelProto, levels: int, per_channel: boo
         assert np.array_equal(native.spike_totals, functions.spike_totals)
 
 
+def test_products_of_matrices_that_are_too_large_are_reported() -> None:
+    text = "net (float[N, 512, 64] x) => (float[N, 512, 2] y) { r = Relu (x) t = Transpose <perm = [0, 2, 1]> (r) "
+    network = model("# random: v [512, 2] seed 1\n" + text + "m = MatMul (r, t) y = MatMul (m, v) }")
+    ((rule, op, message),) = findings(network)
+    assert (rule, op) == ("SNN206", "MatMul")
+    assert message.startswith(f"it would be {512 * 512 * 64} products")
+
+
 def test_a_mask_that_leaves_nothing_is_reported() -> None:
     mask = np.where(np.tri(3, 4, -1), 0, -np.inf)
     problems = findings(network("c = Add (a, mask) b = Softmax (c)", {"mask": mask}, 18, PLANES))

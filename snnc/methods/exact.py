@@ -107,9 +107,10 @@ class Exact(Method):
 def _only_multiplies(node: gs.Node) -> bool:
     """Whether only products read what `node` gives: an inverse among them is one of what it multiplies, in size, and
     its errors count as shares of it."""
-    return all(
+    readers = node.outputs[0].outputs
+    return bool(readers) and all(
         reader.op in (PRODUCT, SpikeProduct.name) or (reader.op in _MOVES and _only_multiplies(reader))
-        for reader in node.outputs[0].outputs
+        for reader in readers
     )
 
 
