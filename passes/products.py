@@ -46,9 +46,11 @@ def run(conversion: Conversion) -> None:
     if not METHODS[conversion.options.method].settles:
         return
     graph = conversion.graph
-    names, tail = Names(names_in(graph.nodes)), tail_nodes(graph)
+    names, tail, functions = Names(names_in(graph.nodes)), tail_nodes(graph), roots(graph)
     for node in list(graph.nodes):
-        if node.name not in tail and _is_known(node, ("Div",)) and len(activation_inputs(node)) == 2:
+        if node.name in tail or not _is_known(node, ("Div",)) or node.outputs[0].name in functions:
+            continue
+        if len(activation_inputs(node)) == 2:
             _as_product_with_reciprocal(graph, node, names)
     sort_topologically(graph)
     sources = roots(graph)
@@ -70,7 +72,7 @@ def _is_known(node: gs.Node, ops: Sequence[str]) -> bool:
 
 def _as_product_with_reciprocal(graph: gs.Graph, node: gs.Node, names: Names) -> None:
     divisor = node.inputs[1]
-    if divisor is node.inputs[0] or not all(map(is_activation, (*node.inputs, *node.outputs))):
+    if not all(map(is_activation, (*node.inputs, *node.outputs))):
         return
     inverse = Writer(graph, node, names).add("Reciprocal", "inverse", [divisor], sample_shape(divisor))
     node.op, node.inputs = "Mul", [node.inputs[0], inverse]
