@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from snnc.diagnostics import fail
+from snnc.diagnostics import Diagnostics, fail
 from snnc.emit.schedules import MOST_UNROLLED_BLOCKS
 from snnc.integers.input_range import range_of_integers
 from snnc.ir.conversion import Conversion, Level, Pass
@@ -34,6 +34,7 @@ from snnc.reading.interface import check_interface
 from snnc.reading.precision import in_float32, input_type, mixing_node, takes_integers
 from snnc.reading.probe import first_line
 from snnc.reading.protos import DEFAULT_DOMAINS, copied, data_inputs, opset_of, shape_text
+from snnc.reading.samples import by_sample, loses_batch
 from snnc.reading.sizes import open_axes, with_shape, with_sizes
 from snnc.reading.structure import OLDEST_READABLE, check_names_are_text, is_converted
 from snnc.simulate.ann import Ann
@@ -72,10 +73,10 @@ def run(conversion: Conversion) -> None:
     conversion.diagnostics.raise_errors()
     plain = in_float32(in_standard_operators(model), conversion.diagnostics)
     conversion.diagnostics.raise_errors()
-    batched = with_free_batch(plain, conversion.diagnostics)
+    conversion.ann = model
+    batched = _with_free_batch(conversion, plain)
     if plain is not model:
         _compare(conversion, model, plain)
-    conversion.ann = model
     conversion.graph = _import(batched)
 
 
@@ -187,6 +188,22 @@ def _compare(conversion: Conversion, model: onnx.ModelProto, plain: onnx.ModelPr
             kind = onnx.TensorProto.DataType.Name(input_type(model))
             message = f"in float32 the output {name!r} is off by {error_norm:.3g} of {norm:.3g} (the input is {kind})"
             conversion.diagnostics.report("SNN103", message, hint="export the network in float32")
+
+
+def _with_free_batch(conversion: Conversion, model: onnx.ModelProto) -> Batched:
+    """The model for any number of samples; written for each alone where the batch gets lost inside."""
+    found, again = Diagnostics(logged=False), Diagnostics(logged=False)
+    batched = with_free_batch(model, found)
+    written = by_sample(model) if found.errors or loses_batch(batched) else None
+    whole = None if written is None else with_free_batch(written, again)
+    if written is None or whole is None or again.errors:
+        for finding in found.found:
+            conversion.diagnostics.add(finding)
+        return batched
+    message = "the batch is not the first axis inside it: written for each sample alone, which gives the same"
+    conversion.diagnostics.report("SNN506", message)
+    conversion.ann = written  # so that its layers can be looked at too
+    return whole
 
 
 def _import(batched: Batched) -> gs.Graph:

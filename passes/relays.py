@@ -44,8 +44,8 @@ def run(conversion: Conversion) -> None:
         if node.op in POOLS and not _counts(node.inputs[0]):
             _relay(graph, node.inputs[0], in_layers, names)
         elif node.op == PRODUCT:
-            for operand in activation_inputs(node):
-                _relay_factor(graph, node, operand, in_layers, names)
+            for index in range(len(node.inputs)):  # a relay of the first operand may be that of the second too
+                _relay_factor(graph, node, node.inputs[index], in_layers, names)
         elif _is_weighted(node):
             for tensor in filter(_is_current, _behind_moves(node.inputs[0])):
                 _relay(graph, tensor, in_layers, names)

@@ -20,7 +20,7 @@ from snnc.ir.elementwise import is_elementwise
 from snnc.ir.graph import NEURONS, activation_inputs, describe
 from snnc.operators import BY_ANN_NAME, READING_SPIKES, accepted, tail_nodes
 from snnc.operators.contract import Finding
-from snnc.operators.refusals import hint_of_domain, refusal
+from snnc.operators.refusals import hint_of_domain, product_of_matrices, refusal
 from snnc.reading.structure import node_names
 
 _MOVE_IT = "move it directly behind a convolution or dense layer, or train without"
@@ -86,7 +86,7 @@ def _findings(conversion: Conversion, node: gs.Node, in_tail: bool) -> Iterator[
     elif (accepted(node) or node.op == "MatMul") and not all(map(_has_batch, activation_inputs(node))):
         return  # reported where the batch axis was lost
     elif node.op == "MatMul" and len(activation_inputs(node)) == 2:
-        yield "SNN206", "it multiplies two activations", ""
+        yield "SNN206", *conversion.declined.get(node.name, product_of_matrices(conversion.options.method))
     elif not accepted(node) or _is_function(node):
         reason, hint = refusal(conversion.graph, node, conversion.options.method)
         yield "SNN204", *conversion.declined.get(node.name, (reason, hint))

@@ -104,6 +104,16 @@ def test_the_scale_of_least_squared_error(
         assert error(scale) <= 1.15 * best + few
 
 
+def test_the_scale_of_least_relative_error() -> None:
+    """A few values far above the others take no levels from these: errors count as shares of a value."""
+    values = np.concatenate([np.linspace(1, 2, 4000), np.full(40, 200.0)]).astype(np.float32)[None]
+    by_size, by_share = (
+        histogram_of(values).mmse(16, 0, 16, 0.5, per_channel=True, relative=relative) for relative in (False, True)
+    )
+    assert by_size == pytest.approx(200, rel=0.1)
+    assert by_share == pytest.approx(2, rel=0.2)
+
+
 def test_zeros_cost_nothing() -> None:
     """However many there are, the scale is that of the other values."""
     values = np.abs(np.random.default_rng(0).normal(size=(1, 4000))).astype(np.float32)

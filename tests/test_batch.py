@@ -75,7 +75,10 @@ def test_channels_that_add_up_to_the_size_of_a_trial(batch: str) -> None:
         model = golden.model(
             f"# random: Q [{size},3] seed 5\nnet (float[{batch},{size}] x) => (float[N,3] y) {{ {body} }}"
         )
-        assert found(model) == [] if batch == "N" else ("SNN207", "Transpose") in found(model)
+        if batch == "5":
+            assert ("SNN207", "Transpose") in found(model)
+        else:  # of one sample it is known what is done with it
+            assert [code for code, _ in found(model)] == ([] if batch == "N" else ["SNN506"])
 
 
 LOST = {

@@ -195,6 +195,14 @@ def test_other_functions(body: str) -> None:
     assert kind_of(region_of(body, 20)) == Other(monotone=OTHER[body])
 
 
+INVERSES = ["y = Reciprocal (x)", "a = Abs (x) b = Add (a, half) c = Sqrt (b) y = Div (half, c)"]
+
+
+@pytest.mark.parametrize("body", INVERSES)
+def test_inverses(body: str) -> None:
+    assert kind_of(region_of(body, 20)) == Other(monotone=False, inverse=True)
+
+
 def test_a_quantiser_that_falls() -> None:
     kind = kind_of(region_of("a = Sign (x) y = Neg (a)"))
     assert kind == Quantiser(step=1.0, low=-1, high=1, monotone=False)

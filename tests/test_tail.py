@@ -108,13 +108,13 @@ def test_chance_is_reported() -> None:
 
 
 def test_what_a_layer_follows_is_no_tail() -> None:
-    model = network("p = Softmax <axis = 1> (a) b = Conv (p, W)", {"W": np.ones((2, 3, 1, 1))})
-    assert [(code, op) for code, op, _ in findings(model)] == [("SNN204", "Softmax")]
+    model = network("p = Hardmax <axis = 1> (a) b = Conv (p, W)", {"W": np.ones((2, 3, 1, 1))})
+    assert [(code, op) for code, op, _ in findings(model)] == [("SNN204", "Hardmax")]
 
 
 def test_a_layer_never_runs_on_decoded_values() -> None:
-    model = ending("p = Softmax (scores) y = MatMul (p, V)", "float[N,2] y", {"V": np.ones((4, 2))})
-    assert [(code, op) for code, op, _ in findings(model)] == [("SNN204", "Softmax")]
+    model = ending("p = Hardmax (scores) y = MatMul (p, V)", "float[N,2] y", {"V": np.ones((4, 2))})
+    assert [(code, op) for code, op, _ in findings(model)] == [("SNN204", "Hardmax")]
 
 
 def test_truth_values_and_the_largest_scores_are_judged_as_what_they_are() -> None:

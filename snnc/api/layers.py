@@ -16,6 +16,7 @@ from snnc.ir.names import is_reserved
 from snnc.ir.option import whole
 from snnc.measure import recording
 from snnc.measure.recording import MOST_BYTES, Recording
+from snnc.reading.samples import with_samples_in_front
 from snnc.runtime.session import largest_batch
 from snnc.simulate.ann import layer_probe
 from snnc.simulate.block_runner import StreamRunner
@@ -75,6 +76,7 @@ def compare(
     array = file.dataset(images, preparation).images
     network = loaded(ann)
     require_same_network(file, network, "the given network")
+    network = with_samples_in_front(network)
     scales = {layer.name: layer.scales() for layer in file.layers if layer.kind == "neuron"}
     probe, tensors = layer_probe(network, scales)
     outputs = probe.run(array)

@@ -19,6 +19,7 @@ from snnc.measure.budget import Budget, measure_budget
 from snnc.measure.certificate import Equality, compare_with_quantised
 from snnc.measure.early_exit import Exits, measure_exits
 from snnc.measure.evaluation import Curve, measure_curve
+from snnc.reading.samples import with_samples_in_front
 from snnc.runtime.session import largest_batch
 from snnc.simulate.ann import Ann
 from snnc.simulate.block_runner import default_cuts
@@ -68,6 +69,7 @@ def _outputs_of(
         return None
     network = loaded(ann)
     require_same_network(file, network, "the given network")
+    network = with_samples_in_front(network)
     return Ann(network, threads).run(dataset.images)
 
 
@@ -213,6 +215,7 @@ def error_budget(
         steps = file.choose_steps(steps)
     network = loaded(ann)
     require_same_network(file, network, "the given network")
+    network = with_samples_in_front(network)
     array = file.dataset(images, preparation).images
     return measure_budget(
         file, network, array, steps=steps, seed=file.choose_seed(seed), threads=threads, progress=progress

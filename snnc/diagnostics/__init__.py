@@ -90,7 +90,11 @@ class Diagnostics:
 
     def report(self, rule: str, message: str, *, node: str = "", op: str = "", shape: str = "", hint: str = "") -> None:
         """Add one finding of the rule with this code; the same finding is kept once."""
-        diagnostic = Diagnostic(RULES[rule], message, node, op, shape, hint).fitting(self.settles)
+        self.add(Diagnostic(RULES[rule], message, node, op, shape, hint))
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        """Add a finding that was made elsewhere."""
+        diagnostic = diagnostic.fitting(self.settles)
         if diagnostic in self.found:
             return
         self.found.append(diagnostic)

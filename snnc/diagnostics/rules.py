@@ -112,7 +112,8 @@ RULES: dict[str, Rule] = _rules(
         "multiplied), whatever only moves elements (Reshape, Flatten, Transpose, DepthToSpace, Slice, Gather, Expand,\n"
         "nearest-neighbour Resize and the like), max-pooling, and Relu, also one that ends at a cap, whatever\n"
         "it is made of (Clip, Max, Min). The method exact makes neurons of any function of one variable,\n"
-        "and multiplies spike counts: products (Mul) of two activations of the same axes, with equal sizes or 1.\n"
+        "and multiplies spike counts: products and quotients (Mul, Div) of two activations of the same axes, with\n"
+        "equal sizes or 1, of matrices (MatMul, Einsum), and so Softmax and normalisations (docs/attention.md).\n"
         "Behind the last layer any operator is accepted that takes sample by sample: it works on decoded values.",
     ),
     Rule(

@@ -58,9 +58,11 @@ class Histogram:
             below, above = np.where(enough, below, middle), np.where(enough, middle, above)
         return np.where(_reduced(self.zeros, per_channel) >= wanted, top, above)
 
-    def mmse(self, levels: int, low: int, high: int, offset: float, *, per_channel: bool) -> FloatArray:
+    def mmse(
+        self, levels: int, low: int, high: int, offset: float, *, per_channel: bool, relative: bool = False
+    ) -> FloatArray:
         """The λ for which λ/L·clip(floor(x·L/λ + offset), low, high) has the least mean squared error against x, `[C]`
-        or `[1]` (Li et al., ICML 2021).
+        or `[1]` (Li et al., ICML 2021); `relative`: the error as a share of x.
 
         L are the `levels`; the offset lies between 0 and 1, the limits on both sides of 0. Tried are 2^0 to 2^-7 of the
         λ that clips nothing; 0 where nothing reaches beyond 0 towards a limit. Bins without values cost nothing.
@@ -77,11 +79,14 @@ class Histogram:
             places = np.union1d(present, present + 1)
             begin, width = np.searchsorted(places, present), self._width[channel]
             edges = self.low[channel] + width * places
+            weights = counts[present].astype(np.float64)
+            if relative:
+                weights /= np.maximum(np.square(edges[begin] + width / 2), np.finfo(np.float64).tiny)
             for some in np.array_split(np.arange(len(_FRACTIONS)), -(-len(_FRACTIONS) * len(places) // _CHUNK) or 1):
                 step = steps_of[some, None]
                 integral = _squared_error(edges / step, low, high, offset)
                 grown = integral[:, begin + 1] - integral[:, begin]
-                errors[channel, some] = (grown @ counts[present]) * step[:, 0] ** 3 / width
+                errors[channel, some] = (grown @ weights) * step[:, 0] ** 3 / width
         best = _reduced(errors, per_channel).argmin(1)
         found: FloatArray = (top if per_channel else top[:1]) * _FRACTIONS[best]
         return found

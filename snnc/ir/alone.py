@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -27,7 +28,7 @@ def model_of(
         helper.make_node(
             *(node.op, [tensor.name for tensor in node.inputs], [tensor.name for tensor in node.outputs]),
             name=node.name,
-            **node.attrs,
+            **{name: _attribute(value) for name, value in node.attrs.items()},
         )
         for node in nodes
     ]
@@ -84,6 +85,11 @@ def _add_computation(tensor: gs.Tensor, source: gs.Variable, found: list[gs.Node
         if not (node.op == "Shape" and operand is source):
             _add_computation(operand, source, found, depth + 1)
     found.append(node)
+
+
+def _attribute(value: Any) -> Any:
+    """An attribute of a graph as onnx takes it: tensors are constants there."""
+    return onnx.numpy_helper.from_array(np.asarray(value.values)) if isinstance(value, gs.Constant) else value
 
 
 def _info(tensor: gs.Variable, rank: int | None) -> onnx.ValueInfoProto:

@@ -17,40 +17,18 @@ from snnc.ir.signal import collapsed
 
 # Every operand is an activation, or a constant that broadcasts against one.
 _CURVES = (
-    *("Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cast", "Ceil", "Celu", "Clip", "Cos", "Cosh", "Elu"),
-    *(
-        "Erf",
-        "Exp",
-        "Floor",
-        "Gelu",
-        "HardSigmoid",
-        "HardSwish",
-        "Identity",
-        "LeakyRelu",
-        "Log",
-        "Mish",
-        "Neg",
-        "PRelu",
-    ),
-    *("Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign"),
-    *("Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu"),
+    *("Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cast", "Ceil", "Celu", "Clip", "Cos", "Cosh"),
+    *("Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Log", "Mish"),
+    *("Neg", "PRelu", "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh"),
+    *("Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu"),
 )
 _ARITHMETIC = ("Add", "Div", "Max", "Mean", "Min", "Mod", "Mul", "Pow", "Sub", "Sum")
 _LOGIC = (
-    "And",
-    "Equal",
-    "Greater",
-    "GreaterOrEqual",
-    "IsInf",
-    "IsNaN",
-    "Less",
-    "LessOrEqual",
-    "Not",
-    "Or",
-    "Where",
+    *("And", "Equal", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less", "LessOrEqual", "Not", "Or", "Where"),
     "Xor",
 )
-_BROADCASTING = (*_CURVES, *_ARITHMETIC, *_LOGIC)
+#: Operators that compute every element from the same element of operands that broadcast against each other.
+BROADCASTING = (*_CURVES, *_ARITHMETIC, *_LOGIC)
 _QUANTIZING = ("QuantizeLinear", "DequantizeLinear")
 _DOMAINS = ("", "ai.onnx", None)
 
@@ -63,7 +41,7 @@ def is_elementwise(node: gs.Node) -> bool:
     if len(shape) < 2 or any(list(tensor.shape or []) != shape for tensor in activation_inputs(node)):
         return False
     constants = [np.asarray(tensor.values) for tensor in node.inputs if isinstance(tensor, gs.Constant)]
-    if node.op in _BROADCASTING:
+    if node.op in BROADCASTING:
         return all(_by_channel(value, shape) for value in constants)
     if node.op == "BatchNormalization":
         return objection(node) is None
@@ -94,7 +72,7 @@ def constants_of(nodes: Iterable[gs.Node]) -> dict[str, np.ndarray]:
         for tensor in node.inputs:
             if isinstance(tensor, gs.Constant):
                 found[tensor.name] = np.asarray(tensor.values)
-                fixed.update(() if node.op in _BROADCASTING else (tensor.name,))
+                fixed.update(() if node.op in BROADCASTING else (tensor.name,))
     return {name: value if name in fixed else collapsed(value) for name, value in found.items()}
 
 

@@ -26,6 +26,8 @@ _PER_OCTAVE, _OCTAVES, _UNIFORM, _REACH = 24, 28, 4096, 10.0
 _MOST_VALUES = 2**23
 # What a function may fall between two points, as a share of its largest value on [-1, 1]: the noise of exp and erf.
 _NOISE = 2.0**-20
+# An inverse falls from here on by a power between these.
+_FAR, _LEAST_POWER, _LARGEST_POWER = 2.0**16, 1 / 8, 4
 
 
 class Curve(Protocol):
@@ -91,7 +93,9 @@ class Quantiser(Kind):
 
 @dataclass(frozen=True, kw_only=True)
 class Other(Kind):
-    """None of these."""
+    """None of these. `inverse`: for large x it falls as a power of x does, as 1/x and 1/√(x + ε) do."""
+
+    inverse: bool = False
 
 
 def kind_of(region: Region) -> Kind:
@@ -133,7 +137,7 @@ def _kind(x: FloatArray, y: FloatArray, rank: int) -> Kind:
         return ClippedRelu(cap=_shaped(top, rank))
     if _equal(y, x, np.abs(x)):
         return Identity()
-    return _affine(x, y, rank) or _quantiser(x, y, rank, monotone) or Other(monotone=monotone)
+    return _affine(x, y, rank) or _quantiser(x, y, rank, monotone) or Other(monotone=monotone, inverse=_inverse(x, y))
 
 
 def _equal(found: FloatArray, expected: FloatArray, magnitude: FloatArray) -> bool:
@@ -149,6 +153,15 @@ def _monotone(x: FloatArray, y: FloatArray) -> bool:
     near = np.abs(np.where(np.abs(x) <= 1, y, 0))
     noise = _NOISE * (np.where(np.isfinite(near), near, 0).max(axis=0) + np.abs(highest))
     return bool((y >= highest - np.where(np.isfinite(noise), noise, 0)).all())
+
+
+def _inverse(x: FloatArray, y: FloatArray) -> bool:
+    """Whether f falls to 0, but no faster than a power of x."""
+    far = (x[:, 0] >= _FAR).nonzero()[0]
+    first, last = y[far[0]], y[far[-1]]
+    with np.errstate(all="ignore"):
+        power = np.log(last / first) / np.log(x[far[-1]] / x[far[0]])
+    return bool((first > 0).all() and ((power < -_LEAST_POWER) & (power > -_LARGEST_POWER)).all())
 
 
 def _affine(x: FloatArray, y: FloatArray, rank: int) -> Affine | None:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from snnc.ir.function_kind import Kind, Quantiser, sample_points
-from snnc.ir.graph import REGION
+from snnc.ir.function_kind import Kind, Other, Quantiser, sample_points
+from snnc.ir.graph import PRODUCT, REGION
 from snnc.ir.options import LARGEST_MAX_STEPS, MOST_LEVELS, OPTIONS
 from snnc.methods.contract import Method, kept
+from snnc.operators.product import SpikeProduct
 from snnc.operators.staircase import Staircase, StaircaseTable
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from snnc.ir.options import Options
     from snnc.ir.region import Region
 
+_MOVES = ("Gather", "Reshape", "Transpose")
 _TAKES_BACK = "its neurons take spikes back, whatever order they come in"
 _UNTIL_QUIET = "the network runs until it is quiet, which takes as many steps as it takes"
 _FROM_ACTIVATIONS = "thresholds come from the activations of the ANN, not from spikes"
@@ -96,8 +98,20 @@ class Exact(Method):
             low = 0 if node.op == "Relu" else -levels
             node.op, node.attrs = Staircase.name, {**kept(node), "v_init": 0.5, "low": low, "high": levels}
         else:
+            relative = isinstance(node.attrs["kind"], Other) and node.attrs["kind"].inverse and _only_multiplies(node)
             node.op, node.attrs = StaircaseTable.name, _any_function(node.attrs["region"], node.attrs["kind"], levels)
+            node.attrs["relative"] = relative
         node.domain = Staircase.domain
+
+
+def _only_multiplies(node: gs.Node) -> bool:
+    """Whether only products read what `node` gives: an inverse among them is one of what it multiplies, in size, and
+    its errors count as shares of it."""
+    readers = node.outputs[0].outputs
+    return bool(readers) and all(
+        reader.op in (PRODUCT, SpikeProduct.name) or (reader.op in _MOVES and _only_multiplies(reader))
+        for reader in readers
+    )
 
 
 def _any_function(region: Region, kind: Kind, levels: int) -> dict[str, Any]:

@@ -143,6 +143,10 @@ class WeightedOperator(LinearOperator):
         assert weight is not None
         return Weights(weight, constant(node, 2))
 
+    def may_be_zero(self, bias: npt.NDArray[np.floating] | None) -> bool:
+        """Whether weights that are all 0 are meant, beside this bias."""
+        return False
+
     @abstractmethod
     def takes(self, node: gs.Node, scale: FloatArray) -> bool:
         """Whether operands of this σ can be had: those of one weight must be worth the same."""
@@ -167,7 +171,7 @@ class WeightedOperator(LinearOperator):
             return
         bias = constant(node, 2)
         finite = np.isfinite(weight).all() and (bias is None or np.isfinite(bias).all())
-        if not finite or not weight.any():
+        if not finite or not (weight.any() or self.may_be_zero(bias)):
             yield "SNN208", "its weights are all zero" if finite else "it has weights that are not finite", ""
         if bias is not None and options.bias == "reject":
             yield "SNN201", f"it adds a bias (largest magnitude {np.abs(bias).max():.3g})", ""

@@ -7,6 +7,7 @@ import onnx_graphsurgeon as gs
 
 from snnc.ir.elementwise import is_elementwise, roots
 from snnc.ir.graph import activation_inputs, constant, describe
+from snnc.methods import METHODS
 from snnc.operators.tail import is_activation
 
 Reason = tuple[str, str]
@@ -16,11 +17,17 @@ PREPARATION: Reason = (
     "it prepares the input by a function that is neither affine nor a ReLU",
     "export the network without it, and give it prepared samples",
 )
-_PRODUCT: Reason = ("it multiplies two activations", "pass `--method exact`, which takes products")
+_MULTIPLIES = "pass `--method exact`, which takes products"
+_PRODUCT: Reason = ("it multiplies two activations", _MULTIPLIES)
 _ROUNDING = ("Ceil", "DequantizeLinear", "Floor", "QuantizeLinear", "Round")
 _RECURRENT = ("GRU", "LSTM", "RNN")
 _CONTROL = ("If", "Loop", "Scan")
-_NORMS = ("GroupNormalization", "InstanceNormalization", "LayerNormalization", "LRN", "LpNormalization")
+_NORMS = (
+    *("GroupNormalization", "InstanceNormalization", "LayerNormalization", "LRN", "LpNormalization"),
+    *("MeanVarianceNormalization", "RMSNormalization"),
+)
+_SOFTMAXES = ("Hardmax", "LogSoftmax", "Softmax")
+_NEVER = ("Hardmax", "LRN", "MeanVarianceNormalization")  # by no method
 _MOVING = ("Expand", "GatherElements", "GatherND", "Slice", "Tile")
 _MOVE_IT = "move it behind the last layer, where it works on decoded values, or train without it"
 
@@ -36,6 +43,8 @@ def refusal(graph: gs.Graph, node: gs.Node, method: str) -> Reason:
             return _function(method)
         if node.op == "Mul":
             return _PRODUCT
+        if node.op == "Div":
+            return "it divides two activations", _MULTIPLIES
         return "it combines two activations element by element", "add or concatenate the two"
     if not all(map(is_activation, node.outputs)):
         return _no_activation(node)
@@ -43,9 +52,8 @@ def refusal(graph: gs.Graph, node: gs.Node, method: str) -> Reason:
         return "recurrent layers are not supported", "convert a feed-forward network; `snnc stream` feeds it frames"
     if node.op in _CONTROL:
         return "control flow is not supported", "export the network by tracing one input"
-    if node.op in _NORMS:
-        message = "it normalizes by what the sample itself has there, which weights cannot do"
-        return message, "train with BatchNormalization, which is folded into weights (`--relaxed`)"
+    if node.op in (*_NORMS, *_SOFTMAXES):
+        return _normalization(node, method)
     if node.op in ("Resize", "Upsample"):
         return "it interpolates between elements", 'use mode "nearest", or a ConvTranspose with constant weights'
     if node.op == "Pad":
@@ -54,9 +62,27 @@ def refusal(graph: gs.Graph, node: gs.Node, method: str) -> Reason:
         return "which elements it picks is computed, not constant", "export with static shapes and constant indices"
     if node.op == "Mul":
         return _PRODUCT
+    if node.op == "Div":
+        return "it divides two activations", _MULTIPLIES
     if len(operands) > 1:
         return "it combines several activations", "add or concatenate them"
     return "layers follow it, and no spiking operator does this", _MOVE_IT
+
+
+def product_of_matrices(method: str) -> Reason:
+    """Of a `MatMul` of two activations that no pass has taken."""
+    if not METHODS[method].settles:
+        return _PRODUCT
+    return _PRODUCT[0], "give both as many axes, the batch first and at least two behind it"
+
+
+def _normalization(node: gs.Node, method: str) -> Reason:
+    message = "it normalizes by what the sample itself has there, which weights cannot do"
+    if node.op in _NEVER:
+        return message, "train with BatchNormalization, which is folded into weights (`--relaxed`)"
+    if not METHODS[method].settles:
+        return message, "pass `--method exact`, which writes it as sums, functions and products (docs/attention.md)"
+    return message, "let it run over axes behind the batch, with constant factors and one output"
 
 
 def _no_activation(node: gs.Node) -> Reason:

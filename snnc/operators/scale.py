@@ -40,6 +40,10 @@ class Scale(WeightedOperator):
             power = power if exact is None else power + np.square(bias)
         return Signal(low, high, noise, power, np.abs(weight), np.zeros_like(weight))
 
+    def may_be_zero(self, bias: npt.NDArray[np.floating] | None) -> bool:
+        """A constant beside activations is 0·x + b (the pass `joined_constants`)."""
+        return bias is not None
+
     def takes(self, node: gs.Node, scale: FloatArray) -> bool:
         return True
 

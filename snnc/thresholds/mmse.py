@@ -9,7 +9,8 @@ from snnc.thresholds.contract import Estimate, Layer, ThresholdRule
 
 
 class Mmse(ThresholdRule):
-    """What is cut off and what is rounded cost the same kind of error; more steps leave more room for outliers."""
+    """What is cut off and what is rounded cost the same kind of error; more steps leave more room for outliers. Of
+    neurons with the attribute relative, errors count as shares of x."""
 
     name = "mmse"
     summary = (
@@ -23,5 +24,9 @@ class Mmse(ThresholdRule):
 
     def estimate(self, layer: Layer) -> Estimate:
         low, high = layer.counts
-        found = layer.activations.mmse(max(-low, high), low, high, 0.5, per_channel=layer.options.per_channel)
+        found = layer.activations.mmse(
+            *(max(-low, high), low, high, 0.5),
+            per_channel=layer.options.per_channel,
+            relative=layer.target.attrs.get("relative", False),
+        )
         return Estimate(layer.in_input_spikes(found))
