@@ -294,7 +294,7 @@ def chains(draw: st.DrawFn) -> onnx.ModelProto:
     return model(" ".join(lines))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ann=chains())
 def test_any_chain(ann: onnx.ModelProto) -> None:
     assert_computes_the_same(spiking(ann), ann)

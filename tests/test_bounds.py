@@ -88,7 +88,7 @@ def test_the_limit_of_a_current_leaves_room_for_the_start_and_the_next_step(max_
     assert potentials[-1] < 2**31 <= potentials[-1] + max_steps + 2
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(model=networks.models(), choices=networks.options())
 def test_the_bounds_hold_for_random_networks(model: Any, choices: dict[str, Any]) -> None:
     conversion = networks.emit(model, **choices)
@@ -103,7 +103,7 @@ def test_the_bounds_hold_for_random_networks(model: Any, choices: dict[str, Any]
         assert start + reach(target.inputs[0], choices["max_steps"]) * bound < 2**31
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 1000),
     exponent=st.integers(-12, 12),

@@ -93,7 +93,7 @@ def test_blocks_of_any_length_are_the_reference(name: str, delay: int, native: b
                     assert np.isnan(values).all() == (snapshot.step <= delay)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(model=networks.models(), delay=st.sampled_from([1, 30, 64, 90]), schedule=st.sampled_from(["loop", "unrolled"]))
 def test_files_are_the_reference(model: onnx.ModelProto, delay: int, schedule: str) -> None:
     """Compared in the pass that verifies too."""

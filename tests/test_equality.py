@@ -60,7 +60,7 @@ def assert_equals_reference(conversion: Conversion, simulated: Simulation, snaps
         assert np.array_equal(last.outputs[name], values.astype(np.float32)), name
 
 
-@few(40)
+@few(25)
 @given(model=networks.models(), choices=networks.options(), steps=st.sampled_from([1, 37, 64, 70]))
 def test_the_runtime_is_the_reference(model: onnx.ModelProto, choices: dict[str, Any], steps: int) -> None:
     conversion = networks.emit(model, **choices)
@@ -71,7 +71,7 @@ def test_the_runtime_is_the_reference(model: onnx.ModelProto, choices: dict[str,
     assert_equals_reference(conversion, simulated, snapshots)
 
 
-@few(20)
+@few(14)
 @random_networks
 def test_native_kernels_are_the_functions(model: onnx.ModelProto, choices: dict[str, Any]) -> None:
     content, images = file_of(networks.emit(model, **choices)), networks.images_for(model)
@@ -80,7 +80,7 @@ def test_native_kernels_are_the_functions(model: onnx.ModelProto, choices: dict[
         assert_same(native.run(images, steps), functions.run(images, steps))
 
 
-@few(20)
+@few(14)
 @random_networks
 def test_batches_threads_and_step_counts(model: onnx.ModelProto, choices: dict[str, Any]) -> None:
     content, images = file_of(networks.emit(model, **choices)), networks.images_for(model)
@@ -92,7 +92,7 @@ def test_batches_threads_and_step_counts(model: onnx.ModelProto, choices: dict[s
         assert_same(whole, two.run(images, steps, first_sample=3, batch_size=3))
 
 
-@few(20)
+@few(14)
 @given(
     model=networks.models(),
     choices=networks.options(),

@@ -34,7 +34,7 @@ def test_counts_equal_those_of_the_quantised_network(name: str) -> None:
     assert 0 < found.steps.max() < model.certificate.most_steps
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(
     model=networks.models(),
     levels=st.sampled_from([1, 2, 5, 16, 100]),

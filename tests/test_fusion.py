@@ -68,7 +68,7 @@ def assert_equal_runs(conversion: Conversion, images: np.ndarray, cuts: list[int
         assert np.array_equal(runs[1][-1].outputs[name], values.astype(np.float32)), name
 
 
-@few(40)
+@few(25)
 @given(
     model=networks.fusable(),
     choices=networks.options(),
@@ -102,7 +102,7 @@ def test_empty_batches_and_empty_blocks(model: onnx.ModelProto, choices: dict[st
                 assert np.array_equal(value, states[state.name]), state.name
 
 
-@few(20)
+@few(14)
 @given(model=networks.fusable(), choices=networks.options())
 def test_the_checker_and_strict_shape_inference_accept_both_schedules(
     model: onnx.ModelProto, choices: dict[str, Any]

@@ -57,7 +57,7 @@ def test_batch_normalization_behind_it_needs_no_neuron() -> None:
     check_exact(network(f"c = ConvTranspose <strides = [2, 2]> (a, W) {normalized}", numbers))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.tuples(*[st.integers(1, 4)] * 2),
     st.tuples(*[st.integers(1, 3)] * 2),

@@ -31,13 +31,11 @@ SHARED = Path(os.environ.get("SNNC_SHARED", Path(__file__).resolve().parents[2] 
 ZOO, CASES = SHARED / "zoo", SHARED / "cases"
 STEPS = 32
 # To convert one of them takes more than some seconds: they are only checked here.
-LARGE = ("light_resnet50", "light_vgg19", "mcunet_insects_relu6", "ultraface_slim320_heads")
-LARGE_AS_RATES = (
-    *LARGE,
-    "akamaster_resnet20_bn_legacy",
-    "own_resnet20_bias_free_cifar10_jpeg75",
-    "qonnx_resblock_clean",
+LARGE = (
+    *("akamaster_resnet20_bn_legacy", "light_resnet50", "light_vgg19", "mcunet_insects_relu6", "ppocr_cls_mobile_v2"),
+    "ultraface_slim320_heads",
 )
+LARGE_AS_RATES = (*LARGE, "akamaster_resnet20_dynamo", "own_resnet20_bias_free_cifar10_jpeg75", "qonnx_resblock_clean")
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def test_every_model_is_in_the_tables() -> None:
 
 
 @with_models
-@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize("name", [name for name in EXPECTED if name != "light_vgg19"])  # a minute to be checked alone
 def test_exact(name: str) -> None:
     """With all that has an exact treatment; the conversion ends with its certificate."""
     path = ZOO / f"{name}.onnx"
@@ -150,5 +148,7 @@ def codes_of_conversion(path: Path) -> list[str]:
 
 def codes_of_check(path: Path, **options: Any) -> list[str]:
     """What `snnc check` says would refuse it."""
+    if path.name in SIZES:
+        options["shape"] = SIZES[path.name]
     found = snnc.check(path, relaxed=True, **options)
     return sorted({problem.rule.code for problem in found if problem.severity == "error"})
