@@ -35,7 +35,8 @@ from snnc.reading.precision import in_float32, input_type, mixing_node, takes_in
 from snnc.reading.probe import first_line
 from snnc.reading.protos import DEFAULT_DOMAINS, copied, data_inputs, opset_of, shape_text
 from snnc.reading.sizes import open_axes, with_shape, with_sizes
-from snnc.reading.structure import OLDEST_READABLE, check_names_are_text, is_converted
+from snnc.reading.structure import OLDEST_READABLE, is_converted
+from snnc.reading.texts import check_texts
 from snnc.simulate.ann import Ann
 
 _COMPARED = 8
@@ -59,7 +60,7 @@ _NO_CHANCE = "export the network in inference mode, or without this node"
 
 def run(conversion: Conversion) -> None:
     _check_schedule(conversion)
-    check_names_are_text(conversion.ann)
+    check_texts(conversion.ann)
     _check_domains(conversion, conversion.ann)
     conversion.diagnostics.raise_errors()
     model = structured(conversion.ann)

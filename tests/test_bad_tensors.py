@@ -29,6 +29,37 @@ def message_of(model: onnx.ModelProto | Path) -> str:
     return str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    "where", ["file", "graph", "node", "input", "size", "weight", "metadata", "function", "branch"]
+)
+def test_texts_that_are_none(where: str) -> None:
+    """In a damaged file. protobuf reads it, and cannot write it."""
+    model = good()
+    graph, mark = model.graph, "a text that is none"
+    if where == "file":
+        model.producer_name = mark
+    elif where == "graph":
+        graph.name = mark
+    elif where == "node":
+        graph.node[0].doc_string = mark
+    elif where == "input":
+        graph.node[0].input[0] = mark
+    elif where == "size":
+        graph.input[0].type.tensor_type.shape.dim[0].dim_param = mark
+    elif where == "weight":
+        graph.initializer[0].name = mark
+    elif where == "metadata":
+        model.metadata_props.add(key="k", value=mark)
+    elif where == "function":
+        model.functions.add(domain="own", name="F").node.add(op_type="Relu").input.append(mark)
+    else:
+        inner = helper.make_graph([helper.make_node("Relu", ["x"], [mark])], "inner", [], [])
+        graph.node.add(op_type="If").attribute.append(helper.make_attribute("then_branch", inner))
+    damaged = onnx.load_model_from_string(model.SerializeToString().replace(b"none", b"n\xf4\xffe"))
+    assert codes(damaged) == ["SNN103"]
+    assert "UTF-8" in message_of(damaged)
+
+
 @pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.INT64])
 @pytest.mark.parametrize("missing", [1, 8, -4])
 def test_elements_that_do_not_fit_the_shape(kind: int, missing: int) -> None:

@@ -19,7 +19,7 @@ What is in this form already is given back as it is. Models that snnc has conver
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -33,6 +33,7 @@ from snnc.reading.precision import of_one_type
 from snnc.reading.probe import first_line
 from snnc.reading.protos import copied, data_inputs, opset_of, reads, replace_nodes, subgraphs
 from snnc.reading.tensors import check_tensors
+from snnc.reading.texts import check_texts
 
 #: onnxruntime knows all operators from here on.
 OLDEST_OPSET = 7
@@ -51,7 +52,7 @@ def structured(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     if is_converted(model):
         return model
-    check_names_are_text(model)
+    check_texts(model)
     check_tensors(model.graph)
     for step in _STEPS:
         model = step(model)
@@ -62,25 +63,6 @@ def is_converted(model: onnx.ModelProto) -> bool:
     """Whether snnc has written this model."""
     marked = any(entry.key == "snnc.format_version" for entry in model.metadata_props)
     return marked or any(node.domain == DOMAIN for node in model.graph.node)
-
-
-def check_names_are_text(model: onnx.ModelProto) -> None:
-    """SNN103 where a name is not UTF-8, as in a damaged file: protobuf gives bytes for it."""
-    if not all(isinstance(name, str) for name in _names(model)):
-        fail("SNN103", "a name in it is not valid UTF-8")
-
-
-def _names(model: onnx.ModelProto) -> Iterator[object]:
-    graph = model.graph
-    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        yield value.name
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
-    for node in graph.node:
-        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
-        yield from (attribute.name for attribute in node.attribute)
-    for entry in (*model.opset_import, *model.functions):
-        yield entry.domain
 
 
 def _upgraded(model: onnx.ModelProto) -> onnx.ModelProto:
