@@ -22,6 +22,7 @@ from onnx_graphsurgeon.logger import G_LOGGER
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import bypass, replace_uses
 from snnc.ir.names import own
+from snnc.reading.probe import quiet
 
 _QUANTISED = ("QuantizeLinear", "DequantizeLinear")
 
@@ -30,10 +31,9 @@ def run(conversion: Conversion) -> None:
     graph = conversion.graph
     _infer(conversion)
     G_LOGGER.severity = logging.CRITICAL
-    onnxruntime.set_default_logger_severity(3)  # folding runs sessions of its own, with warnings nobody asked for
-    graph.fold_constants()
-    _fold_quantised(graph)
-    onnxruntime.set_default_logger_severity(2)
+    with quiet():  # folding runs sessions of its own, with warnings nobody asked for
+        graph.fold_constants()
+        _fold_quantised(graph)
     for node in list(graph.nodes):
         if node.outputs and _does_nothing(node):  # no outputs: folded into a constant
             bypass(graph, node)

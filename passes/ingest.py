@@ -74,6 +74,7 @@ def run(conversion: Conversion) -> None:
     plain = in_float32(in_standard_operators(model), conversion.diagnostics)
     conversion.diagnostics.raise_errors()
     batched = with_free_batch(plain, conversion.diagnostics)
+    _check_slopes(conversion, batched)
     if plain is not model:
         _compare(conversion, model, plain)
     conversion.ann = model
@@ -188,6 +189,18 @@ def _compare(conversion: Conversion, model: onnx.ModelProto, plain: onnx.ModelPr
             kind = onnx.TensorProto.DataType.Name(input_type(model))
             message = f"in float32 the output {name!r} is off by {error_norm:.3g} of {norm:.3g} (the input is {kind})"
             conversion.diagnostics.report("SNN103", message, hint="export the network in float32")
+
+
+def _check_slopes(conversion: Conversion, batched: Batched) -> None:
+    """SNN103 for a PRelu of which onnxruntime gives more than onnx says: its slope has more axes than its input."""
+    ranks = {name: len(shape) for name, shape in batched.shapes.items()}
+    ranks |= {tensor.name: len(tensor.dims) for tensor in batched.model.graph.initializer}
+    for node in batched.model.graph.node:
+        if node.op_type == "PRelu" and ranks.get(node.input[0], 0) < ranks.get(node.output[0], 0):
+            message = f"its slope, {node.input[1]!r}, has more axes than what it is applied to, {node.input[0]!r}"
+            hint = "give the activations first and the slope second"
+            conversion.diagnostics.report("SNN103", message, node=node.name, op=node.op_type, hint=hint)
+    conversion.diagnostics.raise_errors()
 
 
 def _import(batched: Batched) -> gs.Graph:

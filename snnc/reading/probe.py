@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +22,8 @@ from snnc.reading.protos import copied, data_inputs
 MOST_ELEMENTS = 2**28
 #: What all tensors of a few samples may take at once, in bytes.
 MOST_BYTES = 2**32
+# Of what onnxruntime logs: nothing but its own end, or what it is set to from the start.
+_FATAL, _WARNINGS = 4, 2
 _TYPE_NAMES = set(onnx.TensorProto.DataType.keys())
 # A code, the node (a diagnostic names it), a place in the sources with the signature of a function or its template.
 _NOISE = [
@@ -92,7 +96,8 @@ class Probe:
         options = onnxruntime.RunOptions()
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         try:
-            found: list[np.ndarray] = self._shapes.run(names, {self._input.name: samples}, options)
+            with quiet():
+                found: list[np.ndarray] = self._shapes.run(names, {self._input.name: samples}, options)
         except Exception as error:
             node = _FAILED_NODE.search(str(error))
             if _TOO_LARGE.search(str(error)):
@@ -110,6 +115,16 @@ def exposed(model: onnx.ModelProto) -> onnx.ModelProto:
     for name in dict.fromkeys(name for node in model.graph.node for name in node.output if name):
         probe.graph.output.add().name = name
     return probe
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Nobody hears what onnxruntime says of what is wrong with a model beside what it raises."""
+    onnxruntime.set_default_logger_severity(_FATAL)
+    try:
+        yield
+    finally:
+        onnxruntime.set_default_logger_severity(_WARNINGS)
 
 
 def first_line(error: Exception) -> str:

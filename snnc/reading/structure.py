@@ -4,7 +4,7 @@ onnxruntime reads models that the ONNX checker refuses and that other tools misr
 model is written, not what it computes:
 
 1. a model of an opset below 7 is upgraded to 7 by onnx's version converter (SNN102 where that cannot);
-2. calls of local functions are replaced by their bodies;
+2. calls of local functions are replaced by their bodies (SNN103 for attributes at which onnxruntime dies);
 3. of several initializers of one name the last counts, as in onnxruntime, and sparse ones become dense;
 4. an `If` whose condition does not depend on the data is replaced by its branch (`snnc.reading.branches`);
 5. inputs that no output depends on go, and with them the nodes that read them;
@@ -28,6 +28,7 @@ from onnx import inliner, numpy_helper, version_converter
 from snnc.diagnostics import fail
 from snnc.ir.domain import DOMAIN
 from snnc.ir.order import in_order
+from snnc.reading.attributes import check_attributes
 from snnc.reading.branches import without_constant_branches
 from snnc.reading.precision import of_one_type
 from snnc.reading.probe import first_line
@@ -242,6 +243,7 @@ def _with_a_free_batch(model: onnx.ModelProto) -> onnx.ModelProto:
 _STEPS: tuple[Callable[[onnx.ModelProto], onnx.ModelProto], ...] = (
     _upgraded,
     _inlined,
+    check_attributes,
     _with_one_initializer_each,
     _with_dense_initializers,
     without_constant_branches,

@@ -1,5 +1,7 @@
-"""Whether all text in a model is text: of what is not UTF-8, as in a damaged file, protobuf gives the bytes, and refuses
-to write them anywhere."""
+"""Whether all text in a model is text.
+
+Of what is not UTF-8, as in a damaged file, protobuf gives the bytes, and refuses to write them anywhere.
+"""
 
 from __future__ import annotations
 
