@@ -59,6 +59,8 @@ DEADLY = {
     "pads below 0": plane("AveragePool <kernel_shape = [2,2], pads = [-1,-1,-1,-1]> (x)"),
     "a kernel of 0": plane("LpPool <kernel_shape = [0,1]> (x)"),
     "a kernel beyond 32 bits": plane("MaxPool <kernel_shape = [4611686018427387904,1]> (x)"),
+    "strides of 0 back to a plane": "net (float[N,4,4] x) => (float[N,C,A,B] y) "
+    "{ s = Constant <value_ints = [2,2]> () a = Col2Im <strides = [0,1]> (x, s, s) y = Relu (a) }",
     "no groups": plane("ConvTranspose <group = 0> (x, W)"),
     "blocks beyond 16 bits": plane("DepthToSpace <blocksize = 1099511627776> (x)"),
     "blocks of 0": plane("SpaceToDepth <blocksize = 0> (x)"),

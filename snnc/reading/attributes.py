@@ -49,7 +49,7 @@ def _faults(node: onnx.NodeProto, ranks: Mapping[str, int]) -> Iterator[str]:
         least, most = _RANGES.get((node.op_type, attribute.name), (attribute.i, attribute.i))
         if not least <= attribute.i <= most:
             yield f"its {attribute.name} is {attribute.i}, which cannot be"
-    if "Conv" in node.op_type or "Pool" in node.op_type:
+    if "Conv" in node.op_type or "Pool" in node.op_type or node.op_type == "Col2Im":
         yield from _window_faults(node, ranks)
     if node.op_type == "GatherND":
         depth = next((attribute.i for attribute in node.attribute if attribute.name == "batch_dims"), 0)
