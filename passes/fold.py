@@ -16,9 +16,9 @@ import logging
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
-import onnxruntime
 from onnx_graphsurgeon.logger import G_LOGGER
 
+from snnc.ir.alone import model_of, run_model
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import bypass, replace_uses
 from snnc.ir.names import own
@@ -46,15 +46,8 @@ def _fold_quantised(graph: gs.Graph) -> None:
         constants = [tensor for tensor in node.inputs if not tensor.is_empty()]
         if node.op not in _QUANTISED or not all(isinstance(tensor, gs.Constant) for tensor in constants):
             continue
-        inputs = [
-            gs.Constant(tensor.name, tensor.values) if isinstance(tensor, gs.Constant) else gs.Variable.empty()
-            for tensor in node.inputs
-        ]
-        copy = gs.Node(node.op, node.name, dict(node.attrs), inputs, [gs.Variable("y")])
-        alone = gs.Graph([copy], outputs=copy.outputs, opset=graph.opset)
-        session = onnxruntime.InferenceSession(gs.export_onnx(alone, do_type_check=False).SerializeToString())
         result = node.outputs[0]
-        value = gs.Constant(own(result.name), session.run(None, {})[0])
+        value = gs.Constant(own(result.name), run_model(model_of([node], [], [result], graph.opset), {})[0])
         replace_uses(result, value)
         node.outputs.clear()
 
