@@ -11,12 +11,9 @@ Takes and gives level SOURCE. Values are unchanged:
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
-from onnx_graphsurgeon.logger import G_LOGGER
 
 from snnc.ir.alone import model_of, run_model
 from snnc.ir.conversion import Conversion, Level, Pass
@@ -30,7 +27,6 @@ _QUANTISED = ("QuantizeLinear", "DequantizeLinear")
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
     _infer(conversion)
-    G_LOGGER.severity = logging.CRITICAL
     with quiet():  # folding runs sessions of its own, with warnings nobody asked for
         graph.fold_constants()
         _fold_quantised(graph)

@@ -16,9 +16,12 @@ computing a shape, and shows that the model runs.
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
+from onnx_graphsurgeon.logger import G_LOGGER
 
 from snnc.diagnostics import fail
 from snnc.emit.schedules import MOST_UNROLLED_BLOCKS
@@ -205,6 +208,7 @@ def _check_slopes(conversion: Conversion, batched: Batched) -> None:
 
 def _import(batched: Batched) -> gs.Graph:
     """The graph with the observed shapes and types."""
+    G_LOGGER.severity = logging.CRITICAL  # of graphsurgeon, here and in the passes behind
     try:
         graph = gs.import_onnx(batched.model)
     except Exception as error:  # what onnxruntime runs, and graphsurgeon cannot represent

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from bad_models import GOOD, WEIGHTS, codes, mlp, no_hang
 from onnx import TensorProto, helper, numpy_helper
+from onnx_graphsurgeon.logger import G_LOGGER
 
 import snnc
 from snnc.diagnostics import DiagnosticError
@@ -356,6 +357,19 @@ def test_1500_nodes_that_do_nothing() -> None:
     inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4])] for name in ("x", "y"))
     graph = helper.make_graph(nodes, "g", inputs, outputs)
     assert codes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)) == []
+
+
+def test_nobody_else_speaks_of_a_type_that_is_none(capfd: pytest.CaptureFixture[str]) -> None:
+    model = golden.model(WEIGHTS + GOOD)
+    model.graph.value_info.add(name="x").type.tensor_type.shape.dim.add(dim_value=-1)
+    severity = G_LOGGER.severity
+    G_LOGGER.severity = G_LOGGER.INFO
+    try:
+        assert codes(model) == []
+    finally:
+        G_LOGGER.severity = severity
+    said = capfd.readouterr()
+    assert "onvert: UNDEFINED" not in said.out + said.err
 
 
 def test_nobody_else_speaks_of_a_batch_that_is_baked_in(capfd: pytest.CaptureFixture[str]) -> None:

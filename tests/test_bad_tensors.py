@@ -9,6 +9,7 @@ from pathlib import Path
 import golden
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from bad_models import GOOD, WEIGHTS, codes, mlp, no_hang
 from onnx import TensorProto, helper, numpy_helper
@@ -153,6 +154,22 @@ def test_entries_of_external_data_that_nobody_knows(tmp_path: Path, recwarn: pyt
     path.write_bytes(model.SerializeToString())
     assert codes(path) == []
     assert [warning for warning in recwarn if "external" in str(warning.message)] == []
+
+
+def test_a_resize_by_a_plane() -> None:
+    """onnxruntime 1.30 dies of it."""
+    text = "net (float[N,1,4,4] x) => (float[N,1,A,B] y) { s = Relu (x) r = Resize (s, , s) y = Relu (r) }"
+    model = golden.model(text)
+    assert codes(model) == ["SNN103"]
+    assert "its scales or sizes, 's', have 4 axes" in message_of(model)
+
+
+def test_sizes_for_which_there_is_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise RuntimeError("Node (Reshape_4) Op (Reshape) std::bad_alloc")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", load)
+    assert codes(good()) == ["SNN207"]
 
 
 def test_functions_that_cannot_be_inlined_are_told_in_our_words() -> None:

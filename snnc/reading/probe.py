@@ -37,6 +37,7 @@ _NOISE = [
 ]
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of terminals
 _TOO_LARGE = re.compile(r"Available memory of \d+ is smaller than requested")
+_NO_MEMORY = "bad_alloc"
 _FAILED_NODE = re.compile(r"running \S+ node\. Name:'([^']*)'")
 
 
@@ -62,12 +63,15 @@ class Probe:
     """A model in onnxruntime, without any optimisation, so that every tensor of the file exists."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        """SNN103 where onnxruntime cannot load the model, SNN207 where a tensor would be of an absurd size."""
+        """SNN103 where onnxruntime cannot load the model or might die of it, SNN207 where a tensor would be absurdly
+        large."""
         self._input = data_inputs(model)[0]
         self._dtype = helper.tensor_dtype_to_np_dtype(self._input.type.tensor_type.elem_type)
         declared = _loaded(exposed(model)).get_outputs()
         self._dtypes = {value.name: _dtype(value.type) for value in declared if value.type.startswith("tensor(")}
-        _check_sizes(model, {value.name: value.shape for value in declared})
+        shapes = {value.name: value.shape for value in declared}
+        _check_sizes(model, shapes)
+        _check_scales(model, shapes)
         _check_sizes(model, _inferred(model))
         self._shapes = _loaded(_with_shapes(model, list(self._dtypes)))
         self._outputs = [value.name for value in model.graph.output]
@@ -150,6 +154,9 @@ def _loaded(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:
+        if _NO_MEMORY in str(error):
+            message = "onnxruntime has not the memory to find its sizes"
+            fail("SNN207", message, hint="look at the sizes that it is given")
         fail("SNN103", f"onnxruntime cannot load the model: {first_line(error)}")
 
 
@@ -205,3 +212,15 @@ def _check_sizes(model: onnx.ModelProto, shapes: dict[str, list[int | str | None
             if size > MOST_ELEMENTS:
                 message = f"a sample of {name!r} would have {size} elements"
                 fail("SNN207", message, node=node.name, op=node.op_type, hint="look at the sizes that it is given")
+
+
+def _check_scales(model: onnx.ModelProto, shapes: dict[str, list[int | str | None]]) -> None:
+    """SNN103 where a Resize takes a plane for its scales or sizes: versions of onnxruntime die of it when they run."""
+    for node in model.graph.node:
+        for name in node.input[1:] if node.op_type in ("Resize", "Upsample") else ():
+            axes = len(shapes.get(name) or [1])
+            if axes > 1:
+                message = f"its scales or sizes, {name!r}, have {axes} axes, must have one"
+                fail(
+                    "SNN103", message, node=node.name, op=node.op_type, hint="give a number for every axis of its input"
+                )
