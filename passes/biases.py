@@ -72,7 +72,7 @@ def _merge_constant(conversion: Conversion, node: gs.Node) -> None:
         addend = np.expand_dims(addend, tuple(range(len(tensor.shape) - addend.ndim)))
         private = _read_once(conversion.graph, tensor)
         if layer.op == "Transpose":  # layers of channels-last exporters: the addend moves in front of the Transpose
-            addend = np.transpose(addend, np.argsort(layer.attrs["perm"]))
+            addend = np.transpose(addend, np.argsort(layer.attrs.get("perm", range(addend.ndim)[::-1])))
             private = private and _read_once(conversion.graph, layer.inputs[0])
             layer = producer(layer.inputs[0])
         if layer is None or layer.op not in ("Conv", "Gemm") or not private:

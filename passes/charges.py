@@ -5,7 +5,7 @@ all that it gets, and a current that comes in every step would never end:
 
 1. the biases in the tree of a neuron: its `charge`, in ANN units, what the tree gives for an input of zeros (borders
    included), `[C, 1, ...]` where that is the same all over a channel; the calibration puts it on the grid;
-2. those in the tree of a readout: added after decoding.
+2. those in the tree of a readout: added after decoding, with the bias of the last layer, which is there already.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ def run(conversion: Conversion) -> None:
         if target.op in SOURCES:
             target.attrs["charge_value"] = charge
         else:
-            assert constant(target, 1) is None, f"{target.name!r} has a bias, and so has a layer of its tree"
-            target.inputs = [target.inputs[0], gs.Constant(own(f"{target.name}/bias"), charge.astype(np.float32))]
+            bias = constant(target, 1)
+            total = charge if bias is None else charge + np.asarray(bias, np.float64)
+            target.inputs = [target.inputs[0], gs.Constant(own(f"{target.name}/bias"), total.astype(np.float32))]
 
 
 def _of_zeros(root: gs.Tensor) -> np.ndarray:

@@ -11,17 +11,15 @@ Takes and gives level SOURCE. Values are unchanged:
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
-import onnxruntime
-from onnx_graphsurgeon.logger import G_LOGGER
 
+from snnc.ir.alone import model_of, run_model
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import bypass, replace_uses
 from snnc.ir.names import own
+from snnc.reading.probe import quiet
 
 _QUANTISED = ("QuantizeLinear", "DequantizeLinear")
 
@@ -29,11 +27,9 @@ _QUANTISED = ("QuantizeLinear", "DequantizeLinear")
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
     _infer(conversion)
-    G_LOGGER.severity = logging.CRITICAL
-    onnxruntime.set_default_logger_severity(3)  # folding runs sessions of its own, with warnings nobody asked for
-    graph.fold_constants()
-    _fold_quantised(graph)
-    onnxruntime.set_default_logger_severity(2)
+    with quiet():  # folding runs sessions of its own, with warnings nobody asked for
+        graph.fold_constants()
+        _fold_quantised(graph)
     for node in list(graph.nodes):
         if node.outputs and _does_nothing(node):  # no outputs: folded into a constant
             bypass(graph, node)
@@ -46,15 +42,8 @@ def _fold_quantised(graph: gs.Graph) -> None:
         constants = [tensor for tensor in node.inputs if not tensor.is_empty()]
         if node.op not in _QUANTISED or not all(isinstance(tensor, gs.Constant) for tensor in constants):
             continue
-        inputs = [
-            gs.Constant(tensor.name, tensor.values) if isinstance(tensor, gs.Constant) else gs.Variable.empty()
-            for tensor in node.inputs
-        ]
-        copy = gs.Node(node.op, node.name, dict(node.attrs), inputs, [gs.Variable("y")])
-        alone = gs.Graph([copy], outputs=copy.outputs, opset=graph.opset)
-        session = onnxruntime.InferenceSession(gs.export_onnx(alone, do_type_check=False).SerializeToString())
         result = node.outputs[0]
-        value = gs.Constant(own(result.name), session.run(None, {})[0])
+        value = gs.Constant(own(result.name), run_model(model_of([node], [], [result], graph.opset), {})[0])
         replace_uses(result, value)
         node.outputs.clear()
 

@@ -16,9 +16,12 @@ computing a shape, and shows that the model runs.
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
+from onnx_graphsurgeon.logger import G_LOGGER
 
 from snnc.diagnostics import Diagnostics, fail
 from snnc.emit.schedules import MOST_UNROLLED_BLOCKS
@@ -36,7 +39,8 @@ from snnc.reading.probe import first_line
 from snnc.reading.protos import DEFAULT_DOMAINS, copied, data_inputs, opset_of, shape_text
 from snnc.reading.samples import by_sample, loses_batch
 from snnc.reading.sizes import open_axes, with_shape, with_sizes
-from snnc.reading.structure import OLDEST_READABLE, check_names_are_text, is_converted
+from snnc.reading.structure import OLDEST_READABLE, is_converted
+from snnc.reading.texts import check_texts
 from snnc.simulate.ann import Ann
 
 _COMPARED = 8
@@ -60,7 +64,7 @@ _NO_CHANCE = "export the network in inference mode, or without this node"
 
 def run(conversion: Conversion) -> None:
     _check_schedule(conversion)
-    check_names_are_text(conversion.ann)
+    check_texts(conversion.ann)
     _check_domains(conversion, conversion.ann)
     conversion.diagnostics.raise_errors()
     model = structured(conversion.ann)
@@ -75,6 +79,7 @@ def run(conversion: Conversion) -> None:
     conversion.diagnostics.raise_errors()
     conversion.ann = model
     batched = _with_free_batch(conversion, plain)
+    _check_slopes(conversion, batched)
     if plain is not model:
         _compare(conversion, model, plain)
     conversion.graph = _import(batched)
@@ -206,8 +211,21 @@ def _with_free_batch(conversion: Conversion, model: onnx.ModelProto) -> Batched:
     return whole
 
 
+def _check_slopes(conversion: Conversion, batched: Batched) -> None:
+    """SNN103 for a PRelu of which onnxruntime gives more than onnx says: its slope has more axes than its input."""
+    ranks = {name: len(shape) for name, shape in batched.shapes.items()}
+    ranks |= {tensor.name: len(tensor.dims) for tensor in batched.model.graph.initializer}
+    for node in batched.model.graph.node:
+        if node.op_type == "PRelu" and ranks.get(node.input[0], 0) < ranks.get(node.output[0], 0):
+            message = f"its slope, {node.input[1]!r}, has more axes than what it is applied to, {node.input[0]!r}"
+            hint = "give the activations first and the slope second"
+            conversion.diagnostics.report("SNN103", message, node=node.name, op=node.op_type, hint=hint)
+    conversion.diagnostics.raise_errors()
+
+
 def _import(batched: Batched) -> gs.Graph:
     """The graph with the observed shapes and types."""
+    G_LOGGER.severity = logging.CRITICAL  # of graphsurgeon, here and in the passes behind
     try:
         graph = gs.import_onnx(batched.model)
     except Exception as error:  # what onnxruntime runs, and graphsurgeon cannot represent

@@ -105,7 +105,7 @@ def _mixing(
             if not tensor.name or tensor.name not in whole:
                 continue
             values, parts = whole[tensor.name], [each[tensor.name] for each in alone]
-            by_sample = values.ndim > 0 and len(values) == _SAMPLES and all(len(part) == 1 for part in parts)
+            by_sample = values.ndim > 0 and len(values) == _SAMPLES and all(part.shape[:1] == (1,) for part in parts)
             if not by_sample:
                 if tensor.name in outputs:
                     yield node, f"the first axis of {tensor.name!r} {describe(tensor)} is not the batch"

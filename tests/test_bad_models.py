@@ -10,10 +10,13 @@ import onnx
 import pytest
 from bad_models import GOOD, WEIGHTS, codes, mlp, no_hang
 from onnx import TensorProto, helper, numpy_helper
+from onnx_graphsurgeon.logger import G_LOGGER
 
 import snnc
+from snnc.diagnostics import DiagnosticError
 from snnc.ir.conversion import Level
 from snnc.ir.names import is_reserved
+from snnc.reading.attributes import check_attributes
 
 # Models that are invalid
 
@@ -43,6 +46,62 @@ INVALID = {
 @pytest.mark.parametrize("name", INVALID)
 def test_invalid_models(name: str) -> None:
     assert codes(INVALID[name]) == ["SNN103"]
+
+
+def plane(body: str) -> str:
+    return f"# random: W [8,4,1,1] seed 5\nnet (float[N,4,6,6] x) => (float[N,C,A,B] y) {{ a = {body} y = Relu (a) }}"
+
+
+DEADLY = {
+    "strides of 0": plane("Conv <strides = [0,1]> (x, W)"),
+    "more strides than axes": plane("ConvTranspose <strides = [1]> (x, W)"),
+    "strides for another kernel": plane("MaxPool <kernel_shape = [2,2], strides = [2]> (x)"),
+    "dilations below 0": plane("MaxPool <kernel_shape = [2,2], dilations = [-1,-1]> (x)"),
+    "pads below 0": plane("AveragePool <kernel_shape = [2,2], pads = [-1,-1,-1,-1]> (x)"),
+    "a kernel of 0": plane("LpPool <kernel_shape = [0,1]> (x)"),
+    "a kernel beyond 32 bits": plane("MaxPool <kernel_shape = [4611686018427387904,1]> (x)"),
+    "strides of 0 back to a plane": "net (float[N,4,4] x) => (float[N,C,A,B] y) "
+    "{ s = Constant <value_ints = [2,2]> () a = Col2Im <strides = [0,1]> (x, s, s) y = Relu (a) }",
+    "no groups": plane("ConvTranspose <group = 0> (x, W)"),
+    "blocks beyond 16 bits": plane("DepthToSpace <blocksize = 1099511627776> (x)"),
+    "blocks of 0": plane("SpaceToDepth <blocksize = 0> (x)"),
+    "axes of a batch below 0": mlp("i = Constant <value_ints = [0]> () y = GatherND <batch_dims = -2147483648> (x, i)"),
+    "more axes of a batch than places": "# random: P [1] seed 1\n"
+    + mlp("i = Cast <to = 7> (P) y = GatherND <batch_dims = 40> (x, i)"),
+    "in a branch": mlp(
+        "s = ReduceSum <keepdims = 0> (x) zero = Constant <value = float {0}> () c = Less (s, zero) "
+        "y = If (c) <then_branch = g1 () => (p) { p = DepthToSpace <blocksize = 0> (x) }, "
+        "else_branch = g2 () => (q) { q = Relu (x) }>"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DEADLY)
+def test_attributes_at_which_onnxruntime_may_die(name: str) -> None:
+    """Refused before anything runs."""
+    model = golden.model(WEIGHTS + DEADLY[name])
+    with pytest.raises(DiagnosticError, match=r"SNN103.*\n.*hint: the file is damaged"):
+        check_attributes(model)
+    assert codes(model) == ["SNN103"]
+
+
+def test_places_that_have_no_axes_of_a_batch() -> None:
+    model = golden.model("net (float[N,4] x) => (float[N,4] y) { y = GatherND <batch_dims = 1> (x, i) }")
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.int64), "i"))
+    assert codes(model) == ["SNN103"]
+
+
+@pytest.mark.parametrize("behind", ["", "y = Relu (a)"])
+def test_a_slope_in_the_place_of_what_it_is_applied_to(behind: str) -> None:
+    """onnxruntime gives the shape of the larger one, onnx that of the first."""
+    result = "a" if behind else "y"
+    text = mlp(
+        f"h = MatMul (x, V) r = Relu (h) s = Constant <value = float {{0.5}}> () {result} = PRelu (s, r) {behind}"
+    )
+    model = golden.model(WEIGHTS + text)
+    for method in ("rmp", "exact"):
+        with pytest.raises(DiagnosticError, match=r"SNN103.*PRelu.*its slope, 'r', has more axes"):
+            snnc.convert(model, relaxed=True, method=method, calib_samples=8, accept_poor=True)
 
 
 INTERFACES = {
@@ -91,6 +150,10 @@ STRANGE = {
     "huge pool": "net (float[N,2,7,7] x) => (float[N,2,1,1] y) "
     "{ a = AveragePool <kernel_shape = [7,7], strides = [99999,99999], ceil_mode = 1> (x) y = Relu (a) }",
     "output is the input": mlp("a = MatMul (x, V) h = Relu (a) y = Identity (x)"),
+    "squeeze of all": "# random: U [3,1] seed 4\n"
+    + mlp("a = MatMul (x, V) h = Relu (a) b = MatMul (h, U) y = Squeeze (b)", outputs="float[N] y"),
+    "transpose without an order": "# random: U [3,3,1,1] seed 4\nnet (float[N,3,2,2] x) => (float[N,3,2,2] y) "
+    "<float[3] b = {1, 2, 3}> { a = Conv (x, U) t = Transpose (a) c = Add (t, b) y = Relu (c) }",
     "constant output": mlp("a = MatMul (x, V) h = Relu (a) y = Identity (V)", outputs="float[4,3] y"),
     "input added to itself": mlp("a = Add (x, x) y = Relu (a)"),
     "relu of relu": mlp("a = Relu (x) b = Relu (a) y = Relu (b)"),
@@ -119,6 +182,8 @@ REFUSED = {
     "if on data": ["SNN204"],
     "scalar output": ["SNN207"],
     "output is the input": ["SNN205"],
+    "squeeze of all": ["SNN207"],
+    "transpose without an order": ["SNN207"],
     "constant output": ["SNN205", "SNN207"],
     "softmax, transpose, conv": ["SNN204"],
     "argmax over the batch": ["SNN207"],
@@ -292,6 +357,19 @@ def test_1500_nodes_that_do_nothing() -> None:
     inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4])] for name in ("x", "y"))
     graph = helper.make_graph(nodes, "g", inputs, outputs)
     assert codes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)) == []
+
+
+def test_nobody_else_speaks_of_a_type_that_is_none(capfd: pytest.CaptureFixture[str]) -> None:
+    model = golden.model(WEIGHTS + GOOD)
+    model.graph.value_info.add(name="x").type.tensor_type.shape.dim.add(dim_value=-1)
+    severity = G_LOGGER.severity
+    G_LOGGER.severity = G_LOGGER.INFO
+    try:
+        assert codes(model) == []
+    finally:
+        G_LOGGER.severity = severity
+    said = capfd.readouterr()
+    assert "onvert: UNDEFINED" not in said.out + said.err
 
 
 def test_nobody_else_speaks_of_a_batch_that_is_baked_in(capfd: pytest.CaptureFixture[str]) -> None:

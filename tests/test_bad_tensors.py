@@ -9,6 +9,7 @@ from pathlib import Path
 import golden
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from bad_models import GOOD, WEIGHTS, codes, mlp, no_hang
 from onnx import TensorProto, helper, numpy_helper
@@ -27,6 +28,37 @@ def message_of(model: onnx.ModelProto | Path) -> str:
     with no_hang(), pytest.raises(DiagnosticError) as refusal:
         snnc.convert(model, relaxed=True, steps=4, accept_poor=True)
     return str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "where", ["file", "graph", "node", "input", "size", "weight", "metadata", "function", "branch"]
+)
+def test_texts_that_are_none(where: str) -> None:
+    """In a damaged file. protobuf reads it, and cannot write it."""
+    model = good()
+    graph, mark = model.graph, "a text that is none"
+    if where == "file":
+        model.producer_name = mark
+    elif where == "graph":
+        graph.name = mark
+    elif where == "node":
+        graph.node[0].doc_string = mark
+    elif where == "input":
+        graph.node[0].input[0] = mark
+    elif where == "size":
+        graph.input[0].type.tensor_type.shape.dim[0].dim_param = mark
+    elif where == "weight":
+        graph.initializer[0].name = mark
+    elif where == "metadata":
+        model.metadata_props.add(key="k", value=mark)
+    elif where == "function":
+        model.functions.add(domain="own", name="F").node.add(op_type="Relu").input.append(mark)
+    else:
+        inner = helper.make_graph([helper.make_node("Relu", ["x"], [mark])], "inner", [], [])
+        graph.node.add(op_type="If").attribute.append(helper.make_attribute("then_branch", inner))
+    damaged = onnx.load_model_from_string(model.SerializeToString().replace(b"none", b"n\xf4\xffe"))
+    assert codes(damaged) == ["SNN103"]
+    assert "UTF-8" in message_of(damaged)
 
 
 @pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.INT64])
@@ -122,6 +154,22 @@ def test_entries_of_external_data_that_nobody_knows(tmp_path: Path, recwarn: pyt
     path.write_bytes(model.SerializeToString())
     assert codes(path) == []
     assert [warning for warning in recwarn if "external" in str(warning.message)] == []
+
+
+def test_a_resize_by_a_plane() -> None:
+    """onnxruntime 1.30 dies of it."""
+    text = "net (float[N,1,4,4] x) => (float[N,1,A,B] y) { s = Relu (x) r = Resize (s, , s) y = Relu (r) }"
+    model = golden.model(text)
+    assert codes(model) == ["SNN103"]
+    assert "its scales or sizes, 's', have 4 axes" in message_of(model)
+
+
+def test_sizes_for_which_there_is_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise RuntimeError("Node (Reshape_4) Op (Reshape) std::bad_alloc")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", load)
+    assert codes(good()) == ["SNN207"]
 
 
 def test_functions_that_cannot_be_inlined_are_told_in_our_words() -> None:

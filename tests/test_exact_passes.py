@@ -100,6 +100,39 @@ def test_biases_of_the_last_layers_are_added_after_decoding() -> None:
     assert np.abs(found - wanted).max() < 0.02 * np.abs(wanted).max()
 
 
+def test_biases_of_two_layers_in_front_of_an_output_are_added_after_decoding() -> None:
+    """The mean of what leaves ReLUs, with numbers added to it, is a layer of its own: there is no neuron behind it."""
+    ann = model("""
+        two (float[N, 2] x) => (float[N, 2] y)
+        <float[2, 2] a = {1, 2, 3, 4}, float[2] b = {0.5, 1}, float[2, 2] c = {1, 1, 0, 1}, float[2] d = {2, -4}> {
+          s = Gemm (x, a)
+          r = Relu (s)
+          t = Sum (b, r)
+          y = Gemm (t, c, d)
+        }""")
+    *_, readout = layers(charged(ann).graph)
+    assert readout.inputs[1].values.tolist() == [2.5, -2.5]
+    images = networks.images_for(ann, 20, seed=1)
+    found = converted(ann, levels=4096, threshold="max").session().run(images, warn=False).logits
+    wanted = Ann(ann).run(images)["y"]
+    assert np.abs(found - wanted).max() < 0.02 * np.abs(wanted).max()
+
+
+def test_a_last_layer_that_nothing_reaches() -> None:
+    """What enters it is always 0: its potential has a bound all the same."""
+    ann = model("""
+        silent (float[N, 2] x) => (float[N, 2] y)
+        <float[2, 2] a = {1, 2, 3, 4}, float[2, 2] c = {1, 1, 0, 1}, float[2] d = {2, -4}> {
+          s = Gemm (x, a)
+          r = Relu (s)
+          t = Sub (r, r)
+          y = Gemm (t, c, d)
+        }""")
+    images = networks.images_for(ann, 4, seed=1)
+    found = converted(ann, levels=16).session().run(images, warn=False).logits
+    assert found.tolist() == [[2.0, -4.0]] * 4
+
+
 def test_biases_become_charge() -> None:
     """Those in front of a pool, at borders and behind a junction included; the tree has none any more."""
     ann = model("""

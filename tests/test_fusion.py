@@ -38,6 +38,17 @@ def chosen(model: onnx.ModelProto, **options: Any) -> dict[str, str]:
     return {target.name: target.attrs["fused"] for target in targets(conversion.graph)}
 
 
+def test_a_bias_that_operators_do_not_hold_stays_plain() -> None:
+    """That of an output which a neuron reads too is a current, on a grid of 47 bits."""
+    text = "# random: V [4,3] seed 2\nnet (float[N,4] x) => (float[N,3] a, float[N,3] y) <float[3] c = {%s,2,3}> "
+    body = "{ h = Relu (x) a = Gemm (h, V, c) y = Relu (a) }"
+    assert "SpikeReadout" in chosen(golden.model(text % "1" + body), threshold="vmax").values()
+    ann = golden.model(text % "1e10" + body)
+    assert "SpikeReadout" not in chosen(ann, threshold="vmax").values()
+    conversion = golden.run_to(ann, Level.FUSED, bias="current", threshold="vmax")
+    assert_equal_runs(conversion, networks.images_for(ann, 3, seed=1), [5, 70])
+
+
 # Equal results
 
 

@@ -16,7 +16,7 @@ from fuzz.attempt import Attempt, attempt
 from fuzz.corpus import Seed, corpus
 from fuzz.mutant import Mutant
 from fuzz.truth import lie
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 import snnc
 from snnc.diagnostics import RULES, Diagnostic, DiagnosticError
@@ -132,6 +132,17 @@ def test_conversions_of_another_network(method: str) -> None:
     last = ann.graph.initializer[-1]
     last.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(last), last.name))
     assert "was said" in lie(ann, found, 0, None)
+
+
+def test_a_network_that_loses_the_batch_of_one_sample_is_no_lie() -> None:
+    """A Squeeze without axes: one sample has no axis of the batch in the ANN, two have one."""
+    ann = onnx.load_model_from_string(a_mutant().content)
+    (last,) = (node for node in ann.graph.node if "y" in node.output)
+    last.output[0] = "before"
+    ann.graph.node.append(helper.make_node("Squeeze", ["before"], ["y"]))
+    found = snnc.convert(ann, method="exact", relaxed=True, levels=16, calib_samples=24)
+    assert found.model.graph.output[0].name == "y"
+    assert lie(ann, found, 0, None) == ""
 
 
 def test_certificates_that_do_not_hold() -> None:

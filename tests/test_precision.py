@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import golden
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from commands import run_command, save
+from onnx import helper, numpy_helper
 
 import snnc
 from snnc.diagnostics import Diagnostic, DiagnosticError
@@ -157,3 +160,24 @@ def test_pixels_as_they_are_stored_run_in_python_too() -> None:
     model = pixels(READ["cast"])
     found = snnc.convert(model, method="exact", calib=PIXELS, accept_poor=True)
     assert np.array_equal(found.run(PIXELS).logits, found.run(PIXELS.astype(np.float32)).logits)
+
+
+@pytest.mark.parametrize("kind", ["INT8", "UINT8", "INT4", "UINT4", "FLOAT8E4M3FN", "INT16"])
+def test_quantised_weights(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever they are stored in. Models that are made on the way are of a version that any onnxruntime reads."""
+    stored = helper.tensor_dtype_to_np_dtype(getattr(onnx.TensorProto, kind))
+    weight = (np.arange(48).reshape(16, 3) % 4).astype(stored)
+    model = net("v = DequantizeLinear (q, scale, zero) h = MatMul (x, v) y = Relu (h)", "float[N,16] x")
+    model.opset_import[0].version, model.ir_version = 21, 10
+    values = {"q": weight, "scale": np.array(0.1, np.float32), "zero": np.zeros((), stored)}
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in values.items())
+    versions, loaded = [], onnxruntime.InferenceSession
+
+    def load(content: bytes, *more: Any, **options: Any) -> onnxruntime.InferenceSession:
+        versions.append(onnx.load_model_from_string(content).ir_version)
+        return loaded(content, *more, **options)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", load)
+    assert snnc.check(model, relaxed=True) == []
+    assert versions
+    assert max(versions) <= 10

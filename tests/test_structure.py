@@ -202,6 +202,36 @@ def test_a_condition_inside_a_condition() -> None:
     assert "If" not in [node.op_type for node in same(model).graph.node]
 
 
+@pytest.mark.parametrize(
+    "what", ["condition", "outputs", "more outputs", "branch", "branches", "no branch has outputs"]
+)
+def test_conditions_of_which_a_part_is_missing(what: str) -> None:
+    model = net(f"c = Constant <value = bool {{0}}> () a = If (c) <{BRANCHES}> y = MatMul (a, W)")
+    node = model.graph.node[1]
+    if what == "condition":
+        del node.input[:]
+    elif what == "outputs":
+        del node.output[:]
+    elif what == "more outputs":
+        node.output.append("b")
+    elif what == "no branch has outputs":
+        for attribute in node.attribute:
+            del attribute.g.output[:]
+    else:
+        del node.attribute[: 2 if what == "branches" else 1]
+    assert set(codes(model)) <= {"SNN103", "SNN204"}
+    assert codes(model)
+
+
+def test_a_result_of_a_condition_that_nobody_names() -> None:
+    both = "g1 () => (p, r) { p = MatMul (x, V) r = Relu (p) }", "g2 () => (q, s) { q = MatMul (x, V) s = Relu (q) }"
+    body = f"c = Constant <value = bool {{0}}> () a, b = If (c) <then_branch = {both[0]}, else_branch = {both[1]}>"
+    model = net(f"{body} h = Relu (a) y = MatMul (h, W)")
+    model.graph.node[1].output[1] = ""
+    assert "If" not in [node.op_type for node in structured(model).graph.node]
+    assert codes(model) == []
+
+
 def test_conditions_on_the_data_and_loops_are_reported_before_they_run() -> None:
     model = net(
         f"s = ReduceSum <keepdims = 0> (x) zero = Constant <value = float {{0}}> () c = Less (s, zero) "

@@ -27,6 +27,8 @@ LAYER_OPERATORS = tuple(
 )
 PLAIN = "plain"
 _MOST_SPATIAL_AXES = 3
+# In units of the grid: float32 has every integer below it.
+_LARGEST_BIAS = 2**24
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,15 @@ class Fused:
 
 
 def select(target: gs.Node) -> Fused | None:
-    """The operator that stands for `target` (a layer that integrates, with integer weights) and its tree, or None."""
+    """The operator that stands for `target` (a layer that integrates, with integer weights) and its tree, or None.
+
+    None too where a constant current is beyond what operators hold, which those in front of a readout may be.
+    """
+    found = _of_tree(target)
+    return None if found is None or (found.bias is not None and np.abs(found.bias).max() >= _LARGEST_BIAS) else found
+
+
+def _of_tree(target: gs.Node) -> Fused | None:
     root, room = producer(target.inputs[0]), LAYERS[target.op]
     if root is None or not room.integrates:
         return None

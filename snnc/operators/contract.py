@@ -193,8 +193,7 @@ def sums_of_products(
     parts = []
     for start in range(0, len(rows), at_once):
         some = slice(start, start + at_once)
-        beside = operand.arranged(lambda values, some=some: values[some] if len(values) == len(rows) > 1 else values)
-        parts.append(_sums(rows[some], beside, None if exact is None else exact[some]))
+        parts.append(_sums(rows[some], _beside(operand, some, len(rows)), None if exact is None else exact[some]))
     low, high, noise, power, peak = np.concatenate(parts, axis=1) if parts else np.zeros((5, 0))
     if bias is not None:
         low, high = low + np.minimum(bias, 0), high + np.maximum(bias, 0)
@@ -211,6 +210,11 @@ def sums_of_products(
         peak=spread(peak),
         rows=spread(peak),
     )
+
+
+def _beside(operand: Channels, some: slice, rows: int) -> Channels:
+    """What broadcasts against `some` of so many rows."""
+    return operand.arranged(lambda values: values[some] if len(values) == rows > 1 else values)
 
 
 def _sums(rows: FloatArray, operand: Channels, exact: FloatArray | None) -> FloatArray:

@@ -17,28 +17,30 @@ from snnc.reading.protos import constant_names, copied, data_inputs, reads, repl
 
 _SHAPES = ("Shape", "Size")
 _BATCHES = (2, 3)
+_THEN, _ELSE = "then_branch", "else_branch"
 # Larger inputs are not made for the sake of a condition.
 _MOST_ELEMENTS = 2**26
 
 
 def without_constant_branches(model: onnx.ModelProto) -> onnx.ModelProto:
     """`model` without the conditions that do not depend on the data; itself where there are none."""
-    undecided: set[str] = set()
-    while True:
-        pending = [
-            index
-            for index, node in enumerate(model.graph.node)
-            if node.op_type == "If" and node.output[0] not in undecided
-        ]
-        if not pending:
-            return model
-        node = model.graph.node[pending[0]]
-        taken = _condition(model, node.input[0])
+    place = 0
+    while place < len(model.graph.node):
+        node = model.graph.node[place]
+        taken = _condition(model, node.input[0]) if node.op_type == "If" and _is_whole(node) else None
         if taken is None:
-            undecided.add(node.output[0])
+            place += 1
         else:
             model = copied(model)
-            _inline(model.graph, pending[0], "then_branch" if taken else "else_branch")
+            _inline(model.graph, place, _THEN if taken else _ELSE)
+    return model
+
+
+def _is_whole(node: onnx.NodeProto) -> bool:
+    """Whether an If has all that it needs; of one that has not the checker says what is missing."""
+    branches = {attribute.name: attribute.g for attribute in node.attribute if attribute.name in (_THEN, _ELSE)}
+    counts = {len(branch.output) for branch in branches.values()}
+    return len(node.input) == 1 and len(branches) == 2 and counts == {len(node.output)}
 
 
 def _condition(model: onnx.ModelProto, name: str) -> bool | None:
@@ -118,6 +120,7 @@ def _inline(graph: onnx.GraphProto, index: int, branch: str) -> None:
     results = [
         helper.make_node("Identity", [value.name], [output])
         for value, output in zip(inner.output, node.output, strict=True)
+        if output
     ]
     nodes = list(graph.node)
     graph.initializer.extend(inner.initializer)

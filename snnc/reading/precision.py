@@ -66,9 +66,10 @@ def in_float32(model: onnx.ModelProto, diagnostics: Diagnostics | None = None) -
 
 def mixing_node(model: onnx.ModelProto) -> onnx.NodeProto | None:
     """The first node that reads floats of several types where the standard wants one, which onnxruntime refuses."""
-    kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    kinds: dict[str, int] = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     kinds |= {value.name: value.type.tensor_type.elem_type for value in model.graph.input if value.name not in kinds}
-    for node in model.graph.node:
+    nodes: list[onnx.NodeProto] = [*model.graph.node]
+    for node in nodes:
         if node.op_type not in _OF_ONE_TYPE:
             continue
         found = {kinds[name] for name in node.input if kinds.get(name) in (TensorProto.FLOAT, *_OTHER_FLOATS)}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +22,8 @@ from snnc.reading.protos import copied, data_inputs
 MOST_ELEMENTS = 2**28
 #: What all tensors of a few samples may take at once, in bytes.
 MOST_BYTES = 2**32
+# Of what onnxruntime logs: nothing but its own end, or what it is set to from the start.
+_FATAL, _WARNINGS = 4, 2
 _TYPE_NAMES = set(onnx.TensorProto.DataType.keys())
 # A code, the node (a diagnostic names it), a place in the sources with the signature of a function or its template.
 _NOISE = [
@@ -33,6 +37,7 @@ _NOISE = [
 ]
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of terminals
 _TOO_LARGE = re.compile(r"Available memory of \d+ is smaller than requested")
+_NO_MEMORY = "bad_alloc"
 _FAILED_NODE = re.compile(r"running \S+ node\. Name:'([^']*)'")
 
 
@@ -58,12 +63,15 @@ class Probe:
     """A model in onnxruntime, without any optimisation, so that every tensor of the file exists."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        """SNN103 where onnxruntime cannot load the model, SNN207 where a tensor would be of an absurd size."""
+        """SNN103 where onnxruntime cannot load the model or might die of it, SNN207 where a tensor would be absurdly
+        large."""
         self._input = data_inputs(model)[0]
         self._dtype = helper.tensor_dtype_to_np_dtype(self._input.type.tensor_type.elem_type)
         declared = _loaded(exposed(model)).get_outputs()
         self._dtypes = {value.name: _dtype(value.type) for value in declared if value.type.startswith("tensor(")}
-        _check_sizes(model, {value.name: value.shape for value in declared})
+        shapes = {value.name: value.shape for value in declared}
+        _check_sizes(model, shapes)
+        _check_scales(model, shapes)
         _check_sizes(model, _inferred(model))
         self._shapes = _loaded(_with_shapes(model, list(self._dtypes)))
         self._outputs = [value.name for value in model.graph.output]
@@ -92,7 +100,8 @@ class Probe:
         options = onnxruntime.RunOptions()
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         try:
-            found: list[np.ndarray] = self._shapes.run(names, {self._input.name: samples}, options)
+            with quiet():
+                found: list[np.ndarray] = self._shapes.run(names, {self._input.name: samples}, options)
         except Exception as error:
             node = _FAILED_NODE.search(str(error))
             if _TOO_LARGE.search(str(error)):
@@ -110,6 +119,16 @@ def exposed(model: onnx.ModelProto) -> onnx.ModelProto:
     for name in dict.fromkeys(name for node in model.graph.node for name in node.output if name):
         probe.graph.output.add().name = name
     return probe
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Nobody hears what onnxruntime says of what is wrong with a model beside what it raises."""
+    onnxruntime.set_default_logger_severity(_FATAL)
+    try:
+        yield
+    finally:
+        onnxruntime.set_default_logger_severity(_WARNINGS)
 
 
 def first_line(error: Exception) -> str:
@@ -135,6 +154,9 @@ def _loaded(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:
+        if _NO_MEMORY in str(error):
+            message = "onnxruntime has not the memory to find its sizes"
+            fail("SNN207", message, hint="look at the sizes that it is given")
         fail("SNN103", f"onnxruntime cannot load the model: {first_line(error)}")
 
 
@@ -190,3 +212,15 @@ def _check_sizes(model: onnx.ModelProto, shapes: dict[str, list[int | str | None
             if size > MOST_ELEMENTS:
                 message = f"a sample of {name!r} would have {size} elements"
                 fail("SNN207", message, node=node.name, op=node.op_type, hint="look at the sizes that it is given")
+
+
+def _check_scales(model: onnx.ModelProto, shapes: dict[str, list[int | str | None]]) -> None:
+    """SNN103 where a Resize takes a plane for its scales or sizes: versions of onnxruntime die of it when they run."""
+    for node in model.graph.node:
+        for name in node.input[1:] if node.op_type in ("Resize", "Upsample") else ():
+            axes = len(shapes.get(name) or [1])
+            if axes > 1:
+                message = f"its scales or sizes, {name!r}, have {axes} axes, must have one"
+                fail(
+                    "SNN103", message, node=node.name, op=node.op_type, hint="give a number for every axis of its input"
+                )

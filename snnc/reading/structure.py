@@ -4,7 +4,7 @@ onnxruntime reads models that the ONNX checker refuses and that other tools misr
 model is written, not what it computes:
 
 1. a model of an opset below 7 is upgraded to 7 by onnx's version converter (SNN102 where that cannot);
-2. calls of local functions are replaced by their bodies;
+2. calls of local functions are replaced by their bodies (SNN103 for attributes at which onnxruntime dies);
 3. of several initializers of one name the last counts, as in onnxruntime, and sparse ones become dense;
 4. an `If` whose condition does not depend on the data is replaced by its branch (`snnc.reading.branches`);
 5. inputs that no output depends on go, and with them the nodes that read them;
@@ -19,7 +19,7 @@ What is in this form already is given back as it is. Models that snnc has conver
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -28,11 +28,13 @@ from onnx import inliner, numpy_helper, version_converter
 from snnc.diagnostics import fail
 from snnc.ir.domain import DOMAIN
 from snnc.ir.order import in_order
+from snnc.reading.attributes import check_attributes
 from snnc.reading.branches import without_constant_branches
 from snnc.reading.precision import of_one_type
 from snnc.reading.probe import first_line
 from snnc.reading.protos import copied, data_inputs, opset_of, reads, replace_nodes, subgraphs
 from snnc.reading.tensors import check_tensors
+from snnc.reading.texts import check_texts
 
 #: onnxruntime knows all operators from here on.
 OLDEST_OPSET = 7
@@ -51,7 +53,7 @@ def structured(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     if is_converted(model):
         return model
-    check_names_are_text(model)
+    check_texts(model)
     check_tensors(model.graph)
     for step in _STEPS:
         model = step(model)
@@ -62,25 +64,6 @@ def is_converted(model: onnx.ModelProto) -> bool:
     """Whether snnc has written this model."""
     marked = any(entry.key == "snnc.format_version" for entry in model.metadata_props)
     return marked or any(node.domain == DOMAIN for node in model.graph.node)
-
-
-def check_names_are_text(model: onnx.ModelProto) -> None:
-    """SNN103 where a name is not UTF-8, as in a damaged file: protobuf gives bytes for it."""
-    if not all(isinstance(name, str) for name in _names(model)):
-        fail("SNN103", "a name in it is not valid UTF-8")
-
-
-def _names(model: onnx.ModelProto) -> Iterator[object]:
-    graph = model.graph
-    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        yield value.name
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
-    for node in graph.node:
-        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
-        yield from (attribute.name for attribute in node.attribute)
-    for entry in (*model.opset_import, *model.functions):
-        yield entry.domain
 
 
 def _upgraded(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -260,6 +243,7 @@ def _with_a_free_batch(model: onnx.ModelProto) -> onnx.ModelProto:
 _STEPS: tuple[Callable[[onnx.ModelProto], onnx.ModelProto], ...] = (
     _upgraded,
     _inlined,
+    check_attributes,
     _with_one_initializer_each,
     _with_dense_initializers,
     without_constant_branches,

@@ -18,7 +18,7 @@ from .attempt import Attempt
 
 ROOT = Path(__file__).resolve().parents[2]
 # Of one mutant, on its processor, and by the clock where others have the processor.
-_CPU_SECONDS, _CLOCK_SECONDS = 20.0, 180.0
+_CPU_SECONDS, _CLOCK_SECONDS = 60.0, 300.0
 # A worker keeps a little of everything that it has seen.
 _MUTANTS_OF_A_WORKER = 3000
 _TICKS = os.sysconf("SC_CLK_TCK")

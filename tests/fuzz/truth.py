@@ -14,6 +14,7 @@ import onnxruntime
 from onnx import helper
 
 from snnc.api import SpikingModel, verify
+from snnc.data.synthetic import synthetic
 from snnc.integers.input_range import range_of_input
 from snnc.measure.intervals import interval
 from snnc.measure.quality import GOOD
@@ -25,6 +26,8 @@ _SAMPLES = 12
 _SEED = 4711
 # What else a network may get: nothing, and far more than was calibrated.
 _FACTORS = (0.0, 1e-3, 1e3, -1e6)
+# Of one sample, a Squeeze without axes takes the axis of the batch away.
+_FREE_BATCH = 2
 # Of the functions inside a file, which are slow, one in so many.
 _FUNCTIONS_TOO = 6
 
@@ -54,11 +57,11 @@ def _drops_out(ann: onnx.ModelProto) -> bool:
 
 
 def _images(ann: onnx.ModelProto, found: SpikingModel, limits: tuple[float, float] | None) -> np.ndarray:
+    """New ones of the kind that was calibrated on: what was said holds for no other kind."""
     plain = structured(ann)
     low, high = limits or range_of_input(plain)[0]
-    dims = [dim.dim_value for dim in found.model.graph.input[0].type.tensor_type.shape.dim[1:]]
-    random = np.random.default_rng(_SEED)
-    values = (low + high) / 2 + random.normal(size=(_SAMPLES, *dims)) * (high - low) / 4
+    dims = tuple(dim.dim_value for dim in found.model.graph.input[0].type.tensor_type.shape.dim[1:])
+    values = synthetic(dims, _SAMPLES, (low, high), _SEED).images
     kind = input_type(plain)
     if np.dtype(helper.tensor_dtype_to_np_dtype(kind)).kind in "iub":
         values = np.rint(values)
@@ -117,7 +120,7 @@ def _alone(ann: onnx.ModelProto, images: np.ndarray) -> dict[str, np.ndarray]:
     try:
         session = onnxruntime.InferenceSession(ann.SerializeToString(), options, providers=["CPUExecutionProvider"])
         (source,) = session.get_inputs()
-        batch = source.shape[0] if isinstance(source.shape[0], int) and source.shape[0] > 0 else 1
+        batch = source.shape[0] if isinstance(source.shape[0], int) and source.shape[0] > 0 else _FREE_BATCH
         parts = [_first(session, source, image, batch) for image in images]
     except Exception:  # what snnc reads and onnxruntime does not, such as inputs that nobody needs
         return Ann(ann).run(images)
