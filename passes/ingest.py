@@ -79,7 +79,7 @@ def run(conversion: Conversion) -> None:
     conversion.diagnostics.raise_errors()
     conversion.ann = model
     batched = _with_free_batch(conversion, plain)
-    _check_slopes(conversion, batched)
+    _check_slopes(batched)
     if plain is not model:
         _compare(conversion, model, plain)
     conversion.graph = _import(batched)
@@ -211,16 +211,17 @@ def _with_free_batch(conversion: Conversion, model: onnx.ModelProto) -> Batched:
     return whole
 
 
-def _check_slopes(conversion: Conversion, batched: Batched) -> None:
+def _check_slopes(batched: Batched) -> None:
     """SNN103 for a PRelu of which onnxruntime gives more than onnx says: its slope has more axes than its input."""
     ranks = {name: len(shape) for name, shape in batched.shapes.items()}
     ranks |= {tensor.name: len(tensor.dims) for tensor in batched.model.graph.initializer}
+    found = Diagnostics(logged=False)
     for node in batched.model.graph.node:
         if node.op_type == "PRelu" and ranks.get(node.input[0], 0) < ranks.get(node.output[0], 0):
             message = f"its slope, {node.input[1]!r}, has more axes than what it is applied to, {node.input[0]!r}"
             hint = "give the activations first and the slope second"
-            conversion.diagnostics.report("SNN103", message, node=node.name, op=node.op_type, hint=hint)
-    conversion.diagnostics.raise_errors()
+            found.report("SNN103", message, node=node.name, op=node.op_type, hint=hint)
+    found.raise_errors()
 
 
 def _import(batched: Batched) -> gs.Graph:
