@@ -23,8 +23,8 @@ from onnx import TensorProto, helper
 from snnc.emit.nodes import Nodes, WordNodes
 from snnc.ir.domain import DOMAIN
 from snnc.ir.graph import sample_shape
-from snnc.ir.signal import Signal
-from snnc.operators import BY_ANN_NAME, OPERATORS, operator_of, weighted
+from snnc.ir.signal import Channels, Signal
+from snnc.operators import BY_ANN_NAME, OPERATORS, contract, operator_of, weighted
 from snnc.operators.contract import DTYPE, Mode
 from snnc.simulate import reference_operators
 
@@ -313,3 +313,21 @@ def test_moved_words_hold_the_same_sums(example: Example, copies: int) -> None:
     after = found.astype(np.int64).reshape(3, moved, *example.out).sum(1)
     assert np.array_equal(after, expected(node, before))
     assert sample_shape(node.outputs[0]) == example.out
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_bounds_do_not_depend_on_how_many_weights_are_worked_on_at_once(
+    exact: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    rows = np.rint(random.normal(0, 50, (7, 4, 9)))
+    by_row = [np.abs(random.normal(size=(7, 4, 1))) for _ in range(4)]
+    shared = [values[:1] for values in by_row]
+    for operand in (Channels(-by_row[0], *by_row[1:]), Channels(-shared[0], *shared[1:])):
+        floats = rows + random.uniform(-0.5, 0.5, rows.shape) if exact else None
+        found = []
+        for at_once in (2**18, 80):  # all of them, two rows
+            monkeypatch.setattr(contract, "_AT_ONCE", at_once)
+            found.append(contract.sums_of_products(rows, operand, np.full(7, 3.0), floats, 3))
+        for name in ("low", "high", "noise", "power", "peak"):
+            np.testing.assert_allclose(getattr(found[0], name), getattr(found[1], name), rtol=1e-12, err_msg=name)
