@@ -12,18 +12,14 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.emit.block import build_block
-from snnc.emit.decode import add_decoding
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.trees import layers, source_nodes, sources_of
 from snnc.measure.trials import held_back_images, simulate_against
 from snnc.operators import SOURCES
-from snnc.runtime.session import largest_batch
 from snnc.simulate.ann import Ann
-from snnc.simulate.block_runner import StreamRunner, default_cuts
+from snnc.simulate.block_runner import default_cuts
 
 _QUIET_STEP = 1
 
@@ -33,12 +29,11 @@ def run(conversion: Conversion) -> None:
     conversion.options = dataclasses.replace(conversion.options, steps=steps, calib_steps=1, max_steps=steps)
     images = held_back_images(conversion)
     ann_outputs = Ann(conversion.ann).run(images)
-    used = max(1, int(_steps_used(conversion, images).max(initial=1)))
 
     def progress(share: float) -> None:
         conversion.progress("comparing with the ANN", share)
 
-    curve = simulate_against(conversion, images, ann_outputs, default_cuts(used), progress)
+    curve = simulate_against(conversion, images, ann_outputs, default_cuts(steps), progress, to_rest=True)
     assert conversion.options.v_init is not None
     conversion.trials[conversion.options.v_init] = curve
 
@@ -50,20 +45,6 @@ def settling_steps(graph: gs.Graph) -> int:
         before = [bounds[leaf.name] for leaf in sources_of(node) if leaf.name in bounds]
         bounds[node.outputs[0].name] = max(before, default=0) + SOURCES[node.op].settling_steps(node)
     return max(bounds[leaf.name] for node in layers(graph) for leaf in sources_of(node)) + _QUIET_STEP
-
-
-def _steps_used(conversion: Conversion, images: np.ndarray) -> np.ndarray:
-    """The steps until each of the samples is quiet."""
-    block = build_block(conversion.graph)
-    add_decoding(conversion.graph, block)
-    runner = StreamRunner(block)
-    size = largest_batch([layer for layer in conversion.report.layers if layer.kind != "readout"])
-    used = []
-    for start in range(0, len(images), size):
-        last = runner.run_until_quiet(images[start : start + size], conversion.options.max_steps)
-        assert last.steps_used is not None
-        used.append(last.steps_used)
-    return np.concatenate(used)
 
 
 PASS = Pass("settle", Level.FUSED, Level.FUSED, run)

@@ -38,8 +38,10 @@ from snnc.measure.quality import GOOD, Yardstick, steps_to_reach, supported_step
 from snnc.measure.trials import held_back_images, simulate_against
 from snnc.operators import SOURCES
 from snnc.operators.layer import scale_of
+from snnc.runtime.session import largest_batch
 from snnc.simulate.ann import Ann, layer_probe
-from snnc.simulate.block_runner import StreamRunner, unpack_words
+from snnc.simulate.block_runner import StreamRunner
+from snnc.simulate.word_trains import count_spikes
 from snnc.thresholds import RULES
 
 _FEW = 16
@@ -150,15 +152,15 @@ def _fired(conversion: Conversion, file: ConvertedFile, images: np.ndarray) -> d
     steps = conversion.options.steps
     # Of a network that settles the counts themselves stand for values.
     per = 1 if file.settles else steps
-    counts: dict[str, np.ndarray] = {}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in words}
     runner = StreamRunner(file.block, expose=list(words.values()))
-    for snapshot in runner.run(images, [steps], seed=conversion.options.seed):
-        for name, tensor in words.items():
-            spikes = unpack_words(snapshot.words[tensor], snapshot.count).sum(0, dtype=np.int64)
-            counts[name] = counts.get(name, np.int64(0)) + spikes
+    size = largest_batch([layer for layer in conversion.report.layers if layer.kind != "readout"])
+    for start in range(0, len(images), size):
+        for name, counted in _counts(runner, words, images[start : start + size], start, conversion).items():
+            parts[name].append(counted)
     found = {}
     for node in firing:
-        count = counts[node.name]
+        count = np.concatenate(parts[node.name])
         if SOURCES[node.op].signal(node).signed:
             plus, minus = np.split(count, 2, axis=1)
             count = plus - minus
@@ -166,6 +168,21 @@ def _fired(conversion: Conversion, file: ConvertedFile, images: np.ndarray) -> d
         most = node.attrs.get("high", steps) if file.settles else _ALMOST_EVERY * steps
         found[node.name] = _Fired(count, count >= most, worth)
     return found
+
+
+def _counts(
+    runner: StreamRunner, words: dict[str, str], images: np.ndarray, first_sample: int, conversion: Conversion
+) -> dict[str, np.ndarray]:
+    """The spikes of each neuron by layer, `[N, ...]`; `words` are the tensors with the layers' words."""
+    counts: dict[str, np.ndarray] = {}
+    options = conversion.options
+    for snapshot in runner.run(images, [options.steps], seed=options.seed, first_sample=first_sample):
+        for name, tensor in words.items():
+            spikes = count_spikes(snapshot.words[tensor], snapshot.count)
+            counts[name] = counts.get(name, np.int64(0)) + spikes
+        if snapshot.quiet:
+            break
+    return counts
 
 
 def _activations(conversion: Conversion, fired: dict[str, _Fired], images: np.ndarray) -> dict[str, np.ndarray]:

@@ -35,11 +35,17 @@ def whole(name: str, value: Any) -> int:
 
 
 def make_session(
-    model: bytes | str, *, native: bool = True, threads: int | None = None, profile: str | None = None
+    model: bytes | str,
+    *,
+    native: bool = True,
+    threads: int | None = None,
+    profile: str | None = None,
+    frugal: bool = False,
 ) -> onnxruntime.InferenceSession:
     """An onnxruntime session for a converted network (a path or a serialized model).
 
-    `native=False` leaves the library out: the functions inside the file compute the same spikes, slower.
+    `native=False` leaves the library out: the functions inside the file compute the same spikes, slower. A `frugal`
+    session takes more time and less memory: what it computes from constants, and the memory of a run, are not kept.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY  # onnxruntime warns of every optional input of a Loop model
@@ -50,7 +56,11 @@ def make_session(
         options.profile_file_prefix = profile
     if native:
         options.register_custom_ops_library(str(library_path()))
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    options.enable_cpu_mem_arena = not frugal
+    left_out = ["ConstantFolding"] if frugal else []
+    return onnxruntime.InferenceSession(
+        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=left_out
+    )
 
 
 class Sized(Protocol):

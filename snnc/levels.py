@@ -18,6 +18,7 @@ from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.graph import activation_inputs, constant
 from snnc.ir.trees import is_source, layers, signal_of, sources_of, targets, tree
+from snnc.memory import give_back
 from snnc.operators import LAYERS, SOURCES, accepted, is_linear, tail_nodes, weighted
 
 
@@ -32,6 +33,7 @@ def run_pass(step: Pass, conversion: Conversion) -> None:
         settles = conversion.diagnostics.settles
         raise DiagnosticError([found.fitting(settles) for found in error.diagnostics]) from error
     conversion.level = step.gives
+    give_back()
     for problem in problems(conversion):
         raise InternalError(step.name, problem)
 

@@ -39,12 +39,12 @@ def compare(**choices: Any) -> list[Comparison]:
     return compare_forms(conversion, file, IMAGES)
 
 
-def spikes_changed(layer: str, change: Callable[[np.ndarray], np.ndarray]) -> Fault:
-    """The trace with another train of a layer."""
+def words_changed(layer: str, change: Callable[[np.ndarray], np.ndarray]) -> Fault:
+    """The trace with other spike words of a layer."""
 
     def faulty(trace: Trace) -> Trace:
         return dataclasses.replace(
-            trace, spikes=lambda name: change(trace.spikes(name).copy()) if name == layer else trace.spikes(name)
+            trace, words=lambda name: change(trace.words(name).copy()) if name == layer else trace.words(name)
         )
 
     return faulty
@@ -53,12 +53,11 @@ def spikes_changed(layer: str, change: Callable[[np.ndarray], np.ndarray]) -> Fa
 def flipped(layer: str, step: int, sample: int) -> Fault:
     """The trace with one spike of a layer missing or too many."""
 
-    def change(train: np.ndarray) -> np.ndarray:
-        place = (step, sample, *[0] * (train.ndim - 2))
-        train[place] = 1 - train[place]
-        return train
+    def change(words: np.ndarray) -> np.ndarray:
+        words[(step // 64, sample, *[0] * (words.ndim - 2))] ^= np.uint64(1 << (step % 64))
+        return words
 
-    return spikes_changed(layer, change)
+    return words_changed(layer, change)
 
 
 def value_changed(what: str, sample: int) -> Fault:

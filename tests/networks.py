@@ -22,7 +22,8 @@ from snnc.emit.layer_operators import PLAIN
 from snnc.ir.conversion import Conversion, Level
 from snnc.ir.trees import targets
 from snnc.operators import SOURCES
-from snnc.simulate.block_runner import Snapshot, unpack_words
+from snnc.simulate.block_runner import Snapshot
+from snnc.simulate.word_trains import unpack_words
 
 BATCH = "N"
 SAMPLES = 5

@@ -21,9 +21,9 @@ from snnc.ir.graph import constant
 from snnc.ir.trees import leaves, targets
 from snnc.measure.report import layer_table
 from snnc.methods.defaults import make_options
-from snnc.simulate.block_runner import unpack_words
 from snnc.simulate.reference import simulate
 from snnc.simulate.reference_coding import poisson_spikes
+from snnc.simulate.word_trains import unpack_words
 from snnc.thresholds.sharing import dependencies
 
 

@@ -27,7 +27,7 @@ def extents_seen(monkeypatch: pytest.MonkeyPatch, form: str) -> list[tuple[int, 
     seen: list[tuple[int, ...]] = []
 
     def watch(trace: Trace) -> Trace:
-        seen.append(trace.spikes(NEURON).shape[:2])
+        seen.append((trace.steps, trace.words(NEURON).shape[1]))
         return trace
 
     inject(monkeypatch, form, watch)
@@ -38,7 +38,7 @@ def test_samples_are_compared_in_batches_that_fit(monkeypatch: pytest.MonkeyPatc
     whole = compare()
     conversion, file = emitted()
     neurons = [layer.neurons for layer in conversion.report.layers if layer.kind != "readout"]
-    monkeypatch.setattr(comparison, "MEMORY_BUDGET", 16 * 2 * sum(neurons) + 3 * STEPS * max(neurons))
+    monkeypatch.setattr(comparison, "MEMORY_BUDGET", 16 * (2 * sum(neurons) + 3 * max(neurons)))
     seen = extents_seen(monkeypatch, "written_trace")
     assert compare_forms(conversion, file, IMAGES) == whole
     assert seen == [(STEPS, 1)] * 4
@@ -47,7 +47,7 @@ def test_samples_are_compared_in_batches_that_fit(monkeypatch: pytest.MonkeyPatc
 def test_a_sample_of_a_later_batch_has_its_own_number(monkeypatch: pytest.MonkeyPatch) -> None:
     conversion, file = emitted()
     neurons = [layer.neurons for layer in conversion.report.layers if layer.kind != "readout"]
-    monkeypatch.setattr(comparison, "MEMORY_BUDGET", 2 * (16 * 2 * sum(neurons) + 3 * STEPS * max(neurons)))
+    monkeypatch.setattr(comparison, "MEMORY_BUDGET", 2 * 16 * (2 * sum(neurons) + 3 * max(neurons)))
     calls: list[Trace] = []
 
     def in_the_second_batch(trace: Trace) -> Trace:
@@ -76,7 +76,7 @@ def test_the_reference_repeats_no_more_samples_where_there_are_batches(monkeypat
     conversion, file = emitted()
     layers = conversion.report.layers
     neurons = [layer.neurons for layer in layers if layer.kind != "readout"]
-    monkeypatch.setattr(comparison, "MEMORY_BUDGET", 16 * 2 * sum(neurons) + 3 * STEPS * max(neurons))
+    monkeypatch.setattr(comparison, "MEMORY_BUDGET", 16 * (2 * sum(neurons) + 3 * max(neurons)))
     monkeypatch.setattr(comparison, "REFERENCE_BUDGET", 2 * sum(layer.macs for layer in layers))
     seen = extents_seen(monkeypatch, "reference_trace")
     compare_forms(conversion, file, IMAGES)

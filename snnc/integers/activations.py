@@ -20,6 +20,7 @@ from snnc.diagnostics import fail
 from snnc.emit.analog import analog_network
 from snnc.integers.histogram import Histogram
 from snnc.ir.graph import sample_shape
+from snnc.memory import give_back
 from snnc.operators import LAYERS
 from snnc.runtime.session import make_session
 
@@ -94,6 +95,8 @@ class Activations:
         for batch in self.walk():
             for name, values in batch.items():
                 found[name].add(values)
+        del self._session  # few rules walk once more
+        give_back()
         return found
 
 

@@ -82,7 +82,9 @@ class _Opponent:
         by_what = {"membrane potential": metadata[POTENTIALS], "spike count": metadata[COUNTS]}
         self.expected = {state.name: by_what[state.what][state.layer] for state in states if state.what in by_what}
         self.layers = len({state.layer for state in states if state.name in self.expected})
-        self._session: onnxruntime.InferenceSession = make_session(model.SerializeToString(), threads=threads)
+        self._session: onnxruntime.InferenceSession = make_session(
+            model.SerializeToString(), threads=threads, frugal=True
+        )
         self._input = self._session.get_inputs()[0].name
         self._names = [value.name for value in self._session.get_outputs()]
 

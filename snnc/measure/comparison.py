@@ -18,6 +18,7 @@ from snnc.files import ConvertedFile
 from snnc.ir.conversion import Conversion
 from snnc.ir.domain import BLOCK_STEPS
 from snnc.ir.report import Comparison
+from snnc.memory import give_back
 from snnc.simulate.plugged_reference import teach_reference
 from snnc.simulate.traces import Names, Trace, block_traces, difference, reference_trace, written_trace
 
@@ -61,6 +62,7 @@ def compare_forms(conversion: Conversion, file: ConvertedFile, images: np.ndarra
         where = {"seed": options.seed, "first_sample": 0 if fixed else start}
         cuts = {min(_EARLY_CUT, effort.steps), effort.reference_steps, effort.steps} - {0}
         blocks = block_traces(file, names, batch, sorted(cuts), **where)
+        give_back()
         written = written_trace(file, names, batch, effort.steps, **where)
         _require_same((f"the file ({options.schedule})", written), ("its blocks", blocks[effort.steps]), names, start)
         few = batch[: max(0, effort.reference_samples - start)]
@@ -82,9 +84,10 @@ def _effort(conversion: Conversion, samples: int, steps: int) -> _Effort:
 
 
 def _bytes_of_a_sample(neurons: list[int], steps: int) -> int:
-    """The words of all layers in two forms, and the trains of the largest layer in both with their difference."""
-    words = 8 * -(-steps // BLOCK_STEPS) * sum(neurons)
-    return 2 * words + 3 * steps * max(neurons)
+    """The words of all layers in two forms, and those of the largest layer once more in both, with their
+    difference."""
+    bytes_of_a_neuron = 8 * -(-steps // BLOCK_STEPS)
+    return bytes_of_a_neuron * (2 * sum(neurons) + 3 * max(neurons))
 
 
 def _reference(conversion: Conversion, names: Names, images: np.ndarray, steps: int, where: dict[str, int]) -> Trace:

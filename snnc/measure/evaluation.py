@@ -157,11 +157,13 @@ def measure_curve(
     seed: int = 0,
     first_sample: int = 0,
     threads: int | None = None,
+    to_rest: bool = False,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Curve:
     """Simulate `images` once and take stock at every step count in `cuts`.
 
-    `layers` are the file's layers (input first, then neurons, in the order of `spike_totals`).
+    `layers` are the file's layers (input first, then neurons, in the order of `spike_totals`). `to_rest`: of a network
+    that settles, and the curve ends with the last spike of all samples instead of the last cut.
     """
     cuts = sorted(set(cuts))
     runner = StreamRunner(block, threads=threads)
@@ -183,6 +185,10 @@ def measure_curve(
         if snapshot.steps_used is not None:
             settled += snapshot.steps_used.tolist()
     steps = sorted(settled) if block.quiet else None
+    if to_rest:
+        rest = max(1, *settled)
+        sums[rest] = sums[cuts[-1]]
+        cuts = [cut for cut in cuts if cut < rest] + [rest]
     macs_at = {cut: multiplications(layers, cut, mean_busy_steps(cut, steps)) for cut in cuts}
     points = [_point(cut, sums[cut], sources, len(images), macs_at[cut]) for cut in cuts]
     ann_accuracy = None if classes is None or labels is None else float((classes == labels).mean())

@@ -77,15 +77,25 @@ def simulate_against(
     ann_outputs: dict[str, np.ndarray],
     cuts: Sequence[int],
     progress: Callable[[float], None] = lambda share: None,
+    *,
+    to_rest: bool = False,
 ) -> Curve:
     """Agreement, error and, with labels, accuracy against steps of the network as it is now (level FUSED), on the first
-    samples that are held back: `images`."""
+    samples that are held back: `images`; `to_rest` as in `measure_curve`."""
     block = build_block(conversion.graph)
     add_decoding(conversion.graph, block)
     layers, seed = conversion.report.layers, conversion.options.seed
     labels = _labels_of(conversion, len(images), ann_outputs)
     return measure_curve(
-        block, layers, images, cuts, labels=labels, ann_outputs=ann_outputs, seed=seed, progress=progress
+        block,
+        layers,
+        images,
+        cuts,
+        labels=labels,
+        ann_outputs=ann_outputs,
+        seed=seed,
+        to_rest=to_rest,
+        progress=progress,
     )
 
 

@@ -127,10 +127,3 @@ def blocks(cuts: Sequence[int]) -> Iterator[tuple[int, int]]:
 def default_cuts(steps: int, delay: int = 0) -> list[int]:
     """1, 2, 4, ... and `steps`, without the first `delay` steps."""
     return [2**power for power in range(steps.bit_length()) if delay < 2**power < steps] + [steps]
-
-
-def unpack_words(words: np.ndarray, count: int) -> np.ndarray:
-    """Spike words `[N, ...]` as booleans `[count, N, ...]`."""
-    steps = np.arange(count, dtype=np.uint64).reshape(-1, *[1] * words.ndim)
-    bits: np.ndarray = ((words[None] >> steps) & np.uint64(1)).astype(bool)
-    return bits

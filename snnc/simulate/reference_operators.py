@@ -47,7 +47,13 @@ def _contract(x: Ints, weight: Ints, axes: Sequence[int], weight_axes: Sequence[
     terms = math.prod(weight.shape[axis] for axis in weight_axes)
     largest = terms * int(np.abs(x).max(initial=0)) * int(np.abs(weight).max(initial=0))
     number = np.float64 if largest < FLOAT64_LIMIT else np.int64
-    product = np.tensordot(x.astype(number), weight.astype(number), (tuple(axes), tuple(weight_axes)))
+    kept = [axis for axis in range(x.ndim) if axis not in axes]
+    kept_of_weight = [axis for axis in range(weight.ndim) if axis not in weight_axes]
+    # A product for each sample: small ones take less time one by one than spread over threads.
+    shape = [x.shape[axis] for axis in kept]
+    rows = x.astype(number).transpose([*kept, *axes]).reshape(len(x), math.prod(shape[1:]), terms)
+    columns = weight.astype(number).transpose([*weight_axes, *kept_of_weight]).reshape(terms, -1)
+    product = np.matmul(rows, columns).reshape(*shape, *(weight.shape[axis] for axis in kept_of_weight))
     return product.astype(np.int64)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnc.files import ConvertedFile
-from snnc.simulate.block_runner import unpack_words
+from snnc.simulate.word_trains import unpack_words
 
 
 @dataclass(frozen=True)

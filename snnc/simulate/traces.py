@@ -24,8 +24,9 @@ from snnc.ir.state import State
 from snnc.ir.trees import source_nodes, source_signal
 from snnc.operators import LAYERS
 from snnc.runtime.session import Result, SpikingSession
-from snnc.simulate.block_runner import Snapshot, StreamRunner, unpack_words
+from snnc.simulate.block_runner import Snapshot, StreamRunner
 from snnc.simulate.reference import simulate
+from snnc.simulate.word_trains import first_difference, join_blocks, pack_train
 
 _EXPOSED = f"{PREFIX}spikes/"
 
@@ -34,19 +35,19 @@ _EXPOSED = f"{PREFIX}spikes/"
 class Trace:
     """What a form of a network did with N samples in `steps` steps.
 
-    `spikes` gives the train of a spike source, int8 `[steps, N, ...]` (the encoder's is signed); it is unpacked when it
-    is asked for, because a train takes up to eight times the memory of its words. `values` are the results by what
-    they are, such as `spike total of 'relu'`, each `[N, ...]`.
+    `words` gives the spikes of a source in words of full blocks, uint64 `[steps/64, N, ...]`, where they are signed the
+    negative ones behind the positive ones. `values` are the results by what they are, such as `spike total of 'relu'`,
+    each `[N, ...]`.
     """
 
     steps: int
-    spikes: Callable[[str], np.ndarray]
+    words: Callable[[str], np.ndarray]
     values: dict[str, np.ndarray]
 
     def of_first(self, samples: int) -> Trace:
         """The trace of the first samples alone."""
         values = {what: value[:samples] for what, value in self.values.items()}
-        return Trace(self.steps, lambda name: self.spikes(name)[:, :samples], values)
+        return Trace(self.steps, lambda name: self.words(name)[:, :samples], values)
 
 
 class Names:
@@ -94,14 +95,13 @@ def difference(one: Trace, other: Trace, sources: Sequence[str], first_sample: i
 def _different_spikes(one: Trace, other: Trace, sources: Sequence[str], first_sample: int) -> str | None:
     earliest: tuple[int, str] | None = None
     for name in sources:
-        left, right = one.spikes(name), other.spikes(name)
+        left, right = one.words(name), other.words(name)
         if left.shape != right.shape:
             return f"the spikes of {name!r} have shapes {left.shape} and {right.shape}"
-        wrong = (left != right).reshape(len(left), left.shape[1], -1).any(2)
-        if wrong.any():
-            step, sample = (int(index) for index in np.argwhere(wrong)[0])
-            if earliest is None or step < earliest[0]:
-                earliest = step, f"the spikes of {name!r} differ at step {step} of sample {first_sample + sample}"
+        found = first_difference(left, right)
+        if found is not None and (earliest is None or found[0] < earliest[0]):
+            step, sample = found
+            earliest = step, f"the spikes of {name!r} differ at step {step} of sample {first_sample + sample}"
     return None if earliest is None else earliest[1]
 
 
@@ -195,7 +195,7 @@ def _result_trace(
     values = _values(
         names, outputs, result.spike_totals, result.synaptic_operations, names.values(file.block.states, states)
     )
-    return Trace(steps, lambda name: _train(words[name], counts, name in names.signed), values)
+    return Trace(steps, lambda name: join_blocks(words[name], counts), values)
 
 
 def reference_trace(
@@ -210,7 +210,7 @@ def reference_trace(
             values[f"{what} of {name!r}"] = kept.get(what, simulated.counts)[name]
     with np.errstate(over="ignore"):
         values |= {f"output {name!r}": value.astype(np.float32) for name, value in simulated.outputs.items()}
-    return Trace(steps, lambda name: simulated.spikes[name], values)
+    return Trace(steps, lambda name: pack_train(simulated.spikes[name], signed=name in names.signed), values)
 
 
 def _snapshot_trace(snapshots: Sequence[Snapshot], names: Names, block: Block) -> Trace:
@@ -218,21 +218,11 @@ def _snapshot_trace(snapshots: Sequence[Snapshot], names: Names, block: Block) -
     states = names.values(block.states, [last.states[state.name] for state in block.states])
     values = _values(names, last.outputs, last.spike_totals, last.synaptic_operations, states)
 
-    def spikes(name: str) -> np.ndarray:
-        words = [snapshot.words[names.words[name]] for snapshot in snapshots]
-        return _train(words, [snapshot.count for snapshot in snapshots], name in names.signed)
+    def words(name: str) -> np.ndarray:
+        blocks = [snapshot.words[names.words[name]] for snapshot in snapshots]
+        return join_blocks(blocks, [snapshot.count for snapshot in snapshots])
 
-    return Trace(last.step, spikes, values)
-
-
-def _train(blocks: Sequence[np.ndarray], counts: Sequence[int], signed: bool) -> np.ndarray:
-    """Words of each block `[N, ...]` as a train."""
-    train = np.concatenate([unpack_words(block, count) for block, count in zip(blocks, counts, strict=True)])
-    if not signed:
-        return train.astype(np.int8)
-    plus, minus = np.split(train, 2, axis=2)
-    signs: np.ndarray = plus.astype(np.int8) - minus
-    return signs
+    return Trace(last.step, words, values)
 
 
 def _values(

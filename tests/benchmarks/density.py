@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from snnc.ir.domain import BLOCK_STEPS, DOMAIN, DOMAIN_VERSION, IR_VERSION, OPSET
 from snnc.operators.functions import functions_used_by
 from snnc.runtime.session import make_session
-from snnc.simulate.block_runner import unpack_words
+from snnc.simulate.word_trains import unpack_words
 
 from .opponents import FOLDS, Dense, best_within, clock
 
