@@ -1,4 +1,5 @@
-"""VGG-16 and ResNet-20 for 32x32 images and a network for signals as ONNX, with random weights; random images."""
+"""VGG-16, ResNet-20, a residual network with its ReLUs in front and a network for signals as ONNX, with random weights;
+random images."""
 
 from __future__ import annotations
 
@@ -88,6 +89,18 @@ def resnet20(seed: int = 0) -> onnx.ModelProto:
             x, channels = network.relu(network.node("Add", [y, shortcut])), width
     x = network.node("Flatten", [network.node("AveragePool", [x], kernel_shape=[8, 8])])
     return network.finish(network.dense(x, 64, CLASSES), "resnet20")
+
+
+def preactivation(blocks: int, seed: int = 0) -> onnx.ModelProto:
+    """Residual blocks of 16 channels on planes of 8x8 whose ReLUs stand in front of the convolutions: nothing cuts the
+    sum that goes from block to block."""
+    network, dims = _Network(np.random.default_rng(seed)), (3, 8, 8)
+    x = network.conv("image", dims[0], 16)
+    for _ in range(blocks):
+        y = network.conv(network.relu(x), 16, 16)
+        x = network.node("Add", [x, network.conv(network.relu(y), 16, 16)])
+    x = network.node("Flatten", [network.node("GlobalAveragePool", [network.relu(x)])])
+    return network.finish(network.dense(x, 16, CLASSES), "preactivation", dims)
 
 
 def keyword(seed: int = 0) -> onnx.ModelProto:
