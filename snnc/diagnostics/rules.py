@@ -21,6 +21,11 @@ class Rule:
     warning: bool = False
     settling_hint: str = ""
 
+    @property
+    def severity(self) -> str:
+        """`error` or `warning`."""
+        return "warning" if self.warning else "error"
+
 
 def _rules(*rules: Rule) -> dict[str, Rule]:
     return {rule.code: rule for rule in rules}
