@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.console import Console
 from snnc.cli.contest import Contest, choose_samples, versus_text
 from snnc.cli.run import choose_controls
@@ -45,7 +45,7 @@ adding rows of these weights:"""
 @click.option("--seed", type=int, help="Seed of the input spikes.  [default: that of the file]")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Runs; medians are printed.")
 @options.stored_form
-@options.json_report
+@reports.json_report
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads to measure with.")
 @options.verbosity
 @click.pass_obj
@@ -83,7 +83,7 @@ def bench(
     from snnc.measure.output_lines import curve_lines
 
     _check_usage(against, ann, data, samples)
-    options.check_outputs(console, json_file, inputs=[net, ann, data])
+    reports.check_outputs(console, json_file, inputs=[net, ann, data])
     file = api.open_converted(net)
     steps, seed = choose_controls(file, steps, seed)
     if against is not None and ann is not None and data is not None:

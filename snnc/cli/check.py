@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.console import Console
 
 
@@ -14,7 +14,7 @@ from snnc.cli.console import Console
 @click.argument("net", type=options.EXISTING, metavar="NET.onnx")
 @options.method
 @options.strictness
-@options.json_report
+@reports.json_report
 @options.verbosity
 @click.pass_context
 def check(ctx: click.Context, /, net: str, json_file: str | None, **arguments: Any) -> None:
@@ -25,7 +25,7 @@ def check(ctx: click.Context, /, net: str, json_file: str | None, **arguments: A
     from snnc import api
 
     console: Console = ctx.obj
-    options.check_outputs(console, json_file, inputs=[net])
+    reports.check_outputs(console, json_file, inputs=[net])
     found = api.check(net, **options.conversion_options(arguments))
     errors = sum(diagnostic.severity == "error" for diagnostic in found)
     for diagnostic in found:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.console import Console
 
 
@@ -23,7 +23,7 @@ from snnc.cli.console import Console
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
 @click.option("--seed", type=int, help="Seed of the input spikes.  [default: that of the file]")
 @options.stored_form
-@options.json_report
+@reports.json_report
 @click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw the parts of every layer's error.")
 @options.threads
 @options.verbosity
@@ -53,7 +53,7 @@ def compare(
     from snnc.measure.plot import require_matplotlib
     from snnc.simulate.ann import load_model
 
-    options.check_outputs(console, json_file, [plot], [net, ann, data])
+    reports.check_outputs(console, json_file, [plot], [net, ann, data])
     if plot:
         require_matplotlib()
     file = api.open_converted(net)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.console import Console, Interrupted
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @options.file_form
 @options.data_form
 @options.accept_poor
-@options.json_named("--report", "--json")
+@reports.json_named("--report", "--json")
 @click.option(
     "--quantised",
     type=options.OUTPUT,
@@ -92,7 +92,7 @@ def convert(
     from snnc.simulate.ann import load_model
 
     target = Path(output) if output else converted_path(Path(net))
-    options.check_outputs(console, json_file, [output or target, quantised], [net, calib])
+    reports.check_outputs(console, json_file, [output or target, quantised], [net, calib])
     chosen = options.conversion_options(arguments)
     decided = make_options(**chosen)
     check_range_is_used(decided, calib)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.console import Console, as_json
 from snnc.ir.options import OPTIONS
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 )
 @options.exit_every
 @options.stored_form
-@options.json_report
+@reports.json_report
 @click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw accuracy and spike rate against steps.")
 @click.option(
     "--neurobench",
@@ -102,7 +102,7 @@ def evaluate(
         raise click.UsageError("--exit-margin auto and --target-drop belong together")
     if exit_every is not None and not leaving:
         raise click.UsageError("--exit-every is about --exit-margin, which is not given")
-    options.check_outputs(console, json_file, [plot, neurobench], [net, ann, data])
+    reports.check_outputs(console, json_file, [plot, neurobench], [net, ann, data])
     if plot:
         plots.require_matplotlib()
     file = api.open_converted(net)

@@ -7,18 +7,18 @@ import textwrap
 
 import click
 
-from snnc.cli import options
+from snnc.cli import reports
 from snnc.cli.console import Console
 from snnc.diagnostics import RULES, Rule
 
 
 @click.command(short_help="Explain a rule, or list all rules.")
 @click.argument("code", metavar="[RULE]", required=False)
-@options.json_report
+@reports.json_report
 @click.pass_obj
 def explain(console: Console, code: str | None, json_file: str | None) -> None:
     """Explain RULE (as in SNN203), or list all rules."""
-    options.check_outputs(console, json_file)
+    reports.check_outputs(console, json_file)
     if code is None:
         for rule in RULES.values():
             console.result(f"{rule.code}  {rule.title}")

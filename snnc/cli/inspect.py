@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.console import Console
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Show what is in a converted file.")
 @click.argument("net", type=options.EXISTING, metavar="NET.snn.onnx")
-@options.json_report
+@reports.json_report
 @click.pass_obj
 def inspect(console: Console, net: str, json_file: str | None) -> None:
     """Show format, options, calibration, layers, inputs and outputs of NET.snn.onnx."""
@@ -27,7 +27,7 @@ def inspect(console: Console, net: str, json_file: str | None) -> None:
     from snnc.measure.output_lines import channel_lines
     from snnc.measure.report import alpha_lines, certificate_lines, compared_lines, layer_table, target_lines
 
-    options.check_outputs(console, json_file, inputs=[net])
+    reports.check_outputs(console, json_file, inputs=[net])
     file = api.open_converted(net)
     size = Path(net).stat().st_size
     console.result(f"{net}: format {file.format_version}, written by snnc {file.version}, {_bytes(size)}")

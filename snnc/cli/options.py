@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
-from snnc.cli.console import STDOUT, Console
+from snnc.cli.console import Console
 from snnc.ir.option import Option
 from snnc.ir.options import AUTO, OPTIONS
 
@@ -258,46 +257,6 @@ def _data_form(guessed: str, unchanged: str) -> Callable[[Command], Command]:
 
 
 data_form = _data_form("guessed", "")
-
-
-def _report_at_once(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Everything but the JSON goes to stderr from here on, where that goes to stdout."""
-    if value == STDOUT:
-        ctx.ensure_object(Console).report_to(STDOUT)
-    elif value is not None and value.startswith("-"):
-        raise click.BadParameter(f"{value!r} is neither a FILE nor - for stdout", ctx, param)
-    return value
-
-
-def json_named(*names: str) -> Callable[[Command], Command]:
-    """The option `--json` of every command that reports, under these names."""
-    return click.option(
-        *names,
-        "json_file",
-        type=OUTPUT,
-        callback=_report_at_once,
-        metavar="FILE.json",
-        help="Write everything as JSON; - prints it, and nothing else, on stdout.",
-    )
-
-
-json_report = json_named("--json")
-
-
-def check_outputs(
-    console: Console,
-    json_file: str | None,
-    outputs: Iterable[str | PathLike[str] | None] = (),
-    inputs: Iterable[str | PathLike[str] | None] = (),
-) -> None:
-    """SNN401 before the work begins where a file of a command cannot be written; from here on the FILE of `--json`
-    gets the diagnostics where the command fails."""
-    files = [None if json_file == STDOUT else json_file, *outputs]
-    if any(files):
-        from snnc.files import check_all_writable
-
-        check_all_writable(files, inputs)
-    console.report_to(json_file)
 
 
 stored_form = _data_form("as the file says, else guessed", "  [default: as the file says]")

@@ -6,20 +6,20 @@ import textwrap
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.console import Console
 from snnc.ir.options import OPTIONS, Options
 
 
 @click.command(short_help="List the passes of a conversion, in order.")
 @options.declared(OPTIONS["method"])
-@options.json_report
+@reports.json_report
 @click.pass_obj
 def passes(console: Console, method: str | None, json_file: str | None) -> None:
     """List the passes of a conversion in order: the level each takes and gives, and what it does."""
     from snnc.methods import METHODS
 
-    options.check_outputs(console, json_file)
+    reports.check_outputs(console, json_file)
     method = method or Options.method
     steps = METHODS[method].passes
     for step in steps:

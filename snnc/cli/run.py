@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.console import Console
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ _MOST_PRINTED = 10
 )
 @options.exit_every
 @options.stored_form
-@options.json_report
+@reports.json_report
 @options.threads
 @options.verbosity
 @click.pass_obj
@@ -78,7 +78,7 @@ def run(
 
     if potentials and not recording:
         raise click.UsageError("--potentials is for --record")
-    options.check_outputs(console, json_file, [output, recording], [net, source])
+    reports.check_outputs(console, json_file, [output, recording], [net, source])
     if exit_every is not None and exit_margin is None:
         raise click.UsageError("--exit-every is about --exit-margin, which is not given")
     file = api.open_converted(net)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.console import Console
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     metavar="Y.npy",
     help="Write the first output of every frame; to a .npz all outputs, spike counts and steps.",
 )
-@options.json_report
+@reports.json_report
 @click.option(
     "--check",
     type=click.IntRange(min=0),
@@ -71,7 +71,7 @@ def stream(
     from snnc.files import write_atomically
     from snnc.measure.streams import course_table, follow
 
-    options.check_outputs(console, json_file, [output], [net, source])
+    reports.check_outputs(console, json_file, [output], [net, source])
     file = api.open_converted(net)
     _require_settling(file)
     dataset = options.load_data_for(console, file, source, form, streams=streams or 1)

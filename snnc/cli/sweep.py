@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.cells import CellProgress, cell_label, measure_cell
 from snnc.cli.console import Console
 from snnc.cli.convert import load_for
@@ -54,7 +54,7 @@ _LEVELS = [4, 8, 16, 32]
 @options.seed
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
 @options.data_form
-@options.json_report
+@reports.json_report
 @click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw accuracy and spike rate against steps.")
 @options.threads
 @options.verbosity
@@ -94,7 +94,7 @@ def sweep(
     from snnc.methods.defaults import check_range_is_used, make_options
     from snnc.simulate.ann import load_model
 
-    options.check_outputs(console, json_file, [plot], [net, calib, data])
+    reports.check_outputs(console, json_file, [plot], [net, calib, data])
     given = options.conversion_options(arguments)
     settles = has_levels(given.get("method"))
     if settles:

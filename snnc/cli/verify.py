@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.console import Console
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
 @options.stored_form
-@options.json_report
+@reports.json_report
 @options.threads
 @options.verbosity
 @click.pass_obj
@@ -52,7 +52,7 @@ def verify(
     from snnc.diagnostics import fail
     from snnc.simulate.ann import load_model
 
-    options.check_outputs(console, json_file, inputs=[net, data, quantised])
+    reports.check_outputs(console, json_file, inputs=[net, data, quantised])
     file = api.open_converted(net)
     opponent = file.quantised() if quantised is None else load_model(quantised)
     dataset = options.load_data_for(console, file, data, form, samples=samples)
