@@ -7,12 +7,13 @@ work on decoded values (the *tail*), are accepted there and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from snnc.diagnostics import DiagnosticError, sort_by_node_order
+from snnc.diagnostics import Diagnostic, DiagnosticError, sort_by_node_order
 from snnc.ir.batchnorm import objection
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.domain import DOMAIN
@@ -20,14 +21,20 @@ from snnc.ir.elementwise import is_elementwise
 from snnc.ir.graph import NEURONS, activation_inputs, describe
 from snnc.operators import BY_ANN_NAME, READING_SPIKES, accepted, tail_nodes
 from snnc.operators.contract import Finding
-from snnc.operators.refusals import hint_of_domain, product_of_matrices, refusal
+from snnc.operators.refusals import hint_of_domain, no_batch, product_of_matrices, refusal
 from snnc.reading.structure import node_names
 
 _MOVE_IT = "move it directly behind a convolution or dense layer, or train without"
+_CONSTANT_OUTPUT = (
+    "take it from the outputs of the model: it is the same for every sample, so nothing has to compute it"
+)
 MOST_PATHS = 64
 MOST_DEPTH = 256
 # What follows from a lost batch axis, which `ingest` has reported.
 _OF_SHAPES = ("SNN204", "SNN207")
+# What all layers of a kind have in common is said once.
+_TOGETHER = ("SNN203",)
+_MOST_NAMED = 12
 
 
 def run(conversion: Conversion) -> None:
@@ -48,10 +55,33 @@ def run(conversion: Conversion) -> None:
         conversion.diagnostics.report("SNN205", "there is nothing that could become a spiking neuron")
     for output in graph.outputs:
         if not isinstance(output, gs.Variable) or not output.inputs:
-            conversion.diagnostics.report("SNN207", f"output {output.name!r} does not depend on the input")
+            message = f"output {output.name!r} does not depend on the input"
+            conversion.diagnostics.report("SNN207", message, hint=_CONSTANT_OUTPUT)
     errors = conversion.diagnostics.errors
     if errors:
-        raise DiagnosticError(sort_by_node_order(errors, node_names(conversion.ann)))
+        raise DiagnosticError(_together(sort_by_node_order(errors, node_names(conversion.ann))))
+
+
+def _together(errors: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """One finding for all nodes with the same cause, of rules that a network breaks in every layer: at the first node,
+    with the names of the others."""
+    found: list[Diagnostic] = []
+    others: dict[tuple[str, str], list[str]] = {}
+    for error in errors:
+        cause = (error.rule.code, error.hint)
+        if error.rule.code not in _TOGETHER or cause not in others:
+            others[cause] = []
+            found.append(error)
+        else:
+            others[cause].append(repr(error.node))
+    return [_with_others(error, others[error.rule.code, error.hint]) for error in found]
+
+
+def _with_others(error: Diagnostic, names: Sequence[str]) -> Diagnostic:
+    if not names:
+        return error
+    rest = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return replace(error, message=f"{error.message}; the same at {', '.join(names[:_MOST_NAMED])}{rest}")
 
 
 def _report_linear_mazes(conversion: Conversion, tail: set[str]) -> None:
@@ -116,11 +146,7 @@ def _batch_normalization(conversion: Conversion, node: gs.Node) -> Iterator[Find
 def _shapes(node: gs.Node) -> Iterator[Finding]:
     for tensor in node.outputs:
         if not _has_batch(tensor):
-            yield (
-                "SNN207",
-                f"the first axis of {tensor.name!r} {describe(tensor)} is not the batch",
-                ("keep the batch as the first axis of every activation, with at least one axis behind it"),
-            )
+            yield "SNN207", *no_batch(tensor)
         elif tensor.dtype != np.float32:
             yield "SNN207", f"{tensor.name!r} is {tensor.dtype}, must be float32", "export in float32"
 

@@ -34,6 +34,7 @@ from snnc.ir.trees import neurons
 from snnc.measure.activity import channels_of, hidden_inputs, named
 from snnc.measure.comparison import compare_forms
 from snnc.measure.evaluation import Curve, Point, rows_of
+from snnc.measure.offset import input_offset, worst_spread_error
 from snnc.measure.quality import GOOD, Yardstick, steps_to_reach, supported_steps
 from snnc.measure.trials import held_back_images, simulate_against
 from snnc.operators import SOURCES
@@ -50,6 +51,8 @@ SILENT_SHARE = 0.01
 _ALMOST_EVERY = 0.95  # neurons behind others start a few steps late
 VANISHED_SHARE = 0.5
 AMPLIFIED_SHARE = 2.0
+_AROUND_ZERO = "where these lay around 0, pass "
+_OFFSET_REMAINS = "the mean and the std that were given do not bring them around 0: look at these"
 
 
 def run(conversion: Conversion) -> None:
@@ -107,6 +110,7 @@ def run(conversion: Conversion) -> None:
     _warn(conversion, last, curve.clipped)
     _warn_of_channels(conversion, channels)
     _warn_of_inputs(conversion, hidden, last.steps)
+    _warn_of_offset(conversion, last, images)
     document = report.to_json()
     set_metadata(conversion.emitted, "snnc.layers", json.dumps(document["layers"]))
     set_metadata(conversion.emitted, "snnc.verification", json.dumps(document["verification"]))
@@ -285,6 +289,22 @@ def _warn_of_inputs(conversion: Conversion, hidden: HiddenInputs | None, steps: 
         node=layer.name,
         op=layer.op,
     )
+
+
+def _warn_of_offset(conversion: Conversion, last: Point, images: np.ndarray) -> None:
+    """Inputs far from 0 that hardly vary, where the outputs show it."""
+    calibration, options = conversion.report.calibration, conversion.options
+    if calibration is None or calibration.synthetic or options.reset == "hard" or options.leak:
+        return  # values are not decoded, or no data were given
+    lost = worst_spread_error(last.outputs.values())
+    offset = input_offset(conversion.report.layers[0], images) if lost is not None else None
+    if offset is None:
+        return
+    message = f"the inputs are {offset}, and the error of the outputs is {lost:.3g} times what these vary by"
+    given = calibration.preparation
+    told = given is not None and (given.mean is not None or given.std is not None)
+    hint = _OFFSET_REMAINS if told else f"give samples as the network was trained on: {_AROUND_ZERO}`{offset.remedy}`"
+    conversion.diagnostics.report("SNN523", message, hint=hint)
 
 
 PASS = Pass("verify", Level.EMITTED, Level.EMITTED, run)

@@ -53,6 +53,8 @@ def write_atomically(path: str | PathLike[str], content: bytes) -> None:
 
 def check_writable(path: str | PathLike[str], inputs: Iterable[str | PathLike[str] | None] = ()) -> None:
     """SNN401 before hours of work, not after, where `path` cannot be written or is one of the `inputs`."""
+    if os.fspath(path) == "-":
+        fail("SNN401", "- is stdout, and only --json can go there", hint="a file of this name is `./-`")
     path = Path(path)
     for other in inputs:
         if other is not None and path.exists() and os.path.exists(other) and os.path.samefile(path, other):
@@ -71,11 +73,14 @@ def check_all_writable(
 ) -> None:
     """`check_writable` of all outputs of a command (None: not asked for), and SNN401 where two are one file."""
     inputs, seen = list(inputs), set()
-    for path in (Path(path) for path in paths if path):
+    for path in paths:
+        if not path:
+            continue
         check_writable(path, inputs)
-        if path.resolve() in seen:
+        place = Path(path).resolve()
+        if place in seen:
             fail("SNN401", f"{path} would be written twice", hint="give every output a file of its own")
-        seen.add(path.resolve())
+        seen.add(place)
 
 
 def set_metadata(model: onnx.ModelProto, key: str, value: str) -> None:

@@ -147,10 +147,12 @@ def _constant(values: np.ndarray) -> str:
 
 
 def _shape(shape: Any) -> str:
-    return "[" + ", ".join(str(size) for size in shape) + "]"
+    return "[?]" if shape is None else "[" + ", ".join(str(size) for size in shape) + "]"
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_value(item) for item in value) + "]"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

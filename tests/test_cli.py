@@ -34,7 +34,7 @@ def test_convert_as_in_the_readme(invoke: Invoke, tmp_path: Path) -> None:
 
 
 def test_convert_with_data(invoke: Invoke, tmp_path: Path) -> None:
-    result = invoke("convert", "net.onnx", *CALIBRATED, "-o", "out.onnx", "--report", "report.json")
+    result = invoke("convert", "net.onnx", *CALIBRATED, "-o", "out.onnx", "--json", "report.json")
     assert result.stderr == "data: digits:train, 1,297 samples: 8x8 -> 1x8x8; uint8 divided by 16\n"
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["layer", "op", "neurons", "fan-in", "V_th", "bits", "rate"]
@@ -45,7 +45,8 @@ def test_convert_with_data(invoke: Invoke, tmp_path: Path) -> None:
     low, high = report["verification"]["agreement_interval"]
     assert 0.9 < low < report["verification"]["agreement"] <= high <= 1
     assert max(report["verification"]["carried"].values()) < 1.2
-    assert "V(0) = 0: " in lines[-2]
+    assert "V(0) = 0: " in lines[-3]
+    assert lines[-2:] == ["wrote out.onnx", "wrote report.json"]
     assert sorted(os.listdir(tmp_path)) == ["net.onnx", "out.onnx", "report.json"]
 
 
@@ -122,17 +123,20 @@ def test_check_lists_every_problem(invoke: Invoke, tmp_path: Path) -> None:
         found = [line for line in text.stderr.splitlines() if f"[{code}]" in line and f"'{node}'" in line]
         assert len(found) == 1, (code, node, text.stderr)
     assert text.stderr.count("  hint: ") == text.stderr.count("error[") == 4
-    findings = json.loads(invoke("check", "bad.onnx", "--json", exit_code=1).stdout)
+    findings = json.loads(invoke("check", "bad.onnx", "--json", "-", exit_code=1).stdout)["diagnostics"]
     assert sorted(finding["code"] for finding in findings) == ["SNN201", "SNN201", "SNN202", "SNN203"]
     assert set(findings[0]) == {"code", "severity", "node", "op", "shape", "message", "hint"}
-    relaxed = json.loads(invoke("check", "bad.onnx", "--json", "--relaxed", "--max-pool", "reject", exit_code=1).stdout)
-    assert [finding["code"] for finding in relaxed] == ["SNN203"]
-    assert json.loads(invoke("check", "bad.onnx", "--json", "--relaxed").stdout) == []
+    relaxed = json.loads(
+        invoke("check", "bad.onnx", "--json", "-", "--relaxed", "--max-pool", "reject", exit_code=1).stdout
+    )
+    assert [finding["code"] for finding in relaxed["diagnostics"]] == ["SNN203"]
+    assert json.loads(invoke("check", "bad.onnx", "--json", "-", "--relaxed").stdout)["diagnostics"] == []
 
 
 def test_check_of_a_good_network(invoke: Invoke) -> None:
     assert invoke("check", "net.onnx").stdout == "net.onnx can be converted\n"
-    assert json.loads(invoke("check", "net.onnx", "--json").stdout) == []
+    printed = json.loads(invoke("check", "net.onnx", "--json", "-").stdout)
+    assert printed == {"model": "net.onnx", "convertible": True, "diagnostics": []}
 
 
 def test_inspect(invoke: Invoke, converted: Path) -> None:

@@ -45,7 +45,7 @@ def test_fixed_controls_cannot_be_chosen(invoke: Invoke, tmp_path: Path) -> None
 
 def test_a_network_of_no_use_is_not_written(invoke: Invoke) -> None:
     """All thresholds halved behind each other, one step: the hint tells what was measured to help."""
-    poor = ("convert", "net.onnx", "--calib", "digits:train", *FAST, "--steps", "1", "--report", "report.json")
+    poor = ("convert", "net.onnx", "--calib", "digits:train", *FAST, "--steps", "1")
     result = refuse(invoke, "SNN408", *poor)
     assert "the bar is 80 % agreement" in result.stderr
     assert "`--steps 4` gave agreement" in result.stderr
@@ -56,7 +56,7 @@ def test_a_network_of_no_use_is_not_written(invoke: Invoke) -> None:
 
 
 def test_synthetic_data_can_be_asked_for(invoke: Invoke, tmp_path: Path) -> None:
-    asked = ("convert", "net.onnx", "--calib", "synthetic:5", "--input-range", "0,1", *FAST, "--report", "report.json")
+    asked = ("convert", "net.onnx", "--calib", "synthetic:5", "--input-range", "0,1", *FAST, "--json", "report.json")
     result = invoke(*asked)
     assert "warning[SNN507] 48 random images with values from 0 to 1 (--input-range) calibrate" in result.stderr
     calibration = json.loads((tmp_path / "report.json").read_text())["calibration"]
@@ -71,7 +71,7 @@ def test_a_folder_is_wrong_usage(invoke: Invoke, tmp_path: Path) -> None:
 
 def test_output_folder_missing(invoke: Invoke) -> None:
     refuse(invoke, "SNN401", "convert", "net.onnx", "-o", "missing/out.onnx")
-    refuse(invoke, "SNN401", "convert", "net.onnx", "--report", "missing/report.json")
+    refuse(invoke, "SNN401", "convert", "net.onnx", "--json", "missing/report.json")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -267,7 +267,7 @@ def test_light_commands_do_not_import_onnx(tmp_path: Path) -> None:
 
 def test_two_outputs_are_two_files(invoke: Invoke) -> None:
     """The second one would silently take the place of the network."""
-    for option in ("--report", "--quantised"):
+    for option in ("--json", "--quantised"):
         chosen = ("--method", "exact", "-o", "k.onnx", option, "./k.onnx")
         refuse(invoke, "SNN401", "convert", "net.onnx", "--calib", "digits:train", *chosen)
         assert not Path("k.onnx").exists()

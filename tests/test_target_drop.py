@@ -188,7 +188,7 @@ def test_more_are_held_back_only_if_more_are_wanted() -> None:
 
 def test_the_command_line_tells_what_was_tried(invoke: Invoke, tmp_path: Path) -> None:
     arguments = ("convert", DIGITS, "-o", "net.snn.onnx", "--method", METHOD, "--calib", "digits:train")
-    result = invoke(*arguments, "--target-drop", "3%", "--report", "report.json")
+    result = invoke(*arguments, "--target-drop", "3%", "--json", "report.json")
     (line,) = [line for line in result.stdout.splitlines() if line.startswith("target drop  ")]
     assert line.startswith("target drop  3 %: the fewest with ")
     assert line in invoke("inspect", "net.snn.onnx").stdout

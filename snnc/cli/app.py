@@ -1,7 +1,7 @@
 """The commands, and what every one of them does when something goes wrong.
 
-Exit codes: 0 done; 1 the model or the data is at fault (diagnostics on stderr, no output file); 2 wrong usage;
-70 an error in snnc; 130 interrupted.
+Exit codes: 0 done; 1 the model or the data is at fault (diagnostics on stderr and in the JSON of `--json`, no other
+file); 2 wrong usage; 70 an error in snnc; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Commands(click.Group):
         except DiagnosticError as error:
             for diagnostic in error.diagnostics:
                 console.diagnostic(diagnostic)
+            _report_failure(console)
             only_options = all(diagnostic.rule.code == "SNN405" for diagnostic in error.diagnostics)
             ctx.exit(USAGE if only_options else MODEL_OR_DATA)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -57,16 +58,27 @@ class Commands(click.Group):
             ctx.exit(INTERRUPTED)
         except MemoryError:
             console.error("out of memory: use fewer samples")
+            _report_failure(console)
             ctx.exit(MODEL_OR_DATA)
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader of a pipe has gone; click ends the process quietly
                 raise
             place = f"{error.filename}: " if error.filename else ""
             console.error(f"{place}{error.strerror or error}")
+            _report_failure(console)
             ctx.exit(MODEL_OR_DATA)
         except Exception as error:
             _report_internal(console, error)
             ctx.exit(INTERNAL)
+
+
+def _report_failure(console: Console) -> None:
+    """The diagnostics alone, where `--json` was asked for."""
+    try:
+        console.report({})
+    except DiagnosticError as unwritten:
+        for diagnostic in unwritten.diagnostics:
+            console.diagnostic(diagnostic)
 
 
 def _report_internal(console: Console, error: Exception) -> None:

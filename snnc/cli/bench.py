@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.console import Console
 from snnc.cli.contest import Contest, choose_samples, versus_text
 from snnc.cli.run import choose_controls
@@ -45,7 +45,7 @@ adding rows of these weights:"""
 @click.option("--seed", type=int, help="Seed of the input spikes.  [default: that of the file]")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Runs; medians are printed.")
 @options.stored_form
-@click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
+@reports.json_report
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads to measure with.")
 @options.verbosity
 @click.pass_obj
@@ -79,14 +79,11 @@ def bench(
     snnc bench net.snn.onnx --data mnist.npz:test --against int8 --ann net.onnx
     """
     from snnc import api
-    from snnc.files import check_writable
     from snnc.measure.bench import measure
     from snnc.measure.output_lines import curve_lines
-    from snnc.measure.report import write_json
 
     _check_usage(against, ann, data, samples)
-    if json_file:
-        check_writable(json_file, [net, ann, data])
+    reports.check_outputs(console, json_file, inputs=[net, ann, data])
     file = api.open_converted(net)
     steps, seed = choose_controls(file, steps, seed)
     if against is not None and ann is not None and data is not None:
@@ -106,10 +103,8 @@ def bench(
         if curve is not None:
             console.lines(["", *curve_lines(curve)])
             numbers |= accuracy_numbers(curve)
-    if json_file:
-        data_entry = {"name": dataset.name, "samples": len(dataset), "notes": list(dataset.notes)}
-        write_json(json_file, {"model": net, "ann": ann, "data": data_entry, "seed": seed, **numbers})
-        console.result(f"wrote {json_file}")
+    data_entry = {"name": dataset.name, "samples": len(dataset), "notes": list(dataset.notes)}
+    console.report({"model": net, "ann": ann, "data": data_entry, "seed": seed, **numbers})
 
 
 def _check_usage(against: str | None, ann: str | None, data: str | None, samples: int | None) -> None:

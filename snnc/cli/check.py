@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.console import Console
 
 
@@ -15,10 +14,10 @@ from snnc.cli.console import Console
 @click.argument("net", type=options.EXISTING, metavar="NET.onnx")
 @options.method
 @options.strictness
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON on stdout.")
+@reports.json_report
 @options.verbosity
 @click.pass_context
-def check(ctx: click.Context, /, net: str, as_json: bool, **arguments: Any) -> None:
+def check(ctx: click.Context, /, net: str, json_file: str | None, **arguments: Any) -> None:
     """Report every problem of NET.onnx at once, with rule codes (see `snnc explain`).
 
     Exits with 1 if there is an error. Warnings alone are no error.
@@ -26,16 +25,15 @@ def check(ctx: click.Context, /, net: str, as_json: bool, **arguments: Any) -> N
     from snnc import api
 
     console: Console = ctx.obj
+    reports.check_outputs(console, json_file, inputs=[net])
     found = api.check(net, **options.conversion_options(arguments))
     errors = sum(diagnostic.severity == "error" for diagnostic in found)
-    if as_json:
-        click.echo(json.dumps([diagnostic.to_json() for diagnostic in found], indent=2, ensure_ascii=False))
+    for diagnostic in found:
+        console.diagnostic(diagnostic)
+    if errors:
+        console.note(f"{errors} error{'' if errors == 1 else 's'}: {net} cannot be converted like this")
     else:
-        for diagnostic in found:
-            console.diagnostic(diagnostic)
-        if errors:
-            console.note(f"{errors} error{'' if errors == 1 else 's'}: {net} cannot be converted like this")
-        else:
-            console.result(f"{net} can be converted")
+        console.result(f"{net} can be converted")
+    console.report({"model": net, "convertible": not errors})
     if errors:
         ctx.exit(1)

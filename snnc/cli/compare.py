@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.console import Console
 
 
@@ -23,7 +23,7 @@ from snnc.cli.console import Console
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
 @click.option("--seed", type=int, help="Seed of the input spikes.  [default: that of the file]")
 @options.stored_form
-@click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
+@reports.json_report
 @click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw the parts of every layer's error.")
 @options.threads
 @options.verbosity
@@ -49,13 +49,11 @@ def compare(
     snnc compare net.snn.onnx --ann net.onnx --data mnist.npz:test --samples 200
     """
     from snnc import api
-    from snnc.files import check_all_writable
     from snnc.measure.budget_report import budget_notes, budget_table, plot_budget
     from snnc.measure.plot import require_matplotlib
-    from snnc.measure.report import write_json
     from snnc.simulate.ann import load_model
 
-    check_all_writable([json_file, plot], [net, ann, data])
+    reports.check_outputs(console, json_file, [plot], [net, ann, data])
     if plot:
         require_matplotlib()
     file = api.open_converted(net)
@@ -73,9 +71,7 @@ def compare(
     )
     console.result(budget_table(budget))
     console.result(budget_notes(budget))
-    if json_file:
-        write_json(json_file, {"model": net, "ann": ann, "data": dataset.name, **budget.to_json()})
-        console.result(f"wrote {json_file}")
     if plot:
         plot_budget(budget, plot, title=net)
         console.result(f"wrote {plot}")
+    console.report({"model": net, "ann": ann, "data": dataset.name, **budget.to_json()})

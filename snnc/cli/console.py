@@ -1,7 +1,11 @@
-"""What the commands say, and where: results on stdout; notes, warnings, errors and progress on stderr."""
+"""What the commands say, and where: results on stdout; notes, warnings, errors and progress on stderr.
+
+With `--json -` stdout has the JSON and nothing else: results go to stderr then.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -21,21 +25,31 @@ _SECONDS_BETWEEN_UPDATES = 0.1
 _COLOURS = {"error": "red", "warning": "yellow"}
 
 
+STDOUT = "-"
+
+
+def as_json(document: Any) -> bytes:
+    """The content of a JSON file."""
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, with what there is to say of it."""
 
 
 class Console(logging.Handler):
-    """Prints for one command, with the verbosity of its `-q` and `-v`.
+    """Prints for one command, with the verbosity of its `-q` and `-v`, and writes its `--json`.
 
-    While it is open (`with`), it receives the warnings that the compiler logs; each is printed once.
+    While it is open (`with`), it receives the warnings that the compiler logs; each is printed once. All diagnostics
+    are kept for the JSON, printed or not.
     """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.quiet = False
         self.verbose = False
-        self._printed: set[str] = set()
+        self._found: dict[str, dict[str, str]] = {}
+        self._json: str | None = None
         self._progress_shown = False
         self._last_update = 0.0
         self._stage = ""
@@ -54,10 +68,10 @@ class Console(logging.Handler):
         self.clear_progress()
 
     def result(self, text: str = "") -> None:
-        """Print on stdout, unless quiet."""
+        """Print on stdout, unless quiet or the JSON is there."""
         if not self.quiet:
             self.clear_progress()
-            click.echo(text)
+            click.echo(text, err=self._json == STDOUT)
 
     def lines(self, lines: Iterable[str]) -> None:
         """Print each of them on stdout, unless quiet."""
@@ -71,18 +85,41 @@ class Console(logging.Handler):
 
     def error(self, message: str) -> None:
         """Print an error that has no rule."""
+        self._found[message] = {
+            "code": "", "severity": "error", "node": "", "op": "", "shape": "", "message": message, "hint": "",
+        }  # fmt: skip
         self.plain(f"{self._coloured('error:', 'red')} {message}")
 
     def diagnostic(self, diagnostic: Diagnostic) -> None:
         """Print an error or a warning of a rule, once."""
         text = str(diagnostic)
-        if text in self._printed or (self.quiet and diagnostic.severity == "warning"):
+        if text in self._found:
             return
-        self._printed.add(text)
+        self._found[text] = diagnostic.to_json()
+        if self.quiet and diagnostic.severity == "warning":
+            return
         if sys.stderr.isatty():
             text = _fill(text)
         head, bracket, rest = text.partition("]")
         self.plain(self._coloured(head + bracket, _COLOURS[diagnostic.severity]) + rest)
+
+    def report_to(self, target: str | None) -> None:
+        """Where `report` writes: a file, `-` for stdout, or nowhere."""
+        self._json = target
+
+    def report(self, document: dict[str, Any]) -> None:
+        """Write the document of `--json`, where it was asked for, with all `diagnostics` so far."""
+        if self._json is None:
+            return
+        content = as_json({**document, "diagnostics": list(self._found.values())})
+        if self._json == STDOUT:
+            self.clear_progress()
+            click.echo(content, nl=False)
+        else:
+            from snnc.files import write_atomically
+
+            write_atomically(self._json, content)
+            self.result(f"wrote {self._json}")
 
     def plain(self, text: str) -> None:
         """Print on stderr, also when quiet."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.console import Console, Interrupted
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @options.file_form
 @options.data_form
 @options.accept_poor
-@click.option("--report", type=options.OUTPUT, metavar="FILE.json", help="Write all that is known of the conversion.")
+@reports.json_named("--report", "--json")
 @click.option(
     "--quantised",
     type=options.OUTPUT,
@@ -54,7 +54,7 @@ def convert(
     output: str | None,
     calib: str | None,
     calib_memory: int,
-    report: str | None,
+    json_file: str | None,
     quantised: str | None,
     scale: float | None,
     mean: list[float] | None,
@@ -76,7 +76,7 @@ def convert(
     """
     from snnc import api
     from snnc.data.synthetic import synthetic_seed
-    from snnc.files import check_all_writable, write_atomically
+    from snnc.files import write_atomically
     from snnc.integers.calibration_split import image_memory
     from snnc.measure.report import (
         alpha_lines,
@@ -86,21 +86,20 @@ def convert(
         layer_table,
         target_lines,
         verify_lines,
-        write_json,
     )
     from snnc.methods import METHODS
     from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
     from snnc.simulate.ann import load_model
 
+    target = Path(output) if output else converted_path(Path(net))
+    reports.check_outputs(console, json_file, [output or target, quantised], [net, calib])
     chosen = options.conversion_options(arguments)
     decided = make_options(**chosen)
     check_range_is_used(decided, calib)
     check_drop_is_measurable(decided, calib)
     if quantised and not METHODS[decided.method].settles:
         raise click.UsageError(f"--quantised: no network of the method {decided.method} settles at a quantised ANN")
-    target = Path(output) if output else converted_path(Path(net))
     resume = target.with_name(f"{target.name}.resume")
-    check_all_writable([target, report, quantised], [net, calib])
     form = {"scale": scale, "mean": mean, "std": std, "layout": layout}
     if calib is None or synthetic_seed(calib) is not None:
         options.refuse_data_form(form)
@@ -129,13 +128,12 @@ def convert(
     if console.verbose:
         console.result(compared_lines(model.report.verification))
     model.save(target)
-    if report:
-        write_json(report, model.report.to_json())
     if quantised:
         assert model.quantised is not None
         write_atomically(quantised, model.quantised.SerializeToString())
         console.result(f"wrote {quantised}")
     console.result(f"wrote {target}")
+    console.report(model.report.to_json())
 
 
 def converted_path(net: Path) -> Path:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnc.cli import options
-from snnc.cli.console import Console
+from snnc.cli import options, reports
+from snnc.cli.console import Console, as_json
 from snnc.ir.options import OPTIONS
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 )
 @options.exit_every
 @options.stored_form
-@click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
+@reports.json_report
 @click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw accuracy and spike rate against steps.")
 @click.option(
     "--neurobench",
@@ -84,11 +84,11 @@ def evaluate(
     snnc eval net.snn.onnx --data mnist.npz:test --ann net.onnx --plot net.png
     """
     from snnc import api
-    from snnc.files import check_all_writable
+    from snnc.files import write_atomically
     from snnc.measure import plot as plots
     from snnc.measure.neurobench import measure_neurobench
     from snnc.measure.output_lines import curve_lines
-    from snnc.measure.report import curve_notes, curve_table, exit_lines, write_json
+    from snnc.measure.report import curve_notes, curve_table, exit_lines
     from snnc.simulate.ann import load_model
 
     if seed is not None and seeds is not None:
@@ -102,7 +102,7 @@ def evaluate(
         raise click.UsageError("--exit-margin auto and --target-drop belong together")
     if exit_every is not None and not leaving:
         raise click.UsageError("--exit-every is about --exit-margin, which is not given")
-    check_all_writable([json_file, plot, neurobench], [net, ann, data])
+    reports.check_outputs(console, json_file, [plot, neurobench], [net, ann, data])
     if plot:
         plots.require_matplotlib()
     file = api.open_converted(net)
@@ -133,9 +133,6 @@ def evaluate(
             progress=lambda share: console.progress("leaving early", share),
         )
         console.result(exit_lines(exits))
-    if json_file:
-        write_json(json_file, eval_document(net, ann, dataset, curves, exits))
-        console.result(f"wrote {json_file}")
     if plot:
         plots.plot_curves({net: curves}, plot)
         console.result(f"wrote {plot}")
@@ -149,8 +146,9 @@ def evaluate(
             progress=lambda share: console.progress("simulating step by step", share),
         )
         about = {"model": net, "data": dataset.name, "samples": report.samples, "steps": report.steps, "seed": seeds[0]}
-        write_json(neurobench, {**report.to_json(), "snnc": about})
+        write_atomically(neurobench, as_json({**report.to_json(), "snnc": about}))
         console.result(f"wrote {neurobench}")
+    console.report(eval_document(net, ann, dataset, curves, exits))
 
 
 def measure(

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.console import Console
 
 if TYPE_CHECKING:
     import onnx
 
+    from snnc.files import ConvertedFile
+
 
 @click.command(short_help="Show what is in a converted file.")
 @click.argument("net", type=options.EXISTING, metavar="NET.snn.onnx")
+@reports.json_report
 @click.pass_obj
-def inspect(console: Console, net: str) -> None:
+def inspect(console: Console, net: str, json_file: str | None) -> None:
     """Show format, options, calibration, layers, inputs and outputs of NET.snn.onnx."""
     from snnc import api
     from snnc.measure.output_lines import channel_lines
     from snnc.measure.report import alpha_lines, certificate_lines, compared_lines, layer_table, target_lines
 
+    reports.check_outputs(console, json_file, inputs=[net])
     file = api.open_converted(net)
     size = Path(net).stat().st_size
     console.result(f"{net}: format {file.format_version}, written by snnc {file.version}, {_bytes(size)}")
@@ -51,14 +55,39 @@ def inspect(console: Console, net: str) -> None:
             title = ""
     console.result()
     console.result(layer_table(file.layers, fused=True))
+    console.report({"model": net, "bytes": size, **file_numbers(file)})
 
 
-def _describe(value: onnx.ValueInfoProto) -> str:
+def file_numbers(file: ConvertedFile) -> dict[str, Any]:
+    """What `--json` writes of a file (docs/cli.md)."""
+    from snnc.ir.conversion import Report
+
+    report = Report(file.layers, file.calibration, file.verification, file.certificate)
+    return {
+        "format": file.format_version,
+        "version": file.version,
+        "options": file.options.to_json(),
+        "inputs": [_interface(value) for value in file.model.graph.input],
+        "outputs": [_interface(value) for value in file.model.graph.output],
+        **report.to_json(),
+    }
+
+
+def _interface(value: onnx.ValueInfoProto) -> dict[str, Any]:
+    """Name, type and shape (numbers, or names where a size is open) of an input or an output."""
     import onnx
 
     tensor = value.type.tensor_type
-    dims = ", ".join(dim.dim_param or str(dim.dim_value) for dim in tensor.shape.dim)
-    return f"{value.name}  {onnx.TensorProto.DataType.Name(tensor.elem_type).lower()} [{dims}]"
+    return {
+        "name": value.name,
+        "type": onnx.TensorProto.DataType.Name(tensor.elem_type).lower(),
+        "shape": [dim.dim_param or dim.dim_value for dim in tensor.shape.dim],
+    }
+
+
+def _describe(value: onnx.ValueInfoProto) -> str:
+    found = _interface(value)
+    return f"{found['name']}  {found['type']} [{', '.join(map(str, found['shape']))}]"
 
 
 def _wrapped(values: dict[str, object]) -> str:

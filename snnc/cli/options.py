@@ -257,6 +257,8 @@ def _data_form(guessed: str, unchanged: str) -> Callable[[Command], Command]:
 
 
 data_form = _data_form("guessed", "")
+
+
 stored_form = _data_form("as the file says, else guessed", "  [default: as the file says]")
 
 exit_every = click.option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.console import Console
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ _MOST_PRINTED = 10
 )
 @options.exit_every
 @options.stored_form
+@reports.json_report
 @options.threads
 @options.verbosity
 @click.pass_obj
@@ -61,6 +62,7 @@ def run(
     potentials: bool,
     exit_margin: float | None,
     exit_every: int | None,
+    json_file: str | None,
     threads: int | None,
     **form: Any,
 ) -> None:
@@ -72,18 +74,19 @@ def run(
     snnc run net.snn.onnx --input x.npy --steps 64 -o y.npy
     """
     from snnc import api
-    from snnc.files import check_all_writable, write_atomically
+    from snnc.files import write_atomically
 
     if potentials and not recording:
         raise click.UsageError("--potentials is for --record")
-    check_all_writable([output, recording], [net, source])
+    reports.check_outputs(console, json_file, [output, recording], [net, source])
     if exit_every is not None and exit_margin is None:
         raise click.UsageError("--exit-every is about --exit-margin, which is not given")
     file = api.open_converted(net)
     if exit_margin is not None:
         api.check_exits(file, [exit_margin], exit_every)
     steps, seed = choose_controls(file, steps, seed)
-    images = options.load_data_for(console, file, source, form).images
+    dataset = options.load_data_for(console, file, source, form)
+    images = dataset.images
     if exit_margin is None:
         outputs = simulate(file, images, steps, seed, threads, console)
     else:
@@ -94,9 +97,11 @@ def run(
         console.result(f"wrote {recording}")
     if output is None:
         console.result(_as_text(next(iter(outputs.values()))))
-        return
-    write_atomically(output, packed(outputs, archive=output.endswith(".npz")))
-    console.result(f"wrote {output}")
+    else:
+        write_atomically(output, packed(outputs, archive=output.endswith(".npz")))
+        console.result(f"wrote {output}")
+    about = {"name": dataset.name, "samples": len(dataset), "notes": list(dataset.notes)}
+    console.report({"model": net, "data": about, "steps": steps, "seed": seed, **run_numbers(outputs)})
 
 
 def recorded(file: ConvertedFile, images: np.ndarray, steps: int, seed: int, potentials: bool) -> dict[str, np.ndarray]:
@@ -200,6 +205,31 @@ def packed(outputs: dict[str, np.ndarray], *, archive: bool) -> bytes:
     else:
         np.save(buffer, next(iter(outputs.values())))
     return buffer.getvalue()
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """`values` as Python objects, None where they are not finite: JSON has no such numbers."""
+    import numpy as np
+
+    found = values.astype(object)
+    found[~np.isfinite(values)] = None
+    return found
+
+
+def run_numbers(outputs: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What `--json` writes of them (docs/cli.md); what is not finite is null there."""
+    from snnc.ir.names import SPIKE_TOTALS, STEPS_USED, SYNAPTIC_OPERATIONS
+    from snnc.measure.evaluation import predictions
+
+    counts = {name: outputs[name].tolist() for name in (SPIKE_TOTALS, SYNAPTIC_OPERATIONS)}
+    values = {name: value for name, value in outputs.items() if name not in (*counts, STEPS_USED)}
+    classes = predictions(next(iter(values.values())))
+    return {
+        "classes": None if classes is None else classes.tolist(),
+        "outputs": {name: _finite(value).tolist() for name, value in values.items()},
+        **counts,
+        STEPS_USED: outputs[STEPS_USED].tolist() if STEPS_USED in outputs else None,
+    }
 
 
 def _as_text(output: np.ndarray) -> str:

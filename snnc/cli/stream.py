@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.console import Console
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     metavar="Y.npy",
     help="Write the first output of every frame; to a .npz all outputs, spike counts and steps.",
 )
-@click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write what every frame cost.")
+@reports.json_report
 @click.option(
     "--check",
     type=click.IntRange(min=0),
@@ -68,11 +68,10 @@ def stream(
     """
     from snnc import api
     from snnc.cli.run import packed, warn_of_clipping
-    from snnc.files import check_all_writable, write_atomically
-    from snnc.measure.report import write_json
+    from snnc.files import write_atomically
     from snnc.measure.streams import course_table, follow
 
-    check_all_writable([output, json_file], [net, source])
+    reports.check_outputs(console, json_file, [output], [net, source])
     file = api.open_converted(net)
     _require_settling(file)
     dataset = options.load_data_for(console, file, source, form, streams=streams or 1)
@@ -87,9 +86,7 @@ def stream(
         outputs = outputs_of(course, one_stream=streams is None)
         write_atomically(output, packed(outputs, archive=output.endswith(".npz")))
         console.result(f"wrote {output}")
-    if json_file:
-        write_json(json_file, stream_document(net, dataset, file, course))
-        console.result(f"wrote {json_file}")
+    console.report(stream_document(net, dataset, file, course))
 
 
 def outputs_of(course: Course, *, one_stream: bool) -> dict[str, np.ndarray]:

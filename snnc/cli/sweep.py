@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.cells import CellProgress, cell_label, measure_cell
 from snnc.cli.console import Console
 from snnc.cli.convert import load_for
@@ -54,7 +54,7 @@ _LEVELS = [4, 8, 16, 32]
 @options.seed
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
 @options.data_form
-@click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
+@reports.json_report
 @click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw accuracy and spike rate against steps.")
 @options.threads
 @options.verbosity
@@ -90,12 +90,11 @@ def sweep(
     """
     from snnc import api
     from snnc.data import Preparation
-    from snnc.files import check_all_writable
     from snnc.measure import plot as plots
-    from snnc.measure.report import write_json
     from snnc.methods.defaults import check_range_is_used, make_options
     from snnc.simulate.ann import load_model
 
+    reports.check_outputs(console, json_file, [plot], [net, calib, data])
     given = options.conversion_options(arguments)
     settles = has_levels(given.get("method"))
     if settles:
@@ -109,7 +108,6 @@ def sweep(
         least = {} if cuts is None else {"steps": min(cuts)}
         make_options(**{**given, **cell, **least})
         check_range_is_used(make_options(**given, **cell), calib)
-    check_all_writable([json_file, plot], [net, calib, data])
     if plot:
         plots.require_matplotlib()
     decided = [make_options(**given, **cell) for cell in cells]
@@ -128,21 +126,14 @@ def sweep(
         print_levels(console, [taken.levels for taken in decided], list(curves.values()))
     else:
         print_sweep(console, curves)
-    if json_file:
-        document = [
-            {"reset": taken.reset, **cell, "curve": curve.to_json()}
-            for taken, cell, curve in zip(
-                decided,
-                [{name: value for name, value in cell.items() if name != "reset"} for cell in cells],
-                curves.values(),
-                strict=True,
-            )
-        ]
-        write_json(json_file, {"model": net, "calib": calib, "data": data, "options": given, "cells": document})
-        console.result(f"wrote {json_file}")
     if plot:
         plots.plot_curves({label: [curve] for label, curve in curves.items()}, plot, title=Path(net).name)
         console.result(f"wrote {plot}")
+    document = [
+        {**cell, "reset": taken.reset, "curve": curve.to_json()}
+        for taken, cell, curve in zip(decided, cells, curves.values(), strict=True)
+    ]
+    console.report({"model": net, "calib": calib, "data": data, "options": given, "cells": document})
 
 
 def has_levels(method: str | None) -> bool:

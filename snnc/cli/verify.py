@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.console import Console
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
 @options.stored_form
-@click.option("--json", "json_file", type=options.OUTPUT, metavar="FILE.json", help="Write all numbers.")
+@reports.json_report
 @options.threads
 @options.verbosity
 @click.pass_obj
@@ -50,12 +50,9 @@ def verify(
     """
     from snnc import api
     from snnc.diagnostics import fail
-    from snnc.files import check_writable
-    from snnc.measure.report import write_json
     from snnc.simulate.ann import load_model
 
-    if json_file:
-        check_writable(json_file, [net, data, quantised])
+    reports.check_outputs(console, json_file, inputs=[net, data, quantised])
     file = api.open_converted(net)
     opponent = file.quantised() if quantised is None else load_model(quantised)
     dataset = options.load_data_for(console, file, data, form, samples=samples)
@@ -75,9 +72,7 @@ def verify(
     console.result(_lines(found, dataset.name))
     if right is not None:
         console.result(f"{accuracy_of(right)}, and so has the quantised ANN")
-    if json_file:
-        write_json(json_file, verify_document(net, dataset, found, right))
-        console.result(f"wrote {json_file}")
+    console.report(verify_document(net, dataset, found, right))
 
 
 def _right(found: Equality, labels: np.ndarray | None) -> np.ndarray | None:

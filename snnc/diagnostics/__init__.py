@@ -33,7 +33,7 @@ class Diagnostic:
     @property
     def severity(self) -> str:
         """`error` or `warning`."""
-        return "warning" if self.rule.warning else "error"
+        return self.rule.severity
 
     def __str__(self) -> str:
         place = ""

@@ -21,6 +21,11 @@ class Rule:
     warning: bool = False
     settling_hint: str = ""
 
+    @property
+    def severity(self) -> str:
+        """`error` or `warning`."""
+        return "warning" if self.warning else "error"
+
 
 def _rules(*rules: Rule) -> dict[str, Rule]:
     return {rule.code: rule for rule in rules}
@@ -50,7 +55,7 @@ RULES: dict[str, Rule] = _rules(
     ),
     Rule(
         "SNN104",
-        "external data of the model is missing",
+        "external data of the model is missing or too short",
         "put the external data file beside the model, under the name that the message gives",
         "Large models keep their weights in a second file. It was not found, is shorter than the model says, or lies\n"
         "outside of the folder of the model, where a model from elsewhere has no business to read.",
@@ -404,6 +409,16 @@ RULES: dict[str, Rule] = _rules(
         "by less than one unit of a coded number, tells the network nothing: an age beside an income.",
         warning=True,
         settling_hint="bring all features to one scale in front of the network (its first weights can take it)",
+    ),
+    Rule(
+        "SNN523",
+        "the inputs hardly vary beside their mean",
+        "give samples as the network was trained on: where these lay around 0, pass `--mean` and `--std`",
+        "Values around 300 that vary by 1: the coding gives its units to the whole value, and so do neurons of their\n"
+        "counts, so that what tells samples apart is lost. A network that was trained on samples around 0 gives the\n"
+        "same class for all of these, and then agreement with it says nothing. Told where the mean is more than ten\n"
+        "times the standard deviation, and outputs miss more than a quarter of what they vary by.",
+        warning=True,
     ),
     Rule(
         "SNN530",

@@ -1,14 +1,12 @@
-"""Results as text of at most 80 columns, and as JSON files."""
+"""Results as text of at most 80 columns."""
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from snnc.measure.energy import break_even
@@ -357,13 +355,6 @@ def summary(curves: Sequence[Curve]) -> list[dict[str, Any]]:
             row[f"{name}_std"] = statistics.stdev(known) if len(known) > 1 else None
         rows.append(row)
     return rows
-
-
-def write_json(path: str | PathLike[str], document: Any) -> None:
-    """Write a JSON file, whole or not at all."""
-    from snnc.files import write_atomically
-
-    write_atomically(path, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def _steps(count: int) -> str:

@@ -19,6 +19,12 @@ PREPARATION: Reason = (
 )
 _MULTIPLIES = "pass `--method exact`, which takes products"
 _PRODUCT: Reason = ("it multiplies two activations", _MULTIPLIES)
+_COMBINE = "add or concatenate them"
+#: How neurons can compute what combines activations.
+_COMBINED = {
+    "Max": "write the larger one of a and b as b + Relu(a - b)",
+    "Min": "write the smaller one of a and b as a - Relu(a - b)",
+}
 _ROUNDING = ("Ceil", "DequantizeLinear", "Floor", "QuantizeLinear", "Round")
 _RECURRENT = ("GRU", "LSTM", "RNN")
 _CONTROL = ("If", "Loop", "Scan")
@@ -45,7 +51,7 @@ def refusal(graph: gs.Graph, node: gs.Node, method: str) -> Reason:
             return _PRODUCT
         if node.op == "Div":
             return "it divides two activations", _MULTIPLIES
-        return "it combines two activations element by element", "add or concatenate the two"
+        return "it combines two activations element by element", _COMBINED.get(node.op, _COMBINE)
     if not all(map(is_activation, node.outputs)):
         return _no_activation(node)
     if node.op in _RECURRENT:
@@ -65,7 +71,7 @@ def refusal(graph: gs.Graph, node: gs.Node, method: str) -> Reason:
     if node.op == "Div":
         return "it divides two activations", _MULTIPLIES
     if len(operands) > 1:
-        return "it combines several activations", "add or concatenate them"
+        return "it combines several activations", _COMBINED.get(node.op, _COMBINE)
     return "layers follow it, and no spiking operator does this", _MOVE_IT
 
 
@@ -90,7 +96,15 @@ def _no_activation(node: gs.Node) -> Reason:
     result = node.outputs[0]
     if result.dtype is not None and not np.issubdtype(result.dtype, np.floating):
         return "it computes integers or truth values, on which layers depend", "export with static shapes, batch apart"
-    message = f"the first axis of {result.name!r} {describe(result)} is not the batch"
+    return no_batch(result)
+
+
+def no_batch(tensor: gs.Variable) -> Reason:
+    """Of a tensor that is not `[batch, ...]`, with an axis behind the batch."""
+    if tensor.shape is not None and len(tensor.shape) == 1 and isinstance(tensor.shape[0], str):
+        message = f"no axis is left behind the batch in {tensor.name!r} {describe(tensor)}"
+        return message, "keep one, of size 1: reductions do with keepdims"
+    message = f"the first axis of {tensor.name!r} {describe(tensor)} is not the batch"
     return message, "keep the batch as the first axis of every activation, with at least one axis behind it"
 
 
@@ -102,6 +116,8 @@ def _rounds(graph: gs.Graph, source: gs.Tensor | None) -> bool:
 
 def _function(method: str) -> Reason:
     message = f"the neurons of the method {method} do not compute this function"
+    if METHODS[method].settles:
+        return message, _MOVE_IT
     return message, "pass `--method exact`, whose neurons compute any function of one variable"
 
 

@@ -15,6 +15,7 @@ from snnc.reading.tensors import tensors_of
 #: A protobuf holds less, and onnxruntime is given one.
 MOST_BYTES = 2**31 - 2**20
 _LONGEST_NAME = 255
+_CUT_SHORT = "copy the file again whole, or the one that was saved with this model: it is cut short or of another model"
 
 
 def check_size(size: int, name: str) -> None:
@@ -70,8 +71,9 @@ def _size(tensor: TensorProto, folder: Path, diagnostics: Diagnostics) -> int:
     elif not data.is_file():
         diagnostics.report("SNN104", f"{_short(data.name)} is not beside the model", **place)
     elif data.stat().st_size < offset + length:
-        message = f"{_short(data.name)} has {data.stat().st_size} bytes, {offset + length} are needed"
-        diagnostics.report("SNN104", message, **place)
+        where = f"its {length} bytes begin at byte {offset}" if length else f"it begins at byte {offset}"
+        message = f"{_short(data.name)} ends after {data.stat().st_size} bytes, and {where}"
+        diagnostics.report("SNN104", message, **place, hint=_CUT_SHORT)
     else:
         return length or data.stat().st_size - offset
     return 0

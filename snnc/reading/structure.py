@@ -5,7 +5,8 @@ model is written, not what it computes:
 
 1. a model of an opset below 7 is upgraded to 7 by onnx's version converter (SNN102 where that cannot);
 2. calls of local functions are replaced by their bodies (SNN103 for attributes at which onnxruntime dies);
-3. of several initializers of one name the last counts, as in onnxruntime, and sparse ones become dense;
+3. of several initializers of one name the last counts, as in onnxruntime, sparse ones become dense, and the IR version
+   is one in which they need not be inputs;
 4. an `If` whose condition does not depend on the data is replaced by its branch (`snnc.reading.branches`);
 5. inputs that no output depends on go, and with them the nodes that read them;
 6. nodes stand behind those that compute what they read (SNN103 where they wait for each other);
@@ -40,6 +41,7 @@ from snnc.reading.texts import check_texts
 OLDEST_OPSET = 7
 #: What the version converter reads.
 OLDEST_READABLE = 5
+_CONSTANTS_ARE_NO_INPUTS = 4
 # Stands for a free size where the version converter wants a number.
 _ANY_SIZE = 3
 
@@ -64,6 +66,18 @@ def is_converted(model: onnx.ModelProto) -> bool:
     """Whether snnc has written this model."""
     marked = any(entry.key == "snnc.format_version" for entry in model.metadata_props)
     return marked or any(node.domain == DOMAIN for node in model.graph.node)
+
+
+def _with_constants_of_its_own(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The IR version from which on initializers need not be inputs, where one is none: older ones know it only as long
+    as a node reads it."""
+    inputs = {value.name for value in model.graph.input}
+    declared = all(tensor.name in inputs for tensor in model.graph.initializer)
+    if declared or not 0 < model.ir_version < _CONSTANTS_ARE_NO_INPUTS:
+        return model
+    changed = copied(model)
+    changed.ir_version = _CONSTANTS_ARE_NO_INPUTS
+    return changed
 
 
 def _upgraded(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -241,6 +255,7 @@ def _with_a_free_batch(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 _STEPS: tuple[Callable[[onnx.ModelProto], onnx.ModelProto], ...] = (
+    _with_constants_of_its_own,
     _upgraded,
     _inlined,
     check_attributes,
