@@ -124,7 +124,7 @@ def test_check_lists_every_problem(invoke: Invoke, tmp_path: Path) -> None:
     assert text.stderr.count("  hint: ") == text.stderr.count("error[") == 4
     findings = json.loads(invoke("check", "bad.onnx", "--json", exit_code=1).stdout)
     assert sorted(finding["code"] for finding in findings) == ["SNN201", "SNN201", "SNN202", "SNN203"]
-    assert set(findings[0]) == {"code", "severity", "node", "op", "shape", "message", "hint"}
+    assert set(findings[0]) == {"code", "severity", "node", "op", "shape", "message", "hint", "module", "source"}
     relaxed = json.loads(invoke("check", "bad.onnx", "--json", "--relaxed", "--max-pool", "reject", exit_code=1).stdout)
     assert [finding["code"] for finding in relaxed] == ["SNN203"]
     assert json.loads(invoke("check", "bad.onnx", "--json", "--relaxed").stdout) == []
