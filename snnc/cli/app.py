@@ -46,8 +46,7 @@ class Commands(click.Group):
             with console:
                 return super().invoke(ctx)
         except DiagnosticError as error:
-            for diagnostic in error.diagnostics:
-                console.diagnostic(diagnostic)
+            console.diagnostics(error.diagnostics)
             only_options = all(diagnostic.rule.code == "SNN405" for diagnostic in error.diagnostics)
             ctx.exit(USAGE if only_options else MODEL_OR_DATA)
         except (click.ClickException, click.exceptions.Exit, click.Abort):

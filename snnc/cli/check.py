@@ -31,8 +31,7 @@ def check(ctx: click.Context, /, net: str, as_json: bool, **arguments: Any) -> N
     if as_json:
         click.echo(json.dumps([diagnostic.to_json() for diagnostic in found], indent=2, ensure_ascii=False))
     else:
-        for diagnostic in found:
-            console.diagnostic(diagnostic)
+        console.diagnostics(found)
         if errors:
             console.note(f"{errors} error{'' if errors == 1 else 's'}: {net} cannot be converted like this")
         else:

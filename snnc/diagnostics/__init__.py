@@ -44,6 +44,12 @@ class Diagnostic:
         return "warning" if self.rule.warning else "error"
 
     def __str__(self) -> str:
+        hint = self.hint or self.rule.hint
+        return f"{self.finding}\n  hint: {hint}" if hint else self.finding
+
+    @property
+    def finding(self) -> str:
+        """Its text without the hint: what was found, and where."""
         place = ""
         if self.node or self.op:
             place = f"{self.op or 'node'} {self.node!r}"
@@ -53,8 +59,7 @@ class Diagnostic:
             text += f"\n  in: module {self.module}" + (f" ({self.source})" if self.source else "")
         elif self.source:
             text += f"\n  in: {self.source}"
-        hint = self.hint or self.rule.hint
-        return f"{text}\n  hint: {hint}" if hint else text
+        return text
 
     def fitting(self, settles: bool) -> Diagnostic:
         """The same with the hint for networks that settle, where that is asked for and no better one was given."""
