@@ -24,6 +24,7 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from snnc.diagnostics import Diagnostics, fail
+from snnc.diagnostics.origins import Origins
 from snnc.emit.schedules import MOST_UNROLLED_BLOCKS
 from snnc.integers.input_range import range_of_integers
 from snnc.ir.conversion import Conversion, Level, Pass
@@ -68,6 +69,7 @@ def run(conversion: Conversion) -> None:
     _check_domains(conversion, conversion.ann)
     conversion.diagnostics.raise_errors()
     model = structured(conversion.ann)
+    conversion.diagnostics.origins = Origins(model)  # in which every node has its name
     _note_mixed_types(conversion)
     _note_unused_inputs(conversion, model)
     model = _with_open_sizes(conversion, model)

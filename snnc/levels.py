@@ -30,8 +30,7 @@ def run_pass(step: Pass, conversion: Conversion) -> None:
         with np.errstate(all="ignore"):  # what overflows has a rule: weights are finite, and their rounding is judged
             step.run(conversion)
     except DiagnosticError as error:
-        settles = conversion.diagnostics.settles
-        raise DiagnosticError([found.fitting(settles) for found in error.diagnostics]) from error
+        raise DiagnosticError([conversion.diagnostics.completed(found) for found in error.diagnostics]) from error
     conversion.level = step.gives
     give_back()
     for problem in problems(conversion):

@@ -12,7 +12,7 @@ import click
 import numpy as np
 import onnx
 import pytest
-from commands import CALIBRATED, FAST, Invoke, dense_model, model_with_everything_wrong, refuse, save
+from commands import CALIBRATED, FAST, Invoke, dense_model, model_with_everything_wrong, refuse, save, tensor
 
 from snnc.cli.app import snnc
 from snnc.data import load
@@ -125,12 +125,22 @@ def test_check_lists_every_problem(invoke: Invoke, tmp_path: Path) -> None:
     assert text.stderr.count("  hint: ") == text.stderr.count("error[") == 4
     findings = json.loads(invoke("check", "bad.onnx", "--json", "-", exit_code=1).stdout)["diagnostics"]
     assert sorted(finding["code"] for finding in findings) == ["SNN201", "SNN201", "SNN202", "SNN203"]
-    assert set(findings[0]) == {"code", "severity", "node", "op", "shape", "message", "hint"}
+    assert set(findings[0]) == {"code", "severity", "node", "op", "shape", "message", "hint", "module", "source"}
     relaxed = json.loads(
         invoke("check", "bad.onnx", "--json", "-", "--relaxed", "--max-pool", "reject", exit_code=1).stdout
     )
     assert [finding["code"] for finding in relaxed["diagnostics"]] == ["SNN203"]
     assert json.loads(invoke("check", "bad.onnx", "--json", "-", "--relaxed").stdout)["diagnostics"] == []
+
+
+def test_a_hint_that_layers_share_is_said_once(invoke: Invoke, tmp_path: Path) -> None:
+    model = dense_model(bias=True)
+    second = model.graph.node[2]
+    second.input.append("b2")
+    model.graph.initializer.append(tensor("b2", 2))
+    save(model, tmp_path / "biased.onnx")
+    lines = invoke("check", "biased.onnx", exit_code=1).stderr.splitlines()
+    assert [line[:13] for line in lines] == ["error[SNN201]", "error[SNN201]", "  hint: train", "2 errors: bia"]
 
 
 def test_check_of_a_good_network(invoke: Invoke) -> None:

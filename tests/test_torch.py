@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -138,6 +140,21 @@ def test_from_torch(dynamo: bool, samples: int, monkeypatch: pytest.MonkeyPatch)
     outputs = model.run(IMAGES.numpy()).outputs["output"]
     assert outputs.shape == expected.shape
     assert np.linalg.norm(outputs - expected) < 0.2 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("dynamo", [True, False])
+def test_exporters_say_nothing(
+    dynamo: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """torch warns of packages that are not installed, and of its older exporter."""
+    if not dynamo:
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    levels = [logging.getLogger(name).level for name in ("torch.onnx", "onnxscript")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exported_net()
+    assert capfd.readouterr() == ("", "")
+    assert [logging.getLogger(name).level for name in ("torch.onnx", "onnxscript")] == levels
 
 
 def test_a_module_that_cannot_be_exported() -> None:

@@ -13,7 +13,7 @@ from snnc import pipeline
 from snnc.api.model import Model, SpikingModel, input_dims, loaded, preparation_for
 from snnc.data import DataSet, Preparation, as_dataset
 from snnc.data.synthetic import synthetic_seed
-from snnc.diagnostics import Diagnostic, DiagnosticError, Diagnostics, fail
+from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.integers.calibration_split import CALIB_MEMORY, image_memory
 from snnc.integers.checkpoint import Checkpoint
 from snnc.ir.conversion import Conversion
@@ -125,7 +125,7 @@ def _against_the_grid(conversion: Conversion) -> list[Diagnostic]:
     if conversion.options.alpha == AUTO:
         trial["alpha"] = 1.0
     conversion.options = dataclasses.replace(conversion.options, **trial)
-    conversion.report.diagnostics = Diagnostics(logged=False, settles=conversion.diagnostics.settles)
+    conversion.report.diagnostics = dataclasses.replace(conversion.diagnostics, found=[], logged=False)
     try:
         pipeline.run(conversion, pipeline.up_to_the_grid(conversion))
     except DiagnosticError as error:

@@ -46,8 +46,7 @@ class Commands(click.Group):
             with console:
                 return super().invoke(ctx)
         except DiagnosticError as error:
-            for diagnostic in error.diagnostics:
-                console.diagnostic(diagnostic)
+            console.diagnostics(error.diagnostics)
             _report_failure(console)
             only_options = all(diagnostic.rule.code == "SNN405" for diagnostic in error.diagnostics)
             ctx.exit(USAGE if only_options else MODEL_OR_DATA)
@@ -77,8 +76,7 @@ def _report_failure(console: Console) -> None:
     try:
         console.report({})
     except DiagnosticError as unwritten:
-        for diagnostic in unwritten.diagnostics:
-            console.diagnostic(diagnostic)
+        console.diagnostics(unwritten.diagnostics)
 
 
 def _report_internal(console: Console, error: Exception) -> None:

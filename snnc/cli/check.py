@@ -28,8 +28,7 @@ def check(ctx: click.Context, /, net: str, json_file: str | None, **arguments: A
     reports.check_outputs(console, json_file, inputs=[net])
     found = api.check(net, **options.conversion_options(arguments))
     errors = sum(diagnostic.severity == "error" for diagnostic in found)
-    for diagnostic in found:
-        console.diagnostic(diagnostic)
+    console.diagnostics(found)
     if errors:
         console.note(f"{errors} error{'' if errors == 1 else 's'}: {net} cannot be converted like this")
     else:

@@ -13,6 +13,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterable
+from itertools import zip_longest
 from types import TracebackType
 from typing import Any
 
@@ -90,14 +91,16 @@ class Console(logging.Handler):
         }  # fmt: skip
         self.plain(f"{self._coloured('error:', 'red')} {message}")
 
-    def diagnostic(self, diagnostic: Diagnostic) -> None:
-        """Print an error or a warning of a rule, once."""
-        text = str(diagnostic)
-        if text in self._found:
-            return
-        self._found[text] = diagnostic.to_json()
-        if self.quiet and diagnostic.severity == "warning":
-            return
+    def diagnostics(self, found: Iterable[Diagnostic]) -> None:
+        """Print errors and warnings of rules, each once; a hint that several in a row share stands behind the last."""
+        fresh = [each for each in dict.fromkeys(found) if str(each) not in self._found]
+        shown = [each for each in fresh if not (self.quiet and each.severity == "warning")]
+        self._found |= {str(each): each.to_json() for each in fresh}
+        for each, behind in zip_longest(shown, shown[1:]):
+            shares = behind is not None and (behind.rule, behind.hint) == (each.rule, each.hint)
+            self._print(each, each.finding if shares else str(each))
+
+    def _print(self, diagnostic: Diagnostic, text: str) -> None:
         if sys.stderr.isatty():
             text = _fill(text)
         head, bracket, rest = text.partition("]")
@@ -130,7 +133,7 @@ class Console(logging.Handler):
         """Print what the compiler logs."""
         first: Any = record.args[0] if isinstance(record.args, tuple) and record.args else None
         if isinstance(first, Diagnostic):
-            self.diagnostic(first)
+            self.diagnostics([first])
         elif not self.quiet:
             self.plain(record.getMessage())
 

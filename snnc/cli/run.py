@@ -192,7 +192,7 @@ def warn_of_clipping(console: Console, file: ConvertedFile, images: np.ndarray) 
     clipped = float(beyond_limit(file.layers, images).mean())
     if clipped:
         message = f"{clipped:.2%} of the input elements exceed the input scale {input_limit(file.layers):g}"
-        console.diagnostic(Diagnostic(RULES["SNN502"], message))
+        console.diagnostics([Diagnostic(RULES["SNN502"], message)])
 
 
 def packed(outputs: dict[str, np.ndarray], *, archive: bool) -> bytes:

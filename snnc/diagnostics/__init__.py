@@ -1,6 +1,7 @@
 """Every rule of the compiler, and how a broken rule is reported.
 
-A diagnostic is for the user: rule code, the node with its operator and shape, what is wrong, and a hint that works.
+A diagnostic is for the user: rule code, the node with its operator and shape, what is wrong, where in the user's own
+program the node comes from (`snnc.diagnostics.origins`), and a hint that works.
 All problems of a stage are collected in `Diagnostics` and raised together. Broken invariants of our own code are
 assertions that name the pass (`InternalError`), never diagnostics.
 """
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
+from snnc.diagnostics.origins import Origins
 from snnc.diagnostics.rules import RULES, Rule
 
 log = logging.getLogger("snnc")
@@ -21,7 +23,11 @@ __all__ = ["RULES", "Diagnostic", "DiagnosticError", "Diagnostics", "InternalErr
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One finding: which rule, at which node, and what exactly was found there."""
+    """One finding: which rule, at which node, and what exactly was found there.
+
+    `module` and `source` are what the exporter tells of the node: the module of the user (`features.0`) and the line
+    (`net.py:42`) that it comes from; empty where it tells nothing.
+    """
 
     rule: Rule
     message: str
@@ -29,6 +35,8 @@ class Diagnostic:
     op: str = ""
     shape: str = ""
     hint: str = ""
+    module: str = ""
+    source: str = ""
 
     @property
     def severity(self) -> str:
@@ -36,18 +44,34 @@ class Diagnostic:
         return self.rule.severity
 
     def __str__(self) -> str:
+        hint = self.hint or self.rule.hint
+        return f"{self.finding}\n  hint: {hint}" if hint else self.finding
+
+    @property
+    def finding(self) -> str:
+        """Its text without the hint: what was found, and where."""
         place = ""
         if self.node or self.op:
             place = f"{self.op or 'node'} {self.node!r}"
             place += f" {self.shape}: " if self.shape else ": "
         text = f"{self.severity}[{self.rule.code}] {place}{self.message}"
-        hint = self.hint or self.rule.hint
-        return f"{text}\n  hint: {hint}" if hint else text
+        if self.module:
+            text += f"\n  in: module {self.module}" + (f" ({self.source})" if self.source else "")
+        elif self.source:
+            text += f"\n  in: {self.source}"
+        return text
 
     def fitting(self, settles: bool) -> Diagnostic:
         """The same with the hint for networks that settle, where that is asked for and no better one was given."""
         fits = settles and not self.hint and self.rule.settling_hint
         return replace(self, hint=self.rule.settling_hint) if fits else self
+
+    def located(self, origins: Origins | None) -> Diagnostic:
+        """The same with the module and the line that its node comes from, where they are known."""
+        if origins is None or not self.node or self.module or self.source:
+            return self
+        found = origins.of(self.node)
+        return replace(self, module=found.module, source=found.source)
 
     def to_json(self) -> dict[str, str]:
         """A stable dictionary (documented in docs/cli.md)."""
@@ -59,6 +83,8 @@ class Diagnostic:
             "shape": self.shape,
             "message": self.message,
             "hint": self.hint or self.rule.hint,
+            "module": self.module,
+            "source": self.source,
         }
 
 
@@ -82,11 +108,13 @@ class InternalError(AssertionError):
 class Diagnostics:
     """Collects findings. Warnings are kept and, if `logged`, logged; `raise_errors` raises the errors together.
 
-    `settles` says whether what they are of is a network that settles, for hints that fit."""
+    `settles` says whether what they are of is a network that settles, for hints that fit; `origins` where its nodes
+    come from, where that is known."""
 
     found: list[Diagnostic] = field(default_factory=list)
     logged: bool = True
     settles: bool = False
+    origins: Origins | None = None
 
     def report(self, rule: str, message: str, *, node: str = "", op: str = "", shape: str = "", hint: str = "") -> None:
         """Add one finding of the rule with this code; the same finding is kept once."""
@@ -94,12 +122,16 @@ class Diagnostics:
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Add a finding that was made elsewhere."""
-        diagnostic = diagnostic.fitting(self.settles)
+        diagnostic = self.completed(diagnostic)
         if diagnostic in self.found:
             return
         self.found.append(diagnostic)
         if diagnostic.rule.warning and self.logged:
             log.warning("%s", diagnostic)
+
+    def completed(self, diagnostic: Diagnostic) -> Diagnostic:
+        """The same with all that is known here: a hint that fits, and where its node comes from."""
+        return diagnostic.fitting(self.settles).located(self.origins)
 
     @property
     def errors(self) -> list[Diagnostic]:

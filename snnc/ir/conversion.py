@@ -15,6 +15,7 @@ import onnx_graphsurgeon as gs
 
 from snnc.data import DataSet
 from snnc.diagnostics import Diagnostics
+from snnc.diagnostics.origins import Origins
 from snnc.integers.calibration_split import CALIB_MEMORY
 from snnc.ir.options import Options
 from snnc.ir.report import Calibration, Certificate, Row, Target, Verification
@@ -167,6 +168,8 @@ class Conversion:
 
     def __post_init__(self) -> None:
         self.diagnostics.settles = METHODS[self.options.method].settles
+        if self.diagnostics.origins is None:
+            self.diagnostics.origins = Origins(self.ann)
 
     @property
     def diagnostics(self) -> Diagnostics:

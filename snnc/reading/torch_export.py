@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,8 +116,26 @@ def _written(module: torch.nn.Module, example: torch.Tensor, **how: Any) -> onnx
     import torch
 
     named: dict[str, Any] = {"input_names": ["input"], "output_names": ["output"]}
-    with tempfile.TemporaryDirectory(prefix="snnc-") as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the exporters themselves
+    with tempfile.TemporaryDirectory(prefix="snnc-") as folder, _silence():
         path = Path(folder) / "module.onnx"
         torch.onnx.export(module, (example,), str(path), opset_version=_OPSET, **named, **how)
         return load_model(path)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Say nothing of what exporters say about themselves: packages that are not installed, a newer one, their progress.
+
+    What they cannot export they raise, and what they write is compared with the module.
+    """
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL)
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
