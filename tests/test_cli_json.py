@@ -108,7 +108,7 @@ def test_a_refused_network_has_its_diagnostics_in_the_json(command: Invoke, name
     printed = command(name, "bad.onnx", "--json", "-", exit_code=1)
     found = json.loads(printed.stdout)["diagnostics"]
     assert [entry["code"] for entry in found] == ["SNN201", "SNN202", "SNN203", "SNN201"]
-    assert set(found[0]) == {"code", "severity", "node", "op", "shape", "message", "hint"}
+    assert set(found[0]) == {"code", "severity", "node", "op", "shape", "message", "hint", "module", "source"}
     assert all(
         entry["node"] and entry["op"] and entry["shape"] and entry["message"] and entry["hint"] for entry in found
     )

@@ -86,9 +86,8 @@ class Console(logging.Handler):
 
     def error(self, message: str) -> None:
         """Print an error that has no rule."""
-        self._found[message] = {
-            "code": "", "severity": "error", "node": "", "op": "", "shape": "", "message": message, "hint": "",
-        }  # fmt: skip
+        nothing = dict.fromkeys(("node", "op", "shape", "hint", "module", "source"), "")
+        self._found[message] = {"code": "", "severity": "error", "message": message, **nothing}
         self.plain(f"{self._coloured('error:', 'red')} {message}")
 
     def diagnostics(self, found: Iterable[Diagnostic]) -> None:

@@ -54,7 +54,8 @@ def _contract(x: Ints, weight: Ints, axes: Sequence[int], weight_axes: Sequence[
     rows = x.astype(number).transpose([*kept, *axes]).reshape(len(x), math.prod(shape[1:]), terms)
     columns = weight.astype(number).transpose([*weight_axes, *kept_of_weight]).reshape(terms, -1)
     product = np.matmul(rows, columns).reshape(*shape, *(weight.shape[axis] for axis in kept_of_weight))
-    return product.astype(np.int64)
+    integers: Ints = product.astype(np.int64)
+    return integers
 
 
 def sum_pool(

@@ -61,4 +61,5 @@ def first_difference(left: np.ndarray, right: np.ndarray) -> tuple[int, int] | N
 
 def _first(count: int) -> np.uint64:
     """The mask of the first `count` steps of a block."""
-    return np.uint64((1 << count) - 1)
+    mask: np.uint64 = np.uint64((1 << count) - 1)
+    return mask
