@@ -5,12 +5,12 @@ They share no code with the compiler, whose account of the same operators they c
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
@@ -30,32 +30,20 @@ def convolve(
     group: int = 1,
 ) -> Ints:
     """ONNX Conv over any number of spatial axes: x [N, C, ...], weight [M, C/group, ...] → [N, M, ...]."""
-    windows = _windows(x, weight.shape[2:], strides, pads, dilations)
-    kernel = tuple(range(2, weight.ndim))
-    window = tuple(range(weight.ndim, windows.ndim))
-    parts = [
-        _contract(channels, filters, (1, *window), (1, *kernel))  # [N, output..., M/group]
-        for channels, filters in zip(np.split(windows, group, axis=1), np.split(weight, group), strict=True)
-    ]
-    out = np.concatenate(parts, axis=-1)
-    return np.moveaxis(out if bias is None else out + bias, -1, 1)
+    number = _exact_type(x, weight, math.prod(weight.shape[1:]))
+    fields = _fields(x.astype(number), weight.shape[2:], strides, pads, dilations)
+    sizes = fields.shape[3:]
+    filters = weight.astype(number).reshape(group, len(weight) // group, math.prod(weight.shape[1:]))
+    product = np.matmul(filters, fields.reshape(len(x), group, filters.shape[2], math.prod(sizes)))
+    out: Ints = product.reshape(len(x), len(weight), *sizes).astype(np.int64)
+    return out if bias is None else out + bias.reshape(-1, *[1] * len(sizes))
 
 
-def _contract(x: Ints, weight: Ints, axes: Sequence[int], weight_axes: Sequence[int]) -> Ints:
-    """`np.tensordot` of integers. Only its floating-point products are fast; while sums stay below 2^53, float64 is
-    exact."""
-    terms = math.prod(weight.shape[axis] for axis in weight_axes)
+def _exact_type(x: Ints, weight: Ints, terms: int) -> type[np.float64] | type[np.int64]:
+    """What sums of so many products are exact in. Only floating-point products are fast; while sums stay below 2^53,
+    float64 is exact."""
     largest = terms * int(np.abs(x).max(initial=0)) * int(np.abs(weight).max(initial=0))
-    number = np.float64 if largest < FLOAT64_LIMIT else np.int64
-    kept = [axis for axis in range(x.ndim) if axis not in axes]
-    kept_of_weight = [axis for axis in range(weight.ndim) if axis not in weight_axes]
-    # A product for each sample: small ones take less time one by one than spread over threads.
-    shape = [x.shape[axis] for axis in kept]
-    rows = x.astype(number).transpose([*kept, *axes]).reshape(len(x), math.prod(shape[1:]), terms)
-    columns = weight.astype(number).transpose([*weight_axes, *kept_of_weight]).reshape(terms, -1)
-    product = np.matmul(rows, columns).reshape(*shape, *(weight.shape[axis] for axis in kept_of_weight))
-    integers: Ints = product.astype(np.int64)
-    return integers
+    return np.float64 if largest < FLOAT64_LIMIT else np.int64
 
 
 def sum_pool(
@@ -65,27 +53,34 @@ def sum_pool(
     pads: Sequence[int] | None = None,
 ) -> Ints:
     """Sums over windows: [N, C, ...] → [N, C, ...]."""
-    windows = _windows(x, kernel_shape, strides, pads, None)
-    sums: Ints = windows.sum(axis=tuple(range(x.ndim, windows.ndim)))
+    sums: Ints = _fields(x, kernel_shape, strides, pads, None).sum(axis=2)
     return sums
 
 
-def _windows(
-    x: Ints,
+def _fields(
+    x: NDArray[Any],
     kernel_shape: Sequence[int],
     strides: Sequence[int] | None,
     pads: Sequence[int] | None,
     dilations: Sequence[int] | None,
-) -> Ints:
-    """The window under each output element, zeros around x: [N, C, ...] → [N, C, output..., window...]."""
+) -> NDArray[Any]:
+    """What each output element sees, zeros around x: [N, C, ...] → [N, C, taps, output...]."""
     rank = len(kernel_shape)
     strides, dilations = strides or [1] * rank, dilations or [1] * rank
-    begins, ends = (pads[:rank], pads[rank:]) if pads else ([0] * rank, [0] * rank)
-    padded = np.pad(x, [(0, 0), (0, 0), *zip(begins, ends, strict=True)])
-    extents = [(size - 1) * dilation + 1 for size, dilation in zip(kernel_shape, dilations, strict=True)]
-    windows = sliding_window_view(padded, extents, axis=tuple(range(2, 2 + rank)))
-    every = (1, 1, *strides, *dilations)
-    return windows[tuple(slice(None, None, stride) for stride in every)]
+    if pads and any(pads):
+        x = np.pad(x, [(0, 0), (0, 0), *zip(pads[:rank], pads[rank:], strict=True)])
+    sizes = [
+        (size - (kernel - 1) * dilation - 1) // stride + 1
+        for size, kernel, dilation, stride in zip(x.shape[2:], kernel_shape, dilations, strides, strict=True)
+    ]
+    taps = list(itertools.product(*map(range, kernel_shape)))
+    fields = np.empty((*x.shape[:2], len(taps), *sizes), x.dtype)
+    for index, tap in enumerate(taps):
+        firsts = [place * dilation for place, dilation in zip(tap, dilations, strict=True)]
+        ends = [first + (size - 1) * stride + 1 for first, size, stride in zip(firsts, sizes, strides, strict=True)]
+        seen = (slice(*each) for each in zip(firsts, ends, strides, strict=True))
+        fields[:, :, index] = x[(slice(None), slice(None), *seen)]
+    return fields
 
 
 def _conv(attrs: dict[str, Any], x: Ints, weight: Ints, bias: Ints | None = None) -> Ints:
@@ -98,7 +93,8 @@ def _conv(attrs: dict[str, Any], x: Ints, weight: Ints, bias: Ints | None = None
 def _gemm(attrs: dict[str, Any], x: Ints, weight: Ints, bias: Ints | None = None) -> Ints:
     if any(attrs.get(name, default) != default for name, default in _GEMM_DEFAULTS.items()):
         raise ValueError(f"Gemm with {attrs}: a calibrated graph has x·W + c without attributes")
-    product = _contract(x, weight, [x.ndim - 1], [0])
+    number = _exact_type(x, weight, len(weight))
+    product: Ints = (x.astype(number) @ weight.astype(number)).astype(np.int64)
     return product if bias is None else product + bias
 
 
