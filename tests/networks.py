@@ -287,10 +287,15 @@ def options() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-def images_for(model: onnx.ModelProto, samples: int = SAMPLES, seed: int = 0) -> np.ndarray:
-    """Signed images in the input shape of `model`, float32 `[samples, ...]`."""
-    dims = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]]
-    return np.random.default_rng(seed).normal(0.2, 0.7, (samples, *dims)).astype(np.float32)
+def images_for(
+    model: onnx.ModelProto, samples: int = SAMPLES, seed: int = 0, dims: Sequence[int] | None = None
+) -> np.ndarray:
+    """Signed images in the input shape of `model`, or of the shape `dims`, float32 `[samples, ...]`; of an input of
+    integers whole numbers that are not signed."""
+    value = model.graph.input[0].type.tensor_type
+    dims = [dim.dim_value for dim in value.shape.dim[1:]] if dims is None else dims
+    images = np.random.default_rng(seed).normal(0.2, 0.7, (samples, *dims)).astype(np.float32)
+    return images if value.elem_type == onnx.TensorProto.FLOAT else np.abs(np.rint(100 * images))
 
 
 def emit(model: onnx.ModelProto, neurons: str | None = None, **choices: Any) -> Conversion:
