@@ -19,7 +19,10 @@ constexpr NeuronModel leaky_soft{Dynamics::leaky_soft, 0, 0, 4}, leaky_hard{Dyna
 constexpr std::int64_t current_limit = 1 << 24;
 
 // Where there are two parts, `above_int16` is in the first one alone and `below_int16` in the second.
-enum class Weights { small, int16, above_int16, below_int16, wide, positive, negative };
+enum class Weights {
+  small, int8, above_int8, below_int8, highest_int8, lowest_int8, bits13, int16, above_int16, below_int16, wide,
+  positive, negative
+};
 enum class Potentials { zero, moderate, extreme, bound };
 
 struct Sizes {
@@ -84,12 +87,18 @@ inline std::vector<float> random_weights(Random& random, std::int64_t outputs, s
     weight = static_cast<float>(small);
     if (kind == Weights::positive) weight = std::abs(weight);
     if (kind == Weights::negative) weight = -std::abs(weight);
+    if (kind == Weights::highest_int8) weight = 127;
+    if (kind == Weights::lowest_int8) weight = -128;
+    if (kind == Weights::bits13) weight = static_cast<float>(within(random, 4095));
   }
   // A few large ones for every neuron; their sum stays within the bounds of a current.
   for (std::int64_t output = 0; output < outputs; ++output) {
     const auto place = [&]() -> float& {
       return weights[static_cast<std::size_t>(output * fan_in + below(random, fan_in))];
     };
+    if (kind == Weights::int8) place() = -128, place() = 127;
+    if (kind == Weights::above_int8) place() = 128;
+    if (kind == Weights::below_int8) place() = -129;
     if (kind == Weights::int16) place() = -32768, place() = 32767;
     if (kind == Weights::above_int16) place() = 32768;
     if (kind == Weights::below_int16) place() = -32769;

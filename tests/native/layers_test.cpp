@@ -50,13 +50,24 @@ void compare(const Layer& layer, const Run& run, const Result& expected, const c
                static_cast<long long>(counts));
 }
 
+// Bytes that the weights of a layer without signs take.
+int bytes_of(Weights kind) {
+  switch (kind) {
+    case Weights::above_int16:
+    case Weights::below_int16: return 4;
+    case Weights::above_int8:
+    case Weights::below_int8:
+    case Weights::bits13:
+    case Weights::int16: return 2;
+    default: return 1;
+  }
+}
+
 void check_weight_bytes(const Layer& layer, const SpikingLayer& native, const Values& values) {
-  const bool fits_int16 = values.weights != Weights::above_int16 && values.weights != Weights::below_int16 &&
-                          values.weights != Weights::wide;
   bool has_signs = false;  // then int16 has no negative of -32768
   for (const Part& part : layer.parts) has_signs = has_signs || part.shape.signs == 2;
   if (layer.parts[0].shape.depthwise() || values.weights == Weights::wide || has_signs) return;
-  if (native.synapses()[0].weight_bytes() == (fits_int16 ? 2 : 4)) return;
+  if (native.synapses()[0].weight_bytes() == bytes_of(values.weights)) return;
   ++failures;
   std::fprintf(stderr, "layer %d: %s: weights take %d bytes\n", layers - 1, layer.name.c_str(),
                native.synapses()[0].weight_bytes());
@@ -179,13 +190,19 @@ void test_values() {
   for (const std::int64_t outputs : {16, 33, 65}) {
     const Sizes sizes{6, outputs, {axis(3, 3, 1, 1), axis(7, 3, 1, 1)}};
     const Sizes depthwise = Sizes{outputs, outputs, sizes.axes}.with_groups(outputs);
-    for (const Weights weights : {Weights::int16, Weights::above_int16, Weights::below_int16, Weights::wide}) {
+    for (const Weights weights : {Weights::int8, Weights::above_int8, Weights::below_int8, Weights::bits13, Weights::int16,
+                                  Weights::above_int16, Weights::below_int16, Weights::wide}) {
       check(sizes, {50, weights});
       check(sizes.with_residual(5), {50, weights});
       check(depthwise, {50, weights, Potentials::extreme, true, true, hard});
     }
     for (const int steps : {0, 1, 31, 32, 63, 64}) {
       check(sizes.with_steps(steps), {75, Weights::small, Potentials::extreme, steps % 2 == 0, true, steps % 3 ? hard : soft});
+    }
+    // More rows in a step than sums of 16 bits hold.
+    for (const Weights weights : {Weights::highest_int8, Weights::lowest_int8, Weights::bits13}) {
+      check(Sizes{60, outputs, {axis(3, 3, 1, 1), axis(5, 3, 1, 1)}}, {256, weights});
+      check(Sizes{60, outputs, {axis(2, 1), axis(5, 3, 1, 1)}}.with_residual(40).with_signs(2), {200, weights});
     }
     for (const Weights weights : {Weights::positive, Weights::negative}) {
       check(sizes, {256, weights, Potentials::bound, false});
@@ -211,7 +228,7 @@ void test_signs() {
     check(Sizes{8, 12, {three, axis(6, 3, 1, 1)}}.with_residual(8, 4).with_signs(2, 2), values);
     check(Sizes{65, 129, {axis(8, 8), axis(1, 1)}}.with_signs(2).with_copies(2), values);
   }
-  for (const Weights weights : {Weights::int16, Weights::below_int16, Weights::wide}) {
+  for (const Weights weights : {Weights::int8, Weights::lowest_int8, Weights::int16, Weights::below_int16, Weights::wide}) {
     check(Sizes{6, 33, {three, axis(7, 3, 1, 1)}}.with_signs(2), {50, weights});
     check(Sizes{33, 33, {three, axis(7, 3, 1, 1)}}.with_groups(33).with_signs(2), {50, weights});
   }

@@ -34,32 +34,33 @@ inline std::int64_t list_line(const ListLine& line) {
   return end - entries;
 }
 
-// Adds the rows of the events [from, to). `somewhere` is the address of any row.
-template <class Weight, class Unit = Simd, int vectors>
-inline void add_rows(
-    Simd::Vector (&sum)[vectors], std::uintptr_t rows, [[maybe_unused]] std::uintptr_t somewhere, const u32* from,
-    const u32* to) {
-  if constexpr (Unit::two_sums && sizeof(Weight) == 2 && vectors > 1) {
-    // Sums that start from 0 do not wait for the neurons' last step, and two of them hide the latency of an addition.
-    Simd::Vector even[vectors], odd[vectors];
-#pragma GCC unroll 4
-    for (int i = 0; i < vectors; ++i) {
-      even[i] = odd[i] = Simd::broadcast(0);
-      Unit::keep_in_registers(even[i], odd[i]);
+// What stands for a row where there is none.
+alignas(64) constexpr std::int16_t no_row[64] = {};
+
+// Adds the rows of the events [from, to).
+template <class Weight, int vectors>
+inline void add_rows(Simd::Vector (&sum)[vectors], std::uintptr_t rows, const u32* from, const u32* to) {
+  for (; from < to; ++from) Simd::add_row(sum, reinterpret_cast<const Weight*>(rows + *from));
+}
+
+// The same with sums in 16 bits, which `at_once` of the rows do not leave.
+template <class Weight, int vectors>
+inline void add_narrow_rows(
+    Simd::Vector (&sum)[vectors], std::uintptr_t rows, const u32* from, const u32* to, std::int64_t at_once) {
+  using Row = const Weight*;
+  while (from < to) {
+    const u32* const end = to - from > at_once ? from + at_once : to;
+    typename Simd::template Narrow<vectors * Simd::lanes> narrow;
+    narrow.clear();
+    for (; end - from >= 2; from += 2) {
+      narrow.add(reinterpret_cast<Row>(rows + from[0]));
+      narrow.add(reinterpret_cast<Row>(rows + from[1]));
     }
-    for (; to - from >= 2; from += 2) {
-      Unit::add_row(even, reinterpret_cast<const Weight*>(rows + from[0]));
-      Unit::add_row(odd, reinterpret_cast<const Weight*>(rows + from[1]));
-#pragma GCC unroll 4
-      for (int i = 0; i < vectors; ++i) Unit::keep_in_registers(even[i], odd[i]);
-    }
-    // Whether one is left cannot be predicted: it is added with weight 0 or 1.
-    const int left = static_cast<int>(to - from);
-    Unit::add_row_if(left, even, reinterpret_cast<const Weight*>(left != 0 ? rows + from[0] : somewhere));
-#pragma GCC unroll 4
-    for (int i = 0; i < vectors; ++i) sum[i] = Simd::add(sum[i], Simd::add(even[i], odd[i]));
-  } else {
-    for (; from < to; ++from) Unit::add_row(sum, reinterpret_cast<const Weight*>(rows + *from));
+    // Whether one is left cannot be predicted.
+    const std::uintptr_t last = rows + from[0];
+    narrow.add(reinterpret_cast<Row>(end > from ? last : reinterpret_cast<std::uintptr_t>(no_row)));
+    from = end;
+    narrow.add_to(sum);
   }
 }
 
@@ -74,26 +75,31 @@ struct ColumnSource {
   const u32* entries;
   const u32* first;  // of the events in the field, by step
   const u32* last;
-  std::int64_t starts_stride;
-  std::uintptr_t rows, somewhere;
+  std::int64_t starts_stride, at_once;
+  std::uintptr_t rows;
 
   ColumnSource(const GatherSource& source, std::int64_t column)
       : entries(source.entries),
         first(source.starts + source.fields[column].first),
         last(source.starts + source.fields[column].last),
         starts_stride(source.starts_stride),
-        rows(rows_of(source, column)),
-        somewhere(reinterpret_cast<std::uintptr_t>(source.rows)) {}
+        at_once(source.rows_at_once),
+        rows(rows_of(source, column)) {}
 
-  template <class Weight, int vectors>
+  template <class Weight, bool narrow, int vectors>
   void add(Simd::Vector (&sum)[vectors], int step) const {
     const std::int64_t row = step * starts_stride;
-    add_rows<Weight>(sum, rows, somewhere, entries + first[row], entries + last[row]);
+    const u32 *const from = entries + first[row], *const to = entries + last[row];
+    if constexpr (narrow) {
+      add_narrow_rows<Weight>(sum, rows, from, to, at_once);
+    } else {
+      add_rows<Weight>(sum, rows, from, to);
+    }
   }
 };
 
 // `plain`: one source, no bias, no masked taps.
-template <class Weight, int width, Dynamics dynamics, bool plain>
+template <class Weight, bool narrow, int width, Dynamics dynamics, bool plain>
 inline void gather_columns(const GatherLine& line) {
   using Field = typename Pixel<width>::Field;
   using Pixels = Neurons<width, dynamics>;
@@ -112,14 +118,14 @@ inline void gather_columns(const GatherLine& line) {
       const ColumnSource source(line.sources[0], column);
       for (int step = 0; step < steps; ++step, fired += fired_stride) {
         pixel.leak(constants);
-        source.add<Weight>(pixel.potential.v, step);
+        source.add<Weight, narrow>(pixel.potential.v, step);
         pixel.fire(constants, fired, fired_plane);
       }
     } else {
       for (int step = 0; step < steps; ++step, fired += fired_stride) {
         pixel.leak(constants);
         for (int i = 0; i < line.source_count; ++i) {
-          ColumnSource(line.sources[i], column).add<Weight>(pixel.potential.v, step);
+          ColumnSource(line.sources[i], column).add<Weight, narrow>(pixel.potential.v, step);
         }
         if (neurons.bias != nullptr) pixel.potential.add(neurons.bias);
         pixel.potential.add_masked(neurons.masked, step, column, place);
@@ -130,12 +136,12 @@ inline void gather_columns(const GatherLine& line) {
   }
 }
 
-template <class Weight, int width, Dynamics dynamics>
+template <class Weight, bool narrow, int width, Dynamics dynamics>
 void gather_line(const GatherLine& line) {
   if (line.source_count == 1 && line.neurons.masked.count == 0 && line.neurons.bias == nullptr) {
-    gather_columns<Weight, width, dynamics, true>(line);
+    gather_columns<Weight, narrow, width, dynamics, true>(line);
   } else {
-    gather_columns<Weight, width, dynamics, false>(line);
+    gather_columns<Weight, narrow, width, dynamics, false>(line);
   }
 }
 

@@ -15,6 +15,8 @@ namespace {
 
 // Lists are made for several lines at once, so that a tile's weights are used for all of them: about this many events.
 constexpr std::int64_t listed_events = 1 << 15;
+// Widening sums of 16 bits costs about as much as two rows.
+constexpr std::int64_t least_rows_at_once = 4;
 
 // The events of consecutive output lines of all images, for tiles of one group and width.
 class Lists {
@@ -52,6 +54,7 @@ class Lists {
     source.fields = input_->geometry.fields.data();
     source.rows = synapses_->tile_rows(tile);
     source.column_bytes = synapses_->column_bytes(width_);
+    source.rows_at_once = synapses_->rows_at_once(tile);
     return source;
   }
 
@@ -216,10 +219,19 @@ class GatherTask {
     }
   }
 
+  // Of the kernels for rows of int8, of int16 of which sums of 16 bits hold several or hardly one, and of int32.
+  int rows_index() const {
+    const Synapses& synapses = layer_.synapses()[weighted_.empty() ? 0 : weighted_[0]];
+    if (synapses.weight_bytes() != 2) return synapses.weight_bytes() == 1 ? 0 : 3;
+    const bool narrow = std::all_of(weighted_.begin(), weighted_.end(), [&](std::size_t part) {
+      return layer_.synapses()[part].fewest_at_once() >= least_rows_at_once;
+    });
+    return narrow ? 1 : 2;
+  }
+
   auto kernel_of(const Tile& tile) const -> void (*)(const GatherLine&) {
-    const int bytes = layer_.synapses()[weighted_.empty() ? 0 : weighted_[0]].weight_bytes();
     const int dynamics = dynamics_index(layer_.neurons().dynamics);
-    return vector_kernels().gather_line[bytes_index(bytes)][width_index(tile.width)][dynamics];
+    return vector_kernels().gather_line[rows_index()][width_index(tile.width)][dynamics];
   }
 
   const SpikingLayer& layer_;

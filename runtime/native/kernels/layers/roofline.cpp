@@ -27,14 +27,14 @@ double seconds_of(Kernel kernel, const AddStream& stream) {
 }  // namespace
 
 double measure_add_stream(std::int64_t working_set, int weight_bytes, int width) {
-  if ((weight_bytes != 2 && weight_bytes != 4) || (width != 16 && width != 32 && width != 64)) return 0;
+  if ((weight_bytes != 1 && weight_bytes != 2 && weight_bytes != 4) || (width != 16 && width != 32 && width != 64)) return 0;
   const std::int64_t row_bytes = std::int64_t{width} * weight_bytes;
   const std::int64_t row_count = std::max(working_set, least_bytes) / row_bytes;
   Scratch<std::uint8_t> memory;
   void* rows = memory.reserve(static_cast<std::size_t>(row_count * row_bytes));
-  std::memset(rows, 1, static_cast<std::size_t>(row_count * row_bytes));
+  std::memset(rows, 0, static_cast<std::size_t>(row_count * row_bytes));
 
-  const Kernel kernel = vector_kernels().add_stream[weight_bytes == 2 ? 0 : 1][width_index(width)];
+  const Kernel kernel = vector_kernels().add_stream[bytes_index(weight_bytes)][width_index(width)];
   std::int32_t sums[64];
   AddStream stream{rows, row_count, std::max<std::int64_t>(1, least_additions / (row_count * width)), sums};
   while (seconds_of(kernel, stream) < shortest_seconds) stream.passes *= 2;

@@ -16,7 +16,7 @@ constexpr std::int64_t most_table_inputs = 8;
 
 // Bytes of a weight of the lists, for all weighted parts.
 int row_bytes(const std::vector<SpikingLayer::Part>& parts) {
-  int bytes = 2;
+  int bytes = 1;
   for (const auto& part : parts) {
     if (!part.shape.depthwise()) bytes = std::max(bytes, bytes_for(part.weights, part.shape));
   }

@@ -10,16 +10,28 @@ namespace {
 
 constexpr std::int64_t widest_tile = 64;
 
+// How many rows, whatever they are, have sums within 16 bits; 0 where one alone may not.
+template <class Weight>
+std::int64_t rows_that_fit(const Weight* first, const Weight* last) {
+  using Sum = std::numeric_limits<std::int16_t>;
+  if (sizeof(Weight) > sizeof(std::int16_t)) return 0;
+  const auto [low, high] = std::minmax_element(first, last);
+  const std::int64_t least = std::min<std::int64_t>(*low, -1), most = std::max<std::int64_t>(*high, 1);
+  return std::min(Sum::min() / least, Sum::max() / most);
+}
+
 int width_for(std::int64_t channels) { return channels <= 16 ? 16 : channels <= 32 ? 32 : 64; }
 
 }  // namespace
 
 int bytes_for(const float* weights, const SynapseShape& shape) {
-  constexpr float highest = std::numeric_limits<std::int16_t>::max();
-  const float lowest = shape.signs == 2 ? -highest : -highest - 1;
   const float* end = weights + shape.outputs * shape.group_inputs() * shape.line_taps * shape.column_taps;
-  const bool small = std::all_of(weights, end, [=](float weight) { return weight >= lowest && weight <= highest; });
-  return small ? 2 : 4;
+  const auto [low, high] = std::minmax_element(weights, end);
+  const auto fit = [&, least = *low, most = *high](auto type) {
+    const float highest = std::numeric_limits<decltype(type)>::max();
+    return least >= (shape.signs == 2 ? -highest : -highest - 1) && most <= highest;
+  };
+  return fit(std::int8_t{}) ? 1 : fit(std::int16_t{}) ? 2 : 4;
 }
 
 std::vector<Tile> make_tiles(std::int64_t outputs, const std::vector<SynapseShape>& shapes) {
@@ -42,13 +54,19 @@ Synapses::Synapses(
     : shape_(shape), weight_bytes_(weight_bytes) {
   if (shape.depthwise()) {
     pack_masked(weights);
+  } else if (weight_bytes == 1) {
+    pack<std::int8_t>(weights, tiles, scatter);
   } else if (weight_bytes == 2) {
-    pack_gather<std::int16_t>(weights, tiles);
-    if (scatter) pack_scatter<std::int16_t>(weights, tiles[0].width);
+    pack<std::int16_t>(weights, tiles, scatter);
   } else {
-    pack_gather<std::int32_t>(weights, tiles);
-    if (scatter) pack_scatter<std::int32_t>(weights, tiles[0].width);
+    pack<std::int32_t>(weights, tiles, scatter);
   }
+}
+
+template <class Weight>
+void Synapses::pack(const float* weights, const std::vector<Tile>& tiles, bool scatter) {
+  pack_gather<Weight>(weights, tiles);
+  if (scatter) pack_scatter<Weight>(weights, tiles[0].width);
 }
 
 void Synapses::pack_masked(const float* weights) {
@@ -85,6 +103,7 @@ void Synapses::pack_gather(const float* weights, const std::vector<Tile>& tiles)
         }
       }
     }
+    rows_at_once_.push_back(rows_that_fit(reinterpret_cast<Weight*>(memory + tile_offsets_[index]), row));
   }
 }
 

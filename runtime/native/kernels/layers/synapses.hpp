@@ -1,6 +1,7 @@
 // The weights of a convolution, packed once for the kernels that may use them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -50,7 +51,7 @@ struct Tile {
 // Tiles of `outputs` channels that end wherever a group of one of the shapes ends.
 std::vector<Tile> make_tiles(std::int64_t outputs, const std::vector<SynapseShape>& shapes);
 
-// Bytes that all weights fit into, and their negatives where spikes have signs: 2 or 4.
+// Bytes that all weights fit into, and their negatives where spikes have signs: 1, 2 or 4.
 int bytes_for(const float* weights, const SynapseShape& shape);
 
 class Synapses {
@@ -64,6 +65,9 @@ class Synapses {
 
   // gather: rows [line tap][channel of the group][column tap][width] of a tile
   const void* tile_rows(std::size_t tile) const { return gather_.data() + tile_offsets_[tile]; }
+  // Any so many of these rows have sums within 16 bits; 0 for rows of int32.
+  std::int64_t rows_at_once(std::size_t tile) const { return rows_at_once_[tile]; }
+  std::int64_t fewest_at_once() const { return *std::min_element(rows_at_once_.begin(), rows_at_once_.end()); }
   std::int64_t column_bytes(int width) const { return std::int64_t{width} * weight_bytes_; }
   std::int64_t channel_bytes(int width) const { return shape_.column_taps * column_bytes(width); }
   std::int64_t tap_bytes(int width) const { return shape_.group_channels() * channel_bytes(width); }
@@ -80,6 +84,8 @@ class Synapses {
  private:
   void pack_masked(const float* weights);
   template <class Weight>
+  void pack(const float* weights, const std::vector<Tile>& tiles, bool scatter);
+  template <class Weight>
   void pack_gather(const float* weights, const std::vector<Tile>& tiles);
   template <class Weight>
   void pack_row(const float* weights, const Tile& tile, std::int64_t channel, std::int64_t tap, Weight* row) const;
@@ -90,6 +96,7 @@ class Synapses {
   int weight_bytes_;
   Scratch<std::uint8_t> gather_, scatter_;
   std::vector<std::size_t> tile_offsets_;
+  std::vector<std::int64_t> rows_at_once_;  // of each tile
   Scratch<std::int32_t> masked_;
   std::int64_t masked_stride_ = 0;
 };

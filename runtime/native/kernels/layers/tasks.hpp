@@ -90,6 +90,7 @@ struct GatherSource {
   const ColumnField* fields;    // [columns]
   const void* rows;             // packed weights of the tile
   std::int64_t column_bytes;    // distance of two kernel columns in them
+  std::int64_t rows_at_once;    // rows of int8 and int16 whose sums stay within 16 bits
 };
 
 // One weight per neuron: a tap of a depthwise convolution or an identity path, for a tile's line.
@@ -233,11 +234,12 @@ struct TableLine {
   std::uint64_t mask;            // of a field
 };
 
-constexpr int bytes_index(int bytes) { return bytes == 2 ? 0 : 1; }
+constexpr int weight_types = 3;
+constexpr int bytes_index(int bytes) { return bytes == 1 ? 0 : bytes == 2 ? 1 : 2; }
 constexpr int width_index(int width) { return width == 16 ? 0 : width == 32 ? 1 : 2; }
 constexpr int dynamics_index(Dynamics dynamics) { return static_cast<int>(dynamics); }
 
-// Indices: bytes of a weight (2, 4), width of the tile (16, 32, 64), dynamics.
+// Indices: bytes of a weight (1, 2, 4; gather: int8, int16 and int16 with sums in 16 bits, int32), width of the tile (16, 32, 64), dynamics.
 struct VectorKernels {
   const char* name;
   int (*row_lane)(int width, int channel, int bytes);
@@ -245,11 +247,11 @@ struct VectorKernels {
   void (*store_line)(const StoreLine&);
   std::int64_t (*list_line)(const ListLine&);
   std::int64_t (*count_spikes)(const std::uint64_t* words, std::int64_t size);
-  void (*gather_line[2][3][dynamics_count])(const GatherLine&);
-  void (*scatter_band[2][3][dynamics_count])(const ScatterBand&);
+  void (*gather_line[weight_types + 1][3][dynamics_count])(const GatherLine&);
+  void (*scatter_band[weight_types][3][dynamics_count])(const ScatterBand&);
   void (*load_strings)(const LoadStrings&);
   void (*table_line[3][dynamics_count])(const TableLine&);  // by width and dynamics
-  void (*add_stream[2][3])(const AddStream&);
+  void (*add_stream[weight_types][3])(const AddStream&);
   void (*encode)(const EncodeSample&, std::int64_t tile);
 };
 

@@ -15,10 +15,12 @@ namespace snnc::kernels::SNNC_SIMD {
   {kernel<__VA_ARGS__, Dynamics::soft>, kernel<__VA_ARGS__, Dynamics::hard>, \
    kernel<__VA_ARGS__, Dynamics::staircase>, kernel<__VA_ARGS__, Dynamics::leaky_soft>, \
    kernel<__VA_ARGS__, Dynamics::leaky_hard>}
-#define SNNC_BY_WIDTH(kernel, Weight)                                               \
-  {SNNC_BY_DYNAMICS(kernel, Weight, 16), SNNC_BY_DYNAMICS(kernel, Weight, 32), \
-   SNNC_BY_DYNAMICS(kernel, Weight, 64)}
-#define SNNC_BY_WEIGHT(kernel) {SNNC_BY_WIDTH(kernel, std::int16_t), SNNC_BY_WIDTH(kernel, std::int32_t)}
+#define SNNC_BY_WIDTH(kernel, ...)                                                             \
+  {SNNC_BY_DYNAMICS(kernel, __VA_ARGS__, 16), SNNC_BY_DYNAMICS(kernel, __VA_ARGS__, 32), \
+   SNNC_BY_DYNAMICS(kernel, __VA_ARGS__, 64)}
+#define SNNC_BY_WEIGHT(kernel)                                             \
+  {SNNC_BY_WIDTH(kernel, std::int8_t), SNNC_BY_WIDTH(kernel, std::int16_t), \
+   SNNC_BY_WIDTH(kernel, std::int32_t)}
 
 #define SNNC_TABLES \
   {SNNC_BY_DYNAMICS(table_line, 16), SNNC_BY_DYNAMICS(table_line, 32), SNNC_BY_DYNAMICS(table_line, 64)}
@@ -34,11 +36,12 @@ const VectorKernels table = {
     store_line,
     list_line,
     count_spikes,
-    SNNC_BY_WEIGHT(gather_line),
+    {SNNC_BY_WIDTH(gather_line, std::int8_t, true), SNNC_BY_WIDTH(gather_line, std::int16_t, true),
+     SNNC_BY_WIDTH(gather_line, std::int16_t, false), SNNC_BY_WIDTH(gather_line, std::int32_t, false)},
     SNNC_BY_WEIGHT(scatter_band),
     load_strings,
     SNNC_TABLES,
-    {SNNC_ADD_STREAM(std::int16_t), SNNC_ADD_STREAM(std::int32_t)},
+    {SNNC_ADD_STREAM(std::int8_t), SNNC_ADD_STREAM(std::int16_t), SNNC_ADD_STREAM(std::int32_t)},
     encode,
 };
 

@@ -70,7 +70,40 @@ struct Simd {
     for (int i = 0; i < vectors; ++i) sum[i] = add(sum[i], load_row(row + lanes * i));
   }
 
-  static constexpr bool two_sums = false;
+  static Vector load_row(const std::int8_t* from) {
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
+  }
+
+  // Sums of `width` channels in 16 bits.
+  template <int width>
+  struct Narrow {
+    static constexpr int vectors = width / 16;
+    __m256i v[vectors];
+
+    void clear() {
+      for (int i = 0; i < vectors; ++i) v[i] = _mm256_setzero_si256();
+    }
+    void add(const std::int16_t* row) {
+#pragma GCC unroll 4
+      for (int i = 0; i < vectors; ++i) {
+        v[i] = _mm256_add_epi16(v[i], _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + 16 * i)));
+      }
+    }
+    void add(const std::int8_t* row) {
+#pragma GCC unroll 4
+      for (int i = 0; i < vectors; ++i) {
+        const __m128i narrow = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row + 16 * i));
+        v[i] = _mm256_add_epi16(v[i], _mm256_cvtepi8_epi16(narrow));
+      }
+    }
+    void add_to(Vector (&sum)[2 * vectors]) const {
+#pragma GCC unroll 4
+      for (int i = 0; i < vectors; ++i) {
+        sum[2 * i] = Simd::add(sum[2 * i], _mm256_cvtepi16_epi32(_mm256_castsi256_si128(v[i])));
+        sum[2 * i + 1] = Simd::add(sum[2 * i + 1], _mm256_cvtepi16_epi32(_mm256_extracti128_si256(v[i], 1)));
+      }
+    }
+  };
 
   static int list_events(u64 word, u32 base, u32 stride, u32* to) {
     const int count = static_cast<int>(_mm_popcnt_u64(word));

@@ -23,7 +23,7 @@ struct Simd {
   static Vector add(Vector a, Vector b) { return _mm512_add_epi32(a, b); }
   static Vector load_row(const std::int32_t* from) { return load(from); }
   static Vector load_row(const std::int16_t* from) {
-    return _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+    return _mm512_maskz_cvtepi16_epi32(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
   }
   static Vector add_where(Vector v, u32 bits, Vector w) {
     return _mm512_mask_add_epi32(v, static_cast<__mmask16>(bits), v, w);
@@ -65,7 +65,7 @@ struct Simd {
   }
 
   // A multiply-add of pairs by (1, 0) or (0, 1) widens and adds in one instruction: rows of int16 hold channels i and
-  // 16 + i of each 32 next to each other.
+  // 16 + i of each 32 next to each other, and so do those of int8, which become int16 first.
   static int row_lane(int width, int channel, int bytes) {
     if (bytes == 4 || width == lanes) return channel;
     const int in_pair = channel % 32;
@@ -94,24 +94,37 @@ struct Simd {
     for (int i = 0; i < vectors; ++i) sum[i] = add(sum[i], load(row + lanes * i));
   }
 
-  // The same for int16 rows, or nothing where `wanted` is 0; without a branch.
-  template <int vectors>
-  static void add_row_if(int wanted, Vector (&sum)[vectors], const std::int16_t* row) {
-    const Vector even = _mm512_set1_epi32(wanted);
-    const Vector odd = _mm512_set1_epi32(wanted << 16);
-#pragma GCC unroll 4
-    for (int pair = 0; pair < vectors / 2; ++pair) {
-      const Vector both = _mm512_loadu_si512(row + 32 * pair);
-      sum[2 * pair] = _mm512_dpwssd_epi32(sum[2 * pair], both, even);
-      sum[2 * pair + 1] = _mm512_dpwssd_epi32(sum[2 * pair + 1], both, odd);
-    }
+  static Vector load_row(const std::int8_t* from) {
+    return _mm512_maskz_cvtepi8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
   }
 
-  // Without this, GCC 12 moves sums from register to register and to the stack between two rows.
-  static void keep_in_registers(Vector& a, Vector& b) { asm("" : "+v"(a), "+v"(b)); }
+  // Sums of `width` channels in 16 bits, in the order of the rows.
+  template <int width>
+  struct Narrow {
+    static constexpr int vectors = width / 32;
+    __m512i v[vectors];
 
-  // The additions of a row depend on those of the row before: two sets of sums hide their latency.
-  static constexpr bool two_sums = true;
+    void clear() {
+      for (int i = 0; i < vectors; ++i) v[i] = _mm512_setzero_si512();
+    }
+    void add(const std::int16_t* row) {
+      for (int i = 0; i < vectors; ++i) v[i] = _mm512_add_epi16(v[i], _mm512_loadu_si512(row + 32 * i));
+    }
+    void add(const std::int8_t* row) {
+      for (int i = 0; i < vectors; ++i) {
+        const __m256i narrow = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + 32 * i));
+        v[i] = _mm512_add_epi16(v[i], _mm512_cvtepi8_epi16(narrow));
+      }
+    }
+    void add_to(Vector (&sum)[2 * vectors]) const {
+      const Vector even = _mm512_set1_epi32(0x00000001);
+      const Vector odd = _mm512_set1_epi32(0x00010000);
+      for (int i = 0; i < vectors; ++i) {
+        sum[2 * i] = _mm512_dpwssd_epi32(sum[2 * i], v[i], even);
+        sum[2 * i + 1] = _mm512_dpwssd_epi32(sum[2 * i + 1], v[i], odd);
+      }
+    }
+  };
 
   static int list_events(u64 word, u32 base, u32 stride, u32* to) {
     const __m512i all = _mm512_set_epi8(
@@ -131,6 +144,20 @@ struct Simd {
       places = _mm512_alignr_epi64(places, places, 1);
     }
   }
+};
+
+template <>
+struct Simd::Narrow<16> {
+  __m256i v;
+
+  void clear() { v = _mm256_setzero_si256(); }
+  void add(const std::int16_t* row) {
+    v = _mm256_add_epi16(v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row)));
+  }
+  void add(const std::int8_t* row) {
+    v = _mm256_add_epi16(v, _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row))));
+  }
+  void add_to(Vector (&sum)[1]) const { sum[0] = Simd::add(sum[0], _mm512_maskz_cvtepi16_epi32(0xffff, v)); }
 };
 
 }  // namespace snnc::kernels::SNNC_SIMD

@@ -23,6 +23,7 @@ struct Simd {
   typedef u32 Vector __attribute__((vector_size(16)));
   typedef std::int32_t Signed __attribute__((vector_size(16)));
   typedef std::int16_t Short __attribute__((vector_size(8)));
+  typedef std::int8_t Byte __attribute__((vector_size(4)));
 
   static Vector load(const std::int32_t* from) {
     Vector v;
@@ -40,6 +41,12 @@ struct Simd {
   static Vector load_row(const std::int32_t* from) { return load(from); }
   static Vector load_row(const std::int16_t* from) {
     Short row;
+    std::memcpy(&row, from, sizeof row);
+    return reinterpret_cast<Vector>(__builtin_convertvector(row, Signed));
+  }
+
+  static Vector load_row(const std::int8_t* from) {
+    Byte row;
     std::memcpy(&row, from, sizeof row);
     return reinterpret_cast<Vector>(__builtin_convertvector(row, Signed));
   }
@@ -103,8 +110,41 @@ struct Simd {
     for (int i = 0; i < vectors; ++i) sum[i] = add(sum[i], load_row(row + lanes * i));
   }
 
-  // Whether rows are added to two sets of sums in turn.
-  static constexpr bool two_sums = false;
+  // Sums of `width` channels in 16 bits, in the order of the rows; whoever adds knows how many rows they hold.
+  template <int width>
+  struct Narrow {
+    typedef std::int16_t Sums __attribute__((vector_size(16)));
+    typedef std::int8_t Bytes __attribute__((vector_size(8)));
+    static constexpr int vectors = width / 8;
+    Sums v[vectors];
+
+    void clear() {
+      for (int i = 0; i < vectors; ++i) v[i] = Sums{};
+    }
+    void add(const std::int16_t* row) {
+      for (int i = 0; i < vectors; ++i) {
+        Sums weights;
+        std::memcpy(&weights, row + 8 * i, sizeof weights);
+        v[i] += weights;
+      }
+    }
+    void add(const std::int8_t* row) {
+      for (int i = 0; i < vectors; ++i) {
+        Bytes weights;
+        std::memcpy(&weights, row + 8 * i, sizeof weights);
+        v[i] += __builtin_convertvector(weights, Sums);
+      }
+    }
+    void add_to(Vector (&sum)[2 * vectors]) const {
+      for (int i = 0; i < vectors; ++i) {
+        Short halves[2];
+        std::memcpy(halves, &v[i], sizeof halves);
+        for (int half = 0; half < 2; ++half) {
+          sum[2 * i + half] += reinterpret_cast<Vector>(__builtin_convertvector(halves[half], Signed));
+        }
+      }
+    }
+  };
 
   // Writes base + place * stride for every set bit of `word`, in order, and returns how many there are. May write up to
   // 16 entries more than that.
