@@ -78,7 +78,7 @@ def vector_unit() -> str:
 def add_stream(working_set: int, weight_bytes: int, width: int) -> float:
     """Additions per second of one thread that reads `working_set` bytes of weights in order, again and again.
 
-    Rows of `width` (16, 32 or 64) weights of `weight_bytes` (2 or 4) bytes are added to int32 sums in registers: what
+    Rows of `width` (16, 32 or 64) weights of `weight_bytes` (1, 2 or 4) bytes are added to sums in registers: what
     a kernel would reach that found its rows at once and had nothing else to do. Takes some 20 milliseconds.
     """
     found = float(_library().snnc_add_stream(working_set, weight_bytes, width))

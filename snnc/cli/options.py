@@ -143,14 +143,15 @@ class NumberOrWord(NumberType):
 
     name = "number"
 
-    def __init__(self, word: str) -> None:
-        self.word = word
+    def __init__(self, word: str, kind: type[int] | type[float]) -> None:
+        self.word, self.kind = word, kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
         try:
-            return self.word if value == self.word else float(value)
+            return self.word if value == self.word else self.kind(value)
         except ValueError:
-            self.fail(f"{value!r} is neither a number nor {self.word}.", param, ctx)
+            number = "an integer" if self.kind is int else "a number"
+            self.fail(f"{value!r} is neither {number} nor {self.word}.", param, ctx)
 
 
 class Bytes(NumberType):
@@ -206,7 +207,7 @@ def declared(option: Option) -> Callable[[Command], Command]:
     elif option.kind is tuple:
         more["callback"] = RANGE
     elif option.word:
-        more["type"] = NumberOrWord(option.word)
+        more["type"] = NumberOrWord(option.word, option.kind)
     elif option.percent or option.by_layer:
         more["type"] = Declared(option)
     else:

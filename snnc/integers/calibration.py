@@ -21,15 +21,18 @@ import onnx_graphsurgeon as gs
 
 from snnc.diagnostics import DiagnosticError, fail
 from snnc.integers.activations import Activations
-from snnc.integers.grid import Limits, Rounded, carries_channels, fixed_scale, round_tree, weights_of, write_weights
+from snnc.integers.channels import carries_channels
+from snnc.integers.grid import Limits, Rounded, fixed_scale, round_tree, weights_of, write_weights
 from snnc.integers.layer_simulation import SpikeTrains
 from snnc.integers.limits import LARGEST_CHARGE, reach, sum_limit, tree_limit
 from snnc.integers.own_grid import round_on_own_grid
 from snnc.integers.steps import Steps
 from snnc.integers.tables import tabulate
+from snnc.integers.weight_bits import round_within
 from snnc.ir.conversion import Conversion
 from snnc.ir.graph import producer, sample_shape
 from snnc.ir.names import own
+from snnc.ir.options import MOST_WEIGHT_BITS
 from snnc.ir.signal import FloatArray, collapsed
 from snnc.ir.trees import largest_total, layers, sources_of, targets, tree
 from snnc.operators import SOURCES
@@ -94,12 +97,17 @@ class Calibrator:
     def round(self, node: gs.Node, coarsest: FloatArray | None = None, multiple: FloatArray | None = None) -> Rounded:
         """Put the tree of `node` on its grid; `multiple` is a value that is to be an even number of units."""
         root = node.inputs[0]
-        limits = self._limits(node)
-        rounded = round_tree(root, self._weights[root.name], self.scales, limits, coarsest, multiple)
+
+        def round_to(bits: int) -> Rounded | None:
+            limits = self._limits(node, bits)
+            return round_tree(root, self._weights[root.name], self.scales, limits, coarsest, multiple)
+
+        rounded = round_within(self.options.weight_bits if node.op in SOURCES else MOST_WEIGHT_BITS, round_to)
         if rounded is None:
+            current = self._limits(node, MOST_WEIGHT_BITS).current
             fail(
                 "SNN406",
-                f"no integer grid keeps its sums below {limits.current:.0f}: its weights are too large, or too many "
+                f"no integer grid keeps its sums below {current:.0f}: its weights are too large, or too many "
                 "layers follow each other without a Relu",
                 node=node.name,
                 op=node.op,
@@ -121,16 +129,16 @@ class Calibrator:
         rounded.weights = weights_of(tree(node.inputs[0]))
         self.rounded[node.name] = rounded
 
-    def _limits(self, node: gs.Node) -> Limits:
-        """What the grid of the tree of `node` must keep."""
+    def _limits(self, node: gs.Node, bits: int) -> Limits:
+        """What the grid of the tree of `node` must keep, with weights of so many bits."""
         readout, charged = node.op not in SOURCES, "charge_value" in node.attrs
-        return tree_limit(node.inputs[0], self.options.max_steps, readout=readout, charged=charged)
+        return tree_limit(node.inputs[0], self.options.max_steps, bits, readout=readout, charged=charged)
 
     def round_on_own_grid(self, node: gs.Node) -> Rounded | None:
         """Put the tree of `node` on the grid of the user's own quantised weights; None, and nothing done, where it has
         none."""
         root = node.inputs[0]
-        limits = self._limits(node)
+        limits = self._limits(node, MOST_WEIGHT_BITS)
         charge = np.asarray(node.attrs.get("charge_value", 0.0), np.float64)
         charge = charge.reshape((1,) * (len(sample_shape(node.outputs[0])) - charge.ndim) + charge.shape)
         rounded = round_on_own_grid(root, self._weights[root.name], self.scales, limits, charge)

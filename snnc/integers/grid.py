@@ -7,9 +7,10 @@ the root's σ:
     operator without weights     σ_in = σ·d, with its divisor d
     operator with weights        W'_mc = round(W_mc·σ_in,c/σ_m),  c'_m = round(c_m/σ_m)
 
-σ_m = σ_main·2^-k_m with the largest k_m for which no current of one step reaches the limit, and no weight the 16 bits
-that the event-driven kernels are fastest with. Where channels cannot be told apart at the root (a plane flattened in
-front of a neuron), they share one k.
+σ_m = σ_main·2^-k_m with the largest k_m for which no current of one step reaches the limit, and no weight the bits that
+rows of weights have: 16, or fewer where the user wants it (`Limits.rows`). Of fewer the last one counts: σ_m is then
+made finer by up to a half, so that the largest weight of a channel reaches the limit. Where channels cannot be told
+apart at the root (a plane flattened in front of a neuron), they share one k.
 
 Where k weights stand above each other, the σ between them are free: the bits are shared evenly, the i-th product from
 the input staying below limit^(i/k).
@@ -21,7 +22,7 @@ weight that is lost beside a large bias, or in a channel that hardly counts, cos
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -29,12 +30,14 @@ import onnx_graphsurgeon as gs
 
 from snnc.ir.graph import activation_inputs, producer, sample_shape
 from snnc.ir.signal import FloatArray, Signal
-from snnc.ir.trees import is_source, source_signal, sources_of, tree
-from snnc.operators import LAYERS, SOURCES, operator_of, weighted
+from snnc.ir.trees import is_source, source_signal, tree
+from snnc.operators import operator_of, weighted
 from snnc.operators.contract import Weights
 
 # Powers of two tried for the grid, relative to the input scale of the layer.
 _FINEST, _COARSEST = 60, -60
+# Of fewer bits all are used.
+WIDEST_ROWS = 2.0**15 - 1
 _LEAST_BOUND = 2.0**5
 
 
@@ -45,7 +48,7 @@ class Limits:
 
     current: float
     exact: float
-    rows: float = 2.0**15 - 1
+    rows: float = WIDEST_ROWS
     weight: float = 2.0**24 - 1
 
     def share(self, share: float) -> Limits:
@@ -113,6 +116,8 @@ def round_tree(
     shape = sample_shape(root)
     found = rounding.finest((shape[0], *[1] * (len(shape) - 1)), limits, coarsest)
     found = found if found is not None else rounding.finest((1,) * len(shape), limits, coarsest)
+    if found is not None and limits.rows < WIDEST_ROWS:
+        found = rounding.stretched(found, limits)
     if found is None or multiple is None:
         return found
     units = 2 * np.floor(multiple / found.scale / 2)
@@ -196,6 +201,18 @@ class Rounding:
         except _UnevenError:
             pass
         return None
+
+    def stretched(self, rounded: Rounded, limits: Limits) -> Rounded:
+        """The same where the largest weight of every grid is as large as may be: where bits are few, powers of two
+        would leave up to one of them unused."""
+        pattern, signal = rounded.scale.shape, rounded.signal
+        # Half a unit may have been rounded away, and less than half is rounded away again.
+        pairs = ((signal.largest, limits.current), (signal.peak, limits.weight), (signal.rows, limits.rows))
+        used = np.max([(_largest_in(values, pattern) + 0.5) / (limit + 0.49) for values, limit in pairs], 0)
+        scale = rounded.scale * np.where((used > 0.5) & (used < 1), used, 1.0)
+        scale = np.where(exceeds(self.at(scale).signal, limits, pattern), rounded.scale, scale)
+        found = self.at(scale)
+        return rounded if unread_exceeds(found, limits) else found
 
     def _first_guess(self, pattern: tuple[int, ...], limits: Limits, coarsest: FloatArray | None) -> FloatArray | None:
         """Exponents k of σ = σ_main·2^-k that are no coarser than they must be; None for infinite weights."""
@@ -297,55 +314,6 @@ def _largest_in(values: FloatArray, pattern: tuple[int, ...]) -> FloatArray:
     """The largest of `values`, which broadcast against a sample, for each element of `pattern`."""
     axes = tuple(axis for axis, size in enumerate(pattern) if size == 1)
     return np.broadcast_to(values.max(axes, keepdims=True, initial=0.0), pattern)
-
-
-def carries_channels(source: gs.Tensor, layers: Sequence[gs.Node]) -> bool:
-    """Whether those of the `layers` of a graph that read `source` can work with another λ for every channel of it, and
-    so can what they pass it on to."""
-    shape = sample_shape(source)
-    probe = np.arange(1.0, 1.0 + shape[0]).reshape(shape[0], *[1] * (len(shape) - 1))
-    return _is_taken(source, probe, layers)
-
-
-def _is_taken(source: gs.Tensor, probe: FloatArray, layers: Sequence[gs.Node]) -> bool:
-    """Whether all that read `source` can work with `probe` as what it is worth."""
-    readers = [layer for layer in layers if any(leaf is source for leaf in sources_of(layer))]
-    return all(_takes(layer, source, probe, layers) for layer in readers)
-
-
-def _takes(layer: gs.Node, source: gs.Tensor, probe: FloatArray, layers: Sequence[gs.Node]) -> bool:
-    operands = activation_inputs(layer)
-    if not all(_carried(node, source, probe) for root in operands for node in tree(root)):
-        return False
-    seen = [_seen_from(root, source, probe) for root in operands]
-    values = [value for value in seen if value is not None]
-    if len(values) < len(seen):
-        return False
-    if LAYERS[layer.op].integrates:
-        return True
-    passed_on = SOURCES[layer.op].passed_on(layer, values)
-    return passed_on is not None and _is_taken(layer.outputs[0], passed_on, layers)
-
-
-def _carried(node: gs.Node, source: gs.Tensor, probe: FloatArray) -> bool:
-    """Whether a weight can read what `source` becomes in front of it."""
-    heavy = weighted(node)
-    if heavy is None:
-        return True
-    values = _seen_from(activation_inputs(node)[0], source, probe)
-    return values is not None and heavy.takes(node, values)
-
-
-def _seen_from(tensor: gs.Tensor, source: gs.Tensor, probe: FloatArray) -> FloatArray | None:
-    """`probe` of `source` carried to `tensor`; a constant where a weight or another source stands between."""
-    node = producer(tensor)
-    if tensor is source:
-        return probe
-    if is_source(tensor) or node is None or weighted(node) is not None:
-        return np.ones((1,) * len(sample_shape(tensor)))
-    before = [_seen_from(operand, source, probe) for operand in activation_inputs(node)]
-    known = [values for values in before if values is not None]
-    return operator_of(node).carry(node, known) if len(known) == len(before) else None
 
 
 def write_weights(root: gs.Tensor, rounded: Rounded) -> None:

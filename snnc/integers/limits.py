@@ -38,10 +38,11 @@ def sum_limit(currents: int, *, charged: bool = False) -> float:
     return (INT32 - 1 - (LARGEST_CHARGE if charged else 0)) / (currents + 2)
 
 
-def tree_limit(root: gs.Tensor, max_steps: int, *, readout: bool, charged: bool = False) -> Limits:
-    """What the grid of the tree under `root` must keep; `charged`: what reads it has a charge from the start."""
+def tree_limit(root: gs.Tensor, max_steps: int, bits: int, *, readout: bool, charged: bool = False) -> Limits:
+    """What the grid of the tree under `root` must keep, with weights of so many `bits`, which those of readouts are not
+    bound to; `charged`: what reads it has a charge from the start."""
     if not readout:
         exact = float(EXACT_FLOAT32)
-        return Limits(min(sum_limit(reach(root, max_steps), charged=charged), exact), exact)
+        return Limits(min(sum_limit(reach(root, max_steps), charged=charged), exact), exact, 2.0 ** (bits - 1) - 1)
     exact = EXACT_FLOAT64 / BLOCK_STEPS
     return Limits(min(INT64 / max(1, reach(root, max_steps)), exact), exact, _READOUT_WEIGHT, _READOUT_WEIGHT)

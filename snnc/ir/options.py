@@ -22,7 +22,10 @@ LARGEST_LEAK = 15
 LEAST_RATE_QUANTILE = 0.9
 # Who writes 0.5 means half a percent.
 LARGEST_DROP = 0.2
-#: Of `alpha`: chosen by measurement (`snnc.passes.choose_alpha`).
+# Rows of more bits are not packed in 16.
+FEWEST_WEIGHT_BITS, MOST_WEIGHT_BITS = 4, 16
+#: Of `weight_bits`: chosen layer by layer (`snnc.integers.weight_bits`). Of `alpha`: chosen by measurement
+#: (`snnc.passes.choose_alpha`).
 AUTO = "auto"
 
 
@@ -123,6 +126,16 @@ class Options:
         "Scale each threshold before the next layer is measured, or all of them at the end: that compounds, and "
         "networks of more than a few layers lose their signal or saturate.",
         group="calibration",
+    )
+    weight_bits: int | Literal["auto"] = _option(
+        MOST_WEIGHT_BITS,
+        "Bits of the integer weights of neurons, sign included; auto takes the fewest for each layer that change its "
+        "current by less than 1 %. Weights of 8 bits are added fastest.",
+        metavar="B",
+        group="calibration",
+        low=FEWEST_WEIGHT_BITS,
+        high=MOST_WEIGHT_BITS,
+        word=AUTO,
     )
     calib_samples: int | None = _option(
         None,

@@ -1,0 +1,95 @@
+"""Weights of few bits: what they may be, what `auto` takes, and that nothing else depends on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import networks
+import numpy as np
+import pytest
+
+import snnc
+from snnc.diagnostics import DiagnosticError
+from snnc.integers.grid import Rounded
+from snnc.integers.weight_bits import MOST_ERROR, round_within, rounding_error
+from snnc.ir.conversion import Conversion
+from snnc.ir.signal import Signal
+from snnc.ir.trees import tree
+from snnc.operators import SOURCES, weighted
+
+FEW = [4, 6, 8, 12]
+
+
+def emitted(**options: Any) -> Conversion:
+    return networks.emit(networks.small().model(), **options)
+
+
+def neuron_weights(conversion: Conversion) -> dict[str, np.ndarray]:
+    """The integer weights of every neuron's layer, of both branches of a junction, `[outputs, any]`."""
+    found: dict[str, list[np.ndarray]] = {}
+    for node in conversion.graph.nodes:
+        if node.op not in SOURCES or "v_init" not in node.attrs:
+            continue
+        for linear in tree(node.inputs[0]):
+            room = weighted(linear)
+            if room is not None:
+                values = room.weights(linear).weight
+                by_output = values.T if linear.op == "Gemm" else values.reshape(len(values), -1)
+                found.setdefault(node.name, []).append(by_output)
+    return {name: np.concatenate(parts, axis=1) for name, parts in found.items() if len({*map(len, parts)}) == 1}
+
+
+@pytest.mark.parametrize("bits", FEW)
+def test_no_weight_has_more_bits_and_all_are_used(bits: int) -> None:
+    limit = 2 ** (bits - 1) - 1
+    layers = neuron_weights(emitted(weight_bits=bits))
+    assert layers
+    for name, values in layers.items():
+        largest = np.abs(values).max(1)
+        assert limit - 1 <= largest.max() <= limit, name
+        assert largest.min() >= limit // 2, name  # thresholds are even numbers of units: some grids are coarser for it
+
+
+def test_sixteen_bits_are_the_default() -> None:
+    plain, asked = neuron_weights(emitted()), neuron_weights(emitted(weight_bits=16))
+    assert all(np.array_equal(plain[name], asked[name]) for name in plain)
+
+
+def rounded(bits: int, error_of_one_bit: float) -> Rounded:
+    """A layer whose rounding error halves with every bit."""
+    noise = np.full((1, 1, 1), (error_of_one_bit * 2.0**-bits) ** 2)
+    ones = np.ones((1, 1, 1))
+    return Rounded(ones, 1.0, Signal(low=-ones, high=ones, noise=noise, power=ones, peak=ones, rows=ones))
+
+
+@pytest.mark.parametrize("error_of_one_bit", [0.01, 0.5, 2.5, 2.57, 300.0, 1e4])
+def test_auto_takes_the_fewest_that_change_little(error_of_one_bit: float) -> None:
+    errors = {bits: rounding_error(rounded(bits, error_of_one_bit)) for bits in range(4, 17)}
+    wanted = next((bits for bits, error in errors.items() if error <= MOST_ERROR), 16)
+    found = round_within("auto", lambda bits: rounded(bits, error_of_one_bit))
+    assert found is not None
+    assert rounding_error(found) == errors[wanted]
+
+
+def test_auto_goes_on_where_a_grid_cannot_be_had() -> None:
+    found = round_within("auto", lambda bits: None if bits == 8 else rounded(bits, 2.5))
+    assert found is not None
+    assert rounding_error(found) == rounding_error(rounded(9, 2.5))
+    assert round_within("auto", lambda bits: None) is None
+
+
+def test_auto_is_eight_bits_or_so() -> None:
+    for name, values in neuron_weights(emitted(weight_bits="auto")).items():
+        assert 2**5 <= np.abs(values).max() < 2**9, name
+
+
+@pytest.mark.parametrize("bits", [8, "auto"])
+def test_a_network_of_few_bits_has_its_certificate(bits: Any) -> None:
+    converted = snnc.convert(networks.small().model(), method="exact", relaxed=True, accept_poor=True, weight_bits=bits)
+    assert converted.certificate is not None
+
+
+@pytest.mark.parametrize(("value", "message"), [(3, "from 4 to 16"), (17, "from 4 to 16"), ("many", "wrong type")])
+def test_other_numbers_of_bits_are_refused(value: Any, message: str) -> None:
+    with pytest.raises(DiagnosticError, match=message):
+        snnc.convert(networks.small().model(), weight_bits=value)
