@@ -78,8 +78,9 @@ def _fields(
     for index, tap in enumerate(taps):
         firsts = [place * dilation for place, dilation in zip(tap, dilations, strict=True)]
         ends = [first + (size - 1) * stride + 1 for first, size, stride in zip(firsts, sizes, strides, strict=True)]
-        seen = (slice(*each) for each in zip(firsts, ends, strides, strict=True))
-        fields[:, :, index] = x[(slice(None), slice(None), *seen)]
+        seen = [slice(*each) for each in zip(firsts, ends, strides, strict=True)]
+        everywhere = (slice(None), slice(None), *seen)
+        fields[:, :, index] = x[everywhere]
     return fields
 
 
