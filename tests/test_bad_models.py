@@ -76,6 +76,12 @@ DEADLY = {
 }
 
 
+DEADLY |= {
+    f"a gap behind {op}": mlp(f'a = MatMul (x, V) b = {op} (a, "") y = Relu (b)')
+    for op in ("Min", "Max", "Sum", "Mean", 'Einsum <equation = "ab,ab->ab">', "Concat <axis = 1>")
+}
+
+
 @pytest.mark.parametrize("name", DEADLY)
 def test_attributes_at_which_onnxruntime_may_die(name: str) -> None:
     """Refused before anything runs."""

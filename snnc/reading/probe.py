@@ -70,6 +70,7 @@ class Probe:
         declared = _loaded(exposed(model)).get_outputs()
         self._dtypes = {value.name: _dtype(value.type) for value in declared if value.type.startswith("tensor(")}
         shapes = {value.name: value.shape for value in declared}
+        shapes[self._input.name] = [None] * len(self._input.type.tensor_type.shape.dim)
         _check_sizes(model, shapes)
         _check_scales(model, shapes)
         _check_sizes(model, _inferred(model))
