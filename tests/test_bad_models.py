@@ -110,6 +110,28 @@ def test_a_slope_in_the_place_of_what_it_is_applied_to(behind: str) -> None:
             snnc.convert(model, relaxed=True, method=method, calib_samples=8, accept_poor=True)
 
 
+ZERO, ONE = "zero = Constant <value_ints = [0]> ()", "one = Constant <value_ints = [1]> ()"
+EMPTY = {
+    "Slice": mlp(f"{ZERO} {ONE} h = MatMul (x, V) e = Slice (h, zero, zero, one) a = ReduceMean (e, one) y = Relu (a)"),
+    "Add": mlp(f"{ZERO} h = MatMul (x, T) none = ConstantOfShape (zero) a = Add (h, none) y = Relu (a)"),
+    "AveragePool": "net (float[N,1,4,4] x) => (float[N,1,A,B] y) { y = Relu (a) "
+    "a = AveragePool <kernel_shape = [7,3], strides = [2,2], pads = [1,1,0,0], ceil_mode = 1> (x) }",
+    "Expand": mlp(
+        f"{ZERO} h = MatMul (x, V) r = Relu (h) n = Shape <start = 0, end = 1> (x) s = Concat <axis = 0> (n, zero) "
+        "number = Constant <value = float[1,1] {1}> () e = Expand (number, s) c = Concat <axis = 1> (r, e) "
+        "w = MatMul (c, U) y = Relu (w)"
+    ),
+}
+
+
+@pytest.mark.parametrize("op", EMPTY)
+@pytest.mark.parametrize("method", ["rmp", "low-latency", "exact"])
+def test_samples_without_elements(op: str, method: str) -> None:
+    model = golden.model("# random: U [3,2] seed 4\n# random: T [4,1] seed 5\n" + WEIGHTS + EMPTY[op])
+    with pytest.raises(DiagnosticError, match=rf"SNN207\] {op} .*\[N, .*0.*it gives no elements"):
+        snnc.convert(model, relaxed=True, method=method, calib_samples=8, accept_poor=True)
+
+
 INTERFACES = {
     "strings": mlp("y = Identity (x)", "string[N,4] x", "string[N,4] y"),
     "two inputs": mlp("a = Add (x, z) y = Relu (a)", "float[N,4] x, float[N,4] z"),
