@@ -7,6 +7,7 @@ from typing import Any
 import golden
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from bad_models import GOOD, WEIGHTS, codes, mlp, no_hang
 from onnx import TensorProto, helper, numpy_helper
@@ -17,6 +18,7 @@ from snnc.diagnostics import DiagnosticError
 from snnc.ir.conversion import Level
 from snnc.ir.names import is_reserved
 from snnc.reading.attributes import check_attributes
+from snnc.runtime.session import cpu_session
 
 # Models that are invalid
 
@@ -89,6 +91,18 @@ def test_attributes_at_which_onnxruntime_may_die(name: str) -> None:
     with pytest.raises(DiagnosticError, match=r"SNN103.*\n.*hint: the file is damaged"):
         check_attributes(model)
     assert codes(model) == ["SNN103"]
+
+
+def test_attributes_of_text_that_are_none(capfd: pytest.CaptureFixture[str]) -> None:
+    """What onnxruntime says of them is no text either."""
+    model = golden.model(plane('Resize <mode = "nearest"> (x, , s)'))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "s"))
+    model.graph.node[0].attribute[0].s = b"nea\xffest"
+    with pytest.raises(DiagnosticError, match=r"SNN103\] Resize.*its mode is not valid UTF-8"):
+        snnc.convert(model, relaxed=True)
+    with pytest.raises(UnicodeDecodeError):
+        cpu_session(model.SerializeToString(), onnxruntime.SessionOptions())
+    assert capfd.readouterr().out == ""
 
 
 def test_places_that_have_no_axes_of_a_batch() -> None:

@@ -1,5 +1,5 @@
-"""Attributes at which onnxruntime dies, in its version of today or in an older one: strides of 0, negative pads; and
-inputs that are left out where an operator takes any number of them.
+"""Attributes at which onnxruntime dies, in its version of today or in an older one: strides of 0, negative pads, text
+that is none; and inputs that are left out where an operator takes any number of them.
 
 They are looked at before anything runs. What is only wrong, onnxruntime says itself.
 """
@@ -50,6 +50,8 @@ def _faults(node: onnx.NodeProto, ranks: Mapping[str, int]) -> Iterator[str]:
         least, most = _RANGES.get((node.op_type, attribute.name), (attribute.i, attribute.i))
         if not least <= attribute.i <= most:
             yield f"its {attribute.name} is {attribute.i}, which cannot be"
+        if node.domain in DEFAULT_DOMAINS and not all(map(_is_text, (attribute.s, *attribute.strings))):
+            yield f"its {attribute.name} is not valid UTF-8"
     gaps = [place for place, name in enumerate(node.input) if not name]
     if gaps and gaps[-1] >= _first_of_any_number(node):
         yield f"its input {gaps[-1] + 1} is left out, and every one of its {len(node.input)} inputs is needed"
@@ -59,6 +61,10 @@ def _faults(node: onnx.NodeProto, ranks: Mapping[str, int]) -> Iterator[str]:
         depth = next((attribute.i for attribute in node.attribute if attribute.name == "batch_dims"), 0)
         if len(node.input) > 1 and depth >= ranks.get(node.input[1], depth + 1):
             yield f"its batch_dims is {depth}, and its indices have {ranks[node.input[1]]} axes"
+
+
+def _is_text(value: bytes) -> bool:
+    return value.decode(errors="replace").encode() == value
 
 
 def _first_of_any_number(node: onnx.NodeProto) -> int:

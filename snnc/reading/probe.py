@@ -17,6 +17,7 @@ from onnx import helper
 from snnc.diagnostics import fail
 from snnc.ir.names import own
 from snnc.reading.protos import copied, data_inputs
+from snnc.runtime.session import cpu_session
 
 #: Of a sample, tensors of more elements are not computed: 1 GiB in float32.
 MOST_ELEMENTS = 2**28
@@ -153,7 +154,7 @@ def _loaded(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return cpu_session(model.SerializeToString(), options)
     except Exception as error:
         if _NO_MEMORY in str(error):
             message = "onnxruntime has not the memory to find its sizes"
