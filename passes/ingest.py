@@ -82,6 +82,7 @@ def run(conversion: Conversion) -> None:
     conversion.ann = model
     batched = _with_free_batch(conversion, plain)
     _check_slopes(batched)
+    _check_elements(batched)
     if plain is not model:
         _compare(conversion, model, plain)
     conversion.graph = _import(batched)
@@ -223,6 +224,18 @@ def _check_slopes(batched: Batched) -> None:
             message = f"its slope, {node.input[1]!r}, has more axes than what it is applied to, {node.input[0]!r}"
             hint = "give the activations first and the slope second"
             found.report("SNN103", message, node=node.name, op=node.op_type, hint=hint)
+    found.raise_errors()
+
+
+def _check_elements(batched: Batched) -> None:
+    """SNN207 where a sample of an activation has no elements: no neuron is behind it, and no mean."""
+    empty = {name for name, shape in batched.shapes.items() if 0 in shape[1:] and isinstance(shape[0], str)}
+    found = Diagnostics(logged=False)
+    for node in batched.model.graph.node:
+        for name in empty.intersection(node.output) if empty.isdisjoint(node.input) else ():
+            shape = f"[{', '.join(map(str, batched.shapes[name]))}]"
+            message, hint = "it gives no elements", "leave the node out, or correct the sizes that it is given"
+            found.report("SNN207", message, node=node.name, op=node.op_type, shape=shape, hint=hint)
     found.raise_errors()
 
 

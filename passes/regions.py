@@ -10,7 +10,7 @@ Takes and gives level SOURCE. A region is a maximal set of elementwise nodes tha
    and, where that is not 0, b as constants. With a layer behind it or in front of it, so that a factor of the output
    is one too;
 4. a·f + b or f(a·x + b) with a simpler f: both of them, if the method takes `Scale`s; and several such in a row, such
-   as a ReLU of an affine function of a ReLU, where it takes no other functions;
+   as a ReLU of an affine function of a ReLU, where it takes no other functions; of up to 32 nodes;
 5. any other f with a layer behind it, if the method makes neurons of its kind (`Method.takes`):  → `Region` of the
    domain `ai.snnc`, with the attributes `region` (snnc.ir.region) and `kind`.
 
@@ -25,7 +25,7 @@ cannot use; nodes that mean something else in opset 18. `validate` reports those
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -45,6 +45,8 @@ from snnc.operators.refusals import PREPARATION
 from snnc.operators.scale import Scale
 
 _ANY_AFFINE = Affine(factor=2.0, shift=0.0)
+# Functions of more nodes are taken as a whole, or not at all.
+_LONGEST = 32
 _NO_REGION = "write it with operators of opset 18"
 
 
@@ -70,6 +72,7 @@ class _Known(_Function):
 def run(conversion: Conversion) -> None:
     graph = conversion.graph
     method = METHODS[conversion.options.method]
+    search = _Search(graph, method)
     taken: list[_Known] = []
     for function in _functions(graph):
         if all(node.op == "Relu" for node in function.nodes) or _is_rejected(function, conversion.options):
@@ -77,7 +80,7 @@ def run(conversion: Conversion) -> None:
         if any(node.op in BY_ANN_NAME and node.op not in BY_ANN_NAME.own for node in function.nodes):
             continue  # a plug-in has an operator for it
         try:
-            parts = _parts(_known(function, graph), graph, method)
+            parts = search.parts(search.known(function))
         except NotARegion as reason:
             if method.takes(Other()) and function.before_layer:
                 conversion.declined[function.nodes[-1].name] = (str(reason), _NO_REGION)
@@ -106,39 +109,76 @@ def _is_rejected(function: _Function, options: Options) -> bool:
     return options.batchnorm == "reject" and any(node.op == "BatchNormalization" for node in function.nodes)
 
 
-def _known(function: _Function, graph: gs.Graph) -> _Known:
-    region = region_between(function.source, function.result, function.nodes, graph.opset)
-    given = {field.name: getattr(function, field.name) for field in fields(_Function)}
-    return _Known(**given, region=region, kind=kind_of(region))
+@dataclass(frozen=True)
+class _Search:
+    """What functions of a graph are made of, for a method. What a function is, by its source and its result, is found
+    once: it is tried out, and the ways to cut a row in two and those in two again are more than its pieces."""
 
+    graph: gs.Graph
+    method: Method
+    _found: dict[tuple[str, str], tuple[Region, Kind] | NotARegion] = field(default_factory=dict)
+    _made_of: dict[tuple[str, str, bool], list[_Known]] = field(default_factory=dict)
 
-def _parts(whole: _Known, graph: gs.Graph, method: Method) -> list[_Known]:
-    """The function as what it is made of, where it begins or ends with an affine one and the rest is simpler."""
-    if isinstance(whole.kind, (Affine, Identity)) or _is_simple(whole.kind) or not method.takes(_ANY_AFFINE):
+    def known(self, function: _Function) -> _Known:
+        """NotARegion where it cannot be told."""
+        key = function.source.name, function.result.name
+        if key not in self._found:
+            try:
+                region = region_between(function.source, function.result, function.nodes, self.graph.opset)
+                self._found[key] = region, kind_of(region)
+            except NotARegion as reason:
+                self._found[key] = reason
+        found = self._found[key]
+        if isinstance(found, NotARegion):
+            raise found
+        given = {each.name: getattr(function, each.name) for each in fields(_Function)}
+        return _Known(**given, region=found[0], kind=found[1])
+
+    def parts(self, whole: _Known) -> list[_Known]:
+        """The function as what it is made of, where it begins or ends with an affine one and the rest is simpler."""
+        key = whole.source.name, whole.result.name, whole.before_layer
+        if key not in self._made_of:
+            self._made_of[key] = self._parts(whole)
+        return self._made_of[key]
+
+    def _parts(self, whole: _Known) -> list[_Known]:
+        if isinstance(whole.kind, (Affine, Identity)) or _is_simple(whole.kind) or not self.method.takes(_ANY_AFFINE):
+            return [whole]
+        cuts = [node.outputs[0] for node in whole.nodes[:-1] if _is_activation(node.outputs[0])]
+        cuts = cuts if len(whole.nodes) <= _LONGEST else []
+        for cut in reversed(cuts):
+            front, behind = self._cut(whole, cut)
+            if front and behind and isinstance(front.kind, Affine) and _is_simple(behind.kind):
+                return [front, behind]
+        for cut in cuts if isinstance(whole.kind, Other) else []:
+            front, behind = self._cut(whole, cut)
+            if front and behind and isinstance(behind.kind, Affine):
+                parts = [*self.parts(front), behind]
+                if whole.before_layer or all(isinstance(part.kind, (Relu, ClippedRelu, Affine)) for part in parts):
+                    return parts
+        return [whole] if self.method.takes(whole.kind) else self._in_a_row(whole, cuts)
+
+    def _in_a_row(self, whole: _Known, cuts: list[gs.Variable]) -> list[_Known]:
+        """A function that the method has no neuron for as several in a row that it has, if it can be cut so."""
+        for cut in reversed(cuts):
+            front, behind = self._cut(whole, cut)
+            if front and behind and (isinstance(behind.kind, Affine) or _is_simple(behind.kind)):
+                parts = [*self.parts(front), behind]
+                if all(_is_taken(part, self.method) for part in parts):
+                    return parts
         return [whole]
-    cuts = [node.outputs[0] for node in whole.nodes[:-1] if _is_activation(node.outputs[0])]
-    for cut in reversed(cuts):
-        front, behind = _cut(whole, cut, graph)
-        if front and behind and isinstance(front.kind, Affine) and _is_simple(behind.kind):
-            return [front, behind]
-    for cut in cuts if isinstance(whole.kind, Other) else []:
-        front, behind = _cut(whole, cut, graph)
-        if front and behind and isinstance(behind.kind, Affine):
-            parts = [*_parts(front, graph, method), behind]
-            if whole.before_layer or all(isinstance(part.kind, (Relu, ClippedRelu, Affine)) for part in parts):
-                return parts
-    return [whole] if method.takes(whole.kind) else _in_a_row(whole, cuts, graph, method)
 
-
-def _in_a_row(whole: _Known, cuts: list[gs.Variable], graph: gs.Graph, method: Method) -> list[_Known]:
-    """A function that the method has no neuron for as several in a row that it has, if it can be cut so."""
-    for cut in reversed(cuts):
-        front, behind = _cut(whole, cut, graph)
-        if front and behind and (isinstance(behind.kind, Affine) or _is_simple(behind.kind)):
-            parts = [*_parts(front, graph, method), behind]
-            if all(_is_taken(part, method) for part in parts):
-                return parts
-    return [whole]
+    def _cut(self, whole: _Known, cut: gs.Variable) -> tuple[_Known, _Known] | tuple[None, None]:
+        """The function of `cut`, and what is made of that; None where the result needs something else too."""
+        behind = _between(self.graph, cut, whole.result)
+        if any(tensor is whole.source for node in behind for tensor in activation_inputs(node)):
+            return None, None  # then it has walked on to what computes the source
+        in_front = _between(self.graph, whole.source, cut)
+        try:
+            first = self.known(_Function(whole.source, cut, in_front, True, whole.behind_layer))
+            return first, self.known(_Function(cut, whole.result, behind, whole.before_layer, True))
+        except NotARegion:
+            return None, None
 
 
 def _is_simple(kind: Kind) -> bool:
@@ -147,19 +187,6 @@ def _is_simple(kind: Kind) -> bool:
 
 def _rounds(kind: Kind) -> bool:
     return isinstance(kind, Quantiser) and kind.nearest
-
-
-def _cut(whole: _Known, cut: gs.Variable, graph: gs.Graph) -> tuple[_Known, _Known] | tuple[None, None]:
-    """The function of `cut`, and what is made of that; None where the result needs something else too."""
-    behind = _between(graph, cut, whole.result)
-    if any(tensor is whole.source for node in behind for tensor in activation_inputs(node)):
-        return None, None  # then it has walked on to what computes the source
-    in_front = _between(graph, whole.source, cut)
-    try:
-        first = _known(_Function(whole.source, cut, in_front, True, whole.behind_layer), graph)
-        return first, _known(_Function(cut, whole.result, behind, whole.before_layer, True), graph)
-    except NotARegion:
-        return None, None
 
 
 def _is_taken(function: _Known, method: Method) -> bool:

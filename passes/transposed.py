@@ -172,11 +172,14 @@ def _begins(node: gs.Node, taps: Sequence[int], strides: Sequence[int], dilation
 
 
 def _run(node: gs.Node, attrs: dict[str, object]) -> np.ndarray:
-    """What a node with these attributes gives for one sample."""
-    copy = unlinked(node, attrs)
+    """What a node with these attributes gives for one sample, of weights that can be told apart: its own may be no
+    numbers, or all alike."""
+    random, copy = np.random.default_rng(1), unlinked(node, attrs)
+    weight = random.normal(size=node.inputs[1].shape).astype(np.float32)
+    copy.inputs = [copy.inputs[0], gs.Constant(copy.inputs[1].name, weight)]
     source = gs.Variable(copy.inputs[0].name, np.float32, node.inputs[0].shape)
     result = gs.Variable(copy.outputs[0].name, np.float32, node.outputs[0].shape)
-    sample = np.random.default_rng(1).normal(size=(1, *sample_shape(source))).astype(np.float32)
+    sample = random.normal(size=(1, *sample_shape(source))).astype(np.float32)
     return run_model(model_of([copy], [source], [result], _OPSET), {source.name: sample})[0]
 
 

@@ -57,9 +57,20 @@ def make_session(
     if native:
         options.register_custom_ops_library(str(library_path()))
     options.enable_cpu_mem_arena = not frugal
-    left_out = ["ConstantFolding"] if frugal else []
+    return cpu_session(model, options, disabled_optimizers=["ConstantFolding"] if frugal else [])
+
+
+def cpu_session(
+    model: bytes | str, options: onnxruntime.SessionOptions, *, disabled_optimizers: Sequence[str] = ()
+) -> onnxruntime.InferenceSession:
+    """A session of onnxruntime for any model. Where that fails it raises what onnxruntime says, and prints nothing: its
+    Python package would print that it tries the same again (`enable_fallback`)."""
     return onnxruntime.InferenceSession(
-        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=left_out
+        model,
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=list(disabled_optimizers),
+        enable_fallback=0,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import golden
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from bad_models import GOOD, WEIGHTS, codes, mlp, no_hang
 from onnx import TensorProto, helper, numpy_helper
@@ -17,6 +18,7 @@ from snnc.diagnostics import DiagnosticError
 from snnc.ir.conversion import Level
 from snnc.ir.names import is_reserved
 from snnc.reading.attributes import check_attributes
+from snnc.runtime.session import cpu_session
 
 # Models that are invalid
 
@@ -76,6 +78,12 @@ DEADLY = {
 }
 
 
+DEADLY |= {
+    f"a gap behind {op}": mlp(f'a = MatMul (x, V) b = {op} (a, "") y = Relu (b)')
+    for op in ("Min", "Max", "Sum", "Mean", 'Einsum <equation = "ab,ab->ab">', "Concat <axis = 1>")
+}
+
+
 @pytest.mark.parametrize("name", DEADLY)
 def test_attributes_at_which_onnxruntime_may_die(name: str) -> None:
     """Refused before anything runs."""
@@ -83,6 +91,18 @@ def test_attributes_at_which_onnxruntime_may_die(name: str) -> None:
     with pytest.raises(DiagnosticError, match=r"SNN103.*\n.*hint: the file is damaged"):
         check_attributes(model)
     assert codes(model) == ["SNN103"]
+
+
+def test_attributes_of_text_that_are_none(capfd: pytest.CaptureFixture[str]) -> None:
+    """What onnxruntime says of them is no text either."""
+    model = golden.model(plane('Resize <mode = "nearest"> (x, , s)'))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "s"))
+    model.graph.node[0].attribute[0].s = b"nea\xffest"
+    with pytest.raises(DiagnosticError, match=r"SNN103\] Resize.*its mode is not valid UTF-8"):
+        snnc.convert(model, relaxed=True)
+    with pytest.raises(UnicodeDecodeError):
+        cpu_session(model.SerializeToString(), onnxruntime.SessionOptions())
+    assert capfd.readouterr().out == ""
 
 
 def test_places_that_have_no_axes_of_a_batch() -> None:
@@ -102,6 +122,28 @@ def test_a_slope_in_the_place_of_what_it_is_applied_to(behind: str) -> None:
     for method in ("rmp", "exact"):
         with pytest.raises(DiagnosticError, match=r"SNN103.*PRelu.*its slope, 'r', has more axes"):
             snnc.convert(model, relaxed=True, method=method, calib_samples=8, accept_poor=True)
+
+
+ZERO, ONE = "zero = Constant <value_ints = [0]> ()", "one = Constant <value_ints = [1]> ()"
+EMPTY = {
+    "Slice": mlp(f"{ZERO} {ONE} h = MatMul (x, V) e = Slice (h, zero, zero, one) a = ReduceMean (e, one) y = Relu (a)"),
+    "Add": mlp(f"{ZERO} h = MatMul (x, T) none = ConstantOfShape (zero) a = Add (h, none) y = Relu (a)"),
+    "AveragePool": "net (float[N,1,4,4] x) => (float[N,1,A,B] y) { y = Relu (a) "
+    "a = AveragePool <kernel_shape = [7,3], strides = [2,2], pads = [1,1,0,0], ceil_mode = 1> (x) }",
+    "Expand": mlp(
+        f"{ZERO} h = MatMul (x, V) r = Relu (h) n = Shape <start = 0, end = 1> (x) s = Concat <axis = 0> (n, zero) "
+        "number = Constant <value = float[1,1] {1}> () e = Expand (number, s) c = Concat <axis = 1> (r, e) "
+        "w = MatMul (c, U) y = Relu (w)"
+    ),
+}
+
+
+@pytest.mark.parametrize("op", EMPTY)
+@pytest.mark.parametrize("method", ["rmp", "low-latency", "exact"])
+def test_samples_without_elements(op: str, method: str) -> None:
+    model = golden.model("# random: U [3,2] seed 4\n# random: T [4,1] seed 5\n" + WEIGHTS + EMPTY[op])
+    with pytest.raises(DiagnosticError, match=rf"SNN207\] {op} .*\[N, .*0.*it gives no elements"):
+        snnc.convert(model, relaxed=True, method=method, calib_samples=8, accept_poor=True)
 
 
 INTERFACES = {

@@ -164,6 +164,15 @@ def test_a_resize_by_a_plane() -> None:
     assert "its scales or sizes, 's', have 4 axes" in message_of(model)
 
 
+def test_a_resize_by_the_input() -> None:
+    """onnxruntime 1.30 dies of it."""
+    model = golden.model(
+        "net (float[N,1,4,4] x) => (float[N,1,A,B] y) { s = Relu (x) r = Resize (s, , x) y = Relu (r) }"
+    )
+    assert codes(model) == ["SNN103"]
+    assert "its scales or sizes, 'x', have 4 axes" in message_of(model)
+
+
 def test_sizes_for_which_there_is_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(*_: object, **__: object) -> None:
         raise RuntimeError("Node (Reshape_4) Op (Reshape) std::bad_alloc")

@@ -72,3 +72,37 @@ def test_other_forms_are_reported(body: str) -> None:
     model = model_of(body)
     assert {problem.rule.code for problem in snnc.check(model, relaxed=True, method="exact")} <= {"SNN204", "SNN103"}
     assert snnc.check(model, relaxed=True, method="exact")
+
+
+EMPTY_LISTS = ["pads", "strides", "dilations", "kernel_shape", "activation_params"]
+
+
+@pytest.mark.parametrize("name", EMPTY_LISTS)
+@pytest.mark.parametrize("kind", [onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS])
+def test_lists_without_elements(name: str, kind: int) -> None:
+    """They become what onnxruntime takes them for, or the model is refused as onnxruntime refuses it."""
+    model = model_of(BODIES["relu"])
+    next(node for node in model.graph.node if node.op_type == "FusedConv").attribute.add(name=name, type=kind)
+    try:
+        expected = Ann(model).run(IMAGES)["y"]
+    except Exception:
+        assert codes(model) == {"SNN103"}
+    else:
+        assert np.allclose(Ann(in_standard_operators(model)).run(IMAGES)["y"], expected, rtol=1e-3, atol=1e-3)
+        assert codes(model) == set()
+
+
+@pytest.mark.parametrize("name", ["activation", "activation_params"])
+@pytest.mark.parametrize("value", [3, 2.5, "x", b"\xff", [1, 2], ["a"]])
+def test_attributes_of_another_type(name: str, value: object) -> None:
+    model = model_of(BODIES["leaky"])
+    node = next(node for node in model.graph.node if node.op_type == "FusedConv")
+    kept = [attribute for attribute in node.attribute if attribute.name != name]
+    del node.attribute[:]
+    node.attribute.extend([*kept, helper.make_attribute(name, value)])
+    assert codes(model) <= {"SNN103", "SNN204"}
+    assert codes(model)
+
+
+def codes(model: onnx.ModelProto) -> set[str]:
+    return {problem.rule.code for problem in snnc.check(model, relaxed=True, method="exact")}

@@ -111,6 +111,14 @@ def test_what_diagnostics_say(message: str, outcome: str, tmp_path: Path, monkey
     assert attempt(a_mutant(in_memory=False), tmp_path, convert=False).outcome == outcome
 
 
+def test_lines_of_the_user_are_no_foreign_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> NoReturn:
+        raise DiagnosticError([Diagnostic(RULES["SNN204"], "it is too new", module="conv1", source="main.py:25")])
+
+    monkeypatch.setattr(snnc, "check", fail)
+    assert attempt(a_mutant(in_memory=False), tmp_path, convert=False).outcome == "refused"
+
+
 def test_what_others_say() -> None:
     with tempfile.TemporaryFile() as said:
         said.write(b"[E:onnxruntime:] something\n")

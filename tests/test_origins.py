@@ -49,6 +49,7 @@ def test_what_the_default_exporter_says() -> None:
     assert origin(scopes="['', 'features', 'features.0', 'relu']", trace=trace) == ("features.0", "blocks.py:7")
     assert origin(scopes="['', 'relu']", trace=trace) == ("", "blocks.py:7")
     assert origin(trace=IN_TORCH) == ("", "")
+    assert origin(scopes="['_empty_nn_module_stack_from_metadata_hook', 'sym_size_int_1']") == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,8 @@ def test_what_the_default_exporter_says() -> None:
         ("/x/site-packages/torchvision/models/vgg.py", "vgg.py:3"),
         ("/home/me/torch/net.py", "net.py:3"),
         ("/home/me/pytorch/torch/nn/modules/conv.py", ""),
+        ("torch/fx/passes/runtime_assert.py", ""),
+        ("torch/net.py", "net.py:3"),
         ("C:\\lib\\site-packages\\torch\\nn\\functional.py", ""),
         ("/usr/lib/python3/dist-packages/torch/functional.py", ""),
         ("<string>", "<string>:3"),

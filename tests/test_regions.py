@@ -275,3 +275,26 @@ def test_a_function_that_falls_stays_behind_a_max_pool() -> None:
 def test_max_pools_of_functions() -> None:
     graph = canonical(network(f"s = HardSwish (x)  y = {POOL} (s)"))
     assert [node.op for node in graph.nodes] == ["Conv", REGION, "MaxPool", "Conv"]
+
+
+@pytest.mark.parametrize(("length", "most"), [(10, 100), (25, 500), (60, 2)])
+@pytest.mark.parametrize("behind", ["", "y = MatMul (h, W)"])
+def test_long_rows_are_not_cut_again_and_again(
+    length: int, most: int, behind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each function is tried out once, and of very long rows only the whole."""
+    tried: list[object] = []
+
+    def counted(*arguments: Any) -> Any:
+        tried.append(arguments)
+        return found(*arguments)
+
+    found = regions.region_between
+    monkeypatch.setattr(regions, "region_between", counted)
+    row = " ".join(f"h{place + 1} = Add (h{place}, h{place})" for place in range(length))
+    text = f"a = MatMul (x, V) h0 = Exp (a) {row} {'h' if behind else 'y'} = Identity (h{length}) {behind}"
+    model = golden.model(
+        f"# random: V [4,3] seed 2\n# random: W [3,3] seed 5\nnet (float[N,4] x) => (float[N,3] y) {{ {text} }}"
+    )
+    diagnostics_of(model, "rmp")
+    assert len(tried) <= most

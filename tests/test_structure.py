@@ -46,6 +46,7 @@ def codes(model: onnx.ModelProto) -> list[str]:
     return [problem.rule.code for problem in snnc.check(model, relaxed=True)]
 
 
+DENSE = "a = MatMul (x, V) y = Relu (a)"
 PLAIN = "a = MatMul (x, V) h = Relu (a) y = MatMul (h, W)"
 
 
@@ -77,13 +78,30 @@ def test_local_functions() -> None:
     assert [node.op_type for node in same(model).graph.node] == ["MatMul", "MatMul", "Relu", "MatMul", "Relu"]
 
 
-def test_the_last_initializer_of_a_name_counts() -> None:
-    """As in onnxruntime."""
+def test_an_initializer_that_is_there_twice_is_one() -> None:
     model = net(PLAIN)
-    last = np.full((4, 3), 0.5, np.float32)
-    model.graph.initializer.append(numpy_helper.from_array(last, "V"))
-    (found,) = [tensor for tensor in same(model).graph.initializer if tensor.name == "V"]
-    assert np.array_equal(numpy_helper.to_array(found), last)
+    model.graph.initializer.append(next(tensor for tensor in model.graph.initializer if tensor.name == "V"))
+    assert [tensor.name for tensor in same(model).graph.initializer].count("V") == 1
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "in a branch"])
+@pytest.mark.parametrize("size", [4, 8])
+def test_initializers_of_one_name_that_differ(kind: str, size: int) -> None:
+    """onnxruntime 1.30 takes the last one, and of constants above 127 bytes the first."""
+    model = golden.model(f"# random: V [{size},4] seed 2\nnet (float[N,{size}] x) => (float[N,4] y) {{ {DENSE} }}")
+    last = numpy_helper.from_array(np.full((size, 4), 0.5, np.float32), "V")
+    if kind == "dense":
+        model.graph.initializer.append(last)
+    elif kind == "sparse":
+        places = numpy_helper.from_array(np.arange(4), "places")
+        values = numpy_helper.from_array(np.ones(4, np.float32), "V")
+        model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, places, [size, 4]))
+    else:
+        inner = helper.make_graph([helper.make_node("Identity", ["V"], ["b"])], "inner", [], [], [last, last])
+        inner.initializer[1].CopyFrom(model.graph.initializer[0])
+        model.graph.node.add(op_type="If").attribute.append(helper.make_attribute("then_branch", inner))
+    with pytest.raises(DiagnosticError, match=r"SNN103.*'V'.*2 constants that differ have this name"):
+        structured(model)
 
 
 def test_sparse_initializers() -> None:

@@ -51,6 +51,15 @@ def test_the_other_methods_convert_it_too(method: str) -> None:
     assert findings(model(FORMS["stride 2"]), method=method, relaxed=True) == []
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e38])
+def test_weights_that_are_no_numbers(value: float) -> None:
+    """How pads are shared out is found by running the node."""
+    attrs, shape, planes = FORMS["same, upper"]
+    weights = {"W": np.full(shape, value), "bias": np.full(2, value)}
+    found = findings(network(f"c = ConvTranspose <{attrs}> (a, W, bias) b = Relu (c)", weights, planes=planes))
+    assert [rule for rule, *_ in found] == ([] if np.isfinite(value) else ["SNN208"])
+
+
 def test_batch_normalization_behind_it_needs_no_neuron() -> None:
     normalized = "n = BatchNormalization (c, g, s, m, v) b = Relu (n)"
     numbers = {"g": [1.0, -0.5], "s": [0.1, 0.2], "m": [0.1, -0.2], "v": [0.5, 2.0], "W": np.ones((3, 2, 2, 2)) / 3}

@@ -24,7 +24,9 @@ _QUOTED = re.compile(r"'([^'\n]*)'")
 _FRAME = re.compile(r'File "([^"\n]+)", line (\d{1,9})\b')
 _OLD_FRAME = re.compile(r"^([^\n]+)\((\d{1,9})\): ", re.MULTILINE)
 # torch itself, installed or built in place; networks in other packages are the user's choice.
-_TORCH = re.compile(r"-packages/torch/|/torch/(?:nn|onnx|fx|jit|utils|export|_\w+)(?:/|\.py$)")
+_TORCH = re.compile(r"-packages/torch/|(?:^|/)torch/(?:nn|onnx|fx|jit|utils|export|_\w+)(?:/|\.py$)")
+# The module of nodes that torch's exporter makes itself.
+_NO_MODULE = "_empty_nn_module_stack_from_metadata_hook"
 _OPERATOR = re.compile(r"[A-Z][A-Za-z]*(?:_\d+)?")
 _OWN = "snnc/"
 
@@ -74,6 +76,7 @@ def _origin(node: onnx.NodeProto) -> Origin:
     listed = _text(entries.get(_SCOPES, ""))
     scopes = _QUOTED.findall(listed) if listed.startswith("[") else []
     module = scopes[-2] if len(scopes) > 1 else _module_of_name(_text(node.name))
+    module = "" if module == _NO_MODULE else module
     return Origin(_shown(module), _source(_text(entries.get(_TRACE, "")), _text(node.doc_string)))
 
 

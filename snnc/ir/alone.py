@@ -11,6 +11,8 @@ import onnx_graphsurgeon as gs
 import onnxruntime
 from onnx import helper
 
+from snnc.runtime.session import cpu_session
+
 _IR_VERSION = 10
 _DEEPEST = 64
 
@@ -48,7 +50,7 @@ def run_model(model: onnx.ModelProto, values: Mapping[str, np.ndarray]) -> list[
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = cpu_session(model.SerializeToString(), options)
     return list(session.run(None, dict(values)))
 
 

@@ -36,6 +36,8 @@ def _read(hint: Any, value: Any, place: str) -> Any:
     elif dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return read_record(hint, value)
     elif origin is list and isinstance(value, list):
+        if inner[0] is float and all(type(item) is float for item in value):  # scales by channel, which may be millions
+            return value
         return [_read(inner[0], item, place) for item in value]
     elif origin is tuple and isinstance(value, list):
         if inner[-1] is Ellipsis:
@@ -70,5 +72,5 @@ def _read_first(hints: tuple[Any, ...], value: Any, place: str) -> Any:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = repr(value[:40] if isinstance(value, list) else value)  # which is too long to be shown already
     return text if len(text) <= 40 else f"{text[:37]}..."

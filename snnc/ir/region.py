@@ -22,6 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from snnc.ir.domain import OPSET
 from snnc.ir.elementwise import constants_of
+from snnc.runtime.session import cpu_session
 
 if TYPE_CHECKING:
     from snnc.emit.nodes import Nodes
@@ -152,7 +153,7 @@ def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return cpu_session(model.SerializeToString(), options)
 
 
 def _upgraded(region: Region) -> Region:

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from snnc.emit.block import Block
@@ -23,6 +22,7 @@ from snnc.emit.nodes import Nodes
 from snnc.ir.domain import DOMAIN
 from snnc.ir.names import COUNT
 from snnc.measure.operations import fused_nodes
+from snnc.runtime.session import make_session
 
 #: Values, and the name of an initializer.
 Folded = tuple[np.ndarray, str]
@@ -133,7 +133,7 @@ def _folded(block: Block) -> dict[str, Folded]:
     if computed:
         outputs = [onnx.ValueInfoProto(name=name) for name in computed]
         graph = helper.make_graph(nodes, "constants", [], outputs, block.body_constants)
-        session = onnxruntime.InferenceSession(make_model(graph).SerializeToString())
+        session = make_session(make_model(graph).SerializeToString(), native=False)
         values |= dict(zip(computed, session.run(None, {}), strict=True))
     return {name: (value, origin[name]) for name, value in values.items() if value.dtype.kind == "f"}
 

@@ -1,4 +1,5 @@
-"""Attributes at which onnxruntime dies, in its version of today or in an older one: strides of 0, negative pads.
+"""Attributes at which onnxruntime dies, in its version of today or in an older one: strides of 0, negative pads, text
+that is none; and inputs that are left out where an operator takes any number of them.
 
 They are looked at before anything runs. What is only wrong, onnxruntime says itself.
 """
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import onnx
 
 from snnc.diagnostics import Diagnostics
-from snnc.reading.protos import subgraphs
+from snnc.reading.protos import DEFAULT_DOMAINS, subgraphs
 
 _HINT = "the file is damaged: export the network again"
 _LARGEST = 2**31 - 1
@@ -27,7 +28,7 @@ _RANGES = {
 
 
 def check_attributes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` itself; SNN103 for every node that has such an attribute."""
+    """`model` itself; SNN103 for every node that has such an attribute, or such a gap."""
     found = Diagnostics()
     _check_graph(model.graph, {}, found)
     found.raise_errors()
@@ -49,12 +50,30 @@ def _faults(node: onnx.NodeProto, ranks: Mapping[str, int]) -> Iterator[str]:
         least, most = _RANGES.get((node.op_type, attribute.name), (attribute.i, attribute.i))
         if not least <= attribute.i <= most:
             yield f"its {attribute.name} is {attribute.i}, which cannot be"
+        if node.domain in DEFAULT_DOMAINS and not all(map(_is_text, (attribute.s, *attribute.strings))):
+            yield f"its {attribute.name} is not valid UTF-8"
+    gaps = [place for place, name in enumerate(node.input) if not name]
+    if gaps and gaps[-1] >= _first_of_any_number(node):
+        yield f"its input {gaps[-1] + 1} is left out, and every one of its {len(node.input)} inputs is needed"
     if "Conv" in node.op_type or "Pool" in node.op_type or node.op_type == "Col2Im":
         yield from _window_faults(node, ranks)
     if node.op_type == "GatherND":
         depth = next((attribute.i for attribute in node.attribute if attribute.name == "batch_dims"), 0)
         if len(node.input) > 1 and depth >= ranks.get(node.input[1], depth + 1):
             yield f"its batch_dims is {depth}, and its indices have {ranks[node.input[1]]} axes"
+
+
+def _is_text(value: bytes) -> bool:
+    return value.decode(errors="replace").encode() == value
+
+
+def _first_of_any_number(node: onnx.NodeProto) -> int:
+    """The place from which on an operator of ONNX takes inputs in any number; behind the last one where it does not."""
+    if node.domain not in DEFAULT_DOMAINS or not onnx.defs.has(node.op_type):
+        return len(node.input)
+    declared = onnx.defs.get_schema(node.op_type).inputs
+    any_number = bool(declared) and declared[-1].option == onnx.defs.OpSchema.FormalParameterOption.Variadic
+    return len(declared) - 1 if any_number else len(node.input)
 
 
 def _window_faults(node: onnx.NodeProto, ranks: Mapping[str, int]) -> Iterator[str]:

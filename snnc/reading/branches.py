@@ -14,6 +14,7 @@ import onnxruntime
 from onnx import helper
 
 from snnc.reading.protos import constant_names, copied, data_inputs, reads, replace_nodes, subgraphs
+from snnc.runtime.session import cpu_session
 
 _SHAPES = ("Shape", "Size")
 _BATCHES = (2, 3)
@@ -88,7 +89,7 @@ def _run(part: onnx.ModelProto, batch: int) -> np.ndarray:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(part.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = cpu_session(part.SerializeToString(), options)
     feeds = {}
     for value in data_inputs(part):
         tensor = value.type.tensor_type

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -35,6 +35,13 @@ _ACTIVATIONS: dict[str, tuple[str, ...]] = {
     "HardSigmoid": ("alpha", "beta"),
     "Clip": ("low", "high"),
 }
+_FIELDS: dict[type, tuple[int, str]] = {
+    bytes: (onnx.AttributeProto.STRING, "s"),
+    float: (onnx.AttributeProto.FLOAT, "f"),
+    int: (onnx.AttributeProto.INT, "i"),
+    list: (onnx.AttributeProto.FLOATS, "floats"),
+}
+Value = TypeVar("Value", bytes, float, int, list[float])
 _GEMM_PARAMETERS = ("activation_alpha", "activation_beta")
 
 
@@ -47,7 +54,7 @@ class _Writer:
 
     def __init__(self, model: onnx.ModelProto, node: onnx.NodeProto) -> None:
         self.node, self.nodes = node, list[onnx.NodeProto]()
-        self.attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        self.attributes = {attribute.name: attribute for attribute in node.attribute}
         self.constants = list[onnx.TensorProto]()
         self._weights = {tensor.name: tensor for tensor in model.graph.initializer if tensor.name in node.input}
 
@@ -55,6 +62,12 @@ class _Writer:
         """A node; gives the name of what it computes."""
         name = own(f"{self.node.name}/{len(self.nodes)}")
         self.nodes.append(helper.make_node(op, inputs, [name], name, **attributes))
+        return name
+
+    def write_with_the_rest(self, op: str, inputs: list[str]) -> str:
+        """A node with all attributes that are not used up, as they are: lists may be empty."""
+        name = self.write(op, inputs)
+        self.nodes[-1].attribute.extend(self.attributes.values())
         return name
 
     def number(self, value: float) -> str:
@@ -76,9 +89,16 @@ class _Writer:
         """Let the last node be the one that others know."""
         self.nodes[-1].name, self.nodes[-1].output[0] = self.node.name, self.node.output[0]
 
-    def take(self, name: str, default: Any) -> Any:
-        """An attribute, which is used up."""
-        return self.attributes.pop(name, default)
+    def take(self, name: str, default: Value) -> Value:
+        """An attribute of the type of `default`, which is used up."""
+        attribute = self.attributes.pop(name, None)
+        if attribute is None:
+            return default
+        kind, field = _FIELDS[type(default)]
+        if attribute.type != kind:
+            raise _Unknown
+        value: Value = getattr(attribute, field)
+        return value
 
 
 def in_standard_operators(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -108,9 +128,9 @@ def is_known(node: onnx.NodeProto) -> bool:
 
 
 def _conv(writer: _Writer) -> None:
-    activation, parameters = writer.take("activation", b""), list(writer.take("activation_params", []))
+    activation, parameters = writer.take("activation", b""), list(writer.take("activation_params", list[float]()))
     inputs = list(writer.node.input)
-    current = writer.write("Conv", inputs[:3], **writer.attributes)
+    current = writer.write_with_the_rest("Conv", inputs[:3])
     if len(inputs) > 3 and inputs[3]:
         current = writer.write("Add", [current, inputs[3]])
     _activate(writer, current, activation, parameters)
@@ -120,7 +140,7 @@ def _gemm(writer: _Writer) -> None:
     activation = writer.take("activation", b"")
     parameters = [writer.take(name, 0.0) for name in _GEMM_PARAMETERS]
     writer.take("activation_gamma", 0.0)
-    current = writer.write("Gemm", list(writer.node.input), **writer.attributes)
+    current = writer.write_with_the_rest("Gemm", list(writer.node.input))
     _activate(writer, current, activation, parameters)
 
 
@@ -169,7 +189,7 @@ def _halved(writer: _Writer, current: str, curve: str) -> None:
 
 
 def _activate(writer: _Writer, current: str, activation: bytes, parameters: list[float]) -> None:
-    name = activation.decode()
+    name = activation.decode(errors="replace")
     if not name:
         return
     if name not in _ACTIVATIONS or (name == "Clip" and len(parameters) != 2):

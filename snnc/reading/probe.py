@@ -17,6 +17,7 @@ from onnx import helper
 from snnc.diagnostics import fail
 from snnc.ir.names import own
 from snnc.reading.protos import copied, data_inputs
+from snnc.runtime.session import cpu_session
 
 #: Of a sample, tensors of more elements are not computed: 1 GiB in float32.
 MOST_ELEMENTS = 2**28
@@ -70,6 +71,7 @@ class Probe:
         declared = _loaded(exposed(model)).get_outputs()
         self._dtypes = {value.name: _dtype(value.type) for value in declared if value.type.startswith("tensor(")}
         shapes = {value.name: value.shape for value in declared}
+        shapes[self._input.name] = [None] * len(self._input.type.tensor_type.shape.dim)
         _check_sizes(model, shapes)
         _check_scales(model, shapes)
         _check_sizes(model, _inferred(model))
@@ -152,7 +154,7 @@ def _loaded(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return cpu_session(model.SerializeToString(), options)
     except Exception as error:
         if _NO_MEMORY in str(error):
             message = "onnxruntime has not the memory to find its sizes"

@@ -29,6 +29,7 @@ from snnc.reading.lifting import NotLifted, Sample, is_shaping, lifted
 from snnc.reading.probe import MOST_ELEMENTS, exposed
 from snnc.reading.protos import copied, data_inputs, opset_of
 from snnc.reading.sizes import open_axes
+from snnc.runtime.session import cpu_session
 
 _SAMPLES = 3
 _CLOSE = 1e-3
@@ -190,5 +191,5 @@ def _run(model: onnx.ModelProto, samples: np.ndarray) -> list[np.ndarray]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = cpu_session(model.SerializeToString(), options)
     return list(session.run(None, {data_inputs(model)[0].name: samples}))

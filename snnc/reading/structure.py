@@ -5,8 +5,8 @@ model is written, not what it computes:
 
 1. a model of an opset below 7 is upgraded to 7 by onnx's version converter (SNN102 where that cannot);
 2. calls of local functions are replaced by their bodies (SNN103 for attributes at which onnxruntime dies);
-3. of several initializers of one name the last counts, as in onnxruntime, sparse ones become dense, and the IR version
-   is one in which they need not be inputs;
+3. of several equal initializers of one name one is kept, sparse ones become dense, and the IR version is one in which
+   they need not be inputs;
 4. an `If` whose condition does not depend on the data is replaced by its branch (`snnc.reading.branches`);
 5. inputs that no output depends on go, and with them the nodes that read them;
 6. nodes stand behind those that compute what they read (SNN103 where they wait for each other);

@@ -1,4 +1,4 @@
-"""Whether constants hold what they say: sizes that are none, elements that are too few, that are elsewhere.
+"""Whether constants hold what they say: sizes that are none, elements too few or elsewhere, two of them in one name.
 
 onnx and numpy trip over such a tensor wherever somebody first reads it, so it is looked at before anybody does.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import onnx
@@ -21,6 +22,7 @@ MOST_ELEMENTS = 2**28
 MOST_AXES = 32
 _MOST_COUNTED = 2**48
 _HINT = "the file is damaged: export the network again"
+_ONE_NAME_EACH = "give every constant a name of its own, or remove those that should not count"
 # Two elements share a byte.
 _HALF_BYTES = ("INT4", "UINT4", "FLOAT4E2M1")
 _QUARTER_BYTES = ("INT2", "UINT2")
@@ -28,24 +30,47 @@ _QUARTER_BYTES = ("INT2", "UINT2")
 
 def tensors_of(graph: onnx.GraphProto) -> Iterator[TensorProto]:
     """The initializers, and the tensors in attributes, of subgraphs too."""
-    yield from graph.initializer
+    for each in _graphs_of(graph):
+        yield from each.initializer
+        for node in each.node:
+            for attribute in node.attribute:
+                if attribute.HasField("t"):
+                    yield attribute.t
+                yield from attribute.tensors
+
+
+def _graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The graph and all subgraphs of its nodes."""
+    yield graph
     for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
         for inner in subgraphs(node):
-            yield from tensors_of(inner)
+            yield from _graphs_of(inner)
 
 
 def check_tensors(graph: onnx.GraphProto) -> None:
-    """SNN103 for constants that are damaged, SNN104 for those whose elements lie in files that were not read."""
+    """SNN103 for constants that are damaged or have the name of another one, SNN104 for those whose elements lie in
+    files that were not read."""
     found = Diagnostics()
     for tensor in tensors_of(graph):
         _report(tensor, _fault(tensor), found)
     for sparse in graph.sparse_initializer:
         _report(sparse.values, _fault(sparse.values) or _fault(sparse.indices) or _sparse_fault(sparse), found)
+    for each in _graphs_of(graph):
+        _report_shared_names(each, found)
     found.raise_errors()
+
+
+def _report_shared_names(graph: onnx.GraphProto, found: Diagnostics) -> None:
+    """Of two constants of one name, it depends on their size and on the version of onnxruntime which one counts."""
+    named: dict[str, list[TensorProto | onnx.SparseTensorProto]] = {}
+    for tensor in graph.initializer:
+        named.setdefault(tensor.name, []).append(tensor)
+    for sparse in graph.sparse_initializer:
+        named.setdefault(sparse.values.name, []).append(sparse)
+    for name, constants in named.items():
+        if any(type(one) is not type(other) or one != other for one, other in pairwise(constants)):
+            message = f"{len(constants)} constants that differ have this name: versions of onnxruntime take another one"
+            found.report("SNN103", message, node=name, op="initializer", hint=_ONE_NAME_EACH)
 
 
 def _report(tensor: TensorProto, fault: str, found: Diagnostics) -> None:

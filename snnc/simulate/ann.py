@@ -20,6 +20,7 @@ from snnc.reading.external import check_size, load_external_data
 from snnc.reading.precision import in_float32
 from snnc.reading.protos import copied
 from snnc.reading.structure import node_names
+from snnc.runtime.session import cpu_session
 
 # Quantised networks (QDQ) are computed as their nodes say. The int8 kernels that onnxruntime puts in their place add
 # pairs of products in 16 bits on CPUs without VNNI, which saturate: the same file then gives other outputs there.
@@ -55,9 +56,7 @@ class Ann:
         if threads is not None:
             options.intra_op_num_threads = threads
         self._model = structured(model)
-        self.session = onnxruntime.InferenceSession(
-            self._model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self.session = cpu_session(self._model.SerializeToString(), options)
         self._input = self.session.get_inputs()[0]
         kind = self._input.type[len("tensor(") : -1].upper()
         self._dtype = np.dtype(helper.tensor_dtype_to_np_dtype(onnx.TensorProto.DataType.Value(kind)))

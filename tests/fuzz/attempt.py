@@ -23,6 +23,8 @@ from .truth import lie
 
 # What only authors of other programs understand, in a message for a user.
 _FOREIGN = re.compile(r"ONNXRuntimeError|onnxruntime_src|Traceback|0x[0-9a-f]{6}|<[a-z_]+ object|\.(cc|h|cpp|py):\d+")
+# Where a node of torch comes from, in a line of its own: that is a line of the user's program.
+_USERS_LINE = re.compile(r"^  in: .*$", re.MULTILINE)
 _MEMORY = re.compile(r"bad_alloc|bad allocation|[Ff]ailed to allocate|MemoryError|Unable to allocate|[Oo]ut of memory")
 _EXTERNAL = "data.bin"
 
@@ -114,7 +116,7 @@ def _judge_texts(found: Attempt, diagnostics: Sequence[Diagnostic]) -> None:
         text = str(diagnostic)
         if _MEMORY.search(text):
             found.outcome, found.place, found.detail = "memory", diagnostic.rule.code, text
-        elif _FOREIGN.search(text) or not diagnostic.message.strip() or "hint: " not in text:
+        elif _FOREIGN.search(_USERS_LINE.sub("", text)) or not diagnostic.message.strip() or "hint: " not in text:
             found.outcome, found.place, found.detail = "text", f"{diagnostic.rule.code} {text[:60]!r}", text[:2000]
 
 
