@@ -26,7 +26,7 @@ from snnc.measure.trials import first_images
 from snnc.runtime.session import largest_batch
 
 # Multiply-accumulates that the comparison may take, and the fewest samples all the same.
-_BUDGET, _FEWEST = 1e12, 64
+_BUDGET, _FEWEST = 1e12, 16
 
 
 def run(conversion: Conversion) -> None:
