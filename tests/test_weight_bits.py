@@ -71,6 +71,24 @@ def test_auto_takes_the_fewest_that_change_little(error_of_one_bit: float) -> No
     assert rounding_error(found) == errors[wanted]
 
 
+@pytest.mark.parametrize("room", [9, 11, 13])
+def test_auto_takes_the_fewest_where_sums_leave_no_room_for_more(room: int) -> None:
+    found = round_within("auto", lambda bits: rounded(min(bits, room), 2.5))
+    assert found is not None
+    assert rounding_error(found) == rounding_error(rounded(8, 2.5))
+
+
+def test_auto_is_no_finer_than_need_be_in_networks_of_many_steps() -> None:
+    for name, values in neuron_weights(emitted(weight_bits="auto", max_steps=2**16)).items():
+        assert np.abs(values).max() < 2**8, name
+
+
+def test_few_bits_are_named_where_they_lose_much() -> None:
+    lost = [found for found in emitted(weight_bits=4).diagnostics.found if found.rule.code == "SNN509"]
+    assert lost
+    assert all("--weight-bits" in found.hint for found in lost)
+
+
 def test_auto_goes_on_where_a_grid_cannot_be_had() -> None:
     found = round_within("auto", lambda bits: None if bits == 8 else rounded(bits, 2.5))
     assert found is not None

@@ -32,7 +32,7 @@ from snnc.integers.weight_bits import round_within
 from snnc.ir.conversion import Conversion
 from snnc.ir.graph import producer, sample_shape
 from snnc.ir.names import own
-from snnc.ir.options import MOST_WEIGHT_BITS
+from snnc.ir.options import AUTO, MOST_WEIGHT_BITS
 from snnc.ir.signal import FloatArray, collapsed
 from snnc.ir.trees import largest_total, layers, sources_of, targets, tree
 from snnc.operators import SOURCES
@@ -282,14 +282,20 @@ class Calibrator:
         """Warn of the layers that lose much to rounding."""
         for node_name, lost in self.lost.items():
             if lost > NOTABLE_ROUNDING_ERROR:
-                self.diagnostics.report("SNN509", f"rounding changes its output by up to {lost:.0%}", node=node_name)
+                message = f"rounding changes its output by up to {lost:.0%}"
+                self.diagnostics.report("SNN509", message, node=node_name, hint=self._rounding_hint())
 
     def _judge_rounding(self, node: gs.Node, effect: FloatArray) -> None:
         lost = float(effect.max())
         if lost > HOPELESS_ROUNDING_ERROR:
             message = f"rounding its weights would change its output by up to {lost:.0%}"
-            fail("SNN406", message, node=node.name, op=node.op)
+            fail("SNN406", message, node=node.name, op=node.op, hint=self._rounding_hint())
         self.lost[node.name] = lost
+
+    def _rounding_hint(self) -> str:
+        """What helps where the user wants weights of few bits; "": what the rule says."""
+        bits = self.options.weight_bits
+        return "" if bits in (AUTO, MOST_WEIGHT_BITS) else "give weights more `--weight-bits`, or `auto`"
 
 
 def _passes_on(source: gs.Node) -> bool:
