@@ -202,7 +202,8 @@ class ConvertedFile:
     def quantised(self) -> onnx.ModelProto:
         """The quantised ANN at which the network settles; SNN402 where the file has none or it is damaged."""
         if self._quantised is None:
-            fail("SNN402", f"{self.name} carries no quantised network: its method is {self.options.method}")
+            message = f"{self.name} carries no quantised network: its method is {self.options.method}"
+            fail("SNN402", message, hint="convert the network with `--method exact`")
         try:
             return extract(self._quantised, self.block.body_constants)
         except (ValueError, KeyError, DecodeError) as error:

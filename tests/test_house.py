@@ -176,6 +176,16 @@ def test_every_package_folder_is_installed() -> None:
     assert setuptools["packages"] == sorted(setuptools["package-dir"])
 
 
+def test_nothing_is_used_that_the_oldest_numpy_has_not() -> None:
+    (oldest,) = [name for name in PYPROJECT["project"]["dependencies"] if name.startswith("numpy")]
+    assert oldest == "numpy>=1.24", "functions of numpy 2 may be used then"
+    new = "astype|bitwise_count|concat|cumulative_(prod|sum)|isdtype|mat(rix_transpose|vec)|permute_dims|trapezoid"
+    used = re.compile(rf"\bnp\.({new}|unique_(all|counts|inverse|values)|unstack|vec(dot|mat))\b(?!`)")
+    sources = [path for place in ("snnc", "passes", "runtime") for path in (ROOT / place).rglob("*.py")]
+    found = {name_of(path): names for path in sources if (names := used.findall(path.read_text(encoding="utf-8")))}
+    assert not found
+
+
 def test_versions_agree() -> None:
     version = PYPROJECT["project"]["version"]
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import golden
 import networks
 import numpy as np
+import onnx_graphsurgeon as gs
 import pytest
 
 import snnc
 from snnc.diagnostics import DiagnosticError
+from snnc.integers.calibration import Calibrator
 from snnc.integers.grid import Rounded
 from snnc.integers.weight_bits import MOST_ERROR, round_within, rounding_error
 from snnc.ir.conversion import Conversion
@@ -69,6 +72,56 @@ def test_auto_takes_the_fewest_that_change_little(error_of_one_bit: float) -> No
     found = round_within("auto", lambda bits: rounded(bits, error_of_one_bit))
     assert found is not None
     assert rounding_error(found) == errors[wanted]
+
+
+MIXED_CHANNELS = """# random: W [8, 1, 3, 3] seed 1
+# random: V [32, 3] seed 2
+net (float[N, 1, 8, 8] x) => (float[N, 16, 3] y) <int64[3] s = {-1, 16, 32}> {
+    a = Conv <pads = [1, 1, 1, 1]> (x, W)
+    r = Relu (a)
+    p = Reshape (r, s)
+    y = MatMul (p, V)
+}"""
+
+
+@pytest.mark.parametrize("method", ["rmp", "exact"])
+@pytest.mark.parametrize("bits", [4, 5, 8])
+def test_thresholds_of_channels_that_are_read_alike_are_worth_the_same(
+    method: str, bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, worth = Calibrator.settle_threshold, []
+
+    def settle_threshold(
+        self: Calibrator, node: gs.Node, scale: np.ndarray, rounded: Rounded, threshold: np.ndarray
+    ) -> None:
+        worth.append(threshold * rounded.scale / scale)
+        settle(self, node, scale, rounded, threshold)
+
+    monkeypatch.setattr(Calibrator, "settle_threshold", settle_threshold)
+    options: dict[str, Any] = {"calib_steps": 64, "steps": 64} if method == "rmp" else {}
+    images = np.random.default_rng(1).random((100, 1, 8, 8), np.float32)
+    model = golden.model(MIXED_CHANNELS)
+    snnc.convert(model, method=method, calib=images, accept_poor=True, weight_bits=bits, **options)
+    assert worth
+    assert all(np.allclose(values, 1, rtol=1e-3) for values in worth)
+
+
+@pytest.mark.parametrize("room", [9, 11, 13])
+def test_auto_takes_the_fewest_where_sums_leave_no_room_for_more(room: int) -> None:
+    found = round_within("auto", lambda bits: rounded(min(bits, room), 2.5))
+    assert found is not None
+    assert rounding_error(found) == rounding_error(rounded(8, 2.5))
+
+
+def test_auto_is_no_finer_than_need_be_in_networks_of_many_steps() -> None:
+    for name, values in neuron_weights(emitted(weight_bits="auto", max_steps=2**16)).items():
+        assert np.abs(values).max() < 2**8, name
+
+
+def test_few_bits_are_named_where_they_lose_much() -> None:
+    lost = [found for found in emitted(weight_bits=4).diagnostics.found if found.rule.code == "SNN509"]
+    assert lost
+    assert all("--weight-bits" in found.hint for found in lost)
 
 
 def test_auto_goes_on_where_a_grid_cannot_be_had() -> None:

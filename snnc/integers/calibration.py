@@ -9,7 +9,8 @@ The rooms of the layers ask for what they need, in order of the graph (`Layer.ca
 
 A neuron whose ANN values are clipped at a cap has λ_c ≤ cap: in every step a spike, and it is worth what it is there.
 Where all channels have one V_th, one λ is kept for all of them if that costs less than a thousandth: then σ_c·θ_c is
-the same for every c, as the σ_c are powers of two apart.
+the same for every c, as the σ_c are powers of two apart. Where they are not (weights of few bits) and what reads the
+spikes cannot tell channels apart, σ_c is made such that λ/σ_c is an even integer.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from snnc.integers.weight_bits import round_within
 from snnc.ir.conversion import Conversion
 from snnc.ir.graph import producer, sample_shape
 from snnc.ir.names import own
-from snnc.ir.options import MOST_WEIGHT_BITS
+from snnc.ir.options import AUTO, MOST_WEIGHT_BITS
 from snnc.ir.signal import FloatArray, collapsed
 from snnc.ir.trees import largest_total, layers, sources_of, targets, tree
 from snnc.operators import SOURCES
@@ -210,18 +211,20 @@ class Calibrator:
         main_scale = self.rounded[node.name].main_scale
         # A threshold beyond what currents can reach would be one that potentials cannot start from.
         limit = sum_limit(reach(node.inputs[0], self.options.max_steps))
-        rounded = self.round(node, coarsest=np.maximum(value / (2 * limit), self.coarsest_of_charge(node)))
+        coarsest = np.maximum(value / (2 * limit), self.coarsest_of_charge(node))
+        rounded = self.round(node, coarsest)
         capped = np.asarray(node.attrs.get("cap", np.inf)) / levels
         cap = capped if value.size > 1 else capped.min()
         value = np.minimum(value * (rounded.main_scale / main_scale), cap)
         even = _even if np.isinf(cap).all() else _even_below
         units = value / rounded.scale
         if value.size == 1 and (not self.by_channel(node) or (units >= _FINE_THRESHOLD).all()):
-            # One λ, that of the coarsest grid on which it is fine; a channel that cannot have it exactly comes close.
+            # One λ, that of the coarsest grid on which it is fine.
             fine = units >= _FINE_THRESHOLD
             shared = rounded.scale[fine].max() if fine.any() else rounded.scale.min()
             scale = np.asarray(even(value / shared) * shared)
-            threshold = even(scale / rounded.scale)
+            rounded = self._come_close(node, coarsest, scale, rounded)
+            threshold = even(np.rint(scale / rounded.scale))
         else:
             threshold = even(units)
             scale = threshold * rounded.scale
@@ -230,6 +233,14 @@ class Calibrator:
             fail("SNN406", message, node=node.name, op=node.op)
         self.charge(node, rounded)
         self._write_threshold(node, threshold, scale, rounded)
+
+    def _come_close(self, node: gs.Node, coarsest: FloatArray, scale: FloatArray, rounded: Rounded) -> Rounded:
+        """`rounded`, or a grid a little coarser on which thresholds are worth `scale`, where any would be off by more
+        than a thousandth: where weights have few bits, grids are not powers of two apart."""
+        off = np.abs(_even(scale / rounded.scale) * rounded.scale / scale - 1)
+        if (off <= 1 / _FINE_THRESHOLD).all() or (scale < 2 * rounded.scale).any():
+            return rounded
+        return self.round(node, coarsest, multiple=scale)
 
     def fix_threshold(self, node: gs.Node) -> None:
         """Round `node` for good, so that its threshold is the value of a spike that the network itself gives it."""
@@ -282,14 +293,20 @@ class Calibrator:
         """Warn of the layers that lose much to rounding."""
         for node_name, lost in self.lost.items():
             if lost > NOTABLE_ROUNDING_ERROR:
-                self.diagnostics.report("SNN509", f"rounding changes its output by up to {lost:.0%}", node=node_name)
+                message = f"rounding changes its output by up to {lost:.0%}"
+                self.diagnostics.report("SNN509", message, node=node_name, hint=self._rounding_hint())
 
     def _judge_rounding(self, node: gs.Node, effect: FloatArray) -> None:
         lost = float(effect.max())
         if lost > HOPELESS_ROUNDING_ERROR:
             message = f"rounding its weights would change its output by up to {lost:.0%}"
-            fail("SNN406", message, node=node.name, op=node.op)
+            fail("SNN406", message, node=node.name, op=node.op, hint=self._rounding_hint())
         self.lost[node.name] = lost
+
+    def _rounding_hint(self) -> str:
+        """What helps where the user wants weights of few bits; "": what the rule says."""
+        bits = self.options.weight_bits
+        return "" if bits in (AUTO, MOST_WEIGHT_BITS) else "give weights more `--weight-bits`, or `auto`"
 
 
 def _passes_on(source: gs.Node) -> bool:

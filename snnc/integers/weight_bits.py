@@ -1,7 +1,8 @@
 """How many bits the integer weights of a layer get.
 
 Rounding changes the current of a layer by its *rounding error*: the root mean square of the change over that of the
-current, for independent inputs. A bit more halves it. `auto` takes the fewest bits that keep it below `MOST_ERROR`.
+current, for independent inputs. A bit more halves it, as long as sums have room for it. `auto` takes the fewest bits
+that keep it below `MOST_ERROR`.
 """
 
 from __future__ import annotations
@@ -30,13 +31,12 @@ def round_within(bits: int | Literal["auto"], round_to: Callable[[int], Rounded 
     """What `round_to` gives for so many bits, or for the fewest that will do; None where there is no such grid."""
     if bits != "auto":
         return round_to(bits)
-    finest = round_to(MOST_WEIGHT_BITS)
-    if finest is None:
-        return None
-    error = max(rounding_error(finest), MOST_ERROR * 2.0**-MOST_WEIGHT_BITS)
-    expected = MOST_WEIGHT_BITS - math.floor(math.log2(MOST_ERROR / error))
-    for few in range(max(FEWEST_WEIGHT_BITS, expected - 1), MOST_WEIGHT_BITS):
-        rounded = round_to(few)
+    fewest, most, best = FEWEST_WEIGHT_BITS, MOST_WEIGHT_BITS, None
+    while fewest < most:
+        middle = (fewest + most) // 2
+        rounded = round_to(middle)
         if rounded is not None and rounding_error(rounded) <= MOST_ERROR:
-            return rounded
-    return finest
+            most, best = middle, rounded
+        else:
+            fewest = middle + 1
+    return best if best is not None else round_to(MOST_WEIGHT_BITS)

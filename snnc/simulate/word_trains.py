@@ -8,6 +8,9 @@ import numpy as np
 
 from snnc.ir.domain import BLOCK_STEPS
 
+# Bits that are set in every number of 16 bits.
+_BITS_OF = np.array([number.bit_count() for number in range(2**16)], np.uint8)
+
 
 def unpack_words(words: np.ndarray, count: int) -> np.ndarray:
     """Spike words `[N, ...]` as booleans `[count, N, ...]`."""
@@ -18,8 +21,7 @@ def unpack_words(words: np.ndarray, count: int) -> np.ndarray:
 
 def count_spikes(words: np.ndarray, count: int) -> np.ndarray:
     """How often each neuron fired in the first `count` steps of spike words, uint8, of their shape."""
-    counts: np.ndarray = np.bitwise_count(words & _first(count))
-    return counts
+    return _count_bits(words & _first(count))
 
 
 def join_blocks(blocks: Sequence[np.ndarray], counts: Sequence[int]) -> np.ndarray:
@@ -54,9 +56,16 @@ def first_difference(left: np.ndarray, right: np.ndarray) -> tuple[int, int] | N
         if np.array_equal(one, other):
             continue
         wrong = np.bitwise_or.reduce((one ^ other).reshape(len(one), -1), axis=1)
-        steps = np.bitwise_count((wrong & (~wrong + np.uint64(1))) - np.uint64(1))  # 64 where nothing differs
+        steps = _count_bits((wrong & (~wrong + np.uint64(1))) - np.uint64(1))  # 64 where nothing differs
         return block * BLOCK_STEPS + int(steps.min()), int(steps.argmin())
     return None
+
+
+def _count_bits(words: np.ndarray) -> np.ndarray:
+    """How many bits are set in each word, uint8. (`np.bitwise_count` came with numpy 2.)"""
+    parts = np.ascontiguousarray(words).reshape(*words.shape, 1).view(np.uint16)
+    counts: np.ndarray = _BITS_OF[parts].sum(-1, dtype=np.uint8)
+    return counts
 
 
 def _first(count: int) -> np.uint64:
