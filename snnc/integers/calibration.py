@@ -224,7 +224,7 @@ class Calibrator:
             shared = rounded.scale[fine].max() if fine.any() else rounded.scale.min()
             scale = np.asarray(even(value / shared) * shared)
             rounded = self._come_close(node, coarsest, scale, rounded)
-            threshold = even(np.rint(scale / rounded.scale))
+            threshold = even(np.round(scale / rounded.scale, 6))  # an integer may come out a little below itself
         else:
             threshold = even(units)
             scale = threshold * rounded.scale

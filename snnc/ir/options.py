@@ -129,8 +129,8 @@ class Options:
     )
     weight_bits: int | Literal["auto"] = _option(
         MOST_WEIGHT_BITS,
-        "Bits of the integer weights of neurons, sign included; auto takes the fewest for each layer that change its "
-        "current by less than 1 %. Weights of 8 bits are added fastest.",
+        "Bits of the integer weights of neurons, sign included (depthwise layers keep as many as fit); auto takes the "
+        "fewest for each layer that change its current by less than 1 %. Weights of 8 bits are added fastest.",
         metavar="B",
         group="calibration",
         low=FEWEST_WEIGHT_BITS,
