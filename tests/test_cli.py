@@ -56,7 +56,7 @@ def test_convert_passes_every_option_on(invoke: Invoke, tmp_path: Path) -> None:
         "rate_quantile": 0.99, "plugin_options": {},
         "calib_samples": 20, "calib_steps": 30, "v_init": 0.5, "steps": 40, "seed": 5, "input_scale": 2.0,
         "input_range": [0.0, 1.5], "max_steps": 50, "bias": "current", "batchnorm": "fold", "schedule": "stream",
-        "coding": "direct", "per_channel": True, "max_pool": "exact", "leak": 6,
+        "coding": "direct", "per_channel": True, "weight_bits": 12, "max_pool": "exact", "leak": 6,
         "controls": "required", "accept_poor": True, "shape": "1,8,8",
     }  # fmt: skip
     of_others = {name: getattr(Options, name) for name in ("percentile", "levels", "target_drop", "delay")}
