@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "kernels/layers/roofline.hpp"
-#include "kernels/layers/tasks.hpp"
+#include "kernels/layers/vector_kernels.hpp"
 
 namespace snnc {
 

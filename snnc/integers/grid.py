@@ -117,7 +117,7 @@ def round_tree(
     found = rounding.finest((shape[0], *[1] * (len(shape) - 1)), limits, coarsest)
     found = found if found is not None else rounding.finest((1,) * len(shape), limits, coarsest)
     if found is not None and limits.rows < WIDEST_ROWS:
-        found = rounding.stretched(found, limits)
+        found = rounding.stretched(found, limits, coarsest)
     if found is None or multiple is None:
         return found
     units = 2 * np.floor(multiple / found.scale / 2)
@@ -202,14 +202,16 @@ class Rounding:
             pass
         return None
 
-    def stretched(self, rounded: Rounded, limits: Limits) -> Rounded:
+    def stretched(self, rounded: Rounded, limits: Limits, coarsest: FloatArray | None) -> Rounded:
         """The same where the largest weight of every grid is as large as may be: where bits are few, powers of two
-        would leave up to one of them unused."""
+        would leave up to one of them unused. No σ falls below `coarsest`, unless it was there before."""
         pattern, signal = rounded.scale.shape, rounded.signal
         # Half a unit may have been rounded away, and less than half is rounded away again.
         pairs = ((signal.largest, limits.current), (signal.peak, limits.weight), (signal.rows, limits.rows))
         used = np.max([(_largest_in(values, pattern) + 0.5) / (limit + 0.49) for values, limit in pairs], 0)
         scale = rounded.scale * np.where((used > 0.5) & (used < 1), used, 1.0)
+        if coarsest is not None:
+            scale = np.clip(_largest_in(coarsest, pattern), scale, rounded.scale)
         scale = np.where(exceeds(self.at(scale).signal, limits, pattern), rounded.scale, scale)
         found = self.at(scale)
         return rounded if unread_exceeds(found, limits) else found

@@ -52,8 +52,9 @@ class LayerReport:
     have numbers of up to `levels` units; where the input is prepared as (x - `origin`)·`factor`, each a number or one
     for each channel, they stand for that. `macs_on_numbers` are those of `macs` that read such numbers,
     `macs_on_currents` those that read the currents of another layer, with no neuron between. `rate` is in spikes per
-    neuron and step on the verification samples. `counts` are the limits of the count of a neuron that settles; None of
-    others.
+    neuron and step on the verification samples. `rounding` is by how much rounding its
+    weights changes a layer's current, as a share of it. `counts` are the limits of the count of a neuron that settles;
+    None of others.
     `own_grid`: its integers are those of the quantised network that was converted, weights and bias unrounded.
 
     `scale`, `threshold`, `threshold_integer` and `v_init` are one number where all channels have the same, else one for
@@ -71,6 +72,7 @@ class LayerReport:
     threshold: float | list[float] | None = None
     threshold_integer: int | list[int] | None = None
     weight_bits: int | None = None
+    rounding: float | None = None
     v_init: int | list[int] = 0
     f_in: float | None = None
     v_in: float | None = None

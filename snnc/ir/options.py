@@ -128,7 +128,7 @@ class Options:
         group="calibration",
     )
     weight_bits: int | Literal["auto"] = _option(
-        MOST_WEIGHT_BITS,
+        AUTO,
         "Bits of the integer weights of neurons, sign included (depthwise layers keep as many as fit); auto takes the "
         "fewest for each layer that change its current by less than 1 %. Weights of 8 bits are added fastest.",
         metavar="B",

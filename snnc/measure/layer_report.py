@@ -10,6 +10,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from snnc.integers.grid import Rounded
+from snnc.integers.weight_bits import rounding_error
 from snnc.ir.conversion import LayerReport
 from snnc.ir.graph import activation_inputs, constant, sample_shape
 from snnc.ir.signal import collapsed
@@ -58,6 +59,7 @@ def _add_synapses(report: LayerReport, node: gs.Node, rounded: Rounded) -> None:
     report.macs_on_numbers = _macs_where(node.inputs[0], _reads_numbers)
     report.macs_on_currents = _macs_where(node.inputs[0], _reads_currents)
     report.weight_bits = math.ceil(math.log2(largest_weight + 1)) if largest_weight else 0
+    report.rounding = rounding_error(rounded)
     report.own_grid = rounded.own
     threshold = constant(node, 1) if "v_init" in node.attrs else None
     if threshold is not None:

@@ -37,10 +37,10 @@ _OPPONENTS = {
 def layer_table(layers: Sequence[LayerReport], *, fused: bool = False) -> str:
     """One row for each spike source and readout.
 
-    `V_th` is in units of the layer's input spikes, `bits` are those of its weights, `rate` is in spikes per neuron and
-    step on the samples held back. `fused` shows the operator that runs the layer (`plain`: several) in place of what
-    the layer is, and where V_th stands towards the range of RMP-SNN. Networks that settle have `levels` instead, the
-    limits of counts.
+    `V_th` is in units of the layer's input spikes, `bits` are those of its weights (in brackets by how much rounding
+    them changes its current), `rate` is in spikes per neuron and step on the samples held back. `fused` shows the
+    operator that runs the layer (`plain`: several) in place of what the layer is, and where V_th stands towards the
+    range of RMP-SNN. Networks that settle have `levels` instead, the limits of counts.
     """
     headers = ["layer", "runs as" if fused else "op", "neurons", "fan-in", "V_th", "bits", "rate"]
     settles = any(layer.counts is not None for layer in layers)
@@ -53,7 +53,7 @@ def layer_table(layers: Sequence[LayerReport], *, fused: bool = False) -> str:
                 f"{layer.neurons:,}",
                 f"{layer.fan_in:,}" if layer.fan_in else "",
                 _optional(_largest(layer.threshold), "{:.4g}"),
-                _optional(layer.weight_bits, "{}"),
+                _optional(layer.weight_bits, "{}") + _optional(layer.rounding, " ({:.1%})"),
                 _optional(layer.rate, "{:.4f}"),
             ]
         )

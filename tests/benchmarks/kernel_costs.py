@@ -5,7 +5,9 @@
 Layers of several sizes and densities are run by every kernel that can run them, each kernel in a process of its own, on
 one thread. The time of an image is the least of some blocks. For each kernel, non-negative coefficients are fitted to
 these times, relative errors squared; printed are they, the machine, and how far off the fit is. A coefficient that the
-layers hardly tell from another one is better left alone: only the choice between kernels matters.
+layers hardly tell from another one is better left alone: only the choice between kernels matters. How much that is,
+the last lines tell: the time of the kernels that the library chooses, by the coefficients it was built with, over that
+of the fastest ones.
 """
 
 from __future__ import annotations
@@ -40,10 +42,11 @@ SHAPES = (
 DENSITIES = (0.005, 0.02, 0.1, 0.3)
 KERNEL = 3
 IMAGES = 4
-LARGEST_WEIGHT = 2000
+LARGEST_WEIGHT = 100  # of eight bits, which most layers have
+CHOSEN = "chosen"  # by the library
 TERMS = {
     "gather": ("pixel", "listed_word", "row", "vector"),
-    "scatter": ("vector_step", "pixel", "run", "run_vector"),
+    "chunk": ("vector_step", "piece", "run", "run_vector"),
     "table": ("pixel", "lookup", "lookup_vector"),
 }
 
@@ -52,11 +55,18 @@ TERMS = {
 class Sample:
     """A layer that was run: its numbers, and nanoseconds of an image."""
 
+    kernel: str
     inputs: int
     outputs: int
     size: int
+    density: float
     spikes: float
     nanoseconds: float
+
+    @property
+    def layer(self) -> tuple[int, int, int, float]:
+        """What tells layers apart."""
+        return self.inputs, self.outputs, self.size, self.density
 
     def features(self, kernel: str) -> list[float]:
         """What each coefficient of a kernel is multiplied with, as in `costs.hpp`."""
@@ -66,9 +76,9 @@ class Sample:
             rows = self.spikes * KERNEL**2
             words = KERNEL * ceil(self.inputs / 64)
             return [pixel_steps * tiles, pixel_steps * words, rows * tiles, rows * vectors]
-        if kernel == "scatter":
+        if kernel == "chunk":
             runs = self.spikes * KERNEL * KERNEL
-            return [pixel_steps * vectors, pixel_steps, runs, runs * vectors]
+            return [pixel_steps * vectors, pixel_steps * self.inputs / 64, runs, runs * vectors]
         lookups = KERNEL * ceil(self.inputs / 3)  # sets of three channels: nine bits
         return [pixel_steps * tiles, pixel_steps * lookups * tiles, pixel_steps * lookups * vectors]
 
@@ -77,25 +87,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--blocks", type=int, default=12, help="blocks of 64 steps; the fastest counts (default 12)")
-    parser.add_argument("--worker", choices=TERMS, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", choices=[*TERMS, CHOSEN], help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.worker:
         print(json.dumps([asdict(sample) for sample in measure(options.worker, options.blocks)]))
         return
     print(f"{platform.processor() or platform.machine()}, {statistics.vector_unit()}, {time.strftime('%Y-%m-%d')}")
+    times: dict[tuple[int, int, int, float], dict[str, float]] = {}
     for kernel, terms in TERMS.items():
-        command = [sys.executable, "-m", "tests.benchmarks.kernel_costs", "--worker", kernel]
-        command += ["--blocks", str(options.blocks)]
-        environment = {**os.environ, "SNNC_KERNEL": kernel}
-        output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
-        samples = [Sample(**entry) for entry in json.loads(output)]
+        samples = _in_process(kernel, options.blocks)
+        for sample in samples:
+            times.setdefault(sample.layer, {})[kernel] = sample.nanoseconds
         coefficients, error = fit(kernel, samples)
         values = ", ".join(f"{term} {value:.2f}" for term, value in zip(terms, coefficients, strict=True))
         print(f"{kernel:>8}: {values}   ({len(samples)} layers, median error {error:.0%})")
+    print_choices(_in_process(CHOSEN, options.blocks), times)
+
+
+def print_choices(chosen: list[Sample], times: dict[tuple[int, int, int, float], dict[str, float]]) -> None:
+    """How much slower the chosen kernels are than the fastest ones, by their times when they were asked for."""
+    lost = {sample: times[sample.layer][sample.kernel] / min(times[sample.layer].values()) - 1 for sample in chosen}
+    print(f"  chosen: {np.mean(list(lost.values())):.1%} slower on average; by more than 10 %:")
+    for sample, share in lost.items():
+        if share > 0.1:
+            name = f"{sample.inputs} to {sample.outputs} channels, {sample.size}x{sample.size}"
+            print(f"          {name}, {sample.density:.1%} spikes: {sample.kernel}, {share:.0%}")
+
+
+def _in_process(kernel: str, blocks: int) -> list[Sample]:
+    """`measure` in a process of its own: the library reads its environment once."""
+    command = [sys.executable, "-m", "tests.benchmarks.kernel_costs", "--worker", kernel, "--blocks", str(blocks)]
+    environment = {**os.environ, "SNNC_KERNEL": "" if kernel == CHOSEN else kernel}
+    output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+    return [Sample(**entry) for entry in json.loads(output)]
 
 
 def measure(kernel: str, blocks: int) -> list[Sample]:
-    """Run all layers that `kernel` computes; it is the one that the environment asks for."""
+    """Run all layers that `kernel` computes (which the environment asks for), or by the chosen ones."""
     samples = []
     for inputs, outputs, size in SHAPES:
         for density in DENSITIES:
@@ -137,10 +165,10 @@ def _run(kernel: str, inputs: int, outputs: int, size: int, density: float, bloc
         with statistics.collecting():
             session.run(None, feeds)
             node = next(node for node in statistics.read() if node.sample_steps)
-        if kernel not in node.kernels:
+        if kernel not in (CHOSEN, *node.kernels):
             return None
         best, spikes = min(best, node.nanoseconds / IMAGES), node.spikes / IMAGES
-    return Sample(inputs, outputs, size, spikes, best)
+    return Sample(next(iter(node.kernels)), inputs, outputs, size, density, spikes, best)
 
 
 def _model(weight: npt.NDArray[np.int64], size: int) -> onnx.ModelProto:

@@ -95,6 +95,7 @@ class _Rated(Calibrator):
     def _rate_with(self, trains: _RatedTrains, node: gs.Node, threshold: float) -> float:
         self.estimates[node.name] = Estimate(threshold)
         self.set_threshold(node)
+        trains.forget(node.outputs[0].name)
         trains.fire(node)
         return trains.rate(node)
 

@@ -204,6 +204,15 @@ void test_values() {
       check(Sizes{60, outputs, {axis(3, 3, 1, 1), axis(5, 3, 1, 1)}}, {256, weights});
       check(Sizes{60, outputs, {axis(2, 1), axis(5, 3, 1, 1)}}.with_residual(40).with_signs(2), {200, weights});
     }
+    // As many rows as they hold, and one more: 127 or 128 times 256 inputs and taps, and times 260.
+    for (const Weights weights : {Weights::highest_int8, Weights::lowest_int8}) {
+      for (const std::int64_t copies : {1, 2}) {
+        const std::vector<Axis> axes{axis(3, 2, 1, 1), axis(5, 2, 1, 1)};
+        check(Sizes{64 / copies, outputs, axes}.with_copies(copies), {256, weights, Potentials::bound});
+        check(Sizes{65, outputs, axes}.with_copies(copies), {256, weights, Potentials::bound});
+        check(Sizes{32, outputs, axes}.with_residual(128 / copies, 1, copies), {256, weights});
+      }
+    }
     for (const Weights weights : {Weights::positive, Weights::negative}) {
       check(sizes, {256, weights, Potentials::bound, false});
       check(depthwise, {256, weights, Potentials::bound, false});

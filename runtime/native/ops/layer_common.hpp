@@ -126,23 +126,23 @@ inline void StaircaseNeurons::complete(
   call.counts_out = context.output<std::int32_t>(2, neurons);
 }
 
-// What the kernels read of the packed weights of a layer: gather one tile after the other, scatter all of them.
+// What the kernels read of the packed weights of a layer: gather one tile after the other, chunk all of them.
 inline RowsByPath weights_of(const kernels::SpikingLayer& layer) {
-  const int width = layer.tiles()[0].width;
-  PathRows gather{width, layer.synapses()[0].weight_bytes(), 0}, scatter{};  // working sets are summed up
+  const int width = layer.tiles()[0].width, bytes = layer.synapses()[0].weight_bytes();
+  PathRows gather{width, bytes, 0}, chunk{width, bytes, 0};  // working sets are summed up
   for (const kernels::Synapses& part : layer.synapses()) {
     const kernels::SynapseShape& shape = part.shape();
-    if (shape.depthwise()) continue;
-    gather.working_set += shape.line_taps * static_cast<std::int64_t>(part.tap_bytes(width));
-    if (!part.can_scatter()) continue;
-    scatter.width = width;
-    scatter.bytes = part.weight_bytes();
-    scatter.working_set += shape.copy_channels() * shape.line_taps * static_cast<std::int64_t>(part.channel_bytes(width));
+    const std::int64_t row = std::int64_t{width} * part.weight_bytes();
+    if (!shape.depthwise()) gather.working_set += part.row_count() * row;
+    if (part.has_runs()) {
+      chunk.working_set += shape.copy_channels() * shape.line_taps * part.run_line(width) * part.weight_bytes();
+    }
   }
   if (gather.working_set == 0) gather = {};  // one weight for each neuron: no rows are added
+  if (chunk.working_set == 0) chunk = {};
   RowsByPath weights{};  // tables are looked up: nothing is read over and over
   weights[path_of(kernels::run_gather)] = gather;
-  weights[path_of(kernels::run_scatter)] = scatter;
+  weights[path_of(kernels::run_chunk)] = chunk;
   return weights;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "../kernels/layers/tasks.hpp"
+#include "../kernels/layers/vector_kernels.hpp"
 #include "common.hpp"
 
 namespace snnc::ops {

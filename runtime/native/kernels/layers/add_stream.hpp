@@ -1,33 +1,9 @@
 // The fastest that rows of weights can be added when nothing else is done: the roofline of the kernels of layers.
 #pragma once
 
-#include "tasks.hpp"
+#include "row_sums.hpp"
 
 namespace snnc::kernels::SNNC_SIMD {
-
-// Sums of a pixel, in 16 bits or in 32.
-template <int width, bool narrow>
-struct StreamSums {
-  typename Simd::template Narrow<width> v;
-  StreamSums() { v.clear(); }
-  template <class Weight>
-  void add(const Weight* row) {
-    v.add(row);
-  }
-  void add_to(Simd::Vector (&total)[width / Simd::lanes]) const { v.add_to(total); }
-};
-
-template <int width>
-struct StreamSums<width, false> {
-  Simd::Vector v[width / Simd::lanes];
-  StreamSums() {
-    for (auto& vector : v) vector = Simd::broadcast(0);
-  }
-  void add(const std::int32_t* row) { Simd::add_row(v, row); }
-  void add_to(Simd::Vector (&total)[width / Simd::lanes]) const {
-    for (int i = 0; i < width / Simd::lanes; ++i) total[i] = Simd::add(total[i], v[i]);
-  }
-};
 
 // Adds all rows in order, `passes` times. So many sets of sums take turns that no addition waits for the one before. Rows
 // of int8 and int16 are added in 16 bits, which is what they are stored in few bits for; they must be of zeros then.
@@ -38,7 +14,8 @@ void add_stream(const AddStream& stream) {
   constexpr int sets = vectors < 8 ? 8 / vectors : 1;
   const auto* const rows = static_cast<const Weight*>(stream.rows);
   const std::int64_t count = stream.row_count;
-  StreamSums<width, narrow> sums[sets];
+  RowSums<Weight, width, narrow> sums[sets];
+  for (auto& set : sums) set.clear();
   for (std::int64_t pass = 0; pass < stream.passes; ++pass) {
     std::int64_t row = 0;
     for (; row + sets <= count; row += sets) {

@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "tasks.hpp"
+#include "vector_kernels.hpp"
 
 namespace snnc::kernels {
 

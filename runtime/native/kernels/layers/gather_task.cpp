@@ -18,13 +18,27 @@ constexpr std::int64_t listed_events = 1 << 15;
 // Widening sums of 16 bits costs about as much as two rows.
 constexpr std::int64_t least_rows_at_once = 4;
 
+// Rows that the entries of a list count, from column 0 of the plane to the last column: the row of zeros included.
+std::int64_t counted_rows(const Synapses& synapses, const LayerInput& input) {
+  const Axis& axis = input.geometry.column_axis;
+  return synapses.row_count() + 1 + axis.in / axis.dilation;
+}
+
+// Whether 16 bits are enough for a row's number; none is negative.
+bool short_entries(const Synapses& synapses, const LayerInput& input) {
+  std::int32_t least = 0;
+  for (const ColumnField& field : input.geometry.fields) least = std::min(least, field.shift);
+  return counted_rows(synapses, input) <= std::numeric_limits<std::uint16_t>::max() && synapses.row_count() + least >= 0;
+}
+
 // The events of consecutive output lines of all images, for tiles of one group and width.
 class Lists {
  public:
-  void clear(const Synapses& synapses, const LayerInput& input, int width, std::int64_t group, int steps) {
+  // `entry_bytes`: 2 if `short_entries` of all sources, else 4.
+  void clear(const Synapses& synapses, const LayerInput& input, std::int64_t group, int steps, int entry_bytes) {
     synapses_ = &synapses;
     input_ = &input;
-    width_ = width;
+    entry_bytes_ = entry_bytes;
     steps_ = steps;
     slots_ = slots_of(synapses.shape(), input.copies, group, word_steps);
     lines_ = 0;
@@ -39,21 +53,21 @@ class Lists {
   // Appends the list of an output line of the loaded image.
   void append(std::int64_t line) {
     const std::int64_t events = find_words(line);
-    grow(entries_, static_cast<std::size_t>(events_ + events + list_slack));
+    grow(entries_, static_cast<std::size_t>((events_ + events + list_slack) * entry_bytes_));
     grow(starts_, static_cast<std::size_t>((lines_ + 1) * line_starts()));
     entry_of_line_.push_back(events_);
-    events_ += vector_kernels().list_line(list());
+    events_ += vector_kernels().list_line[size_index(entry_bytes_)](list());
     ++lines_;
   }
 
   GatherSource source(std::int64_t index, std::size_t tile) const {
     GatherSource source{};
-    source.entries = entries_.data() + entry_of_line_[static_cast<std::size_t>(index)];
+    source.entries = entries_.data() + entry_of_line_[static_cast<std::size_t>(index)] * entry_bytes_;
     source.starts = starts_.data() + index * line_starts();
     source.starts_stride = input_->geometry.columns_in() + 1;
     source.fields = input_->geometry.fields.data();
     source.rows = synapses_->tile_rows(tile);
-    source.column_bytes = synapses_->column_bytes(width_);
+    source.row_count = synapses_->row_count();
     source.rows_at_once = synapses_->rows_at_once(tile);
     return source;
   }
@@ -71,7 +85,7 @@ class Lists {
       if (from < 0) continue;
       const std::uint64_t* bits = loaded_.line(from);
       for (const Slot& slot : slots_) {
-        const std::int64_t base = tap * synapses_->tap_bytes(width_) + slot.channel * synapses_->channel_bytes(width_);
+        const std::int64_t base = tap * synapses_->tap_rows() + slot.channel * synapses_->shape().column_taps;
         words_.push_back({bits, static_cast<std::uint32_t>(base)});
         bits += loaded_.words();
       }
@@ -90,30 +104,31 @@ class Lists {
     list.words = words_.data();
     list.word_count = static_cast<int>(words_.size());
     list.step_stride = loaded_.step_stride();
-    list.channel_bytes = static_cast<std::uint32_t>(synapses_->channel_bytes(width_));
-    list.column_bytes = static_cast<std::uint32_t>(synapses_->column_bytes(width_));
+    list.channel_rows = static_cast<std::uint32_t>(synapses_->shape().column_taps);
     list.column_order = geometry.column_order.data();
     list.column_steps = geometry.column_steps.data();
     list.columns = geometry.columns_in();
     list.steps = steps_;
-    list.entries = entries_.data() + events_;
+    list.entries = entries_.data() + events_ * entry_bytes_;
     list.starts = starts_.data() + lines_ * line_starts();
     return list;
   }
 
   std::int64_t line_starts() const { return steps_ * (input_->geometry.columns_in() + 1); }
 
-  static void grow(std::vector<std::uint32_t>& memory, std::size_t size) {
+  template <class T>
+  static void grow(std::vector<T>& memory, std::size_t size) {
     if (memory.size() < size) memory.resize(size + size / 2);
   }
 
   const Synapses* synapses_ = nullptr;
   const LayerInput* input_ = nullptr;
-  int width_ = 0, steps_ = 0;
+  int entry_bytes_ = 4, steps_ = 0;
   std::vector<Slot> slots_;
   std::vector<ListWord> words_;
   LoadedLines loaded_;
-  std::vector<std::uint32_t> entries_, starts_;
+  std::vector<std::uint8_t> entries_;
+  std::vector<std::uint32_t> starts_;
   std::vector<std::int64_t> entry_of_line_;
   std::int64_t lines_ = 0, events_ = 0;
 };
@@ -130,7 +145,9 @@ class GatherTask {
   GatherTask(const SpikingLayer& layer, const LayerCall& call, Memory& memory)
       : layer_(layer), call_(call), memory_(memory), lines_out_(call.geometry().lines_out) {
     for (std::size_t part = 0; part < layer.synapses().size(); ++part) {
-      if (!layer.synapses()[part].shape().depthwise()) weighted_.push_back(part);
+      if (layer.synapses()[part].shape().depthwise()) continue;
+      weighted_.push_back(part);
+      if (!short_entries(layer.synapses()[part], call.inputs[part])) entry_bytes_ = 4;
     }
   }
 
@@ -174,7 +191,7 @@ class GatherTask {
     if (weighted_.empty()) return end_of_image(first, last);
     for (const std::size_t part : weighted_) {
       memory_.lists[part].clear(
-          layer_.synapses()[part], call_.inputs[part], tile.width, group_of(part, tile), call_.steps);
+          layer_.synapses()[part], call_.inputs[part], group_of(part, tile), call_.steps, entry_bytes_);
     }
     std::int64_t unit = first;
     while (unit < last) {
@@ -201,6 +218,7 @@ class GatherTask {
     GatherLine line{};
     line.neurons = memory_.neurons.prepare(layer_, call_, tile, 1)[0];
     line.source_count = static_cast<int>(weighted_.size());
+    line.fire = vector_kernels().fire_column[width_index(tile.width)][dynamics_index(layer_.neurons().dynamics)];
     const auto kernel = kernel_of(tile);
     for (std::int64_t unit = first; unit < last; ++unit) {
       const TileLine at{layer_, call_, tile, unit / lines_out_, unit % lines_out_};
@@ -211,12 +229,24 @@ class GatherTask {
       for (std::size_t i = 0; i < weighted_.size(); ++i) {
         line.sources[i] = memory_.lists[weighted_[i]].source(unit - first, tile_index);
       }
+      fetch_ahead(line, tile_index, unit - first, last - first);
       prefetch_outputs(at);
       load_states(at, line.neurons.states);
       kernel(line);
       store_states(at, line.neurons.states);
       store_spikes(at, line.neurons);
     }
+  }
+
+  // The weights of the next tile, a part of them with each of the lines of this one.
+  void fetch_ahead(GatherLine& line, std::size_t tile, std::int64_t part, std::int64_t parts) const {
+    line.ahead_bytes = 0;
+    if (weighted_.empty() || tile + 1 >= layer_.tiles().size()) return;
+    const Synapses& synapses = layer_.synapses()[weighted_[0]];
+    const auto* const from = static_cast<const char*>(synapses.tile_rows(tile + 1));
+    const std::int64_t bytes = synapses.row_count() * layer_.tiles()[tile + 1].width * synapses.weight_bytes();
+    line.ahead = from + bytes * part / parts;
+    line.ahead_bytes = bytes * (part + 1) / parts - bytes * part / parts;
   }
 
   // Of the kernels for rows of int8, of int16 of which sums of 16 bits hold several or hardly one, and of int32.
@@ -230,8 +260,7 @@ class GatherTask {
   }
 
   auto kernel_of(const Tile& tile) const -> void (*)(const GatherLine&) {
-    const int dynamics = dynamics_index(layer_.neurons().dynamics);
-    return vector_kernels().gather_line[rows_index()][width_index(tile.width)][dynamics];
+    return vector_kernels().gather_line[rows_index()][width_index(tile.width)][size_index(entry_bytes_)];
   }
 
   const SpikingLayer& layer_;
@@ -239,23 +268,16 @@ class GatherTask {
   Memory& memory_;
   std::int64_t lines_out_;
   std::vector<std::size_t> weighted_;
+  int entry_bytes_ = 2;
 };
 
 }  // namespace
 
-// Entries of a list count bytes from the first row of a tile to that of an event, as if column 0 were under the kernel.
 bool gather_fits(const SpikingLayer& layer, const LayerCall& call) {
-  constexpr std::int64_t most_bytes = std::numeric_limits<std::uint32_t>::max();
+  constexpr std::int64_t most_rows = std::numeric_limits<std::int32_t>::max();
   for (std::size_t part = 0; part < layer.synapses().size(); ++part) {
-    const Synapses& synapses = layer.synapses()[part];
-    if (synapses.shape().depthwise()) continue;
-    const SynapseShape& shape = synapses.shape();
-    const Axis& axis = call.inputs[part].geometry.column_axis;
-    const std::int64_t rows =
-        shape.line_taps * shape.group_channels() * shape.column_taps + (axis.in - 1) / axis.dilation;
-    for (const Tile& tile : layer.tiles()) {
-      if (rows > most_bytes / synapses.column_bytes(tile.width)) return false;
-    }
+    if (layer.synapses()[part].shape().depthwise()) continue;
+    if (counted_rows(layer.synapses()[part], call.inputs[part]) > most_rows) return false;
   }
   return true;
 }

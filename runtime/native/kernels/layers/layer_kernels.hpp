@@ -21,9 +21,9 @@ bool gather_fits(const SpikingLayer& layer, const LayerCall& call);
 double gather_cost(const SpikingLayer& layer, const LayerCall& call, double input_spikes);
 void run_gather(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task);
 
-bool scatter_fits(const SpikingLayer& layer, const LayerCall& call);
-double scatter_cost(const SpikingLayer& layer, const LayerCall& call, double input_spikes);
-void run_scatter(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task);
+bool chunk_fits(const SpikingLayer& layer, const LayerCall& call);
+double chunk_cost(const SpikingLayer& layer, const LayerCall& call, double input_spikes);
+void run_chunk(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task);
 
 bool table_fits(const SpikingLayer& layer, const LayerCall& call);
 double table_cost(const SpikingLayer& layer, const LayerCall& call, double input_spikes);
@@ -32,7 +32,7 @@ void run_table(const SpikingLayer& layer, const LayerCall& call, const LayerTask
 // The first of several with the same cost is taken.
 inline constexpr std::array<LayerKernel, 3> layer_kernels{{
     {"gather", gather_fits, gather_cost, run_gather},
-    {"scatter", scatter_fits, scatter_cost, run_scatter},
+    {"chunk", chunk_fits, chunk_cost, run_chunk},
     {"table", table_fits, table_cost, run_table},
 }};
 

@@ -94,13 +94,7 @@ struct Neurons {
   }
 
   void fire(const Constants& constants, Field* fired, std::int64_t) {
-    u64 bits = 0;
-#pragma GCC unroll 16
-    for (int i = 0; i < Pixel<width>::vectors; ++i) {
-      const u32 lanes = Simd::fire<dynamics>(potential.v[i], constants.threshold.v[i]);
-      bits |= u64{lanes} << (i * Simd::lanes);
-    }
-    *fired = static_cast<Field>(bits);
+    *fired = static_cast<Field>(Simd::fire_all<dynamics>(potential.v, constants.threshold.v));
   }
 };
 

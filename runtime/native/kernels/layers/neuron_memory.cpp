@@ -1,6 +1,7 @@
 #include "neuron_memory.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 namespace snnc::kernels {
 
@@ -14,15 +15,46 @@ std::int64_t offset_of(const TileLine& at, std::int64_t planes = 1) {
          at.line * geometry.columns_out();
 }
 
+typedef std::int32_t Four __attribute__((vector_size(16)));
+
+#if defined(__clang__) || __GNUC__ >= 12
+#define SNNC_CHOOSE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SNNC_CHOOSE(a, b, ...) __builtin_shuffle(a, b, Four{__VA_ARGS__})
+#endif
+
+// Four numbers of each of four rows, `from_stride` elements apart, become four of each of four columns.
+void transpose_four(const std::int32_t* from, std::int64_t from_stride, std::int32_t* to, std::int64_t to_stride) {
+  Four rows[4];
+  for (int row = 0; row < 4; ++row) std::memcpy(&rows[row], from + row * from_stride, sizeof rows[row]);
+  const Four low[] = {SNNC_CHOOSE(rows[0], rows[1], 0, 4, 1, 5), SNNC_CHOOSE(rows[2], rows[3], 0, 4, 1, 5)};
+  const Four high[] = {SNNC_CHOOSE(rows[0], rows[1], 2, 6, 3, 7), SNNC_CHOOSE(rows[2], rows[3], 2, 6, 3, 7)};
+  const Four columns[] = {
+      SNNC_CHOOSE(low[0], low[1], 0, 1, 4, 5), SNNC_CHOOSE(low[0], low[1], 2, 3, 6, 7),
+      SNNC_CHOOSE(high[0], high[1], 0, 1, 4, 5), SNNC_CHOOSE(high[0], high[1], 2, 3, 6, 7)};
+  for (int column = 0; column < 4; ++column) std::memcpy(to + column * to_stride, &columns[column], sizeof(Four));
+}
+
+// to[column][row] = from[row][column]; rows of `from` and of `to` are so many elements apart.
+void transpose(const std::int32_t* from, std::int64_t from_stride, std::int64_t rows, std::int64_t columns,
+               std::int32_t* to, std::int64_t to_stride) {
+  const std::int64_t even_rows = rows / 4 * 4, even_columns = columns / 4 * 4;
+  for (std::int64_t row = 0; row < even_rows; row += 4) {
+    for (std::int64_t column = 0; column < even_columns; column += 4) {
+      transpose_four(from + row * from_stride + column, from_stride, to + column * to_stride + row, to_stride);
+    }
+  }
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t column = row < even_rows ? even_columns : 0; column < columns; ++column) {
+      to[column * to_stride + row] = from[row * from_stride + column];
+    }
+  }
+}
+
 void load(const TileLine& at, const std::int32_t* from, std::int32_t* to) {
   const std::int64_t columns = at.call.geometry().columns_out(), plane = at.call.geometry().plane_out();
   const Tile& tile = at.tile;
-  from += offset_of(at);
-  for (std::int64_t channel = 0; channel < tile.channels; ++channel) {
-    for (std::int64_t column = 0; column < columns; ++column) {
-      to[column * tile.width + channel] = from[channel * plane + column];
-    }
-  }
+  transpose(from + offset_of(at), plane, tile.channels, columns, to, tile.width);
   for (std::int64_t column = 0; column < columns && tile.channels < tile.width; ++column) {
     std::fill_n(to + column * tile.width + tile.channels, tile.width - tile.channels, 0);
   }
@@ -30,13 +62,7 @@ void load(const TileLine& at, const std::int32_t* from, std::int32_t* to) {
 
 void store(const TileLine& at, const std::int32_t* from, std::int32_t* to) {
   const std::int64_t columns = at.call.geometry().columns_out(), plane = at.call.geometry().plane_out();
-  const Tile& tile = at.tile;
-  to += offset_of(at);
-  for (std::int64_t channel = 0; channel < tile.channels; ++channel) {
-    for (std::int64_t column = 0; column < columns; ++column) {
-      to[channel * plane + column] = from[column * tile.width + channel];
-    }
-  }
+  transpose(from, at.tile.width, columns, at.tile.channels, to + offset_of(at), plane);
 }
 
 }  // namespace
@@ -90,6 +116,7 @@ void store_states(const TileLine& at, const NeuronStates& states) {
 void store_spikes(const TileLine& at, const NeuronLine& neurons) {
   const int planes = planes_of(at.layer.neurons().dynamics);
   StoreLine line{};
+  line.steps = neurons.steps;
   line.columns = neurons.columns;
   line.packed = columns_per_word(at.tile.width);
   line.channels = static_cast<int>(at.tile.channels);

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "scratch.hpp"
-#include "tasks.hpp"
+#include "vector_kernels.hpp"
 
 namespace snnc::kernels {
 

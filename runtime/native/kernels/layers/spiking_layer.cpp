@@ -10,7 +10,7 @@ namespace snnc::kernels {
 namespace {
 
 // Scatter keeps all output channels of a band in one tile.
-constexpr std::int64_t most_scatter_outputs = 64;
+constexpr std::int64_t most_run_outputs = 64;
 // More input channels than a first layer has are better served by their events.
 constexpr std::int64_t most_table_inputs = 8;
 
@@ -23,13 +23,12 @@ int row_bytes(const std::vector<SpikingLayer::Part>& parts) {
   return bytes;
 }
 
-bool wants_scatter(const std::vector<SpikingLayer::Part>& parts) {
-  const auto depthwise = [](const auto& part) { return part.shape.depthwise(); };
-  const auto possible = [&](const auto& part) {
-    return depthwise(part) || (part.shape.groups == 1 && part.shape.column_dilation == 1);
+// Whether rows are packed for the kernels that go from events to neurons.
+bool wants_runs(const std::vector<SpikingLayer::Part>& parts) {
+  const auto possible = [](const auto& part) {
+    return (part.shape.depthwise() || part.shape.groups == 1) && part.shape.column_dilation == 1;
   };
-  return parts[0].shape.outputs <= most_scatter_outputs && std::all_of(parts.begin(), parts.end(), possible) &&
-         !std::all_of(parts.begin(), parts.end(), depthwise);
+  return parts[0].shape.outputs <= most_run_outputs && std::all_of(parts.begin(), parts.end(), possible);
 }
 
 bool wants_tables(const std::vector<SpikingLayer::Part>& parts, const std::vector<Tile>& tiles) {
@@ -46,8 +45,8 @@ SpikingLayer::SpikingLayer(const std::vector<Part>& parts, const float* bias, co
   for (const Part& part : parts) shapes.push_back(part.shape);
   tiles_ = make_tiles(outputs_, shapes);
   const int bytes = row_bytes(parts);
-  const bool scatter = wants_scatter(parts);
-  for (const Part& part : parts) synapses_.emplace_back(part.weights, part.shape, tiles_, bytes, scatter);
+  const bool runs = wants_runs(parts);
+  for (const Part& part : parts) synapses_.emplace_back(part.weights, part.shape, tiles_, bytes, runs);
   if (wants_tables(parts, tiles_)) tables_ = Tables(parts[0].weights, parts[0].shape, tiles_);
   bias_.assign(static_cast<std::size_t>(outputs_) + 63, 0);
   for (std::int64_t i = 0; bias != nullptr && i < outputs_; ++i) {

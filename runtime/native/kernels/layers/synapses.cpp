@@ -50,23 +50,54 @@ std::vector<Tile> make_tiles(std::int64_t outputs, const std::vector<SynapseShap
 }
 
 Synapses::Synapses(
-    const float* weights, const SynapseShape& shape, const std::vector<Tile>& tiles, int weight_bytes, bool scatter)
+    const float* weights, const SynapseShape& shape, const std::vector<Tile>& tiles, int weight_bytes, bool runs)
     : shape_(shape), weight_bytes_(weight_bytes) {
   if (shape.depthwise()) {
-    pack_masked(weights);
+    pack_depthwise(weights, tiles, runs);
   } else if (weight_bytes == 1) {
-    pack<std::int8_t>(weights, tiles, scatter);
+    pack<std::int8_t>(weights, tiles, runs);
   } else if (weight_bytes == 2) {
-    pack<std::int16_t>(weights, tiles, scatter);
+    pack<std::int16_t>(weights, tiles, runs);
   } else {
-    pack<std::int32_t>(weights, tiles, scatter);
+    pack<std::int32_t>(weights, tiles, runs);
   }
 }
 
 template <class Weight>
-void Synapses::pack(const float* weights, const std::vector<Tile>& tiles, bool scatter) {
+void Synapses::pack(const float* weights, const std::vector<Tile>& tiles, bool runs) {
   pack_gather<Weight>(weights, tiles);
-  if (scatter) pack_scatter<Weight>(weights, tiles[0].width);
+  if (runs) {
+    pack_runs<Weight>(weights, tiles[0].width);
+    bound_sums(weights);
+  }
+}
+
+void Synapses::pack_depthwise(const float* weights, const std::vector<Tile>& tiles, bool runs) {
+  pack_masked(weights);
+  weight_bytes_ = bytes_for(weights, shape_);
+  if (!runs) return;
+  if (weight_bytes_ == 1) {
+    pack_runs<std::int8_t>(weights, tiles[0].width);
+  } else if (weight_bytes_ == 2) {
+    pack_runs<std::int16_t>(weights, tiles[0].width);
+  } else {
+    pack_runs<std::int32_t>(weights, tiles[0].width);
+  }
+  bound_sums(weights);
+}
+
+void Synapses::bound_sums(const float* weights) {
+  for (std::int64_t output = 0; output < shape_.outputs; ++output) {
+    std::int64_t positive = 0, negative = 0;
+    for (std::int64_t channel = 0; channel < shape_.copy_channels(); ++channel) {
+      if (!shape_.reaches(channel, output)) continue;
+      for (std::int64_t tap = 0; tap < shape_.line_taps * shape_.column_taps; ++tap) {
+        const std::int64_t weight = shape_.weight(weights, output, shape_.in_group(channel), tap);
+        (weight > 0 ? positive : negative) += weight;
+      }
+    }
+    most_sum_ = std::max({most_sum_, positive, -negative});
+  }
 }
 
 void Synapses::pack_masked(const float* weights) {
@@ -89,7 +120,7 @@ void Synapses::pack_gather(const float* weights, const std::vector<Tile>& tiles)
   std::size_t size = 0;
   for (const Tile& tile : tiles) {
     tile_offsets_.push_back(size);
-    size += static_cast<std::size_t>(shape_.line_taps * tap_bytes(tile.width));
+    size += static_cast<std::size_t>((row_count() + 1) * tile.width * weight_bytes_);
   }
   std::uint8_t* memory = gather_.reserve(size);
   std::memset(memory, 0, size);
@@ -121,10 +152,9 @@ void Synapses::pack_row(
 // The taps of a phase reach neighbouring output columns, the last tap the first one. Phases with fewer taps than others
 // get weights of 0 in front: then every event adds a run of the same length.
 template <class Weight>
-void Synapses::pack_scatter(const float* weights, int width) {
-  const std::int64_t size =
-      shape_.copy_channels() * shape_.line_taps * shape_.phases() * shape_.taps_of_phase() * width;
-  auto* row = reinterpret_cast<Weight*>(scatter_.reserve(static_cast<std::size_t>(size) * sizeof(Weight)));
+void Synapses::pack_runs(const float* weights, int width) {
+  const std::int64_t size = shape_.copy_channels() * shape_.line_taps * run_line(width);
+  auto* row = reinterpret_cast<Weight*>(runs_.reserve(static_cast<std::size_t>(size) * sizeof(Weight)));
   std::fill_n(row, size, Weight{0});
   for (std::int64_t channel = 0; channel < shape_.copy_channels(); ++channel) {
     for (std::int64_t line_tap = 0; line_tap < shape_.line_taps; ++line_tap) {
@@ -134,7 +164,8 @@ void Synapses::pack_scatter(const float* weights, int width) {
           if (column_tap >= shape_.column_taps) continue;
           const std::int64_t tap = line_tap * shape_.column_taps + column_tap;
           for (std::int64_t output = 0; output < shape_.outputs; ++output) {
-            row[output] = static_cast<Weight>(shape_.weight(weights, output, channel, tap));
+            if (!shape_.reaches(channel, output)) continue;
+            row[output] = static_cast<Weight>(shape_.weight(weights, output, shape_.in_group(channel), tap));
           }
         }
       }

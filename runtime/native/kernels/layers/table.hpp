@@ -23,7 +23,7 @@ inline void load_strings(const LoadStrings& line) {
       }
     }
     auto* rows = reinterpret_cast<Columns*>(matrix);
-    transpose(rows);
+    channels_to_steps(rows, line.steps);
     for (int step = 0; step < line.steps; ++step) {
       *reinterpret_cast<Columns*>(line.bits + step * line.stride + first) = rows[step];
     }

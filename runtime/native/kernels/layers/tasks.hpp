@@ -50,7 +50,8 @@ struct LoadLine {
 
 // Spikes of a tile of an output line, to spike words.
 struct StoreLine {
-  const std::uint64_t* fired;  // [64][words_of_line(columns, packed)]; rows of steps that are not simulated are zero
+  const std::uint64_t* fired;  // [steps][words_of_line(columns, packed)]
+  int steps;
   std::int64_t columns;
   int packed;
   int channels;                // channels of the tile that exist
@@ -61,7 +62,7 @@ struct StoreLine {
 // Up to 64 channels of an input line under a kernel line.
 struct ListWord {
   const std::uint64_t* bits;  // [step][column]
-  std::uint32_t base;         // offset of the first of these channels, kernel column 0
+  std::uint32_t base;         // row of the first of these channels, kernel column 0
 };
 
 // Entries that are written beyond the end of a list.
@@ -72,24 +73,23 @@ struct ListLine {
   const ListWord* words;        // of every column
   int word_count;
   std::int64_t step_stride;     // of the bits
-  std::uint32_t channel_bytes;  // distance of two channels in the packed weights
-  std::uint32_t column_bytes;   // of two kernel columns
+  std::uint32_t channel_rows;   // distance of two channels in the packed weights
   const std::int32_t* column_order;
   const std::int32_t* column_steps;
   std::int64_t columns;
   int steps;
-  std::uint32_t* entries;       // room for all events and list_slack more
+  void* entries;                // room for all events and list_slack more, of 16 or 32 bits
   std::uint32_t* starts;        // [steps][columns + 1]
 };
 
 // The events of a tile's line with their weights.
 struct GatherSource {
-  const std::uint32_t* entries;
+  const void* entries;          // numbers of rows, counted from column 0 of the plane
   const std::uint32_t* starts;  // [steps][starts_stride]
   std::int64_t starts_stride;
   const ColumnField* fields;    // [columns]
-  const void* rows;             // packed weights of the tile
-  std::int64_t column_bytes;    // distance of two kernel columns in them
+  const void* rows;             // packed weights of the tile; behind them a row of zeros
+  std::int64_t row_count;       // without the row of zeros
   std::int64_t rows_at_once;    // rows of int8 and int16 whose sums stay within 16 bits
 };
 
@@ -131,63 +131,21 @@ struct NeuronLine {
   std::int64_t fired_plane;       // words between two planes
 };
 
+// What neurons receive in steps [first, last).
+template <class Sum>
+struct StepSums {
+  int first, last;
+  Sum* sums;            // of the first step
+  std::int64_t stride;  // elements between two steps
+};
+
 struct GatherLine {
   NeuronLine neurons;
+  void (*fire)(const NeuronLine&, const StepSums<const std::int32_t>&, std::int64_t column);
   GatherSource sources[2];
   int source_count;
-};
-
-// Where the events of an input column go in a band of membrane potentials, and with which part of a row of weights.
-struct ScatterColumn {
-  std::int32_t potential;  // elements
-  std::int32_t weight;     // elements
-  std::int32_t size;       // elements; 0 if the column reaches no neuron
-};
-
-// An output line that the events of an input line reach.
-struct ScatterTarget {
-  std::int64_t potential;  // elements
-  std::int64_t weight;     // elements
-};
-
-struct ScatterLine {
-  const std::uint64_t* bits;  // [step][slot][word]
-  std::uint32_t first_field;  // of the line, in `ScatterSource::columns`
-};
-
-// Input lines whose events reach the same lines, seen from their first one.
-struct ScatterGroup {
-  const ScatterLine* lines;
-  int line_count;
-  const ScatterTarget* targets;
-  int target_count;
-  bool regular;               // targets lie at equal distances, the first one at potential 0
-};
-
-struct ScatterSource {
-  const ScatterGroup* groups;
-  int group_count;
-  std::int64_t step_stride;       // of the bits
-  int packed;                     // columns per word of the bits
-  int channel_bits;               // an event is (field << channel_bits) + channel
-  int slots;
-  const std::uint32_t* slot_channel;  // [slots]: first channel of a slot
-  std::int64_t words_per_slot;
-  const ScatterColumn* columns;   // by line and field
-  const void* rows;               // [channel][row_size]
-  std::int64_t row_size;          // elements
-  std::int64_t run;               // elements of every column's run if all are equal, else 0
-};
-
-// A band of output lines of a layer with one tile of output channels.
-struct ScatterBand {
-  const NeuronLine* lines;        // [line_count]
-  int line_count;
-  int steps;
-  std::int32_t* v;                // potentials of line 0; those of the other lines follow at equal distances
-  ScatterSource sources[2];
-  int source_count;
-  std::uint32_t* events;          // scratch: all events of one step, and list_slack more
+  const char* ahead;            // memory that the next lines will read, to be fetched meanwhile
+  std::int64_t ahead_bytes;
 };
 
 // Rows of weights to be added in order.
@@ -234,28 +192,50 @@ struct TableLine {
   std::uint64_t mask;            // of a field
 };
 
-constexpr int weight_types = 3;
-constexpr int bytes_index(int bytes) { return bytes == 1 ? 0 : bytes == 2 ? 1 : 2; }
-constexpr int width_index(int width) { return width == 16 ? 0 : width == 32 ? 1 : 2; }
-constexpr int dynamics_index(Dynamics dynamics) { return static_cast<int>(dynamics); }
+// Steps whose sums are in the first-level cache together, at most.
+constexpr int chunk_steps = 16;
+// Elements of sums and weights that the numbers in events count by.
+constexpr std::int64_t chunk_unit = 16;
 
-// Indices: bytes of a weight (1, 2, 4; gather: int8, int16 and int16 with sums in 16 bits, int32), width of the tile (16, 32, 64), dynamics.
-struct VectorKernels {
-  const char* name;
-  int (*row_lane)(int width, int channel, int bytes);
-  void (*load_line)(const LoadLine&);
-  void (*store_line)(const StoreLine&);
-  std::int64_t (*list_line)(const ListLine&);
-  std::int64_t (*count_spikes)(const std::uint64_t* words, std::int64_t size);
-  void (*gather_line[weight_types + 1][3][dynamics_count])(const GatherLine&);
-  void (*scatter_band[weight_types][3][dynamics_count])(const ScatterBand&);
-  void (*load_strings)(const LoadStrings&);
-  void (*table_line[3][dynamics_count])(const TableLine&);  // by width and dynamics
-  void (*add_stream[weight_types][3])(const AddStream&);
-  void (*encode)(const EncodeSample&, std::int64_t tile);
+// Some channels of an input line whose steps of a chunk share a word.
+struct ChunkSlot {
+  std::int64_t first;   // channel in the words
+  int channels;
+  std::uint32_t event;  // what all events of the first channel have in common
 };
 
-// The kernels for the vector unit of this machine (or that of the environment variable SNNC_SIMD).
-const VectorKernels& vector_kernels();
+// A column of an input line that reaches neurons.
+struct ChunkColumn {
+  std::int32_t column;
+  std::uint32_t event;  // what all events of the column have in common
+};
+
+// The events of an input line, chunk by chunk. An event is (place of its row of weights << 16) + place of the sums that
+// the row is added to, both in units of `chunk_unit` elements.
+struct ListChunks {
+  const std::uint64_t* words;     // of the line: channel 0, column 0; bit = step
+  std::int64_t plane;             // distance of two channels
+  std::int64_t columns;
+  const ChunkSlot* slots;
+  int slot_count;
+  const ChunkColumn* reaching;
+  std::int64_t reaching_count;
+  int steps;
+  int chunk;                      // steps of a chunk
+  int field;                      // bits of a channel in a word that is listed: 8 or 16, at least `chunk`
+  const std::uint32_t* bit_events;  // [65]: what a bit of such a word adds to an event
+  std::uint64_t* scratch;         // [columns], rounded up to 8
+  std::uint32_t* events;          // room for all events and list_slack more
+  std::uint32_t* starts;          // [chunks + 1]
+};
+
+// Events whose rows, of `run` elements each, are to be added to sums, of 16 or 32 bits.
+struct ChunkEvents {
+  const std::uint32_t* first;
+  const std::uint32_t* last;
+  const void* rows;
+  std::int64_t run;
+  void* sums;
+};
 
 }  // namespace snnc::kernels

@@ -1,6 +1,6 @@
 // The kernels of layers for AVX2. Standard headers come first: nothing of them may be compiled for this unit alone.
 #if defined(__x86_64__)
-#include "tasks.hpp"
+#include "vector_kernels.hpp"
 
 #include <immintrin.h>
 

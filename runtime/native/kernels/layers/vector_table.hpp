@@ -3,10 +3,11 @@
 
 #include "../encode_tile.hpp"
 #include "add_stream.hpp"
+#include "chunk.hpp"
 #include "gather.hpp"
-#include "scatter.hpp"
 #include "table.hpp"
 #include "transpose.hpp"
+#include "vector_kernels.hpp"
 
 namespace snnc::kernels::SNNC_SIMD {
 
@@ -18,12 +19,14 @@ namespace snnc::kernels::SNNC_SIMD {
 #define SNNC_BY_WIDTH(kernel, ...)                                                             \
   {SNNC_BY_DYNAMICS(kernel, __VA_ARGS__, 16), SNNC_BY_DYNAMICS(kernel, __VA_ARGS__, 32), \
    SNNC_BY_DYNAMICS(kernel, __VA_ARGS__, 64)}
-#define SNNC_BY_WEIGHT(kernel)                                             \
-  {SNNC_BY_WIDTH(kernel, std::int8_t), SNNC_BY_WIDTH(kernel, std::int16_t), \
-   SNNC_BY_WIDTH(kernel, std::int32_t)}
+#define SNNC_BY_SUM(kernel, Weight) {kernel<Weight, std::int16_t>, kernel<Weight, std::int32_t>}
+#define SNNC_FOR_WIDTHS(kernel) \
+  {SNNC_BY_DYNAMICS(kernel, 16), SNNC_BY_DYNAMICS(kernel, 32), SNNC_BY_DYNAMICS(kernel, 64)}
 
-#define SNNC_TABLES \
-  {SNNC_BY_DYNAMICS(table_line, 16), SNNC_BY_DYNAMICS(table_line, 32), SNNC_BY_DYNAMICS(table_line, 64)}
+#define SNNC_BY_ENTRY(kernel, ...) {kernel<__VA_ARGS__, std::uint16_t>, kernel<__VA_ARGS__, u32>}
+#define SNNC_GATHER(Weight, narrow)                                                                   \
+  {SNNC_BY_ENTRY(gather_line, Weight, narrow, 16), SNNC_BY_ENTRY(gather_line, Weight, narrow, 32), \
+   SNNC_BY_ENTRY(gather_line, Weight, narrow, 64)}
 
 #define SNNC_ADD_STREAM(Weight) {add_stream<Weight, 16>, add_stream<Weight, 32>, add_stream<Weight, 64>}
 
@@ -34,21 +37,26 @@ const VectorKernels table = {
     Simd::row_lane,
     load_line,
     store_line,
-    list_line,
+    {list_line<std::uint16_t>, list_line<u32>},
     count_spikes,
-    {SNNC_BY_WIDTH(gather_line, std::int8_t, true), SNNC_BY_WIDTH(gather_line, std::int16_t, true),
-     SNNC_BY_WIDTH(gather_line, std::int16_t, false), SNNC_BY_WIDTH(gather_line, std::int32_t, false)},
-    SNNC_BY_WEIGHT(scatter_band),
+    {SNNC_GATHER(std::int8_t, true), SNNC_GATHER(std::int16_t, true), SNNC_GATHER(std::int16_t, false),
+     SNNC_GATHER(std::int32_t, false)},
+    SNNC_FOR_WIDTHS(fire_column),
+    list_chunks,
+    {SNNC_BY_SUM(add_events, std::int8_t), SNNC_BY_SUM(add_events, std::int16_t), {nullptr, add_events<std::int32_t, std::int32_t>}},
+    {SNNC_BY_WIDTH(fire_chunk, std::int16_t), SNNC_BY_WIDTH(fire_chunk, std::int32_t)},
     load_strings,
-    SNNC_TABLES,
+    SNNC_FOR_WIDTHS(table_line),
     {SNNC_ADD_STREAM(std::int8_t), SNNC_ADD_STREAM(std::int16_t), SNNC_ADD_STREAM(std::int32_t)},
     encode,
 };
 
 #undef SNNC_BY_DYNAMICS
 #undef SNNC_BY_WIDTH
-#undef SNNC_BY_WEIGHT
-#undef SNNC_TABLES
+#undef SNNC_BY_SUM
+#undef SNNC_FOR_WIDTHS
+#undef SNNC_BY_ENTRY
+#undef SNNC_GATHER
 #undef SNNC_ADD_STREAM
 
 }  // namespace snnc::kernels::SNNC_SIMD

@@ -35,12 +35,30 @@ struct Simd {
 
   static Vector after_leak(Vector v, Vector leak) { return _mm256_sub_epi32(v, _mm256_srav_epi32(v, leak)); }
 
-  template <Dynamics dynamics>
-  static u32 fire(Vector& v, Vector threshold) {
-    const Vector quiet = _mm256_cmpgt_epi32(threshold, v);
-    v = keeps_excess(dynamics) ? _mm256_sub_epi32(v, _mm256_andnot_si256(quiet, threshold))
-                               : _mm256_and_si256(v, quiet);
-    return 0xffu ^ bits_of(quiet);
+  template <Dynamics dynamics, int vectors>
+  static u64 fire_all(Vector (&v)[vectors], const Vector (&threshold)[vectors]) {
+    static_assert(vectors == 2 || vectors % 4 == 0);
+    Vector quiet[vectors];
+#pragma GCC unroll 8
+    for (int i = 0; i < vectors; ++i) {
+      quiet[i] = _mm256_cmpgt_epi32(threshold[i], v[i]);
+      v[i] = keeps_excess(dynamics) ? _mm256_sub_epi32(v[i], _mm256_andnot_si256(quiet[i], threshold[i]))
+                                    : _mm256_and_si256(v[i], quiet[i]);
+    }
+    u64 bits = 0;
+    if constexpr (vectors == 2) {
+      bits = bits_of(quiet[0]) | bits_of(quiet[1]) << lanes;
+    } else {
+#pragma GCC unroll 2
+      for (int i = 0; i < vectors; i += 4) bits |= u64{bits_of(quiet[i], quiet[i + 1], quiet[i + 2], quiet[i + 3])} << (lanes * i);
+    }
+    return ~bits;
+  }
+
+  static u32 bits_of(Vector a, Vector b, Vector c, Vector d) {
+    const Vector packed = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+    const Vector ordered = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    return static_cast<u32>(_mm256_movemask_epi8(ordered));
   }
 
   static SignedBits fire_signed(Vector& v, Vector& counts, Vector threshold, Vector low, Vector high) {
@@ -74,6 +92,9 @@ struct Simd {
     return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
   }
 
+  // Row after row: the compiler would add them in pairs, for which there are not enough registers.
+  static void in_this_order(__m256i& sum) { asm("" : "+x"(sum)); }
+
   // Sums of `width` channels in 16 bits.
   template <int width>
   struct Narrow {
@@ -83,10 +104,17 @@ struct Simd {
     void clear() {
       for (int i = 0; i < vectors; ++i) v[i] = _mm256_setzero_si256();
     }
+    void load(const std::int16_t* from) {
+      for (int i = 0; i < vectors; ++i) v[i] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 16 * i));
+    }
+    void store(std::int16_t* to) const {
+      for (int i = 0; i < vectors; ++i) _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 16 * i), v[i]);
+    }
     void add(const std::int16_t* row) {
 #pragma GCC unroll 4
       for (int i = 0; i < vectors; ++i) {
         v[i] = _mm256_add_epi16(v[i], _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + 16 * i)));
+        in_this_order(v[i]);
       }
     }
     void add(const std::int8_t* row) {
@@ -94,30 +122,50 @@ struct Simd {
       for (int i = 0; i < vectors; ++i) {
         const __m128i narrow = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row + 16 * i));
         v[i] = _mm256_add_epi16(v[i], _mm256_cvtepi8_epi16(narrow));
+        in_this_order(v[i]);
       }
     }
     void add_to(Vector (&sum)[2 * vectors]) const {
 #pragma GCC unroll 4
-      for (int i = 0; i < vectors; ++i) {
-        sum[2 * i] = Simd::add(sum[2 * i], _mm256_cvtepi16_epi32(_mm256_castsi256_si128(v[i])));
-        sum[2 * i + 1] = Simd::add(sum[2 * i + 1], _mm256_cvtepi16_epi32(_mm256_extracti128_si256(v[i], 1)));
-      }
+      for (int i = 0; i < vectors; ++i) widen(v[i], sum[2 * i], sum[2 * i + 1]);
     }
   };
 
-  static int list_events(u64 word, u32 base, u32 stride, u32* to) {
+  static void widen(__m256i narrow, Vector& low, Vector& high) {
+    low = add(low, _mm256_cvtepi16_epi32(_mm256_castsi256_si128(narrow)));
+    high = add(high, _mm256_cvtepi16_epi32(_mm256_extracti128_si256(narrow, 1)));
+  }
+
+  static u64 first_bit(u64 word) { return _tzcnt_u64(word); }
+
+  template <class Entry>
+  static int list_events(u64 word, u32 base, u32 stride, Entry* to) {
     const int count = static_cast<int>(_mm_popcnt_u64(word));
-    // Two events without asking whether they are there: most words hold no more.
-    to[0] = base + static_cast<u32>(_tzcnt_u64(word)) * stride;
-    word = _blsr_u64(word);
-    to[1] = base + static_cast<u32>(_tzcnt_u64(word)) * stride;
-    if (__builtin_expect(count > 2, 0)) {
-      for (int i = 2; i < count; ++i) {
-        word = _blsr_u64(word);
-        to[i] = base + static_cast<u32>(_tzcnt_u64(word)) * stride;
-      }
-    }
+    const auto next = [&] {
+      const u64 place = _tzcnt_u64(word);
+      word = _blsr_u64(word);
+      return static_cast<Entry>(base + static_cast<u32>(place) * stride);
+    };
+    // Three events without asking whether they are there: most words hold no more.
+    to[0] = next();
+    to[1] = next();
+    to[2] = next();
+    for (int i = 3; i < count; ++i) to[i] = next();
     return count;
+  }
+
+  static void load_four(const std::uint16_t* from, std::int64_t left, std::int64_t otherwise, std::int64_t (&numbers)[4]) {
+    u64 four;
+    __builtin_memcpy(&four, from, sizeof four);
+    const u64 there = _bzhi_u64(~u64{0}, static_cast<u32>(16 * left));
+    four = (four & there) | (static_cast<u64>(otherwise) * 0x0001000100010001 & ~there);
+    numbers[0] = static_cast<std::uint16_t>(four);
+    numbers[1] = static_cast<std::uint16_t>(four >> 16);
+    numbers[2] = static_cast<std::uint16_t>(four >> 32);
+    numbers[3] = static_cast<std::int64_t>(four >> 48);
+  }
+  static void load_four(const u32* from, std::int64_t left, std::int64_t otherwise, std::int64_t (&numbers)[4]) {
+    for (int i = 0; i < 4; ++i) numbers[i] = i < left ? from[i] : otherwise;
   }
 };
 

@@ -39,6 +39,14 @@ struct Simd {
     return fired;
   }
 
+  template <Dynamics dynamics, int vectors>
+  static u64 fire_all(Vector (&v)[vectors], const Vector (&threshold)[vectors]) {
+    u64 bits = 0;
+#pragma GCC unroll 16
+    for (int i = 0; i < vectors; ++i) bits |= u64{fire<dynamics>(v[i], threshold[i])} << (i * lanes);
+    return bits;
+  }
+
   static SignedBits fire_signed(Vector& v, Vector& counts, Vector threshold, Vector low, Vector high) {
     const Vector one = broadcast(1);
     const __mmask16 reached = _mm512_cmpge_epi32_mask(v, threshold);
@@ -126,13 +134,19 @@ struct Simd {
     }
   };
 
-  static int list_events(u64 word, u32 base, u32 stride, u32* to) {
+  static u64 first_bit(u64 word) { return _tzcnt_u64(word); }
+
+  static __m512i places_of(u64 word) {
     const __m512i all = _mm512_set_epi8(
         63, 62, 61, 60, 59, 58, 57, 56, 55, 54, 53, 52, 51, 50, 49, 48, 47, 46, 45, 44, 43, 42, 41, 40, 39, 38, 37, 36,
         35, 34, 33, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7,
         6, 5, 4, 3, 2, 1, 0);
+    return _mm512_maskz_compress_epi8(word, all);
+  }
+
+  static int list_events(u64 word, u32 base, u32 stride, u32* to) {
     const int count = static_cast<int>(_mm_popcnt_u64(word));
-    __m512i places = _mm512_maskz_compress_epi8(word, all);
+    __m512i places = places_of(word);
     const __m256i scale = _mm256_set1_epi32(static_cast<int>(stride));
     const __m256i first = _mm256_set1_epi32(static_cast<int>(base));
     for (int done = 0;;) {
@@ -144,6 +158,35 @@ struct Simd {
       places = _mm512_alignr_epi64(places, places, 1);
     }
   }
+
+  static int list_events(u64 word, u32 base, u32 stride, std::uint16_t* to) {
+    const int count = static_cast<int>(_mm_popcnt_u64(word));
+    __m512i places = places_of(word);
+    const __m128i scale = _mm_set1_epi16(static_cast<short>(stride));
+    const __m128i first = _mm_set1_epi16(static_cast<short>(base));
+    for (int done = 0;;) {
+      const __m128i wide = _mm_cvtepu8_epi16(_mm512_castsi512_si128(places));
+      const __m128i offsets = _mm_add_epi16(_mm_mullo_epi16(wide, scale), first);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to + done), offsets);
+      done += 8;
+      if (__builtin_expect(done >= count, 1)) return count;
+      places = _mm512_alignr_epi64(places, places, 1);
+    }
+  }
+
+  static void load_four(const std::uint16_t* from, std::int64_t left, std::int64_t otherwise, std::int64_t (&numbers)[4]) {
+    u64 four;
+    __builtin_memcpy(&four, from, sizeof four);
+    const u64 there = _bzhi_u64(~u64{0}, static_cast<u32>(16 * left));
+    four = (four & there) | (static_cast<u64>(otherwise) * 0x0001000100010001 & ~there);
+    numbers[0] = static_cast<std::uint16_t>(four);
+    numbers[1] = static_cast<std::uint16_t>(four >> 16);
+    numbers[2] = static_cast<std::uint16_t>(four >> 32);
+    numbers[3] = static_cast<std::int64_t>(four >> 48);
+  }
+  static void load_four(const u32* from, std::int64_t left, std::int64_t otherwise, std::int64_t (&numbers)[4]) {
+    for (int i = 0; i < 4; ++i) numbers[i] = i < left ? from[i] : otherwise;
+  }
 };
 
 template <>
@@ -151,6 +194,8 @@ struct Simd::Narrow<16> {
   __m256i v;
 
   void clear() { v = _mm256_setzero_si256(); }
+  void load(const std::int16_t* from) { v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
+  void store(std::int16_t* to) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), v); }
   void add(const std::int16_t* row) {
     v = _mm256_add_epi16(v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row)));
   }

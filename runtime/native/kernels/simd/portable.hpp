@@ -73,6 +73,15 @@ struct Simd {
     return bits_of(fired);
   }
 
+  // The same of several vectors, the bits of the first one lowest; higher bits than theirs mean nothing.
+  template <Dynamics dynamics, int vectors>
+  static u64 fire_all(Vector (&v)[vectors], const Vector (&threshold)[vectors]) {
+    u64 bits = 0;
+#pragma GCC unroll 16
+    for (int i = 0; i < vectors; ++i) bits |= u64{fire<dynamics>(v[i], threshold[i])} << (i * lanes);
+    return bits;
+  }
+
   // A step of the staircase.
   static SignedBits fire_signed(Vector& v, Vector& counts, Vector threshold, Vector low, Vector high) {
     const auto potential = reinterpret_cast<Signed>(v), count = reinterpret_cast<Signed>(counts);
@@ -113,7 +122,8 @@ struct Simd {
   // Sums of `width` channels in 16 bits, in the order of the rows; whoever adds knows how many rows they hold.
   template <int width>
   struct Narrow {
-    typedef std::int16_t Sums __attribute__((vector_size(16)));
+    typedef std::uint16_t Sums __attribute__((vector_size(16)));  // modulo 2^16: what nobody reads may leave 16 bits
+    typedef std::int16_t SignedSums __attribute__((vector_size(16)));
     typedef std::int8_t Bytes __attribute__((vector_size(8)));
     static constexpr int vectors = width / 8;
     Sums v[vectors];
@@ -121,6 +131,8 @@ struct Simd {
     void clear() {
       for (int i = 0; i < vectors; ++i) v[i] = Sums{};
     }
+    void load(const std::int16_t* from) { std::memcpy(v, from, sizeof v); }
+    void store(std::int16_t* to) const { std::memcpy(to, v, sizeof v); }
     void add(const std::int16_t* row) {
       for (int i = 0; i < vectors; ++i) {
         Sums weights;
@@ -132,7 +144,7 @@ struct Simd {
       for (int i = 0; i < vectors; ++i) {
         Bytes weights;
         std::memcpy(&weights, row + 8 * i, sizeof weights);
-        v[i] += __builtin_convertvector(weights, Sums);
+        v[i] += reinterpret_cast<Sums>(__builtin_convertvector(weights, SignedSums));
       }
     }
     void add_to(Vector (&sum)[2 * vectors]) const {
@@ -146,12 +158,24 @@ struct Simd {
     }
   };
 
+  // Place of the lowest bit that is set, 64 if there is none.
+  static u64 first_bit(u64 word) { return word == 0 ? 64 : static_cast<u64>(__builtin_ctzll(word)); }
+
   // Writes base + place * stride for every set bit of `word`, in order, and returns how many there are. May write up to
   // 16 entries more than that.
-  static int list_events(u64 word, u32 base, u32 stride, u32* to) {
+  template <class Entry>
+  static int list_events(u64 word, u32 base, u32 stride, Entry* to) {
     int count = 0;
-    for (; word != 0; word &= word - 1) to[count++] = base + static_cast<u32>(__builtin_ctzll(word)) * stride;
+    for (; word != 0; word &= word - 1) {
+      to[count++] = static_cast<Entry>(base + static_cast<u32>(__builtin_ctzll(word)) * stride);
+    }
     return count;
+  }
+
+  // The first `left` of four entries and `otherwise` for the others. Four are read.
+  template <class Entry>
+  static void load_four(const Entry* from, std::int64_t left, std::int64_t otherwise, std::int64_t (&numbers)[4]) {
+    for (int i = 0; i < 4; ++i) numbers[i] = i < left ? from[i] : otherwise;
   }
 };
 
