@@ -38,9 +38,7 @@ def on_a_terminal(*arguments: str, cwd: Path) -> str:
     ours, its = pty.openpty()
     ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, _COLUMNS, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    with Popen(
-        [sys.executable, "-m", "snnc.cli", *arguments], cwd=cwd, stdout=its, stderr=its, stdin=its, env=environment
-    ):
+    with Popen([sys.executable, "-m", "snnc", *arguments], cwd=cwd, stdout=its, stderr=its, stdin=its, env=environment):
         os.close(its)
         text = b""
         while True:

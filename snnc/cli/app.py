@@ -1,6 +1,6 @@
 """The commands, and what every one of them does when something goes wrong.
 
-Exit codes: 0 done; 1 the model or the data is at fault (diagnostics on stderr and in the JSON of `--json`, no other
+Exit codes: 0 done; 1 the model or the data is at fault (diagnostics on stderr and in the JSON of `--json -`, no
 file); 2 wrong usage; 70 an error in snnc; 130 interrupted.
 """
 
@@ -47,7 +47,7 @@ class Commands(click.Group):
                 return super().invoke(ctx)
         except DiagnosticError as error:
             console.diagnostics(error.diagnostics)
-            _report_failure(console)
+            console.report_failure({})
             only_options = all(diagnostic.rule.code == "SNN405" for diagnostic in error.diagnostics)
             ctx.exit(USAGE if only_options else MODEL_OR_DATA)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -57,26 +57,18 @@ class Commands(click.Group):
             ctx.exit(INTERRUPTED)
         except MemoryError:
             console.error("out of memory: use fewer samples")
-            _report_failure(console)
+            console.report_failure({})
             ctx.exit(MODEL_OR_DATA)
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader of a pipe has gone; click ends the process quietly
                 raise
             place = f"{error.filename}: " if error.filename else ""
             console.error(f"{place}{error.strerror or error}")
-            _report_failure(console)
+            console.report_failure({})
             ctx.exit(MODEL_OR_DATA)
         except Exception as error:
             _report_internal(console, error)
             ctx.exit(INTERNAL)
-
-
-def _report_failure(console: Console) -> None:
-    """The diagnostics alone, where `--json` was asked for."""
-    try:
-        console.report({})
-    except DiagnosticError as unwritten:
-        console.diagnostics(unwritten.diagnostics)
 
 
 def _report_internal(console: Console, error: Exception) -> None:

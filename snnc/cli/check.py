@@ -31,8 +31,7 @@ def check(ctx: click.Context, /, net: str, json_file: str | None, **arguments: A
     console.diagnostics(found)
     if errors:
         console.note(f"{errors} error{'' if errors == 1 else 's'}: {net} cannot be converted like this")
-    else:
-        console.result(f"{net} can be converted")
-    console.report({"model": net, "convertible": not errors})
-    if errors:
+        console.report_failure({"model": net, "convertible": False})
         ctx.exit(1)
+    console.result(f"{net} can be converted")
+    console.report({"model": net, "convertible": True})

@@ -1,6 +1,7 @@
 """What the commands say, and where: results on stdout; notes, warnings, errors and progress on stderr.
 
-With `--json -` stdout has the JSON and nothing else: results go to stderr then.
+An output called `-` goes to stdout, which then has that and nothing else: results go to stderr. Files are written
+together, when a command is done.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import textwrap
 import time
 from collections.abc import Iterable
 from itertools import zip_longest
+from os import PathLike, fspath
 from types import TracebackType
 from typing import Any
 
@@ -31,7 +33,8 @@ STDOUT = "-"
 
 def as_json(document: Any) -> bytes:
     """The content of a JSON file."""
-    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")  # of names of files that are no UTF-8
 
 
 class Interrupted(KeyboardInterrupt):
@@ -39,7 +42,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Console(logging.Handler):
-    """Prints for one command, with the verbosity of its `-q` and `-v`, and writes its `--json`.
+    """Prints for one command, with the verbosity of its `-q` and `-v`, and writes its files.
 
     While it is open (`with`), it receives the warnings that the compiler logs; each is printed once. All diagnostics
     are kept for the JSON, printed or not.
@@ -51,6 +54,8 @@ class Console(logging.Handler):
         self.verbose = False
         self._found: dict[str, dict[str, str]] = {}
         self._json: str | None = None
+        self._stdout_taken = False
+        self._files: list[tuple[str, bytes]] = []
         self._progress_shown = False
         self._last_update = 0.0
         self._stage = ""
@@ -69,10 +74,10 @@ class Console(logging.Handler):
         self.clear_progress()
 
     def result(self, text: str = "") -> None:
-        """Print on stdout, unless quiet or the JSON is there."""
+        """Print on stdout, unless quiet; on stderr where stdout has an output."""
         if not self.quiet:
             self.clear_progress()
-            click.echo(text, err=self._json == STDOUT)
+            click.echo(text, file=sys.stderr if self._stdout_taken else sys.stdout)
 
     def lines(self, lines: Iterable[str]) -> None:
         """Print each of them on stdout, unless quiet."""
@@ -105,28 +110,46 @@ class Console(logging.Handler):
         head, bracket, rest = text.partition("]")
         self.plain(self._coloured(head + bracket, _COLOURS[diagnostic.severity]) + rest)
 
+    def take_stdout(self) -> None:
+        """Keep stdout for an output."""
+        self._stdout_taken = True
+
     def report_to(self, target: str | None) -> None:
         """Where `report` writes: a file, `-` for stdout, or nowhere."""
         self._json = target
 
+    def write(self, path: str | PathLike[str], content: bytes) -> None:
+        """An output of the command, to be written when it is done (`report`)."""
+        self._files.append((fspath(path), content))
+
     def report(self, document: dict[str, Any]) -> None:
-        """Write the document of `--json`, where it was asked for, with all `diagnostics` so far."""
-        if self._json is None:
-            return
-        content = as_json({**document, "diagnostics": list(self._found.values())})
+        """The command is done: write all its files, and the document of `--json` with all `diagnostics` so far where
+        that was asked for."""
+        from snnc.places import write_together
+
+        if self._json is not None:
+            self.write(self._json, self._with_diagnostics(document))
+        self.clear_progress()
+        write_together([entry for entry in self._files if entry[0] != STDOUT])
+        for path, content in self._files:
+            if path == STDOUT:
+                click.echo(content, nl=False)
+            else:
+                self.result(f"wrote {path}")
+
+    def report_failure(self, document: dict[str, Any]) -> None:
+        """The command has failed: print the document where `--json -` was asked for, and write no file."""
         if self._json == STDOUT:
             self.clear_progress()
-            click.echo(content, nl=False)
-        else:
-            from snnc.files import write_atomically
+            click.echo(self._with_diagnostics(document), nl=False)
 
-            write_atomically(self._json, content)
-            self.result(f"wrote {self._json}")
+    def _with_diagnostics(self, document: dict[str, Any]) -> bytes:
+        return as_json({**document, "diagnostics": list(self._found.values())})
 
     def plain(self, text: str) -> None:
         """Print on stderr, also when quiet."""
         self.clear_progress()
-        click.echo(text, err=True)
+        click.echo(text, file=sys.stderr)  # the stream itself: click would take UTF-8 for ASCII
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print what the compiler logs."""
@@ -147,7 +170,7 @@ class Console(logging.Handler):
             self.clear_progress()
             full = round(_BAR_WIDTH * min(1.0, share))
             bar = "█" * full + "░" * (_BAR_WIDTH - full)
-            click.echo(f"\r{bar} {min(1.0, share):4.0%} {stage[:48]}", err=True, nl=False)
+            click.echo(f"\r{bar} {min(1.0, share):4.0%} {stage[:48]}", file=sys.stderr, nl=False)
             self._progress_shown = True
             self._last_update = now
         self._stage = stage
@@ -155,7 +178,7 @@ class Console(logging.Handler):
     def clear_progress(self) -> None:
         """Wipe the progress bar, so that text can be printed in its place."""
         if self._progress_shown:
-            click.echo("\r\033[K", err=True, nl=False)
+            click.echo("\r\033[K", file=sys.stderr, nl=False)
             self._progress_shown = False
 
     def _coloured(self, text: str, colour: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snnc.cli import options, reports
-from snnc.cli.console import Console, Interrupted
+from snnc.cli.console import STDOUT, Console, Interrupted
 
 if TYPE_CHECKING:
     import onnx
@@ -76,7 +76,6 @@ def convert(
     """
     from snnc import api
     from snnc.data.synthetic import synthetic_seed
-    from snnc.files import write_atomically
     from snnc.integers.calibration_split import image_memory
     from snnc.measure.report import (
         alpha_lines,
@@ -91,15 +90,15 @@ def convert(
     from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
     from snnc.simulate.ann import load_model
 
-    target = Path(output) if output else converted_path(Path(net))
-    reports.check_outputs(console, json_file, [output or target, quantised], [net, calib])
+    target = output or str(converted_path(Path(net)))
+    resume = resume_path(target)
+    reports.check_outputs(console, json_file, [target, quantised, resume], [net, calib])
     chosen = options.conversion_options(arguments)
     decided = make_options(**chosen)
     check_range_is_used(decided, calib)
     check_drop_is_measurable(decided, calib)
     if quantised and not METHODS[decided.method].settles:
         raise click.UsageError(f"--quantised: no network of the method {decided.method} settles at a quantised ANN")
-    resume = target.with_name(f"{target.name}.resume")
     form = {"scale": scale, "mean": mean, "std": std, "layout": layout}
     if calib is None or synthetic_seed(calib) is not None:
         options.refuse_data_form(form)
@@ -110,7 +109,7 @@ def convert(
             ann, calib=data, calib_memory=calib_memory, checkpoint=resume, progress=console.progress, **chosen
         )
     except KeyboardInterrupt:
-        if not resume.exists():
+        if resume is None or not resume.exists():
             raise
         raise Interrupted(f"the same command goes on where it was, from {resume}") from None
     console.result(layer_table(model.report.layers))
@@ -127,13 +126,20 @@ def convert(
         console.result(certificate_lines(model.certificate))
     if console.verbose:
         console.result(compared_lines(model.report.verification))
-    model.save(target)
     if quantised:
         assert model.quantised is not None
-        write_atomically(quantised, model.quantised.SerializeToString())
-        console.result(f"wrote {quantised}")
-    console.result(f"wrote {target}")
+        console.write(quantised, model.quantised.SerializeToString())
+    console.write(target, model.model.SerializeToString())
     console.report(model.report.to_json())
+
+
+def resume_path(target: str) -> Path | None:
+    """`out.snn.onnx` → `out.snn.onnx.resume`, beside the file that is to be written; None of a device or a pipe."""
+    from snnc.places import is_stream
+
+    if target == STDOUT or is_stream(target):
+        return None
+    return Path(target).with_name(f"{Path(target).name}.resume")
 
 
 def converted_path(net: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from snnc.cli import options
+from snnc.cli import options, reports
 from snnc.cli.cells import CellProgress, cell_label, measure_cell
 from snnc.cli.console import Console
 
@@ -28,14 +28,13 @@ def demo(console: Console, plot: str) -> None:
     """
     import snnc
     from snnc.data import load
-    from snnc.files import check_writable
-    from snnc.measure import plot as plots
     from snnc.measure.output_lines import curve_lines
+    from snnc.measure.pictures import picture_format
+    from snnc.measure.plot import draw_curves
     from snnc.measure.report import curve_notes, curve_table
     from snnc.simulate.ann import load_model
 
-    check_writable(plot)
-    plots.require_matplotlib()
+    reports.check_outputs(console, None, pictures=[plot])
     ann = load_model(Path(snnc.__file__).parent / "demo" / "digits.onnx")
     calibration, test = load("digits:train", (1, 8, 8)), load("digits:test", (1, 8, 8))
     console.result(f"{len(test)} digits of 8x8 pixels; three convolutions and a linear layer")
@@ -49,5 +48,6 @@ def demo(console: Console, plot: str) -> None:
         console.lines(curve_lines(curves[label]))
     console.result()
     console.result(curve_notes([curves[label]]))
-    plots.plot_curves({label: [curve] for label, curve in curves.items()}, plot, title="snnc demo: 8x8 digits")
-    console.result(f"wrote {plot}")
+    drawn = {label: [curve] for label, curve in curves.items()}
+    console.write(plot, draw_curves(drawn, title="snnc demo: 8x8 digits", form=picture_format(plot)))
+    console.report({})

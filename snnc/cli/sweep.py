@@ -90,11 +90,12 @@ def sweep(
     """
     from snnc import api
     from snnc.data import Preparation
-    from snnc.measure import plot as plots
+    from snnc.measure.pictures import picture_format
+    from snnc.measure.plot import draw_curves
     from snnc.methods.defaults import check_range_is_used, make_options
     from snnc.simulate.ann import load_model
 
-    reports.check_outputs(console, json_file, [plot], [net, calib, data])
+    reports.check_outputs(console, json_file, inputs=[net, calib, data], pictures=[plot])
     given = options.conversion_options(arguments)
     settles = has_levels(given.get("method"))
     if settles:
@@ -108,8 +109,6 @@ def sweep(
         least = {} if cuts is None else {"steps": min(cuts)}
         make_options(**{**given, **cell, **least})
         check_range_is_used(make_options(**given, **cell), calib)
-    if plot:
-        plots.require_matplotlib()
     decided = [make_options(**given, **cell) for cell in cells]
     ann = load_model(net)
     form: dict[str, Any] = {"scale": scale, "mean": mean, "std": std, "layout": layout}
@@ -127,8 +126,8 @@ def sweep(
     else:
         print_sweep(console, curves)
     if plot:
-        plots.plot_curves({label: [curve] for label, curve in curves.items()}, plot, title=Path(net).name)
-        console.result(f"wrote {plot}")
+        drawn = {label: [curve] for label, curve in curves.items()}
+        console.write(plot, draw_curves(drawn, title=Path(net).name, form=picture_format(plot)))
     document = [
         {**cell, "reset": taken.reset, "curve": curve.to_json()}
         for taken, cell, curve in zip(decided, cells, curves.values(), strict=True)

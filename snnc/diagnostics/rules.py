@@ -190,7 +190,8 @@ RULES: dict[str, Rule] = _rules(
         "SNN401",
         "the output cannot be written",
         "choose a path in a folder that exists and is writable",
-        "Output files appear whole or not at all: they are written beside their final place and then renamed.",
+        "Output files appear whole or not at all: they are written beside their final place and then renamed. Links\n"
+        "are followed, devices and pipes are written to, `-` is stdout. A command that fails writes nothing.",
     ),
     Rule(
         "SNN402",
