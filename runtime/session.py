@@ -146,6 +146,14 @@ def largest_batch(layers: Iterable[Sized], *, native: bool = True) -> int:
     return max(1, min(256, _BATCH_BYTES // max(1, largest)))
 
 
+def bytes_per_sample(layers: Iterable[Sized]) -> int:
+    """What a sample takes in memory while a batch is simulated with the native operators: words and potentials of every
+    layer, and what the largest plain one unpacks."""
+    sizes = [(layer.neurons, _bytes_per_neuron(layer, native=True)) for layer in layers]
+    kept = sum(neurons for neurons, _ in sizes) * _FUSED_BYTES
+    return kept + max((neurons * size for neurons, size in sizes if size > _FUSED_BYTES), default=0)
+
+
 def _bytes_per_neuron(layer: Sized, native: bool) -> int:
     one_operator = layer.kind == "input" or layer.fused not in (None, "plain")
     return _FUSED_BYTES if native and one_operator else _PLAIN_BYTES

@@ -281,6 +281,14 @@ RULES: dict[str, Rule] = _rules(
         "Spikes take a byte for each neuron, sample and step, membrane potentials four more. What would take more\n"
         "than 2 GiB is refused before it begins.",
     ),
+    Rule(
+        "SNN414",
+        "there is not enough memory",
+        "give fewer samples at once, or use a machine with more memory",
+        "What certainly takes more memory than the machine or its container has free is refused before it begins,\n"
+        "where the system would end the process in the middle. A conversion takes ten times the weights and more, a\n"
+        "simulation some bytes for each neuron and sample.",
+    ),
     # --- warnings -------------------------------------------------------------------------------------------------
     Rule(
         "SNN501",
