@@ -83,10 +83,10 @@ def test_raster(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     plot_raster(rng.random((100, 300)) < 0.1, tmp_path / "spikes.png", title="layer")
     plot_raster(rng.integers(-1, 2, (20, 5000)).astype(np.int8), tmp_path / "signed.png")
-    plot_raster(np.zeros((5, 3), bool), tmp_path / "silent.png")
+    plot_raster(np.zeros((5, 1, 3, 2, 2), bool), tmp_path / "silent.png")
     assert all(is_picture(tmp_path / f"{name}.png") for name in ("spikes", "signed", "silent"))
     with pytest.raises(ValueError, match="must be"):
-        plot_raster(np.zeros((5, 1, 3)), tmp_path / "shape.png")
+        plot_raster(np.zeros(5), tmp_path / "shape.png")
 
 
 def test_missing_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

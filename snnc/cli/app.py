@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import traceback
+from dataclasses import replace
 
 import click
 
@@ -29,7 +30,7 @@ from snnc.cli import (
     verify,
 )
 from snnc.cli.console import Console
-from snnc.diagnostics import DiagnosticError
+from snnc.diagnostics import Diagnostic, DiagnosticError
 
 MODEL_OR_DATA, USAGE, INTERNAL, INTERRUPTED = 1, 2, 70, 130
 
@@ -46,7 +47,7 @@ class Commands(click.Group):
             with console:
                 return super().invoke(ctx)
         except DiagnosticError as error:
-            console.diagnostics(error.diagnostics)
+            console.diagnostics(_of_command(found, ctx.invoked_subcommand) for found in error.diagnostics)
             console.report_failure({})
             only_options = all(diagnostic.rule.code == "SNN405" for diagnostic in error.diagnostics)
             ctx.exit(USAGE if only_options else MODEL_OR_DATA)
@@ -69,6 +70,13 @@ class Commands(click.Group):
         except Exception as error:
             _report_internal(console, error)
             ctx.exit(INTERNAL)
+
+
+def _of_command(found: Diagnostic, command: str | None) -> Diagnostic:
+    """The same with a hint that leads to the help of the command that was run."""
+    if found.hint or "`snnc convert --help`" not in found.rule.hint:
+        return found
+    return replace(found, hint=found.rule.hint.replace("snnc convert", f"snnc {command}"))
 
 
 def _report_internal(console: Console, error: Exception) -> None:

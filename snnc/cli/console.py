@@ -14,7 +14,6 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterable
-from itertools import zip_longest
 from os import PathLike, fspath
 from types import TracebackType
 from typing import Any
@@ -96,13 +95,13 @@ class Console(logging.Handler):
         self.plain(f"{self._coloured('error:', 'red')} {message}")
 
     def diagnostics(self, found: Iterable[Diagnostic]) -> None:
-        """Print errors and warnings of rules, each once; a hint that several in a row share stands behind the last."""
-        fresh = [each for each in dict.fromkeys(found) if str(each) not in self._found]
+        """Print errors and warnings of rules, each once; a hint that several share stands behind the last of them."""
+        fresh = [each for each in dict.fromkeys(found) if each.text not in self._found]
         shown = [each for each in fresh if not (self.quiet and each.severity == "warning")]
-        self._found |= {str(each): each.to_json() for each in fresh}
-        for each, behind in zip_longest(shown, shown[1:]):
-            shares = behind is not None and (behind.rule, behind.hint) == (each.rule, each.hint)
-            self._print(each, each.finding if shares else str(each))
+        self._found |= {each.text: each.to_json() for each in fresh}
+        last = {(each.rule, each.hint): index for index, each in enumerate(shown)}
+        for index, each in enumerate(shown):
+            self._print(each, each.text if last[each.rule, each.hint] == index else each.finding)
 
     def _print(self, diagnostic: Diagnostic, text: str) -> None:
         if sys.stderr.isatty():

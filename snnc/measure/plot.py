@@ -80,12 +80,13 @@ def draw_raster(spikes: np.ndarray, *, title: str = "", form: str = "png") -> by
     """A dot for every spike: neurons upwards, steps to the right, and below them how many neurons fire at each step.
 
     Args:
-        spikes: `[T, neurons]`; anything but 0 is a spike, negative ones (of signed inputs) are drawn in another colour.
+        spikes: `[T, ...]`, as `record` gives them of one sample; anything but 0 is a spike, negative ones (of signed
+            inputs) are drawn in another colour.
         title: printed above.
         form: the format of the picture.
 
     Raises:
-        ValueError: `spikes` is not `[T, neurons]`.
+        ValueError: `spikes` has no neurons, or no steps.
     """
     require_matplotlib()
     import matplotlib as mpl
@@ -94,8 +95,9 @@ def draw_raster(spikes: np.ndarray, *, title: str = "", form: str = "png") -> by
     from matplotlib.ticker import MaxNLocator
 
     spikes = np.asarray(spikes)
-    if spikes.ndim != 2 or not spikes.size:
-        raise ValueError(f"spikes have shape {spikes.shape}, must be [T, neurons]: choose one sample, and flatten")
+    if spikes.ndim < 2 or not spikes.size:
+        raise ValueError(f"spikes have shape {spikes.shape}, must be [T, ...] with one neuron and one step at least")
+    spikes = spikes.reshape(len(spikes), -1)
     steps, neurons = spikes.shape
     shown = np.unique(np.linspace(0, neurons - 1, min(neurons, _MOST_RASTER_NEURONS)).round().astype(int))
     signs = np.sign(spikes[:, shown].astype(np.int64))
