@@ -62,6 +62,6 @@ def _free_of_group() -> int | None:
     try:
         limit, used = ((_CGROUP / f"memory.{name}").read_text(encoding="ascii") for name in ("max", "current"))
         pairs = (line.split() for line in (_CGROUP / "memory.stat").read_text(encoding="ascii").splitlines())
-        return int(limit) - int(used) + int(dict(pairs).get("inactive_file", 0))  # type: ignore[arg-type]
+        return int(limit) - int(used) + int(dict(pairs).get("inactive_file", 0))
     except (OSError, ValueError):  # there is none, or it has no limit ("max")
         return None

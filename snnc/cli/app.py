@@ -29,6 +29,7 @@ from snnc.cli import (
     sweep,
     verify,
 )
+from snnc.cli.config import Project
 from snnc.cli.console import Console
 from snnc.diagnostics import Diagnostic, DiagnosticError
 
@@ -40,6 +41,18 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """With the options of the project as defaults of the command."""
+        name, command, rest = super().resolve_command(ctx, args)
+        project = Project.here()
+        if command is not None and (defaults := project.defaults(command, self.commands)):
+            ctx.default_map = {str(name): defaults}
+            shown = ", ".join(f"{key.replace('_', '-')} {value}" for key, value in defaults.items())
+            ctx.ensure_object(Console).introduce(f"defaults of {project.file}: {shown}")
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> object:
         console = ctx.ensure_object(Console)

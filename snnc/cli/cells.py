@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from snnc.cli.console import Console
+from snnc.cli.progress import Overall, stages_of
 
 if TYPE_CHECKING:
     import onnx
@@ -46,11 +47,13 @@ def measure_cell(
     share calibrations.
     """
     from snnc import api
+    from snnc.methods.defaults import make_options
 
+    stages = stages_of(make_options(**arguments))
     model = api.convert(
         ann,
         calib=calibration,
-        progress=lambda stage, share: progress(stage, 0.0),
+        progress=Overall(lambda stage, share: progress(stage, share / 2), stages),
         estimates=estimates,
         accept_poor=True,
         **arguments,

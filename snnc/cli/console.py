@@ -13,18 +13,24 @@ import shutil
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Iterable
 from os import PathLike, fspath
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from snnc.cli.progress import Bar
 from snnc.diagnostics import Diagnostic
 
-_BAR_WIDTH = 24
-_SECONDS_BETWEEN_UPDATES = 0.1
-_COLOURS = {"error": "red", "warning": "yellow"}
+if TYPE_CHECKING:
+    from rich.console import Console as Terminal
+
+_COLOURS = {"error": "bold red", "warning": "bold yellow"}
+_CONTINUED = 4
+# Of the warnings of one rule that are logged one by one, layer by layer.
+_MOST_ALIKE = 3
 
 
 STDOUT = "-"
@@ -55,8 +61,10 @@ class Console(logging.Handler):
         self._json: str | None = None
         self._stdout_taken = False
         self._files: list[tuple[str, bytes]] = []
-        self._progress_shown = False
-        self._last_update = 0.0
+        self._introduction = ""
+        self._bar: Bar | None = None
+        self._hints: set[tuple[str, str]] = set()
+        self._alike: Counter[str] = Counter()
         self._stage = ""
         self._started = time.monotonic()
 
@@ -70,12 +78,17 @@ class Console(logging.Handler):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         logging.getLogger("snnc").removeHandler(self)
+        self._sum_up()
         self.clear_progress()
 
     def result(self, text: str = "") -> None:
         """Print on stdout, unless quiet; on stderr where stdout has an output."""
         if not self.quiet:
+            self._sum_up()
+            self._introduce()
             self.clear_progress()
+            if sys.stdout.isatty():
+                text = wrapped(text)
             click.echo(text, file=sys.stderr if self._stdout_taken else sys.stdout)
 
     def lines(self, lines: Iterable[str]) -> None:
@@ -92,7 +105,7 @@ class Console(logging.Handler):
         """Print an error that has no rule."""
         nothing = dict.fromkeys(("node", "op", "shape", "hint", "module", "source"), "")
         self._found[message] = {"code": "", "severity": "error", "message": message, **nothing}
-        self.plain(f"{self._coloured('error:', 'red')} {message}")
+        self._styled("error:", "error", f" {message}")
 
     def diagnostics(self, found: Iterable[Diagnostic]) -> None:
         """Print errors and warnings of rules, each once; a hint that several share stands behind the last of them."""
@@ -104,10 +117,17 @@ class Console(logging.Handler):
             self._print(each, each.text if last[each.rule, each.hint] == index else each.finding)
 
     def _print(self, diagnostic: Diagnostic, text: str) -> None:
-        if sys.stderr.isatty():
-            text = _fill(text)
         head, bracket, rest = text.partition("]")
-        self.plain(self._coloured(head + bracket, _COLOURS[diagnostic.severity]) + rest)
+        self._styled(head + bracket, diagnostic.severity, rest)
+
+    def introduce(self, text: str) -> None:
+        """A note that stands in front of whatever else is printed."""
+        self._introduction = text
+
+    def _introduce(self) -> None:
+        text, self._introduction = self._introduction, ""
+        if text:
+            self.note(text)
 
     def take_stdout(self) -> None:
         """Keep stdout for an output."""
@@ -147,50 +167,83 @@ class Console(logging.Handler):
 
     def plain(self, text: str) -> None:
         """Print on stderr, also when quiet."""
+        self._styled("", "", text)
+
+    def _styled(self, head: str, severity: str, text: str) -> None:
+        """Print on stderr, `head` in the colour of a severity where it is a terminal that has colours."""
+        if not self.quiet:
+            self._introduce()
         self.clear_progress()
-        click.echo(text, file=sys.stderr)  # the stream itself: click would take UTF-8 for ASCII
+        text = wrapped(head + text) if sys.stderr.isatty() else head + text
+        if not head or not _may_have_colours():
+            click.echo(text, file=sys.stderr)  # the stream itself: click would take UTF-8 for ASCII
+            return
+        from rich.text import Text
+
+        terminal = _terminal()
+        style = "" if terminal.no_color else _COLOURS[severity]
+        terminal.print(Text.assemble((head, style), text[len(head) :]), soft_wrap=True)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print what the compiler logs."""
+        """Print what the compiler logs. Of many warnings of one rule the first are told, and how many follow; a hint
+        that they share is told once."""
         first: Any = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        if isinstance(first, Diagnostic):
-            self.diagnostics([first])
-        elif not self.quiet:
-            self.plain(record.getMessage())
+        if not isinstance(first, Diagnostic):
+            self.note(record.getMessage())
+            return
+        if first.text in self._found:
+            return
+        self._found[first.text] = first.to_json()
+        self._alike[first.rule.code] += 1
+        if self.quiet or (self._alike[first.rule.code] > _MOST_ALIKE and not self.verbose):
+            return
+        hint = (first.rule.code, first.hint)
+        self._print(first, first.finding if hint in self._hints else first.text)
+        self._hints.add(hint)
+
+    def _sum_up(self) -> None:
+        """Tell how many warnings were not printed."""
+        alike, self._alike = self._alike, Counter()
+        for code, count in alike.items():
+            if count > _MOST_ALIKE and not (self.quiet or self.verbose):
+                self._styled(f"warning[{code}]", "warning", f" {count - _MOST_ALIKE} more like these: -v lists them")
 
     def progress(self, stage: str, share: float) -> None:
-        """Show how far the work is, on a terminal; with `-v`, a line with the time where a stage begins."""
+        """Show how far all work is, on a terminal; with `-v`, a line with the time where a stage begins."""
         if self.quiet:
             return
         if self.verbose and stage != self._stage:
             self.plain(f"{time.monotonic() - self._started:6.1f} s  {stage}")
-        now = time.monotonic()
-        if sys.stderr.isatty() and (stage != self._stage or now - self._last_update > _SECONDS_BETWEEN_UPDATES):
-            self.clear_progress()
-            full = round(_BAR_WIDTH * min(1.0, share))
-            bar = "█" * full + "░" * (_BAR_WIDTH - full)
-            click.echo(f"\r{bar} {min(1.0, share):4.0%} {stage[:48]}", file=sys.stderr, nl=False)
-            self._progress_shown = True
-            self._last_update = now
         self._stage = stage
+        if sys.stderr.isatty():
+            if self._bar is None:
+                self._bar = Bar(_terminal())
+            self._bar.show(stage, share)
 
     def clear_progress(self) -> None:
         """Wipe the progress bar, so that text can be printed in its place."""
-        if self._progress_shown:
-            click.echo("\r\033[K", file=sys.stderr, nl=False)
-            self._progress_shown = False
-
-    def _coloured(self, text: str, colour: str) -> str:
-        if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
-            return click.style(text, fg=colour, bold=True)
-        return text
+        if self._bar is not None:
+            self._bar.hide()
 
 
-def _fill(text: str) -> str:
+def _may_have_colours() -> bool:
+    """Whether it is worth to ask rich, which takes a moment to load."""
+    return sys.stderr.isatty() or bool(os.environ.get("FORCE_COLOR"))
+
+
+def _terminal() -> Terminal:
+    """stderr as rich sees it: NO_COLOR, FORCE_COLOR, TERM and COLUMNS are its business."""
+    from rich.console import Console as Terminal
+
+    return Terminal(file=sys.stderr, highlight=False, markup=False, emoji=False)
+
+
+def wrapped(text: str) -> str:
     """`text` in lines that fit the terminal; what is continued is indented."""
     width = shutil.get_terminal_size().columns
-    lines = (
-        textwrap.fill(line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
-        for line in text.splitlines()
-    )
-    return "\n".join(lines)
+    return "\n".join(line if len(line) <= width else _filled(line, width) for line in text.split("\n"))
+
+
+def _filled(line: str, width: int) -> str:
+    indent = " " * (len(line) - len(line.lstrip()) + _CONTINUED)
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

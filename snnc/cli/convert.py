@@ -9,6 +9,7 @@ import click
 
 from snnc.cli import options, reports
 from snnc.cli.console import STDOUT, Console, Interrupted
+from snnc.cli.progress import Overall, stages_of
 
 if TYPE_CHECKING:
     import onnx
@@ -106,7 +107,12 @@ def convert(
     data = None if calib is None else load_for(console, ann, calib, form, chosen, image_memory(calib_memory))
     try:
         model = api.convert(
-            ann, calib=data, calib_memory=calib_memory, checkpoint=resume, progress=console.progress, **chosen
+            ann,
+            calib=data,
+            calib_memory=calib_memory,
+            checkpoint=resume,
+            progress=Overall(console.progress, stages_of(decided)),
+            **chosen,
         )
     except KeyboardInterrupt:
         if resume is None or not resume.exists():

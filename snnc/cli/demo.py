@@ -102,7 +102,7 @@ def packed_digits(train: DataSet, test: DataSet) -> bytes:
     import numpy as np
 
     splits = {"train": train, "test": test}
-    arrays = {f"x_{name}": split.images for name, split in splits.items()}
+    arrays: dict[str, np.ndarray] = {f"x_{name}": split.images for name, split in splits.items()}
     arrays |= {f"y_{name}": split.labels for name, split in splits.items() if split.labels is not None}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numpy 2 takes a flag among the arrays' names

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnc.measure.energy import break_even
 from snnc.measure.output_lines import verdict_lines
-from snnc.measure.table import GAP, WIDTH, percent, table
+from snnc.measure.table import WIDTH, percent, table
 
 if TYPE_CHECKING:
     from snnc.ir.conversion import LayerReport
@@ -312,17 +312,11 @@ def sweep_table(curves: dict[str, Curve], name: str) -> str:
     """One row for each cell of a sweep, one column for each number of steps: `name` is a field of `Point`, in %."""
     factor = 1 if name == "spike_rate" else 100
     steps = [point.steps for point in next(iter(curves.values())).points]
-    label_width = max(len("T ="), *(len(label) for label in curves))
-    per_table = max(1, (WIDTH - label_width) // (len(GAP) + 5))
-    tables = []
-    for start in range(0, len(steps), per_table):
-        chosen = slice(start, start + per_table)
-        rows = []
-        for label, curve in curves.items():
-            values = [getattr(point, name) for point in curve.points[chosen]]
-            rows.append([label, *(_optional(value, "{:.2f}", factor) for value in values)])
-        tables.append(table(["T =", *(f"{step:>5}" for step in steps[chosen])], rows))
-    return "\n\n".join(tables)
+    rows = [
+        [label, *(_optional(getattr(point, name), "{:.2f}", factor) for point in curve.points)]
+        for label, curve in curves.items()
+    ]
+    return table(["T =", *(f"{step:>5}" for step in steps)], rows)
 
 
 def levels_table(levels: Sequence[int], curves: Sequence[Curve]) -> str:
