@@ -7,6 +7,7 @@ import logging
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from html import escape
 from os import PathLike, fspath
 from typing import Any, Protocol, TypeVar
 
@@ -210,7 +211,7 @@ def beyond_limit(layers: Sequence[Coded], images: np.ndarray) -> np.ndarray:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """What a run gives.
 
@@ -234,6 +235,22 @@ class Result:
     steps_used: int
     clipped: float
     sample_steps: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        samples, steps = len(self.logits), self.steps_used
+        means = (self.spike_totals.sum() / max(1, samples), self.synaptic_operations.sum() / max(1, samples))
+        words = (
+            f"outputs {', '.join(f'{name} {list(value.shape)}' for name, value in self.outputs.items())}",
+            f"{steps:,} step{'' if steps == 1 else 's'}",
+            f"{means[0]:,.0f} spikes and {means[1]:,.0f} synaptic operations per sample",
+        )
+        return f"Result({'; '.join(words)})"
+
+    def _repr_html_(self) -> str:
+        rows = ((escape(name), f"{rate:.4f}") for name, rate in self.spike_rates.items())
+        cells = "".join(f"<tr><td>{name}</td><td>{rate}</td></tr>" for name, rate in rows)
+        head = "<tr><th>layer</th><th>spikes per neuron and step</th></tr>"
+        return f"<p>{escape(repr(self))}</p><table><thead>{head}</thead><tbody>{cells}</tbody></table>"
 
 
 class SpikingSession:

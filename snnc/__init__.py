@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from snnc import runtime
     from snnc.api import SpikingModel, check, compare, convert, error_budget, evaluate, from_torch, record, verify
+    from snnc.api.options import ConvertOptions
     from snnc.diagnostics import DiagnosticError
     from snnc.measure.plot import plot_raster
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ConvertOptions",
     "DiagnosticError",
     "SpikingModel",
     "check",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "ConvertOptions": "snnc.api.options",
     "DiagnosticError": "snnc.diagnostics",
     "SpikingModel": "snnc.api",
     "check": "snnc.api",

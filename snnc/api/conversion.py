@@ -29,6 +29,9 @@ from snnc.thresholds import Estimate
 
 if TYPE_CHECKING:
     import torch
+    from typing_extensions import Unpack
+
+    from snnc.api.options import ConvertOptions
 
 Progress = Callable[[str, float], None]
 Estimates = dict[Any, dict[str, Estimate]]
@@ -49,7 +52,7 @@ def convert(
     preparation: Preparation | None = None,
     progress: Progress | None = None,
     estimates: Estimates | None = None,
-    **options: Any,
+    **options: Unpack[ConvertOptions],
 ) -> SpikingModel:
     """Convert a trained ANN into a spiking network.
 
@@ -69,9 +72,8 @@ def convert(
         progress: called as `progress(stage, share)` while the conversion runs.
         estimates: a dictionary that conversions of the same network share, so that what was measured once for several
             of them (`alpha_when="after"`, another number of steps) is not measured again.
-        **options: the fields of `snnc.ir.options.Options`; `relaxed=True` stands for `bias="current",
-            batchnorm="fold", max_pool="exact"`. Other names are options of the plug-in that brought the method or the
-            threshold rule.
+        **options: how to convert; `help(snnc.ConvertOptions)` lists them all. Other names are options of the plug-in
+            that brought the method or the threshold rule.
 
     Raises:
         DiagnosticError: the model or the data is at fault, or the spiking network follows the ANN so poorly that it is
@@ -111,7 +113,7 @@ def _require_memory(size: int) -> None:
     require_memory(_COPIES_OF_WEIGHTS * size, what, hint)
 
 
-def check(model: Model, **options: Any) -> list[Diagnostic]:
+def check(model: Model, **options: Unpack[ConvertOptions]) -> list[Diagnostic]:
     """Everything that keeps `model` from being converted, and what a user should know; empty if all is well.
 
     All that a conversion finds before it calibrates and, of networks of up to 2e8 multiply-accumulates, whether every
@@ -145,6 +147,8 @@ def _against_the_grid(conversion: Conversion) -> list[Diagnostic]:
     return []
 
 
-def from_torch(module: torch.nn.Module, example: torch.Tensor, *, calib: Any = None, **options: Any) -> SpikingModel:
+def from_torch(
+    module: torch.nn.Module, example: torch.Tensor, *, calib: Any = None, **options: Unpack[ConvertOptions]
+) -> SpikingModel:
     """Export a PyTorch module (needs torch) and convert it; `example` is one input batch, `calib` as in `convert`."""
     return convert(exported(module, example), calib=calib, **options)

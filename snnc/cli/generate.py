@@ -1,8 +1,8 @@
 """Writes the parts of the documents that follow from declarations: `python -m snnc.cli.generate [--check]`.
 
 A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`: the table of a command's options, of the
-threshold rules, of the methods. What plug-ins add is left out. `--check` writes nothing and exits with 1 where a page
-is not what it would be.
+threshold rules, of the methods. What plug-ins add is left out. The types of the options in `snnc/api/options.py` are
+written too. `--check` writes nothing and exits with 1 where a file is not what it would be.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import click
 
 from snnc.cli.app import snnc
 from snnc.cli.options import RegisteredName
+from snnc.cli.typed_options import TYPED_OPTIONS, typed_options
 from snnc.files import write_atomically
 from snnc.ir.options import OPTIONS
 from snnc.methods import METHODS
@@ -90,9 +91,9 @@ def _quoted(flag: re.Match[str]) -> str:
 def main(check: bool, folder: str) -> None:
     """Write the generated parts of the documents in FOLDER."""
     stale = False
-    for path in sorted(Path(folder).rglob("*.md")):
-        page = path.read_text(encoding="utf-8")
-        if (wanted := generated(page)) == page:
+    pages = {path: generated(path.read_text(encoding="utf-8")) for path in sorted(Path(folder).rglob("*.md"))}
+    for path, wanted in {**pages, TYPED_OPTIONS: typed_options()}.items():
+        if path.exists() and wanted == path.read_text(encoding="utf-8"):
             continue
         stale = True
         click.echo(f"{path} is stale, run python -m snnc.cli.generate" if check else f"wrote {path}")

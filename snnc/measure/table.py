@@ -5,10 +5,36 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
 
 WIDTH = 80
 GAP = "  "
 _SHORTEST_NAME = 8
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table before it is text or HTML: the first `text_columns` of its columns are words, the others numbers."""
+
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    text_columns: int = 1
+
+    def text(self, width: int | None = None) -> str:
+        """As `table` writes it."""
+        return table(self.headers, self.rows, text_columns=self.text_columns, width=width)
+
+    def html(self) -> str:
+        """As a `<table>`."""
+        sides = ["left" if column < self.text_columns else "right" for column in range(len(self.headers))]
+
+        def row(cells: Sequence[str], tag: str) -> str:
+            pairs = zip(cells, sides, strict=True)
+            return "".join(f'<{tag} style="text-align:{side}">{escape(cell)}</{tag}>' for cell, side in pairs)
+
+        body = "".join(f"<tr>{row(cells, 'td')}</tr>" for cells in self.rows)
+        return f"<table><thead><tr>{row(self.headers, 'th')}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def table(
