@@ -16,8 +16,8 @@ from commands import CALIBRATED, FAST, Invoke, dense_model, model_with_everythin
 
 from snnc.cli.app import COMMANDS
 
-#: Where nothing is reported: the path of a file, and a demonstration.
-SILENT = {"library", "demo"}
+#: Where nothing is reported: the path of a file, a demonstration, and pictures.
+SILENT = {"library", "demo", "plot"}
 EXACT = ("--method", "exact", "--levels", "4", "--calib", "digits:train", "--calib-samples", "32")
 DIGITS_TEST = ("--data", "digits:test", "--samples", "8")
 

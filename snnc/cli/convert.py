@@ -14,7 +14,11 @@ from snnc.cli.progress import Overall, stages_of
 if TYPE_CHECKING:
     import onnx
 
+    from snnc.api import SpikingModel
     from snnc.data import DataSet
+
+# Of a page that is written beside a conversion.
+_PAGE_SAMPLES = 200
 
 
 @click.command(short_help="Convert a trained network into a spiking one.")
@@ -39,7 +43,8 @@ if TYPE_CHECKING:
 @options.file_form
 @options.data_form
 @options.accept_poor
-@reports.json_named("--report", "--json")
+@reports.json_report
+@reports.page_report
 @click.option(
     "--quantised",
     type=options.OUTPUT,
@@ -56,6 +61,7 @@ def convert(
     calib: str | None,
     calib_memory: int,
     json_file: str | None,
+    page: str | None,
     quantised: str | None,
     scale: float | None,
     mean: list[float] | None,
@@ -76,6 +82,7 @@ def convert(
     there, with the same result.
     """
     from snnc import api
+    from snnc.data import DataSet
     from snnc.data.synthetic import synthetic_seed
     from snnc.integers.calibration_split import image_memory
     from snnc.measure.report import (
@@ -93,7 +100,7 @@ def convert(
 
     target = output or str(converted_path(Path(net)))
     resume = resume_path(target)
-    reports.check_outputs(console, json_file, [target, quantised, resume], [net, calib])
+    reports.check_outputs(console, json_file, [target, quantised, resume], [net, calib], page=page)
     chosen = options.conversion_options(arguments)
     decided = make_options(**chosen)
     check_range_is_used(decided, calib)
@@ -132,11 +139,32 @@ def convert(
         console.result(certificate_lines(model.certificate))
     if console.verbose:
         console.result(compared_lines(model.report.verification))
+    if page:
+        write_page(console, page, model, ann, data if isinstance(data, DataSet) else None, Path(net).name)
     if quantised:
         assert model.quantised is not None
         console.write(quantised, model.quantised.SerializeToString())
     console.write(target, model.model.SerializeToString())
     console.report(model.report.to_json())
+
+
+def write_page(
+    console: Console, page: str, model: SpikingModel, ann: onnx.ModelProto, data: DataSet | None, title: str
+) -> None:
+    """The page of `--report`, on samples of the calibration data, or on random images where there are none."""
+    import numpy as np
+
+    from snnc import api
+    from snnc.api.gathering import gather
+    from snnc.cli.bench import random_images
+    from snnc.measure.page import page as html
+
+    file = api.open_converted(model)
+    if data is None:
+        data = random_images(file, _PAGE_SAMPLES)
+    chosen = np.linspace(0, len(data) - 1, min(_PAGE_SAMPLES, len(data))).round().astype(np.int64)
+    found = gather(model, file, data.select(chosen), ann, progress=console.progress)
+    console.write(page, html(found, title))
 
 
 def resume_path(target: str) -> Path | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from os import PathLike
 
 import click
@@ -19,19 +19,23 @@ def _report_at_once(ctx: click.Context, param: click.Parameter, value: str | Non
     return value
 
 
-def json_named(*names: str) -> Callable[[options.Command], options.Command]:
-    """The option `--json` of every command that reports, under these names."""
-    return click.option(
-        *names,
-        "json_file",
-        type=options.OUTPUT,
-        callback=_report_at_once,
-        metavar="FILE.json",
-        help="Write everything as JSON; - prints it, and nothing else, on stdout.",
-    )
+json_report = click.option(
+    "--json",
+    "json_file",
+    type=options.OUTPUT,
+    callback=_report_at_once,
+    metavar="FILE.json",
+    help="Write everything as JSON; - prints it, and nothing else, on stdout.",
+)
 
 
-json_report = json_named("--json")
+page_report = click.option(
+    "--report",
+    "page",
+    type=options.OUTPUT,
+    metavar="FILE.html",
+    help="Write a page with tables and pictures, all in one file; measures some more for it.",
+)
 
 
 def check_outputs(
@@ -40,11 +44,12 @@ def check_outputs(
     outputs: Iterable[str | PathLike[str] | None] = (),
     inputs: Iterable[str | PathLike[str] | None] = (),
     pictures: Iterable[str | None] = (),
+    page: str | None = None,
 ) -> None:
     """SNN401 before the work begins where a file of a command cannot be written, SNN407 where pictures cannot be drawn;
     from here on `Console.report` writes the JSON."""
     drawn = [picture for picture in pictures if picture]
-    others = [path for path in (*outputs, *drawn) if path]
+    others = [path for path in (*outputs, *drawn, page) if path]
     files = [path for path in (json_file, *others) if path]
     if files:
         _check_stdout(files, binary=STDOUT in others)
@@ -56,7 +61,19 @@ def check_outputs(
 
         for picture in drawn:
             picture_format(picture)
+    if page:
+        _check_page(page)
     console.report_to(json_file)
+
+
+def _check_page(page: str) -> None:
+    """SNN401 where a report is not called what it is, SNN407 where its pictures cannot be drawn."""
+    from snnc.diagnostics import fail
+    from snnc.measure.pictures import require_matplotlib
+
+    if page != STDOUT and not page.lower().endswith((".html", ".htm")):
+        fail("SNN401", f"{page}: a report is a page of HTML", hint="call it FILE.html; numbers are `--json FILE.json`")
+    require_matplotlib()
 
 
 def _check_stdout(files: list[str | PathLike[str]], *, binary: bool) -> None:

@@ -223,7 +223,8 @@ def _draw_break_even(axes: Axes, seeds: Sequence[Curve]) -> None:
             where = f"above that of the {ann} right of its line"
             axes.axvline(line.steps, color=GREY, linestyle=":", linewidth=1.2, zorder=1)
             look: Any = {"rotation": 90, "va": "top", "color": GREY, "fontsize": 7}
-            axes.annotate(f" break-even: {ann}", (line.steps, 1), xycoords=("data", "axes fraction"), **look)
+            place: Any = {"xycoords": ("data", "axes fraction"), "xytext": (2, -12), "textcoords": "offset points"}
+            axes.annotate(f"break-even: {ann}", (line.steps, 1), **place, **look)
         notes.append(f"energy {where} ({line.prices.accumulate:g} pJ per SOP, {line.prices.ann_mac:g} per MAC)")
     axes.set_title("\n".join(notes), fontsize=7, color=GREY, loc="right")
 
