@@ -25,7 +25,7 @@ PAGES = {
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 #: Pages without anything to run, and the one that describes a pass (tests/test_passes.py has such).
 SILENT = {f"docs/{name}.md" for name in ("architecture", "attention", "event-driven", "format", "methods", "ops")} | {
-    f"docs/{name}.md" for name in ("plugins", "streams", "contributing")
+    f"docs/{name}.md" for name in ("plugins", "streams", "contributing", "rules")
 }
 #: What a block starts from that the page only tells of, by a word in the block.
 SESSION = """
