@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from commands import CALIBRATED, FAST, Invoke, refuse
 
+from snnc.api import SpikingModel, gathering, open_converted
 from snnc.cli import plot
 from snnc.measure.figures import draw_confusion, draw_layers, draw_potentials, draw_scatter
 from snnc.measure.page import PICTURES
@@ -82,6 +83,17 @@ def test_every_picture_has_a_command(invoke: Invoke, converted: Path) -> None:
     assert (
         "give the ANN with `--ann`" in refuse(invoke, "SNN405", "plot", "scatter", converted, *DATA, exit_code=2).stderr
     )
+
+
+def test_large_networks_are_recorded_in_part(converted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many steps as there is room for; of one sample, or of none."""
+    model, file = SpikingModel.load(converted), open_converted(converted)
+    images = np.zeros((2, *file.input_dims), np.float32)
+    each = sum(layer.neurons for layer in file.layers) * gathering._BYTES_PER_NEURON
+    for room, shape in ((2**28, (64, 2)), (each * 65, (64, 1)), (each * 5, (5, 1)), (each - 1, None)):
+        monkeypatch.setattr(gathering, "_RECORDED_BYTES", room)
+        found = gathering._recorded(model, file, images)
+        assert (None if found is None else found["/4/Relu"].shape[:2]) == shape
 
 
 def test_pictures_of_odd_networks() -> None:

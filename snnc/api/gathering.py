@@ -22,8 +22,9 @@ from snnc.simulate.block_runner import StreamRunner
 
 #: Samples of everything but the curve: of layers beside the ANN's, of classes, of spikes in every step.
 LAYER_SAMPLES, CLASS_SAMPLES, RECORDED_SAMPLES = 16, 500, 2
-# Spikes and potentials are recorded for so many steps at most.
-_RECORDED_STEPS = 128
+# Spikes and potentials are recorded for so many steps at most, of a large network for as many as take so many bytes.
+_RECORDED_STEPS, _RECORDED_BYTES = 128, 2**28
+_BYTES_PER_NEURON = 5  # in a step: a spike and a potential
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,7 @@ def gather(
         found["layers"] = compare(model, ann, some)
     if "recording" in whats:
         progress("drawing: recording spikes", 0.6)
-        steps = min(file.options.steps, _RECORDED_STEPS)
-        images = some.images[:RECORDED_SAMPLES]
-        found["recording"] = record(model, images, steps=max(steps, file.options.delay + 1), potentials=True)
+        found["recording"] = _recorded(model, file, some.images[:RECORDED_SAMPLES])
     if "budget" in whats and ann is not None:
         progress("drawing: splitting the error", 0.7)
         found["budget"] = error_budget(model, ann, some, threads=threads)
@@ -86,6 +85,17 @@ def gather(
         progress("drawing: counting classes", 0.9)
         found["confusion"], found["against_ann"] = _confusion(file, data, ann, threads)
     return Gathered(model=model, data=data.name, **found)  # type: ignore[arg-type]
+
+
+def _recorded(model: SpikingModel, file: ConvertedFile, images: np.ndarray) -> Recording | None:
+    """Spikes and potentials in every step; None of a network of which not even one sample has room."""
+    each = sum(layer.neurons for layer in file.layers) * _BYTES_PER_NEURON
+    wanted = min(file.options.steps, _RECORDED_STEPS)
+    samples = min(len(images), max(1, _RECORDED_BYTES // (each * wanted)))
+    steps = min(wanted, _RECORDED_BYTES // (each * samples))
+    if steps <= file.options.delay:
+        return None
+    return record(model, images[:samples], steps=steps, potentials=True)
 
 
 def _confusion(

@@ -108,7 +108,7 @@ def snnc() -> None:
     """Turn trained ONNX networks into spiking networks.
 
     \b
-    snnc convert net.onnx --reset soft --alpha 0.6 --calib data.npz:train
+    snnc convert net.onnx --calib data.npz:train
     snnc eval net.snn.onnx --data data.npz:test --ann net.onnx
     """
 

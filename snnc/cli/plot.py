@@ -13,7 +13,7 @@ _PICTURES = ("curve", "energy", "layers", "scatter", "potentials", "budget", "co
 
 
 @click.command(short_help="Draw one picture of a converted network.")
-@click.argument("picture", type=click.Choice(_PICTURES))
+@click.argument("picture", type=click.Choice(_PICTURES), metavar="PICTURE")
 @click.argument("net", type=options.EXISTING, metavar="NET.snn.onnx")
 @click.option("--data", required=True, metavar="DATA", help="Samples; with labels for the accuracy.")
 @click.option("--ann", type=options.EXISTING, metavar="NET.onnx", help="The ANN: for agreement, scatter and budget.")
@@ -37,9 +37,17 @@ def plot(
     threads: int | None,
     **form: Any,
 ) -> None:
-    """Draw PICTURE of NET.snn.onnx on DATA: the curve against steps, accuracy against energy, rates and thresholds of
-    the layers, a scatter of the ANN against spikes, membrane potentials, the error budget, confusion of classes, or
-    the spikes of one sample as a raster.
+    """Draw PICTURE of NET.snn.onnx on DATA.
+
+    \b
+    curve       accuracy and spike rate against steps
+    energy      accuracy against the energy of synapses, beside the ANN
+    layers      rates and thresholds
+    scatter     ANN activation and spike rate of every neuron
+    potentials  membrane potentials over all steps
+    budget      what every layer loses, and to what
+    confusion   which class is taken for which
+    raster      the spikes of one sample
 
     \b
     snnc plot scatter net.snn.onnx --ann net.onnx --data mnist.npz:test
