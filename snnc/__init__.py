@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snnc import runtime
-    from snnc.api import SpikingModel, check, compare, convert, error_budget, evaluate, from_torch, record, verify
+    from snnc.api import (
+        SpikingModel,
+        check,
+        compare,
+        convert,
+        error_budget,
+        evaluate,
+        from_torch,
+        record,
+        sweep,
+        verify,
+    )
     from snnc.api.options import ConvertOptions
     from snnc.diagnostics import DiagnosticError
     from snnc.measure.plot import plot_raster
@@ -34,6 +45,7 @@ __all__ = [
     "plot_raster",
     "record",
     "runtime",
+    "sweep",
     "verify",
 ]
 
@@ -49,6 +61,7 @@ _HOME = {
     "from_torch": "snnc.api",
     "plot_raster": "snnc.measure.plot",
     "record": "snnc.api",
+    "sweep": "snnc.api",
     "verify": "snnc.api",
 }
 

@@ -81,6 +81,19 @@ def test_results_and_curves(model: SpikingModel) -> None:
     assert "accuracy %" in Cells(curve._repr_html_()).found
 
 
+def test_a_sweep() -> None:
+    told: list[int] = []
+    cells = [{"alpha": 1.0}, {"alpha": 0.5, "reset": "hard"}]
+    curves = snnc.sweep(
+        DIGITS, "digits:train", "digits:test", cells, at_steps=[2, 8],
+        calib_samples=16, calib_steps=8, progress=lambda cell, stage, share: told.append(cell),
+    )  # fmt: skip
+    assert [[point.steps for point in curve.points] for curve in curves] == [[2, 8], [2, 8]]
+    assert curves[0].points != curves[1].points
+    assert told == sorted(told)
+    assert set(told) == {0, 1}
+
+
 def test_names_are_no_markup() -> None:
     assert "<script>" not in Grid(["<b>"], [["<script>"]]).html()
     assert Cells(Grid(["<b>"], [["<script>"]]).html()).found == ["<b>", "<script>"]

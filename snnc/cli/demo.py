@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snnc.cli import options, reports
-from snnc.cli.cells import CellProgress, cell_label, measure_cell
+from snnc.cli.cells import SweepProgress, cell_label
 from snnc.cli.console import Console
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CELLS: tuple[dict[str, Any], ...] = ({"reset": "soft", "alpha": 0.6}, {"reset": "hard", "alpha": 1.0})
 STEPS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
-CALIBRATION = {"calib_samples": 128, "calib_steps": 128, "steps": 64}
+CALIBRATION: dict[str, Any] = {"calib_samples": 128, "calib_steps": 128, "steps": 64}
 
 #: What a reader of the demonstration goes on with, in the folder of `--keep`.
 COMMANDS = """\
@@ -51,11 +51,13 @@ def demo(console: Console, plot: str, keep: str | None) -> None:
     snnc demo --keep demo
     """
     import snnc
+    from snnc import api
     from snnc.data import load
     from snnc.measure.output_lines import curve_lines
     from snnc.measure.pictures import picture_format
     from snnc.measure.plot import draw_curves
     from snnc.measure.report import curve_notes, curve_table
+    from snnc.methods.defaults import make_options
     from snnc.simulate.ann import load_model
 
     reports.check_outputs(console, None, kept_files(keep), pictures=[plot])
@@ -63,17 +65,16 @@ def demo(console: Console, plot: str, keep: str | None) -> None:
     ann = load_model(network)
     calibration, test = load("digits:train", (1, 8, 8)), load("digits:test", (1, 8, 8))
     console.result(f"{len(test)} digits of 8x8 pixels; three convolutions and a linear layer")
-    curves = {}
-    for index, cell in enumerate(CELLS):
-        label = cell_label(**cell)
-        progress = CellProgress(console, label, index, len(CELLS))
-        curves[label] = measure_cell(ann, calibration, test, STEPS, progress, {**CALIBRATION, **cell})
+    labels = [cell_label(**cell) for cell in CELLS]
+    progress = SweepProgress(console, labels, [make_options(**CALIBRATION, **cell) for cell in CELLS])
+    curves = api.sweep(ann, calibration, test, CELLS, at_steps=STEPS, progress=progress, **CALIBRATION)
+    for cell, curve in zip(CELLS, curves, strict=True):
         console.result(f"\n{cell['reset']} reset, alpha {cell['alpha']:g}")
-        console.result(curve_table([curves[label]]))
-        console.lines(curve_lines(curves[label]))
+        console.result(curve_table([curve]))
+        console.lines(curve_lines(curve))
     console.result()
-    console.result(curve_notes([curves[label]]))
-    drawn = {label: [curve] for label, curve in curves.items()}
+    console.result(curve_notes(curves[-1:]))
+    drawn = {label: [curve] for label, curve in zip(labels, curves, strict=True)}
     console.write(plot, draw_curves(drawn, title="snnc demo: 8x8 digits", form=picture_format(plot)))
     if keep:
         Path(keep).mkdir(exist_ok=True)

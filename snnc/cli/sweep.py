@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snnc.cli import options, reports
-from snnc.cli.cells import CellProgress, cell_label, measure_cell
+from snnc.cli.cells import SweepProgress, cell_label
 from snnc.cli.console import Console
 from snnc.cli.convert import load_for
 
@@ -115,12 +115,13 @@ def sweep(
     calibration = load_for(console, ann, calib, form, given)
     form = api.preparation_for(ann, Preparation.of(**form)).given
     dataset = options.load_data(console, data, api.input_dims(ann, decided[0].shape), form, samples=samples)
-    curves: dict[str, Curve] = {}
-    estimates: api.Estimates = {}
-    for index, (cell, taken) in enumerate(zip(cells, decided, strict=True)):
-        label = f"levels {taken.levels}" if settles else cell_label(taken.reset, cell["alpha"], taken.threshold)
-        progress = CellProgress(console, label, index, len(cells))
-        curves[label] = measure_cell(ann, calibration, dataset, cuts, progress, {**given, **cell}, threads, estimates)
+    labels = [
+        f"levels {taken.levels}" if settles else cell_label(taken.reset, cell["alpha"], taken.threshold)
+        for cell, taken in zip(cells, decided, strict=True)
+    ]
+    progress = SweepProgress(console, labels, decided)
+    found = api.sweep(ann, calibration, dataset, cells, at_steps=cuts, threads=threads, progress=progress, **given)
+    curves = dict(zip(labels, found, strict=True))
     if settles:
         print_levels(console, [taken.levels for taken in decided], list(curves.values()))
     else:
