@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import DIGITS
@@ -55,7 +56,7 @@ def test_options_of_plug_ins_have_a_place_of_their_own() -> None:
     with pytest.raises(DiagnosticError, match="has an option 'blunt'"):
         snnc.convert(DIGITS, plugin_options={"blunt": 1})
     with pytest.raises(DiagnosticError, match="there is 'calib'"):
-        snnc.convert(DIGITS, clib="digits:train")  # type: ignore[arg-type]
+        snnc.convert(DIGITS, clib="digits:train")  # type: ignore[call-arg]
 
 
 def test_models_and_reports(model: SpikingModel, tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_results_and_curves(model: SpikingModel) -> None:
 
 def test_a_sweep() -> None:
     told: list[int] = []
-    cells = [{"alpha": 1.0}, {"alpha": 0.5, "reset": "hard"}]
+    cells: list[dict[str, Any]] = [{"alpha": 1.0}, {"alpha": 0.5, "reset": "hard"}]
     curves = snnc.sweep(
         DIGITS, "digits:train", "digits:test", cells, at_steps=[2, 8],
         calib_samples=16, calib_steps=8, progress=lambda cell, stage, share: told.append(cell),
