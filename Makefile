@@ -1,6 +1,7 @@
 # make demo    convert a small network, print and plot the results (snnc-demo.png)
 # make test    all tests            make native-test    those of the operator library alone
 # make lint    ruff and mypy        make format         ruff and, where it is installed, clang-format, in place
+# make docs    the documentation as a site, in build/site: warnings are errors
 # make sdist   the source package   make clean          remove what was built
 #
 # PYTHON chooses the interpreter (3.10 or newer), VENV the virtual environment, PINS versions to test with, such as
@@ -16,7 +17,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 NATIVE  := runtime/native
 SOURCES := pyproject.toml setup.py $(wildcard $(NATIVE)/*.map $(foreach depth,. */. */*/.,$(NATIVE)/$(depth)/*.?pp))
 
-.PHONY: demo test lint format native-test sdist clean
+.PHONY: demo test lint format native-test docs sdist clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -45,6 +46,9 @@ format: $(VENV)/.test
 	  find $(NATIVE) tests/native -name '*.?pp' -exec clang-format -i {} +; \
 	else echo "clang-format is not installed: C++ left as it is"; fi
 
+docs: $(VENV)/.docs
+	$(BIN)/python -m mkdocs build --quiet --strict
+
 sdist: | $(BIN)/python
 	$(PIP) 'build>=1.0'
 	$(BIN)/python -m build --sdist --outdir dist .
@@ -65,3 +69,8 @@ $(VENV)/.demo: $(SOURCES) | $(BIN)/python
 $(VENV)/.test: $(SOURCES) | $(BIN)/python
 	$(PIP) -e '.[plot,test]' 'setuptools>=77' '$(TORCH)' onnxscript $(PINS)
 	touch $@ $(VENV)/.demo
+
+# The interface is read from the sources: nothing has to be built.
+$(VENV)/.docs: | $(BIN)/python
+	$(PIP) 'mkdocs>=1.6,<2' 'mkdocs-material>=9.5' 'mkdocstrings[python]>=0.26'
+	touch $@

@@ -7,6 +7,7 @@ import logging
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from html import escape
 from os import PathLike, fspath
 from typing import Any, Protocol, TypeVar
 
@@ -146,6 +147,14 @@ def largest_batch(layers: Iterable[Sized], *, native: bool = True) -> int:
     return max(1, min(256, _BATCH_BYTES // max(1, largest)))
 
 
+def bytes_per_sample(layers: Iterable[Sized]) -> int:
+    """What a sample takes in memory while a batch is simulated with the native operators: words and potentials of every
+    layer, and what the largest plain one unpacks."""
+    sizes = [(layer.neurons, _bytes_per_neuron(layer, native=True)) for layer in layers]
+    kept = sum(neurons for neurons, _ in sizes) * _FUSED_BYTES
+    return kept + max((neurons * size for neurons, size in sizes if size > _FUSED_BYTES), default=0)
+
+
 def _bytes_per_neuron(layer: Sized, native: bool) -> int:
     one_operator = layer.kind == "input" or layer.fused not in (None, "plain")
     return _FUSED_BYTES if native and one_operator else _PLAIN_BYTES
@@ -202,7 +211,7 @@ def beyond_limit(layers: Sequence[Coded], images: np.ndarray) -> np.ndarray:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """What a run gives.
 
@@ -226,6 +235,22 @@ class Result:
     steps_used: int
     clipped: float
     sample_steps: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        samples, steps = len(self.logits), self.steps_used
+        means = (self.spike_totals.sum() / max(1, samples), self.synaptic_operations.sum() / max(1, samples))
+        words = (
+            f"outputs {', '.join(f'{name} {list(value.shape)}' for name, value in self.outputs.items())}",
+            f"{steps:,} step{'' if steps == 1 else 's'}",
+            f"{means[0]:,.0f} spikes and {means[1]:,.0f} synaptic operations per sample",
+        )
+        return f"Result({'; '.join(words)})"
+
+    def _repr_html_(self) -> str:
+        rows = ((escape(name), f"{rate:.4f}") for name, rate in self.spike_rates.items())
+        cells = "".join(f"<tr><td>{name}</td><td>{rate}</td></tr>" for name, rate in rows)
+        head = "<tr><th>layer</th><th>spikes per neuron and step</th></tr>"
+        return f"<p>{escape(repr(self))}</p><table><thead>{head}</thead><tbody>{cells}</tbody></table>"
 
 
 class SpikingSession:

@@ -14,13 +14,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snnc import runtime
-    from snnc.api import SpikingModel, check, compare, convert, error_budget, evaluate, from_torch, record, verify
+    from snnc.api import (
+        SpikingModel,
+        check,
+        compare,
+        convert,
+        error_budget,
+        evaluate,
+        from_torch,
+        record,
+        sweep,
+        verify,
+    )
+    from snnc.api.options import ConvertOptions
     from snnc.diagnostics import DiagnosticError
     from snnc.measure.plot import plot_raster
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ConvertOptions",
     "DiagnosticError",
     "SpikingModel",
     "check",
@@ -32,10 +45,12 @@ __all__ = [
     "plot_raster",
     "record",
     "runtime",
+    "sweep",
     "verify",
 ]
 
 _HOME = {
+    "ConvertOptions": "snnc.api.options",
     "DiagnosticError": "snnc.diagnostics",
     "SpikingModel": "snnc.api",
     "check": "snnc.api",
@@ -46,6 +61,7 @@ _HOME = {
     "from_torch": "snnc.api",
     "plot_raster": "snnc.measure.plot",
     "record": "snnc.api",
+    "sweep": "snnc.api",
     "verify": "snnc.api",
 }
 

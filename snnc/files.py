@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
+import stat
 from collections.abc import Iterable
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import onnx
@@ -27,45 +26,34 @@ from snnc.ir.option import whole
 from snnc.ir.options import Options
 from snnc.ir.records import read_record
 from snnc.ir.report import Calibration, Certificate, Verification
+from snnc.places import file_behind, is_stream, mode_of, write_together
 from snnc.runtime.session import FORMAT_VERSION
 
 
 def write_atomically(path: str | PathLike[str], content: bytes) -> None:
-    """Write `content` beside `path`, then rename it there; SNN401 if that is not possible."""
-    path = Path(path)
-    temporary = ""
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except OSError as error:
-        fail("SNN401", f"{path}: {error.strerror or error}")
-    finally:  # also where Ctrl-C interrupts it
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
+    """Replace the file `path`, or the one that its links lead to, whole; a device or a pipe is written to. SNN401 if
+    that is not possible: nothing has changed then."""
+    write_together([(path, content)])
 
 
 def check_writable(path: str | PathLike[str], inputs: Iterable[str | PathLike[str] | None] = ()) -> None:
     """SNN401 before hours of work, not after, where `path` cannot be written or is one of the `inputs`."""
-    if os.fspath(path) == "-":
-        fail("SNN401", "- is stdout, and only --json can go there", hint="a file of this name is `./-`")
-    path = Path(path)
+    mode = mode_of(path)
     for other in inputs:
-        if other is not None and path.exists() and os.path.exists(other) and os.path.samefile(path, other):
-            fail("SNN401", f"{path} is an input of this command and would be overwritten")
-    folder = path.parent
-    if path.is_dir():
-        fail("SNN401", f"{path} is a folder")
+        if other is not None and mode is not None and os.path.exists(other) and os.path.samefile(path, other):
+            fail("SNN401", f"{os.fspath(path)} is an input of this command and would be overwritten")
+    if is_stream(path):
+        if not os.access(path, os.W_OK):
+            fail("SNN401", f"{os.fspath(path)} is not writable")
+        return
+    if mode is not None and not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "neither a file, a character device nor a pipe"
+        fail("SNN401", f"{os.fspath(path)} is {kind}")
+    folder = file_behind(path).parent
     if not folder.is_dir():
-        fail("SNN401", f"{path}: the folder {folder} does not exist")
+        fail("SNN401", f"{os.fspath(path)}: the folder {folder} does not exist")
     if not os.access(folder, os.W_OK):
-        fail("SNN401", f"{path}: the folder {folder} is not writable")
+        fail("SNN401", f"{os.fspath(path)}: the folder {folder} is not writable")
 
 
 def check_all_writable(
@@ -77,8 +65,8 @@ def check_all_writable(
         if not path:
             continue
         check_writable(path, inputs)
-        place = Path(path).resolve()
-        if place in seen:
+        place = os.path.realpath(path)
+        if place in seen and not is_stream(path):
             fail("SNN401", f"{path} would be written twice", hint="give every output a file of its own")
         seen.add(place)
 

@@ -33,7 +33,7 @@ def run_command(*arguments: str | Path, exit_code: int = 0) -> Result:
 
 def process(*arguments: str | Path, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run `snnc` in a process of its own."""
-    command = [sys.executable, "-m", "snnc.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "snnc", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False, **options)
 
 

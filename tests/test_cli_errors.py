@@ -227,7 +227,7 @@ def test_processes_end_with_the_right_codes(tmp_path: Path) -> None:
 
 
 def test_interrupt(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "snnc.cli", "convert", str(DIGITS), "-v", "--calib", "digits:train"]
+    command = [sys.executable, "-m", "snnc", "convert", str(DIGITS), "-v", "--calib", "digits:train"]
     command += ["--calib-steps", "4096", "-o", "out.onnx"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
@@ -243,7 +243,7 @@ def test_interrupt(tmp_path: Path) -> None:
 
 
 def test_a_closed_pipe_is_no_error_message(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "snnc.cli", "explain"]
+    command = [sys.executable, "-m", "snnc", "explain"]
     read, write = os.pipe()
     os.close(read)
     with subprocess.Popen(command, stdout=write, stderr=subprocess.PIPE, text=True) as running:

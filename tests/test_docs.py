@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -63,24 +62,6 @@ def test_options_are_those_of_the_command(name: str) -> None:
     assert documented <= {option for spellings in real for option in spellings}
     help_text = CliRunner().invoke(snnc, [name, "--help"]).output
     assert documented <= set(OPTION.findall(help_text))
-
-
-def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("net.onnx").write_bytes((ROOT / "snnc" / "demo" / "digits.onnx").read_bytes())
-    for split in ("train", "test"):
-        digits = load(f"digits:{split}", (1, 8, 8))
-        assert digits.labels is not None
-        np.savez(f"{split}.npz", x=digits.images[:60], y=digits.labels[:60])
-    np.save("x.npy", digits.images[:5])
-    blocks = re.findall(r"^```sh\n(.*?)^```$", CLI, flags=re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    assert len(lines) > 8
-    for line in lines:
-        program, *arguments = shlex.split(line)
-        assert program == "snnc"
-        result = CliRunner().invoke(snnc, arguments)
-        assert result.exit_code == 0, f"{line}\n{result.output}"
 
 
 def test_bound_states_of_the_embedding_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

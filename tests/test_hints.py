@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import golden
+import numpy as np
 import onnx
 import pytest
-from commands import dense_model
+from commands import DIGITS, dense_model, model_with_everything_wrong, run_command, save
 
 import snnc
 from snnc.diagnostics import Diagnostic
@@ -172,3 +173,34 @@ def test_external_data_without_a_length_that_is_cut_short(tmp_path: Path) -> Non
     (found,) = snnc.check(path)
     assert (found.rule.code, found.node) == ("SNN104", "w2")
     assert "ends after 40 bytes, and it begins at byte " in found.message
+
+
+# --- the command that was run -----------------------------------------------------------------------------------------
+
+
+def test_a_hint_that_rows_share_is_said_once(tmp_path: Path) -> None:
+    """Also where other findings stand between them: behind the last one."""
+    save(model_with_everything_wrong(), tmp_path / "bad.onnx")
+    lines = run_command("check", tmp_path / "bad.onnx", exit_code=1).stderr.splitlines()
+    assert [line for line in lines if "train without bias" in line] == [lines[-2]]
+    assert lines[-1].endswith("bad.onnx cannot be converted like this, with --relaxed it can")
+    save(dense_model(relu=False, bias=True), tmp_path / "linear.onnx")
+    assert run_command("check", tmp_path / "linear.onnx", exit_code=1).stderr.endswith(
+        "cannot be converted like this\n"
+    )
+
+
+def test_the_help_of_the_command_that_was_run(tmp_path: Path, converted: Path) -> None:
+    save(dense_model(), tmp_path / "other.onnx")
+    wrong = ("run", converted, "--input", "digits:test", "--seed", str(2**70))
+    assert "see `snnc run --help`" in run_command(*wrong, exit_code=2).stderr
+    with pytest.raises(snnc.DiagnosticError, match=r"see `help\(snnc.convert\)`"):
+        snnc.convert(DIGITS, alpha=7)
+
+
+def test_the_split_to_name(tmp_path: Path) -> None:
+    images = np.zeros((4, 1, 8, 8), np.float32)
+    np.savez(tmp_path / "data.npz", x_train=images, x_test=images)
+    refused = run_command("convert", DIGITS, "--calib", tmp_path / "data.npz", exit_code=1)
+    assert "data.npz:train to calibrate, " in refused.stderr
+    assert "data.npz:test to measure" in refused.stderr

@@ -187,13 +187,15 @@ def test_nothing_is_used_that_the_oldest_numpy_has_not() -> None:
 
 
 def test_versions_agree() -> None:
-    version = PYPROJECT["project"]["version"]
+    """The package says it, and all others take it from there."""
+    version = snnc.__version__
+    assert PYPROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "snnc.__version__"}
+    assert PYPROJECT["project"]["dynamic"] == ["version"]
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert re.findall(r"^version: (.*)$", citation, flags=re.MULTILINE) == [version]
     (released,) = re.findall(r"^date-released: (.*)$", citation, flags=re.MULTILINE)
     entries = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert next(entry for entry in entries if entry != "Unreleased") == f"{version} - {released}"
-    assert snnc.__version__ == version
 
 
 def test_the_source_package_is_complete(tmp_path: Path) -> None:

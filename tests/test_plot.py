@@ -10,7 +10,8 @@ import pytest
 
 from snnc.diagnostics import DiagnosticError
 from snnc.measure.evaluation import Curve, Point
-from snnc.measure.plot import plot_curves, plot_raster
+from snnc.measure.pictures import picture_format
+from snnc.measure.plot import draw_curves, plot_raster
 
 STEPS = (1, 2, 4, 8, 16, 32)
 
@@ -35,6 +36,10 @@ def curve(level: float, *, labelled: bool = True, steps: tuple[int, ...] = STEPS
     return Curve(points, 100, 0, 0.97 if labelled else None, 1000, 0.0)
 
 
+def draw(path: Path, curves: dict[str, list[Curve]], title: str = "") -> None:
+    path.write_bytes(draw_curves(curves, title=title, form=picture_format(path)))
+
+
 def is_picture(path: Path) -> bool:
     return path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000
 
@@ -43,34 +48,34 @@ def is_picture(path: Path) -> bool:
 def test_several_networks(tmp_path: Path, networks: int) -> None:
     curves = {f"{reset} α={alpha}": [curve(0.9)] for alpha in range(6) for reset in ("soft", "hard")}
     chosen = dict(list(curves.items())[:networks])
-    plot_curves(chosen, tmp_path / "plot.png", title="networks")
+    draw(tmp_path / "plot.png", chosen, title="networks")
     assert is_picture(tmp_path / "plot.png")
 
 
 def test_names_that_are_no_cells(tmp_path: Path) -> None:
-    plot_curves({f"net{index}.snn.onnx": [curve(0.9)] for index in range(5)}, tmp_path / "plot.png")
+    draw(tmp_path / "plot.png", {f"net{index}.snn.onnx": [curve(0.9)] for index in range(5)})
     assert is_picture(tmp_path / "plot.png")
 
 
 def test_seeds_labels_and_single_steps(tmp_path: Path) -> None:
-    plot_curves({"seeds": [curve(0.9), curve(0.8), curve(0.85)]}, tmp_path / "seeds.png")
-    plot_curves({"unlabelled": [curve(0.9, labelled=False)]}, tmp_path / "unlabelled.png")
-    plot_curves({"one": [curve(0.9, steps=(64,))]}, tmp_path / "one.png")
-    plot_curves({"silent": [curve(0.1, rate=0.0)]}, tmp_path / "silent.png")
+    draw(tmp_path / "seeds.png", {"seeds": [curve(0.9), curve(0.8), curve(0.85)]})
+    draw(tmp_path / "unlabelled.png", {"unlabelled": [curve(0.9, labelled=False)]})
+    draw(tmp_path / "one.png", {"one": [curve(0.9, steps=(64,))]})
+    draw(tmp_path / "silent.png", {"silent": [curve(0.1, rate=0.0)]})
     assert all(is_picture(tmp_path / f"{name}.png") for name in ("seeds", "unlabelled", "one", "silent"))
 
 
 def test_regression_shows_the_error(tmp_path: Path) -> None:
     points = [Point(step, None, None, 1 / step, 5.0, {}, 0.5, 1.0, 0.0, 1.0) for step in STEPS]
-    plot_curves({"regression": [Curve(points, 10, 0, None, 1000, 0.0)]}, tmp_path / "plot.png")
+    draw(tmp_path / "plot.png", {"regression": [Curve(points, 10, 0, None, 1000, 0.0)]})
     assert is_picture(tmp_path / "plot.png")
 
 
 def test_formats(tmp_path: Path) -> None:
-    plot_curves({"net": [curve(0.9)]}, tmp_path / "plot.svg")
+    draw(tmp_path / "plot.svg", {"net": [curve(0.9)]})
     assert "<svg" in (tmp_path / "plot.svg").read_text()
     with pytest.raises(DiagnosticError, match="SNN401"):
-        plot_curves({"net": [curve(0.9)]}, tmp_path / "plot.docx")
+        draw(tmp_path / "plot.docx", {"net": [curve(0.9)]})
     assert not (tmp_path / "plot.docx").exists()
 
 
@@ -78,14 +83,14 @@ def test_raster(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     plot_raster(rng.random((100, 300)) < 0.1, tmp_path / "spikes.png", title="layer")
     plot_raster(rng.integers(-1, 2, (20, 5000)).astype(np.int8), tmp_path / "signed.png")
-    plot_raster(np.zeros((5, 3), bool), tmp_path / "silent.png")
+    plot_raster(np.zeros((5, 1, 3, 2, 2), bool), tmp_path / "silent.png")
     assert all(is_picture(tmp_path / f"{name}.png") for name in ("spikes", "signed", "silent"))
     with pytest.raises(ValueError, match="must be"):
-        plot_raster(np.zeros((5, 1, 3)), tmp_path / "shape.png")
+        plot_raster(np.zeros(5), tmp_path / "shape.png")
 
 
 def test_missing_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(DiagnosticError, match="SNN407") as raised:
-        plot_curves({"net": [curve(0.9)]}, tmp_path / "plot.png")
+        draw(tmp_path / "plot.png", {"net": [curve(0.9)]})
     assert "pip install" in str(raised.value)

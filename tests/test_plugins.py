@@ -76,7 +76,7 @@ def run(work: Path, *arguments: str, path: Path | None = None, exit_code: int = 
     """`snnc` in a process that sees the plug-ins in `path`."""
     environment = {**os.environ, "PYTHONPATH": str(path or "")}
     result = subprocess.run(
-        [sys.executable, "-m", "snnc.cli", *arguments],
+        [sys.executable, "-m", "snnc", *arguments],
         cwd=work, env=environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert result.returncode == exit_code, result.stdout + result.stderr

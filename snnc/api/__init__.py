@@ -1,9 +1,10 @@
-"""The Python interface: `snnc.convert`, `check`, `evaluate`, `record`, `compare`, `error_budget`, `from_torch`."""
+"""The Python interface: `snnc.convert`, `evaluate`, `record`, `compare`, and what the commands need beside them."""
 
 from snnc.api.conversion import Estimates, check, convert, from_torch
 from snnc.api.layers import compare, record
 from snnc.api.measuring import check_classes, error_budget, evaluate, evaluate_exits, require_same_network, verify
 from snnc.api.model import Model, SpikingModel, check_exits, input_dims, open_converted, preparation_for
+from snnc.api.sweeping import sweep
 
 __all__ = [
     "Estimates",
@@ -23,5 +24,6 @@ __all__ = [
     "preparation_for",
     "record",
     "require_same_network",
+    "sweep",
     "verify",
 ]

@@ -21,12 +21,17 @@ from snnc.ir.options import AUTO
 from snnc.ir.trees import targets
 from snnc.measure.fanout import count_macs
 from snnc.measure.judge import judge
+from snnc.memory import require_memory
 from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
 from snnc.reading.torch_export import exported
+from snnc.scratch import text_of
 from snnc.thresholds import Estimate
 
 if TYPE_CHECKING:
     import torch
+    from typing_extensions import Unpack
+
+    from snnc.api.options import ConvertOptions
 
 Progress = Callable[[str, float], None]
 Estimates = dict[Any, dict[str, Estimate]]
@@ -34,6 +39,8 @@ Estimates = dict[Any, dict[str, Estimate]]
 _TRIAL_STEPS = 16
 # What takes a few seconds.
 _MOST_TRIAL_MACS = 2e8
+# In memory at the peak of a conversion: 11 were measured for the method rmp, 16 for exact.
+_COPIES_OF_WEIGHTS = 10
 
 
 def convert(
@@ -45,7 +52,7 @@ def convert(
     preparation: Preparation | None = None,
     progress: Progress | None = None,
     estimates: Estimates | None = None,
-    **options: Any,
+    **options: Unpack[ConvertOptions],
 ) -> SpikingModel:
     """Convert a trained ANN into a spiking network.
 
@@ -65,9 +72,8 @@ def convert(
         progress: called as `progress(stage, share)` while the conversion runs.
         estimates: a dictionary that conversions of the same network share, so that what was measured once for several
             of them (`alpha_when="after"`, another number of steps) is not measured again.
-        **options: the fields of `snnc.ir.options.Options`; `relaxed=True` stands for `bias="current",
-            batchnorm="fold", max_pool="exact"`. Other names are options of the plug-in that brought the method or the
-            threshold rule.
+        **options: how to convert; `help(snnc.ConvertOptions)` lists them all. Other names are options of the plug-in
+            that brought the method or the threshold rule.
 
     Raises:
         DiagnosticError: the model or the data is at fault, or the spiking network follows the ANN so poorly that it is
@@ -75,6 +81,7 @@ def convert(
     """
     ann = loaded(model)
     conversion = Conversion(ann, make_options(**options), calib_memory=calib_memory)
+    _require_memory(ann.ByteSize())
     if progress is not None:
         conversion.progress = progress
     conversion.estimates = estimates
@@ -99,7 +106,14 @@ def convert(
     return SpikingModel(conversion.emitted, conversion.report, conversion.quantised)
 
 
-def check(model: Model, **options: Any) -> list[Diagnostic]:
+def _require_memory(size: int) -> None:
+    """SNN414 where a conversion of a model of so many bytes cannot fit."""
+    what = f"a conversion of this model of {text_of(size)} takes {text_of(_COPIES_OF_WEIGHTS * size)} and more"
+    hint = "use a machine with more memory, or convert the part of the network that is to be spiking"
+    require_memory(_COPIES_OF_WEIGHTS * size, what, hint)
+
+
+def check(model: Model, **options: Unpack[ConvertOptions]) -> list[Diagnostic]:
     """Everything that keeps `model` from being converted, and what a user should know; empty if all is well.
 
     All that a conversion finds before it calibrates and, of networks of up to 2e8 multiply-accumulates, whether every
@@ -133,6 +147,8 @@ def _against_the_grid(conversion: Conversion) -> list[Diagnostic]:
     return []
 
 
-def from_torch(module: torch.nn.Module, example: torch.Tensor, *, calib: Any = None, **options: Any) -> SpikingModel:
+def from_torch(
+    module: torch.nn.Module, example: torch.Tensor, *, calib: Any = None, **options: Unpack[ConvertOptions]
+) -> SpikingModel:
     """Export a PyTorch module (needs torch) and convert it; `example` is one input batch, `calib` as in `convert`."""
     return convert(exported(module, example), calib=calib, **options)

@@ -15,6 +15,7 @@ from snnc.diagnostics import fail
 from snnc.files import ConvertedFile, write_atomically
 from snnc.ir.conversion import Report
 from snnc.ir.report import Certificate
+from snnc.measure.shown import report_html, report_summary, report_text
 from snnc.reading import structured
 from snnc.reading.external import check_size
 from snnc.reading.precision import takes_integers
@@ -37,6 +38,22 @@ class SpikingModel:
         self.report = report
         #: The quantised ANN at which the network settles; None where the method is none that settles.
         self.quantised = quantised
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> SpikingModel:
+        """A converted network from its file, with the report that it carries; SNN402 where it is none."""
+        file = open_converted(path)
+        report = Report(file.layers, file.calibration, file.verification, file.certificate)
+        return cls(file.model, report, file.quantised() if file.settles else None)
+
+    def __repr__(self) -> str:
+        return f"SpikingModel({report_summary(self.report)})"
+
+    def __str__(self) -> str:
+        return report_text(self.report)
+
+    def _repr_html_(self) -> str:
+        return report_html(self.report)
 
     @property
     def certificate(self) -> Certificate | None:

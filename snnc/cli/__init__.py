@@ -9,7 +9,9 @@ def main() -> None:
     """Run `snnc` with the arguments of the process. Exit codes are in `app.py`."""
     try:
         from snnc.cli.app import snnc
+        from snnc.cli.letters import allow_any_encoding
 
+        allow_any_encoding()
         snnc(prog_name="snnc")
     except KeyboardInterrupt:  # between commands: while Python imports, or after click has gone
         sys.exit(130)

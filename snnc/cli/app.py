@@ -1,6 +1,6 @@
 """The commands, and what every one of them does when something goes wrong.
 
-Exit codes: 0 done; 1 the model or the data is at fault (diagnostics on stderr and in the JSON of `--json`, no other
+Exit codes: 0 done; 1 the model or the data is at fault (diagnostics on stderr and in the JSON of `--json -`, no
 file); 2 wrong usage; 70 an error in snnc; 130 interrupted.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import traceback
+from dataclasses import replace
 
 import click
 
@@ -23,13 +24,15 @@ from snnc.cli import (
     inspect,
     library,
     passes,
+    plot,
     run,
     stream,
     sweep,
     verify,
 )
+from snnc.cli.config import Project
 from snnc.cli.console import Console
-from snnc.diagnostics import DiagnosticError
+from snnc.diagnostics import Diagnostic, DiagnosticError
 
 MODEL_OR_DATA, USAGE, INTERNAL, INTERRUPTED = 1, 2, 70, 130
 
@@ -40,14 +43,26 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """With the options of the project as defaults of the command."""
+        name, command, rest = super().resolve_command(ctx, args)
+        project = Project.here()
+        if command is not None and (defaults := project.defaults(command, self.commands)):
+            ctx.default_map = {str(name): defaults}
+            shown = ", ".join(f"{key.replace('_', '-')} {value}" for key, value in defaults.items())
+            ctx.ensure_object(Console).introduce(f"defaults of {project.file}: {shown}")
+        return name, command, rest
+
     def invoke(self, ctx: click.Context) -> object:
         console = ctx.ensure_object(Console)
         try:
             with console:
                 return super().invoke(ctx)
         except DiagnosticError as error:
-            console.diagnostics(error.diagnostics)
-            _report_failure(console)
+            console.diagnostics(_of_command(found, ctx.invoked_subcommand) for found in error.diagnostics)
+            console.report_failure({})
             only_options = all(diagnostic.rule.code == "SNN405" for diagnostic in error.diagnostics)
             ctx.exit(USAGE if only_options else MODEL_OR_DATA)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -57,26 +72,25 @@ class Commands(click.Group):
             ctx.exit(INTERRUPTED)
         except MemoryError:
             console.error("out of memory: use fewer samples")
-            _report_failure(console)
+            console.report_failure({})
             ctx.exit(MODEL_OR_DATA)
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader of a pipe has gone; click ends the process quietly
                 raise
             place = f"{error.filename}: " if error.filename else ""
             console.error(f"{place}{error.strerror or error}")
-            _report_failure(console)
+            console.report_failure({})
             ctx.exit(MODEL_OR_DATA)
         except Exception as error:
             _report_internal(console, error)
             ctx.exit(INTERNAL)
 
 
-def _report_failure(console: Console) -> None:
-    """The diagnostics alone, where `--json` was asked for."""
-    try:
-        console.report({})
-    except DiagnosticError as unwritten:
-        console.diagnostics(unwritten.diagnostics)
+def _of_command(found: Diagnostic, command: str | None) -> Diagnostic:
+    """The same with a hint that leads to the help of the command that was run."""
+    if found.hint or "`snnc convert --help`" not in found.rule.hint:
+        return found
+    return replace(found, hint=found.rule.hint.replace("snnc convert", f"snnc {command}"))
 
 
 def _report_internal(console: Console, error: Exception) -> None:
@@ -94,7 +108,7 @@ def snnc() -> None:
     """Turn trained ONNX networks into spiking networks.
 
     \b
-    snnc convert net.onnx --reset soft --alpha 0.6 --calib data.npz:train
+    snnc convert net.onnx --calib data.npz:train
     snnc eval net.snn.onnx --data data.npz:test --ann net.onnx
     """
 
@@ -105,6 +119,7 @@ COMMANDS = (
     evaluate.evaluate,
     verify.verify,
     compare.compare,
+    plot.plot,
     sweep.sweep,
     run.run,
     stream.stream,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -88,6 +89,7 @@ def bench(
     steps, seed = choose_controls(file, steps, seed)
     if against is not None and ann is not None and data is not None:
         dataset, calibration = choose_samples(console, file, data, form, samples or 32, batch or 1)
+        require_room(file, min(batch or 1, len(dataset)))
         contest = Contest(against, ann, batch or 1, steps, seed, threads, repeats)
         versus = contest.run(console, file, dataset, calibration)
         console.result(versus_text(versus))
@@ -135,10 +137,25 @@ def accuracy_numbers(curve: Curve) -> dict[str, Any]:
 def _images(console: Console, file: ConvertedFile, data: str | None, form: dict[str, Any], batch: int) -> DataSet:
     """One batch of the user's data, or of random images."""
     if data is not None:
-        return options.load_data_for(console, file, data, form, samples=batch)
+        dataset = options.load_data_for(console, file, data, form, samples=batch)
+        require_room(file, len(dataset))
+        return dataset
+    require_room(file, batch)
     dataset = random_images(file, batch)
     console.note(f"data: {dataset.name}")
     return dataset
+
+
+def require_room(file: ConvertedFile, batch: int) -> None:
+    """SNN414 where so many images at once do not fit into memory."""
+    from snnc.memory import free_memory, require_memory
+    from snnc.runtime.session import bytes_per_sample
+    from snnc.scratch import text_of
+
+    each = bytes_per_sample(file.layers) + 4 * math.prod(file.input_dims)
+    most = max(1, (free_memory() or 0) // each)
+    what = f"{_counted(batch, 'image')} at once take{'s' if batch == 1 else ''} {text_of(batch * each)}"
+    require_memory(batch * each, what, f"give `--batch {most}` or fewer")
 
 
 def random_images(file: ConvertedFile, count: int) -> DataSet:

@@ -1,65 +1,40 @@
-"""One cell of a sweep: convert with some options, and measure."""
+"""The cells of a sweep: their names, and how far all of them are."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from snnc.cli.console import Console
+from snnc.cli.progress import Overall, Show, stages_of
 
 if TYPE_CHECKING:
-    import onnx
-
-    from snnc.api import Estimates
-    from snnc.data import DataSet
-    from snnc.measure.evaluation import Curve
+    from snnc.ir.options import Options
 
 
-class CellProgress:
-    """Progress of one cell as a part of the progress of all."""
+class SweepProgress:
+    """Progress of every cell as a part of the progress of all."""
 
-    def __init__(self, console: Console, label: str, index: int, cells: int) -> None:
-        self.console, self.label, self.index, self.cells = console, label, index, cells
+    def __init__(self, console: Console, labels: Sequence[str], options: Sequence[Options]) -> None:
+        from snnc.api.sweeping import SIMULATING
 
-    def __call__(self, stage: str, share: float) -> None:
-        """`share` of this cell is done."""
-        self.console.progress(f"{self.label}: {stage}", (self.index + share) / self.cells)
+        self._console, self._labels = console, labels
+        self._cells = [
+            Overall(self._teller(index), [*stages_of(chosen), (SIMULATING, 90.0)])
+            for index, chosen in enumerate(options)
+        ]
+
+    def __call__(self, index: int, stage: str, share: float) -> None:
+        """`share` of a stage of a cell is done."""
+        self._cells[index](stage, share)
+
+    def _teller(self, index: int) -> Show:
+        def tell(stage: str, share: float) -> None:
+            self._console.progress(f"{self._labels[index]}: {stage}", (index + share) / len(self._labels))
+
+        return tell
 
 
 def cell_label(reset: str, alpha: float | None, rule: str = "") -> str:
     """`soft α=0.6`, or `soft rate`, the reset and the rule, where no alpha is given."""
     return f"{reset} {rule}" if alpha is None else f"{reset} α={alpha:g}"
-
-
-def measure_cell(
-    ann: onnx.ModelProto,
-    calibration: DataSet | str,
-    dataset: DataSet,
-    steps: list[int] | None,
-    progress: CellProgress,
-    arguments: dict[str, Any],
-    threads: int | None = None,
-    estimates: Estimates | None = None,
-) -> Curve:
-    """Convert `ann` with the options in `arguments`, however poor it gets, and measure it on `dataset`.
-
-    `steps` as in `snnc.evaluate`. The conversion counts as the first half of the work; cells that share `estimates`
-    share calibrations.
-    """
-    from snnc import api
-
-    model = api.convert(
-        ann,
-        calib=calibration,
-        progress=lambda stage, share: progress(stage, 0.0),
-        estimates=estimates,
-        accept_poor=True,
-        **arguments,
-    )
-    return api.evaluate(
-        model,
-        dataset,
-        ann=ann,
-        steps=steps,
-        threads=threads,
-        progress=lambda share: progress("simulating", 0.5 + share / 2),
-    )

@@ -49,13 +49,11 @@ def compare(
     snnc compare net.snn.onnx --ann net.onnx --data mnist.npz:test --samples 200
     """
     from snnc import api
-    from snnc.measure.budget_report import budget_notes, budget_table, plot_budget
-    from snnc.measure.plot import require_matplotlib
+    from snnc.measure.budget_report import budget_notes, budget_table, draw_budget
+    from snnc.measure.pictures import picture_format
     from snnc.simulate.ann import load_model
 
-    reports.check_outputs(console, json_file, [plot], [net, ann, data])
-    if plot:
-        require_matplotlib()
+    reports.check_outputs(console, json_file, inputs=[net, ann, data], pictures=[plot])
     file = api.open_converted(net)
     opponent = load_model(ann)
     api.require_same_network(file, opponent, ann)
@@ -72,6 +70,5 @@ def compare(
     console.result(budget_table(budget))
     console.result(budget_notes(budget))
     if plot:
-        plot_budget(budget, plot, title=net)
-        console.result(f"wrote {plot}")
+        console.write(plot, draw_budget(budget, title=net, form=picture_format(plot)))
     console.report({"model": net, "ann": ann, "data": dataset.name, **budget.to_json()})

@@ -1,6 +1,7 @@
 """What the commands say, and where: results on stdout; notes, warnings, errors and progress on stderr.
 
-With `--json -` stdout has the JSON and nothing else: results go to stderr then.
+An output called `-` goes to stdout, which then has that and nothing else: results go to stderr. Files are written
+together, when a command is done.
 """
 
 from __future__ import annotations
@@ -12,18 +13,24 @@ import shutil
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Iterable
-from itertools import zip_longest
+from os import PathLike, fspath
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from snnc.cli.progress import Bar
 from snnc.diagnostics import Diagnostic
 
-_BAR_WIDTH = 24
-_SECONDS_BETWEEN_UPDATES = 0.1
-_COLOURS = {"error": "red", "warning": "yellow"}
+if TYPE_CHECKING:
+    from rich.console import Console as Terminal
+
+_COLOURS = {"error": "bold red", "warning": "bold yellow"}
+_CONTINUED = 4
+# Of the warnings of one rule that are logged one by one, layer by layer.
+_MOST_ALIKE = 3
 
 
 STDOUT = "-"
@@ -31,7 +38,8 @@ STDOUT = "-"
 
 def as_json(document: Any) -> bytes:
     """The content of a JSON file."""
-    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")  # of names of files that are no UTF-8
 
 
 class Interrupted(KeyboardInterrupt):
@@ -39,7 +47,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Console(logging.Handler):
-    """Prints for one command, with the verbosity of its `-q` and `-v`, and writes its `--json`.
+    """Prints for one command, with the verbosity of its `-q` and `-v`, and writes its files.
 
     While it is open (`with`), it receives the warnings that the compiler logs; each is printed once. All diagnostics
     are kept for the JSON, printed or not.
@@ -51,8 +59,12 @@ class Console(logging.Handler):
         self.verbose = False
         self._found: dict[str, dict[str, str]] = {}
         self._json: str | None = None
-        self._progress_shown = False
-        self._last_update = 0.0
+        self._stdout_taken = False
+        self._files: list[tuple[str, bytes]] = []
+        self._introduction = ""
+        self._bar: Bar | None = None
+        self._hints: set[tuple[str, str]] = set()
+        self._alike: Counter[str] = Counter()
         self._stage = ""
         self._started = time.monotonic()
 
@@ -66,13 +78,18 @@ class Console(logging.Handler):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         logging.getLogger("snnc").removeHandler(self)
+        self._sum_up()
         self.clear_progress()
 
     def result(self, text: str = "") -> None:
-        """Print on stdout, unless quiet or the JSON is there."""
+        """Print on stdout, unless quiet; on stderr where stdout has an output."""
         if not self.quiet:
+            self._sum_up()
+            self._introduce()
             self.clear_progress()
-            click.echo(text, err=self._json == STDOUT)
+            if sys.stdout.isatty():
+                text = wrapped(text)
+            click.echo(text, file=sys.stderr if self._stdout_taken else sys.stdout)
 
     def lines(self, lines: Iterable[str]) -> None:
         """Print each of them on stdout, unless quiet."""
@@ -88,87 +105,145 @@ class Console(logging.Handler):
         """Print an error that has no rule."""
         nothing = dict.fromkeys(("node", "op", "shape", "hint", "module", "source"), "")
         self._found[message] = {"code": "", "severity": "error", "message": message, **nothing}
-        self.plain(f"{self._coloured('error:', 'red')} {message}")
+        self._styled("error:", "error", f" {message}")
 
     def diagnostics(self, found: Iterable[Diagnostic]) -> None:
-        """Print errors and warnings of rules, each once; a hint that several in a row share stands behind the last."""
-        fresh = [each for each in dict.fromkeys(found) if str(each) not in self._found]
+        """Print errors and warnings of rules, each once; a hint that several share stands behind the last of them."""
+        fresh = [each for each in dict.fromkeys(found) if each.text not in self._found]
         shown = [each for each in fresh if not (self.quiet and each.severity == "warning")]
-        self._found |= {str(each): each.to_json() for each in fresh}
-        for each, behind in zip_longest(shown, shown[1:]):
-            shares = behind is not None and (behind.rule, behind.hint) == (each.rule, each.hint)
-            self._print(each, each.finding if shares else str(each))
+        self._found |= {each.text: each.to_json() for each in fresh}
+        last = {(each.rule, each.hint): index for index, each in enumerate(shown)}
+        for index, each in enumerate(shown):
+            self._print(each, each.text if last[each.rule, each.hint] == index else each.finding)
 
     def _print(self, diagnostic: Diagnostic, text: str) -> None:
-        if sys.stderr.isatty():
-            text = _fill(text)
         head, bracket, rest = text.partition("]")
-        self.plain(self._coloured(head + bracket, _COLOURS[diagnostic.severity]) + rest)
+        self._styled(head + bracket, diagnostic.severity, rest)
+
+    def introduce(self, text: str) -> None:
+        """A note that stands in front of whatever else is printed."""
+        self._introduction = text
+
+    def _introduce(self) -> None:
+        text, self._introduction = self._introduction, ""
+        if text:
+            self.note(text)
+
+    def take_stdout(self) -> None:
+        """Keep stdout for an output."""
+        self._stdout_taken = True
 
     def report_to(self, target: str | None) -> None:
         """Where `report` writes: a file, `-` for stdout, or nowhere."""
         self._json = target
 
+    def write(self, path: str | PathLike[str], content: bytes) -> None:
+        """An output of the command, to be written when it is done (`report`)."""
+        self._files.append((fspath(path), content))
+
     def report(self, document: dict[str, Any]) -> None:
-        """Write the document of `--json`, where it was asked for, with all `diagnostics` so far."""
-        if self._json is None:
-            return
-        content = as_json({**document, "diagnostics": list(self._found.values())})
+        """The command is done: write all its files, and the document of `--json` with all `diagnostics` so far where
+        that was asked for."""
+        from snnc.places import write_together
+
+        if self._json is not None:
+            self.write(self._json, self._with_diagnostics(document))
+        self.clear_progress()
+        write_together([entry for entry in self._files if entry[0] != STDOUT])
+        for path, content in self._files:
+            if path == STDOUT:
+                click.echo(content, nl=False)
+            else:
+                self.result(f"wrote {path}")
+
+    def report_failure(self, document: dict[str, Any]) -> None:
+        """The command has failed: print the document where `--json -` was asked for, and write no file."""
         if self._json == STDOUT:
             self.clear_progress()
-            click.echo(content, nl=False)
-        else:
-            from snnc.files import write_atomically
+            click.echo(self._with_diagnostics(document), nl=False)
 
-            write_atomically(self._json, content)
-            self.result(f"wrote {self._json}")
+    def _with_diagnostics(self, document: dict[str, Any]) -> bytes:
+        return as_json({**document, "diagnostics": list(self._found.values())})
 
     def plain(self, text: str) -> None:
         """Print on stderr, also when quiet."""
+        self._styled("", "", text)
+
+    def _styled(self, head: str, severity: str, text: str) -> None:
+        """Print on stderr, `head` in the colour of a severity where it is a terminal that has colours."""
+        if not self.quiet:
+            self._introduce()
         self.clear_progress()
-        click.echo(text, err=True)
+        text = wrapped(head + text) if sys.stderr.isatty() else head + text
+        if not head or not _may_have_colours():
+            click.echo(text, file=sys.stderr)  # the stream itself: click would take UTF-8 for ASCII
+            return
+        from rich.text import Text
+
+        terminal = _terminal()
+        style = "" if terminal.no_color else _COLOURS[severity]
+        terminal.print(Text.assemble((head, style), text[len(head) :]), soft_wrap=True)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print what the compiler logs."""
+        """Print what the compiler logs. Of many warnings of one rule the first are told, and how many follow; a hint
+        that they share is told once."""
         first: Any = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        if isinstance(first, Diagnostic):
-            self.diagnostics([first])
-        elif not self.quiet:
-            self.plain(record.getMessage())
+        if not isinstance(first, Diagnostic):
+            self.note(record.getMessage())
+            return
+        if first.text in self._found:
+            return
+        self._found[first.text] = first.to_json()
+        self._alike[first.rule.code] += 1
+        if self.quiet or (self._alike[first.rule.code] > _MOST_ALIKE and not self.verbose):
+            return
+        hint = (first.rule.code, first.hint)
+        self._print(first, first.finding if hint in self._hints else first.text)
+        self._hints.add(hint)
+
+    def _sum_up(self) -> None:
+        """Tell how many warnings were not printed."""
+        alike, self._alike = self._alike, Counter()
+        for code, count in alike.items():
+            if count > _MOST_ALIKE and not (self.quiet or self.verbose):
+                self._styled(f"warning[{code}]", "warning", f" {count - _MOST_ALIKE} more like these: -v lists them")
 
     def progress(self, stage: str, share: float) -> None:
-        """Show how far the work is, on a terminal; with `-v`, a line with the time where a stage begins."""
+        """Show how far all work is, on a terminal; with `-v`, a line with the time where a stage begins."""
         if self.quiet:
             return
         if self.verbose and stage != self._stage:
             self.plain(f"{time.monotonic() - self._started:6.1f} s  {stage}")
-        now = time.monotonic()
-        if sys.stderr.isatty() and (stage != self._stage or now - self._last_update > _SECONDS_BETWEEN_UPDATES):
-            self.clear_progress()
-            full = round(_BAR_WIDTH * min(1.0, share))
-            bar = "█" * full + "░" * (_BAR_WIDTH - full)
-            click.echo(f"\r{bar} {min(1.0, share):4.0%} {stage[:48]}", err=True, nl=False)
-            self._progress_shown = True
-            self._last_update = now
         self._stage = stage
+        if sys.stderr.isatty():
+            if self._bar is None:
+                self._bar = Bar(_terminal())
+            self._bar.show(stage, share)
 
     def clear_progress(self) -> None:
         """Wipe the progress bar, so that text can be printed in its place."""
-        if self._progress_shown:
-            click.echo("\r\033[K", err=True, nl=False)
-            self._progress_shown = False
-
-    def _coloured(self, text: str, colour: str) -> str:
-        if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
-            return click.style(text, fg=colour, bold=True)
-        return text
+        if self._bar is not None:
+            self._bar.hide()
 
 
-def _fill(text: str) -> str:
+def _may_have_colours() -> bool:
+    """Whether it is worth to ask rich, which takes a moment to load."""
+    return sys.stderr.isatty() or bool(os.environ.get("FORCE_COLOR"))
+
+
+def _terminal() -> Terminal:
+    """stderr as rich sees it: NO_COLOR, FORCE_COLOR, TERM and COLUMNS are its business."""
+    from rich.console import Console as Terminal
+
+    return Terminal(file=sys.stderr, highlight=False, markup=False, emoji=False)
+
+
+def wrapped(text: str) -> str:
     """`text` in lines that fit the terminal; what is continued is indented."""
     width = shutil.get_terminal_size().columns
-    lines = (
-        textwrap.fill(line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
-        for line in text.splitlines()
-    )
-    return "\n".join(lines)
+    return "\n".join(line if len(line) <= width else _filled(line, width) for line in text.split("\n"))
+
+
+def _filled(line: str, width: int) -> str:
+    indent = " " * (len(line) - len(line.lstrip()) + _CONTINUED)
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snnc.cli import options, reports
-from snnc.cli.console import Console, Interrupted
+from snnc.cli.console import STDOUT, Console, Interrupted
+from snnc.cli.progress import Overall, stages_of
 
 if TYPE_CHECKING:
     import onnx
 
+    from snnc.api import SpikingModel
     from snnc.data import DataSet
+
+# Of a page that is written beside a conversion.
+_PAGE_SAMPLES = 200
 
 
 @click.command(short_help="Convert a trained network into a spiking one.")
@@ -38,7 +43,8 @@ if TYPE_CHECKING:
 @options.file_form
 @options.data_form
 @options.accept_poor
-@reports.json_named("--report", "--json")
+@reports.json_report
+@reports.page_report
 @click.option(
     "--quantised",
     type=options.OUTPUT,
@@ -55,6 +61,7 @@ def convert(
     calib: str | None,
     calib_memory: int,
     json_file: str | None,
+    page: str | None,
     quantised: str | None,
     scale: float | None,
     mean: list[float] | None,
@@ -75,8 +82,8 @@ def convert(
     there, with the same result.
     """
     from snnc import api
+    from snnc.data import DataSet
     from snnc.data.synthetic import synthetic_seed
-    from snnc.files import write_atomically
     from snnc.integers.calibration_split import image_memory
     from snnc.measure.report import (
         alpha_lines,
@@ -91,15 +98,15 @@ def convert(
     from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used, make_options
     from snnc.simulate.ann import load_model
 
-    target = Path(output) if output else converted_path(Path(net))
-    reports.check_outputs(console, json_file, [output or target, quantised], [net, calib])
+    target = output or str(converted_path(Path(net)))
+    resume = resume_path(target)
+    reports.check_outputs(console, json_file, [target, quantised, resume], [net, calib], page=page)
     chosen = options.conversion_options(arguments)
     decided = make_options(**chosen)
     check_range_is_used(decided, calib)
     check_drop_is_measurable(decided, calib)
     if quantised and not METHODS[decided.method].settles:
         raise click.UsageError(f"--quantised: no network of the method {decided.method} settles at a quantised ANN")
-    resume = target.with_name(f"{target.name}.resume")
     form = {"scale": scale, "mean": mean, "std": std, "layout": layout}
     if calib is None or synthetic_seed(calib) is not None:
         options.refuse_data_form(form)
@@ -107,10 +114,15 @@ def convert(
     data = None if calib is None else load_for(console, ann, calib, form, chosen, image_memory(calib_memory))
     try:
         model = api.convert(
-            ann, calib=data, calib_memory=calib_memory, checkpoint=resume, progress=console.progress, **chosen
+            ann,
+            calib=data,
+            calib_memory=calib_memory,
+            checkpoint=resume,
+            progress=Overall(console.progress, stages_of(decided)),
+            **chosen,
         )
     except KeyboardInterrupt:
-        if not resume.exists():
+        if resume is None or not resume.exists():
             raise
         raise Interrupted(f"the same command goes on where it was, from {resume}") from None
     console.result(layer_table(model.report.layers))
@@ -127,13 +139,41 @@ def convert(
         console.result(certificate_lines(model.certificate))
     if console.verbose:
         console.result(compared_lines(model.report.verification))
-    model.save(target)
+    if page:
+        write_page(console, page, model, ann, data if isinstance(data, DataSet) else None, Path(net).name)
     if quantised:
         assert model.quantised is not None
-        write_atomically(quantised, model.quantised.SerializeToString())
-        console.result(f"wrote {quantised}")
-    console.result(f"wrote {target}")
+        console.write(quantised, model.quantised.SerializeToString())
+    console.write(target, model.model.SerializeToString())
     console.report(model.report.to_json())
+
+
+def write_page(
+    console: Console, page: str, model: SpikingModel, ann: onnx.ModelProto, data: DataSet | None, title: str
+) -> None:
+    """The page of `--report`, on samples of the calibration data, or on random images where there are none."""
+    import numpy as np
+
+    from snnc import api
+    from snnc.api.gathering import gather
+    from snnc.cli.bench import random_images
+    from snnc.measure.page import page as html
+
+    file = api.open_converted(model)
+    if data is None:
+        data = random_images(file, _PAGE_SAMPLES)
+    chosen = np.linspace(0, len(data) - 1, min(_PAGE_SAMPLES, len(data))).round().astype(np.int64)
+    found = gather(model, file, data.select(chosen), ann, progress=console.progress)
+    console.write(page, html(found, title))
+
+
+def resume_path(target: str) -> Path | None:
+    """`out.snn.onnx` → `out.snn.onnx.resume`, beside the file that is to be written; None of a device or a pipe."""
+    from snnc.places import is_stream
+
+    if target == STDOUT or is_stream(target):
+        return None
+    return Path(target).with_name(f"{Path(target).name}.resume")
 
 
 def converted_path(net: Path) -> Path:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 @options.exit_every
 @options.stored_form
 @reports.json_report
+@reports.page_report
 @click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw accuracy and spike rate against steps.")
 @click.option(
     "--neurobench",
@@ -72,6 +73,7 @@ def evaluate(
     target_drop: float | None,
     exit_every: int | None,
     json_file: str | None,
+    page: str | None,
     plot: str | None,
     neurobench: str | None,
     threads: int | None,
@@ -84,10 +86,12 @@ def evaluate(
     snnc eval net.snn.onnx --data mnist.npz:test --ann net.onnx --plot net.png
     """
     from snnc import api
-    from snnc.files import write_atomically
-    from snnc.measure import plot as plots
+    from snnc.api.gathering import gather
     from snnc.measure.neurobench import measure_neurobench
     from snnc.measure.output_lines import curve_lines
+    from snnc.measure.page import page as html
+    from snnc.measure.pictures import picture_format
+    from snnc.measure.plot import draw_curves
     from snnc.measure.report import curve_notes, curve_table, exit_lines
     from snnc.simulate.ann import load_model
 
@@ -102,9 +106,7 @@ def evaluate(
         raise click.UsageError("--exit-margin auto and --target-drop belong together")
     if exit_every is not None and not leaving:
         raise click.UsageError("--exit-every is about --exit-margin, which is not given")
-    reports.check_outputs(console, json_file, [plot, neurobench], [net, ann, data])
-    if plot:
-        plots.require_matplotlib()
+    reports.check_outputs(console, json_file, [neurobench], [net, ann, data], pictures=[plot], page=page)
     file = api.open_converted(net)
     if margins is not None:
         api.check_exits(file, margins, exit_every)
@@ -134,8 +136,11 @@ def evaluate(
         )
         console.result(exit_lines(exits))
     if plot:
-        plots.plot_curves({net: curves}, plot)
-        console.result(f"wrote {plot}")
+        console.write(plot, draw_curves({net: curves}, form=picture_format(plot)))
+    if page:
+        model = api.SpikingModel.load(net)
+        found = gather(model, file, dataset, opponent, curves=curves, threads=threads, progress=console.progress)
+        console.write(page, html(found, net))
     if neurobench:
         report = measure_neurobench(
             file,
@@ -146,8 +151,7 @@ def evaluate(
             progress=lambda share: console.progress("simulating step by step", share),
         )
         about = {"model": net, "data": dataset.name, "samples": report.samples, "steps": report.steps, "seed": seeds[0]}
-        write_atomically(neurobench, as_json({**report.to_json(), "snnc": about}))
-        console.result(f"wrote {neurobench}")
+        console.write(neurobench, as_json({**report.to_json(), "snnc": about}))
     console.report(eval_document(net, ann, dataset, curves, exits))
 
 

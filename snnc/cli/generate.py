@@ -1,8 +1,9 @@
 """Writes the parts of the documents that follow from declarations: `python -m snnc.cli.generate [--check]`.
 
 A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`: the table of a command's options, of the
-threshold rules, of the methods. What plug-ins add is left out. `--check` writes nothing and exits with 1 where a page
-is not what it would be.
+threshold rules, of the methods, and the pages of the rules of findings. What plug-ins add is left out. The types of the
+options in `snnc/api/options.py` are written too. `--check` writes nothing and exits with 1 where a file is not what it
+would be.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import click
 
 from snnc.cli.app import snnc
 from snnc.cli.options import RegisteredName
+from snnc.cli.typed_options import TYPED_OPTIONS, typed_options
+from snnc.diagnostics import RULES as FINDINGS
 from snnc.files import write_atomically
 from snnc.ir.options import OPTIONS
 from snnc.methods import METHODS
@@ -50,10 +53,20 @@ def method_table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def rule_pages() -> str:
+    """A section for each rule of findings."""
+    pages = []
+    for rule in FINDINGS.values():
+        hint = f"\n**Hint:** {rule.hint}.\n" if rule.hint else ""
+        text = " ".join(rule.page.split())
+        pages.append(f"## {rule.code}: {rule.title}\n*{rule.severity}*\n\n{text}\n{hint}")
+    return "\n" + "\n".join(pages) + "\n"
+
+
 def generated(page: str) -> str:
     """`page` with all its generated parts as they should be; KeyError where there is no such part."""
     parts = {f"options of snnc {name}": option_table(command) for name, command in snnc.commands.items()}
-    parts |= {"threshold rules": rule_table(), "methods": method_table()}
+    parts |= {"threshold rules": rule_table(), "methods": method_table(), "rules": rule_pages()}
     return _PART.sub(lambda found: found[1] + parts[found[2]] + found[3], page)
 
 
@@ -90,9 +103,9 @@ def _quoted(flag: re.Match[str]) -> str:
 def main(check: bool, folder: str) -> None:
     """Write the generated parts of the documents in FOLDER."""
     stale = False
-    for path in sorted(Path(folder).rglob("*.md")):
-        page = path.read_text(encoding="utf-8")
-        if (wanted := generated(page)) == page:
+    pages = {path: generated(path.read_text(encoding="utf-8")) for path in sorted(Path(folder).rglob("*.md"))}
+    for path, wanted in {**pages, TYPED_OPTIONS: typed_options()}.items():
+        if path.exists() and wanted == path.read_text(encoding="utf-8"):
             continue
         stale = True
         click.echo(f"{path} is stale, run python -m snnc.cli.generate" if check else f"wrote {path}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
-from snnc.cli.console import Console
+from snnc.cli.console import STDOUT, Console
 from snnc.ir.option import Option
 from snnc.ir.options import AUTO, OPTIONS
 
@@ -25,7 +25,24 @@ else:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 EXISTING = click.Path(dir_okay=False)
-OUTPUT = click.Path(dir_okay=False)
+
+
+class OutputFile(click.Path):
+    """A file to write, or `-` for stdout, which then has nothing else."""
+
+    _STDOUT = frozenset({STDOUT, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in self._STDOUT:
+            if ctx is not None:
+                ctx.ensure_object(Console).take_stdout()
+            return STDOUT
+        if str(value).startswith("-"):
+            self.fail(f"{value!r} is neither a FILE nor - for stdout.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+OUTPUT = OutputFile(dir_okay=False)
 
 
 Callback = Callable[[click.Context, click.Parameter, "str | None"], "list[Any] | None"]

@@ -74,7 +74,6 @@ def run(
     snnc run net.snn.onnx --input x.npy --steps 64 -o y.npy
     """
     from snnc import api
-    from snnc.files import write_atomically
 
     if potentials and not recording:
         raise click.UsageError("--potentials is for --record")
@@ -93,13 +92,11 @@ def run(
         outputs = leave_early(file, images, exit_margin, exit_every, steps, seed, threads, console)
     warn_of_clipping(console, file, images)
     if recording:
-        write_atomically(recording, packed(recorded(file, images, steps, seed, potentials), archive=True))
-        console.result(f"wrote {recording}")
+        console.write(recording, packed(recorded(file, images, steps, seed, potentials), archive=True))
     if output is None:
         console.result(_as_text(next(iter(outputs.values()))))
     else:
-        write_atomically(output, packed(outputs, archive=output.endswith(".npz")))
-        console.result(f"wrote {output}")
+        console.write(output, packed(outputs, archive=output.endswith(".npz")))
     about = {"name": dataset.name, "samples": len(dataset), "notes": list(dataset.notes)}
     console.report({"model": net, "data": about, "steps": steps, "seed": seed, **run_numbers(outputs)})
 

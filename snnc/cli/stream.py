@@ -68,7 +68,6 @@ def stream(
     """
     from snnc import api
     from snnc.cli.run import packed, warn_of_clipping
-    from snnc.files import write_atomically
     from snnc.measure.streams import course_table, follow
 
     reports.check_outputs(console, json_file, [output], [net, source])
@@ -84,8 +83,7 @@ def stream(
     console.result(_notes(course, file))
     if output:
         outputs = outputs_of(course, one_stream=streams is None)
-        write_atomically(output, packed(outputs, archive=output.endswith(".npz")))
-        console.result(f"wrote {output}")
+        console.write(output, packed(outputs, archive=output.endswith(".npz")))
     console.report(stream_document(net, dataset, file, course))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snnc.cli import options, reports
-from snnc.cli.cells import CellProgress, cell_label, measure_cell
+from snnc.cli.cells import SweepProgress, cell_label
 from snnc.cli.console import Console
 from snnc.cli.convert import load_for
 
@@ -90,11 +90,12 @@ def sweep(
     """
     from snnc import api
     from snnc.data import Preparation
-    from snnc.measure import plot as plots
+    from snnc.measure.pictures import picture_format
+    from snnc.measure.plot import draw_curves
     from snnc.methods.defaults import check_range_is_used, make_options
     from snnc.simulate.ann import load_model
 
-    reports.check_outputs(console, json_file, [plot], [net, calib, data])
+    reports.check_outputs(console, json_file, inputs=[net, calib, data], pictures=[plot])
     given = options.conversion_options(arguments)
     settles = has_levels(given.get("method"))
     if settles:
@@ -108,27 +109,26 @@ def sweep(
         least = {} if cuts is None else {"steps": min(cuts)}
         make_options(**{**given, **cell, **least})
         check_range_is_used(make_options(**given, **cell), calib)
-    if plot:
-        plots.require_matplotlib()
     decided = [make_options(**given, **cell) for cell in cells]
     ann = load_model(net)
     form: dict[str, Any] = {"scale": scale, "mean": mean, "std": std, "layout": layout}
     calibration = load_for(console, ann, calib, form, given)
     form = api.preparation_for(ann, Preparation.of(**form)).given
     dataset = options.load_data(console, data, api.input_dims(ann, decided[0].shape), form, samples=samples)
-    curves: dict[str, Curve] = {}
-    estimates: api.Estimates = {}
-    for index, (cell, taken) in enumerate(zip(cells, decided, strict=True)):
-        label = f"levels {taken.levels}" if settles else cell_label(taken.reset, cell["alpha"], taken.threshold)
-        progress = CellProgress(console, label, index, len(cells))
-        curves[label] = measure_cell(ann, calibration, dataset, cuts, progress, {**given, **cell}, threads, estimates)
+    labels = [
+        f"levels {taken.levels}" if settles else cell_label(taken.reset, cell["alpha"], taken.threshold)
+        for cell, taken in zip(cells, decided, strict=True)
+    ]
+    progress = SweepProgress(console, labels, decided)
+    found = api.sweep(ann, calibration, dataset, cells, at_steps=cuts, threads=threads, progress=progress, **given)
+    curves = dict(zip(labels, found, strict=True))
     if settles:
         print_levels(console, [taken.levels for taken in decided], list(curves.values()))
     else:
         print_sweep(console, curves)
     if plot:
-        plots.plot_curves({label: [curve] for label, curve in curves.items()}, plot, title=Path(net).name)
-        console.result(f"wrote {plot}")
+        drawn = {label: [curve] for label, curve in curves.items()}
+        console.write(plot, draw_curves(drawn, title=Path(net).name, form=picture_format(plot)))
     document = [
         {**cell, "reset": taken.reset, "curve": curve.to_json()}
         for taken, cell, curve in zip(decided, cells, curves.values(), strict=True)

@@ -39,5 +39,14 @@ def choose_split(splits: Collection[str], wanted: str | None, where: str) -> str
     if not named:
         fail("SNN301", f"{where} has no splits, so there is no {wanted!r}")
     if wanted is None:
-        fail("SNN301", f"{where} has several splits: {named}", hint=f"name one: {where}:{sorted(splits)[0]}")
+        fail("SNN301", f"{where} has several splits: {named}", hint=_hint_to_splits(where, sorted(splits)))
     fail("SNN301", f"{where} has no split {wanted!r}, only: {named}")
+
+
+def _hint_to_splits(where: str, splits: list[str]) -> str:
+    """Which split to name for what."""
+    training = [split for split in splits if split.startswith("train")]
+    others = [split for split in splits if split and split not in training]
+    if not training or not others:
+        return f"name one: {where}:{next(split for split in splits if split)}"
+    return f"name one: {where}:{training[0]} to calibrate, {where}:{others[0]} to measure"

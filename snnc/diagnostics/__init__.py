@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from snnc.diagnostics.origins import Origins
 from snnc.diagnostics.rules import RULES, Rule
+from snnc.diagnostics.words import in_python
 
 log = logging.getLogger("snnc")
 
@@ -44,6 +45,12 @@ class Diagnostic:
         return self.rule.severity
 
     def __str__(self) -> str:
+        """Finding and hint in the words of Python."""
+        return in_python(self.text)
+
+    @property
+    def text(self) -> str:
+        """Finding and hint in the words of the command line."""
         hint = self.hint or self.rule.hint
         return f"{self.finding}\n  hint: {hint}" if hint else self.finding
 

@@ -190,7 +190,8 @@ RULES: dict[str, Rule] = _rules(
         "SNN401",
         "the output cannot be written",
         "choose a path in a folder that exists and is writable",
-        "Output files appear whole or not at all: they are written beside their final place and then renamed.",
+        "Output files appear whole or not at all: they are written beside their final place and then renamed. Links\n"
+        "are followed, devices and pipes are written to, `-` is stdout. A command that fails writes nothing.",
     ),
     Rule(
         "SNN402",
@@ -279,6 +280,14 @@ RULES: dict[str, Rule] = _rules(
         "record fewer samples, steps or layers, or allow more with `most_bytes`",
         "Spikes take a byte for each neuron, sample and step, membrane potentials four more. What would take more\n"
         "than 2 GiB is refused before it begins.",
+    ),
+    Rule(
+        "SNN414",
+        "there is not enough memory",
+        "give fewer samples at once, or use a machine with more memory",
+        "What certainly takes more memory than the machine or its container has free is refused before it begins,\n"
+        "where the system would end the process in the middle. A conversion takes ten times the weights and more, a\n"
+        "simulation some bytes for each neuron and sample.",
     ),
     # --- warnings -------------------------------------------------------------------------------------------------
     Rule(

@@ -103,7 +103,7 @@ class LayerReport:
         return np.asarray(self.scale, np.float64).reshape(-1, *[1] * (len(self.shape) - 1))
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """Everything worth knowing of a conversion; `to_json` is stable and documented in docs/format.md.
 
@@ -115,6 +115,21 @@ class Report:
     verification: Verification | None = None
     certificate: Certificate | None = None
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
+
+    def __repr__(self) -> str:
+        from snnc.measure.shown import report_summary
+
+        return f"Report({report_summary(self)})"
+
+    def __str__(self) -> str:
+        from snnc.measure.shown import report_text
+
+        return report_text(self)
+
+    def _repr_html_(self) -> str:
+        from snnc.measure.shown import report_html
+
+        return report_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary of plain values."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from os import PathLike
 from typing import TYPE_CHECKING
 
 from snnc.measure.budget import PARTS, Budget
-from snnc.measure.plot import _COLOURS, _STYLE, _save, require_matplotlib
+from snnc.measure.pictures import COLOURS, STYLE, drawn, require_matplotlib
 from snnc.measure.table import WIDTH, shorten, table
 
 if TYPE_CHECKING:
@@ -17,9 +16,9 @@ _HEADERS = ("inherited", "clipping", "quantised", "timing")
 # What a layer inherits is grey: it is nobody's own. Hatches tell the others apart without any colour.
 _LOOKS = {
     "inherited": ("#BBBBBB", ""),
-    "clipping": (_COLOURS[1], "////"),
-    "quantisation": (_COLOURS[0], ""),
-    "timing": (_COLOURS[4], "...."),
+    "clipping": (COLOURS[1], "////"),
+    "quantisation": (COLOURS[0], ""),
+    "timing": (COLOURS[4], "...."),
 }
 _LONGEST_NAME = 28
 _ROW_INCHES = 0.32
@@ -55,20 +54,20 @@ def budget_notes(budget: Budget) -> str:
     return "\n".join(textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in notes)
 
 
-def plot_budget(budget: Budget, path: str | PathLike[str], *, title: str = "") -> None:
+def draw_budget(budget: Budget, *, title: str = "", form: str = "png") -> bytes:
     """A bar for each layer, made of the parts of its error; a dot is the error itself.
 
     Args:
         budget: what was measured.
-        path: the picture, in the format that its suffix names (png, svg, pdf).
         title: printed above.
+        form: the format of the picture, such as png, svg or pdf.
     """
     require_matplotlib()
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     layers = [layer for layer in budget.layers if layer.error is not None]
-    with mpl.rc_context({**_STYLE, "axes.spines.right": False, "hatch.linewidth": 0.6}):
+    with mpl.rc_context({**STYLE, "axes.spines.right": False, "hatch.linewidth": 0.6}):
         height = 1.9 + _ROW_INCHES * max(1, len(layers))
         figure = Figure(figsize=(7, height), layout="constrained")
         axes = figure.add_subplot()
@@ -90,7 +89,7 @@ def plot_budget(budget: Budget, path: str | PathLike[str], *, title: str = "") -
         figure.legend([named[name] for name in shown], shown, loc="outside lower center", ncols=len(shown))
         if title:
             figure.suptitle(title, fontweight="bold")
-        _save(figure, path)
+        return drawn(figure, form)
 
 
 def _draw_bar(axes: Axes, row: int, shares: dict[str, float]) -> float:

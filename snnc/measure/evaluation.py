@@ -60,7 +60,7 @@ class Point:
         return next((found.agreement_interval for found in self.outputs.values()), None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Curve:
     """Points by increasing steps, with the ANN beside them.
 
@@ -83,6 +83,21 @@ class Curve:
     def ann_energy_uj(self) -> float:
         """What the ANN's multiply-accumulates cost, in µJ by the arithmetic of 32-bit floats alone."""
         return FLOAT32.ann_energy_uj(self.ann_macs)
+
+    def __repr__(self) -> str:
+        from snnc.measure.shown import curve_summary
+
+        return f"Curve({curve_summary(self)})"
+
+    def __str__(self) -> str:
+        from snnc.measure.shown import curve_text
+
+        return curve_text(self)
+
+    def _repr_html_(self) -> str:
+        from snnc.measure.shown import curve_html
+
+        return curve_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary of plain values, documented in docs/cli.md."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from snnc.diagnostics import fail
+from snnc.files import write_atomically
 from snnc.measure.energy import break_even
+from snnc.measure.pictures import COLOURS, GREY, STYLE, drawn, picture_format, require_matplotlib
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
     from snnc.measure.evaluation import Curve
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart, the lightest colours last.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8A800")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _LINES = ("-", (0, (4, 1.5)), ":")
 _SCORES = {
@@ -27,32 +24,11 @@ _SCORES = {
     "agreement": "agreement with the ANN (%)",
     "error": "error of the outputs (%)",
 }
-_GREY = "#666666"
 _MOST_ON_TWO_AXES = 3
 _MOST_RASTER_NEURONS = 2000
-_STYLE: Any = {  # matplotlib's stubs accept the keys in literals only
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.grid": True,
-    "grid.color": "#E5E5E5",
-    "grid.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 5,
-    "legend.frameon": False,
-    "savefig.dpi": 160,
-}
 
 
-def require_matplotlib() -> None:
-    """SNN407 if matplotlib is not installed."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        fail("SNN407", "plots need matplotlib", hint="pip install matplotlib")
-
-
-def plot_curves(curves: Mapping[str, Sequence[Curve]], path: str | PathLike[str], *, title: str = "") -> None:
+def draw_curves(curves: Mapping[str, Sequence[Curve]], *, title: str = "", form: str = "png") -> bytes:
     """Accuracy and spike rate against steps, after figure 5 of RMP-SNN (Han et al. 2020).
 
     Up to three networks share one picture, with accuracy on the left axis and spike rate on the right one; more are
@@ -62,14 +38,14 @@ def plot_curves(curves: Mapping[str, Sequence[Curve]], path: str | PathLike[str]
 
     Args:
         curves: label → curves of its seeds, all with the same steps.
-        path: the picture, in the format that its suffix names (png, svg, pdf).
         title: printed above.
+        form: the format of the picture, such as png, svg or pdf.
     """
     require_matplotlib()
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         shared = len(curves) <= _MOST_ON_TWO_AXES
         if shared:
             figure = Figure(figsize=(7, 4.6), layout="constrained")
@@ -92,19 +68,25 @@ def plot_curves(curves: Mapping[str, Sequence[Curve]], path: str | PathLike[str]
         _add_legend(figure, left, shared=shared)
         if title:
             figure.suptitle(title, fontweight="bold")
-        _save(figure, path)
+        return drawn(figure, form)
 
 
 def plot_raster(spikes: np.ndarray, path: str | PathLike[str], *, title: str = "") -> None:
+    """Write the picture of `draw_raster` to `path`, in the format that its suffix names (png, svg, pdf)."""
+    write_atomically(path, draw_raster(spikes, title=title, form=picture_format(path)))
+
+
+def draw_raster(spikes: np.ndarray, *, title: str = "", form: str = "png") -> bytes:
     """A dot for every spike: neurons upwards, steps to the right, and below them how many neurons fire at each step.
 
     Args:
-        spikes: `[T, neurons]`; anything but 0 is a spike, negative ones (of signed inputs) are drawn in another colour.
-        path: the picture, in the format that its suffix names.
+        spikes: `[T, ...]`, as `record` gives them of one sample; anything but 0 is a spike, negative ones (of signed
+            inputs) are drawn in another colour.
         title: printed above.
+        form: the format of the picture.
 
     Raises:
-        ValueError: `spikes` is not `[T, neurons]`.
+        ValueError: `spikes` has no neurons, or no steps.
     """
     require_matplotlib()
     import matplotlib as mpl
@@ -113,16 +95,17 @@ def plot_raster(spikes: np.ndarray, path: str | PathLike[str], *, title: str = "
     from matplotlib.ticker import MaxNLocator
 
     spikes = np.asarray(spikes)
-    if spikes.ndim != 2 or not spikes.size:
-        raise ValueError(f"spikes have shape {spikes.shape}, must be [T, neurons]: choose one sample, and flatten")
+    if spikes.ndim < 2 or not spikes.size:
+        raise ValueError(f"spikes have shape {spikes.shape}, must be [T, ...] with one neuron and one step at least")
+    spikes = spikes.reshape(len(spikes), -1)
     steps, neurons = spikes.shape
     shown = np.unique(np.linspace(0, neurons - 1, min(neurons, _MOST_RASTER_NEURONS)).round().astype(int))
     signs = np.sign(spikes[:, shown].astype(np.int64))
-    with mpl.rc_context({**_STYLE, "axes.grid": False, "axes.spines.right": False}):
+    with mpl.rc_context({**STYLE, "axes.grid": False, "axes.spines.right": False}):
         figure = Figure(figsize=(7, 4.6), layout="constrained")
         raster, share = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         size = max(1.2, min(6.0, 320 / max(len(shown), steps)))
-        for sign, label, colour in ((1, "positive", _COLOURS[0]), (-1, "negative", _COLOURS[1])):
+        for sign, label, colour in ((1, "positive", COLOURS[0]), (-1, "negative", COLOURS[1])):
             step, position = np.nonzero(signs == sign)
             raster.scatter(step + 1, shown[position], s=size**2, marker="s", linewidths=0, color=colour, label=label)
         if signs.min() < 0:
@@ -132,11 +115,11 @@ def plot_raster(spikes: np.ndarray, path: str | PathLike[str], *, title: str = "
             axis.set_major_locator(MaxNLocator(integer=True))
         raster.set(ylabel="neuron", ylim=(-0.5, neurons - 0.5))
         firing = 100 * (spikes != 0).mean(1)
-        share.bar(np.arange(1, steps + 1), firing, width=1.0, color=_GREY)
+        share.bar(np.arange(1, steps + 1), firing, width=1.0, color=GREY)
         share.set(xlabel="step", ylabel="firing (%)", xlim=(0.5, steps + 0.5))
         if title:
             figure.suptitle(title, fontweight="bold")
-        _save(figure, path)
+        return drawn(figure, form)
 
 
 def _looks(labels: Sequence[str]) -> list[dict[str, Any]]:
@@ -149,7 +132,7 @@ def _looks(labels: Sequence[str]) -> list[dict[str, Any]]:
     firsts, seconds = list(dict.fromkeys(word[0] for word in words)), list(dict.fromkeys(word[-1] for word in words))
     if len(labels) <= _MOST_ON_TWO_AXES or len(firsts) > len(_LINES) or any(len(word) != 2 for word in words):
         return [
-            {"color": _COLOURS[index % len(_COLOURS)], "marker": _MARKERS[index % len(_MARKERS)], "linestyle": "-"}
+            {"color": COLOURS[index % len(COLOURS)], "marker": _MARKERS[index % len(_MARKERS)], "linestyle": "-"}
             for index in range(len(labels))
         ]
     import matplotlib as mpl
@@ -218,7 +201,7 @@ def _draw_ann(axes: Axes, curves: Mapping[str, Sequence[Curve]]) -> None:
     accuracy = next(iter(curves.values()))[0].ann_accuracy
     if accuracy is None:
         return
-    axes.axhline(100 * accuracy, color=_GREY, linestyle=(0, (6, 3)), linewidth=1.2, zorder=1)
+    axes.axhline(100 * accuracy, color=GREY, linestyle=(0, (6, 3)), linewidth=1.2, zorder=1)
     axes.annotate(
         f"ANN {100 * accuracy:.1f} %",
         (0, 100 * accuracy),
@@ -226,7 +209,7 @@ def _draw_ann(axes: Axes, curves: Mapping[str, Sequence[Curve]]) -> None:
         xytext=(6, -4),
         textcoords="offset points",
         va="top",
-        color=_GREY,
+        color=GREY,
     )
 
 
@@ -238,11 +221,12 @@ def _draw_break_even(axes: Axes, seeds: Sequence[Curve]) -> None:
         where = f"{'above' if line.last.ratio > 1 else 'below'} that of the {ann} at all T shown"
         if line.steps is not None:
             where = f"above that of the {ann} right of its line"
-            axes.axvline(line.steps, color=_GREY, linestyle=":", linewidth=1.2, zorder=1)
-            look: Any = {"rotation": 90, "va": "top", "color": _GREY, "fontsize": 7}
-            axes.annotate(f" break-even: {ann}", (line.steps, 1), xycoords=("data", "axes fraction"), **look)
+            axes.axvline(line.steps, color=GREY, linestyle=":", linewidth=1.2, zorder=1)
+            look: Any = {"rotation": 90, "va": "top", "color": GREY, "fontsize": 7}
+            place: Any = {"xycoords": ("data", "axes fraction"), "xytext": (2, -12), "textcoords": "offset points"}
+            axes.annotate(f"break-even: {ann}", (line.steps, 1), **place, **look)
         notes.append(f"energy {where} ({line.prices.accumulate:g} pJ per SOP, {line.prices.ann_mac:g} per MAC)")
-    axes.set_title("\n".join(notes), fontsize=7, color=_GREY, loc="right")
+    axes.set_title("\n".join(notes), fontsize=7, color=GREY, loc="right")
 
 
 def _add_legend(figure: Figure, left: Axes, *, shared: bool) -> None:
@@ -253,21 +237,8 @@ def _add_legend(figure: Figure, left: Axes, *, shared: bool) -> None:
     if shared:
         score = left.get_ylabel().partition(" (")[0]
         handles += [
-            Line2D([], [], color=_GREY, linestyle="-", marker="o"),
-            Line2D([], [], color=_GREY, linestyle="--", marker="o", markerfacecolor="white"),
+            Line2D([], [], color=GREY, linestyle="-", marker="o"),
+            Line2D([], [], color=GREY, linestyle="--", marker="o", markerfacecolor="white"),
         ]
         labels += [f"{score} (left)", "spike rate (right)"]
     figure.legend(handles, labels, loc="outside lower center", ncols=min(5 if shared else 4, len(labels)))
-
-
-def _save(figure: Figure, path: str | PathLike[str]) -> None:
-    """Write the picture, whole or not at all."""
-    from snnc.files import write_atomically
-
-    buffer = io.BytesIO()
-    suffix = PurePath(path).suffix.lstrip(".").lower() or "png"
-    formats = figure.canvas.get_supported_filetypes()
-    if suffix not in formats:
-        fail("SNN401", f"{path}: no picture format is called {suffix!r}", hint=f"choose one of {', '.join(formats)}")
-    figure.savefig(buffer, format=suffix)
-    write_atomically(path, buffer.getvalue())

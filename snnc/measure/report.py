@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnc.measure.energy import break_even
 from snnc.measure.output_lines import verdict_lines
-from snnc.measure.table import GAP, WIDTH, percent, table
+from snnc.measure.table import WIDTH, Grid, percent, table
 
 if TYPE_CHECKING:
     from snnc.ir.conversion import LayerReport
@@ -35,6 +35,11 @@ _OPPONENTS = {
 
 
 def layer_table(layers: Sequence[LayerReport], *, fused: bool = False) -> str:
+    """`layer_grid` as text."""
+    return layer_grid(layers, fused=fused).text()
+
+
+def layer_grid(layers: Sequence[LayerReport], *, fused: bool = False) -> Grid:
     """One row for each spike source and readout.
 
     `V_th` is in units of the layer's input spikes, `bits` are those of its weights (in brackets by how much rounding
@@ -65,7 +70,7 @@ def layer_table(layers: Sequence[LayerReport], *, fused: bool = False) -> str:
         headers.insert(4, "levels")
     elif fused:
         headers.insert(5, "range")
-    return table(headers, rows, text_columns=2)
+    return Grid(headers, rows, text_columns=2)
 
 
 def verify_lines(verification: Verification) -> str:
@@ -190,6 +195,11 @@ def _potentials(verification: Verification) -> list[str]:
 
 
 def curve_table(curves: Sequence[Curve]) -> str:
+    """`curve_grid` as text."""
+    return curve_grid(curves).text()
+
+
+def curve_grid(curves: Sequence[Curve]) -> Grid:
     """Accuracy, agreement, spike rate, operations and energy against steps; mean ± standard deviation over seeds."""
     points = list(zip(*(curve.points for curve in curves), strict=True))
     first = curves[0].points[0]
@@ -210,8 +220,7 @@ def curve_table(curves: Sequence[Curve]) -> str:
     columns.append([_spread([point.spike_rate for point in column], "{:.1f}") for column in points])
     columns.append([f"{_mean(column, 'operations'):,.0f}" for column in points])
     columns.append([f"{_mean(column, 'energy_uj'):.3g}" for column in points])
-    rows = [list(row) for row in zip(*columns, strict=True)]
-    return table(headers, rows, text_columns=0)
+    return Grid(headers, list(zip(*columns, strict=True)), text_columns=0)
 
 
 def curve_notes(curves: Sequence[Curve]) -> str:
@@ -312,17 +321,11 @@ def sweep_table(curves: dict[str, Curve], name: str) -> str:
     """One row for each cell of a sweep, one column for each number of steps: `name` is a field of `Point`, in %."""
     factor = 1 if name == "spike_rate" else 100
     steps = [point.steps for point in next(iter(curves.values())).points]
-    label_width = max(len("T ="), *(len(label) for label in curves))
-    per_table = max(1, (WIDTH - label_width) // (len(GAP) + 5))
-    tables = []
-    for start in range(0, len(steps), per_table):
-        chosen = slice(start, start + per_table)
-        rows = []
-        for label, curve in curves.items():
-            values = [getattr(point, name) for point in curve.points[chosen]]
-            rows.append([label, *(_optional(value, "{:.2f}", factor) for value in values)])
-        tables.append(table(["T =", *(f"{step:>5}" for step in steps[chosen])], rows))
-    return "\n\n".join(tables)
+    rows = [
+        [label, *(_optional(getattr(point, name), "{:.2f}", factor) for point in curve.points)]
+        for label, curve in curves.items()
+    ]
+    return table(["T =", *(f"{step:>5}" for step in steps)], rows)
 
 
 def levels_table(levels: Sequence[int], curves: Sequence[Curve]) -> str:

@@ -1,33 +1,86 @@
-"""Tables of at most 80 columns."""
+"""Tables that fit the terminal, and elsewhere 80 columns."""
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
 
 WIDTH = 80
 GAP = "  "
 _SHORTEST_NAME = 8
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1, width: int = WIDTH) -> str:
+@dataclass(frozen=True)
+class Grid:
+    """A table before it is text or HTML: the first `text_columns` of its columns are words, the others numbers."""
+
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    text_columns: int = 1
+
+    def text(self, width: int | None = None) -> str:
+        """As `table` writes it."""
+        return table(self.headers, self.rows, text_columns=self.text_columns, width=width)
+
+    def html(self) -> str:
+        """As a `<table>`."""
+        sides = ["left" if column < self.text_columns else "right" for column in range(len(self.headers))]
+
+        def row(cells: Sequence[str], tag: str) -> str:
+            pairs = zip(cells, sides, strict=True)
+            return "".join(f'<{tag} style="text-align:{side}">{escape(cell)}</{tag}>' for cell, side in pairs)
+
+        body = "".join(f"<tr>{row(cells, 'td')}</tr>" for cells in self.rows)
+        return f"<table><thead><tr>{row(self.headers, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1, width: int | None = None
+) -> str:
     """Rows below their headers. The first `text_columns` are flush left, numbers flush right.
 
-    If the table is wider than `width`, the first column is shortened in the middle.
+    If the table is wider than `width` (None: the terminal), the first column is shortened in the middle; if that is
+    not enough, what does not fit goes below, behind the first column again.
     """
+    width = table_width() if width is None else width
     cells = [list(headers), *(list(row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
     excess = sum(widths) + len(GAP) * (len(widths) - 1) - width
     if excess > 0:
         widths[0] = max(_SHORTEST_NAME, widths[0] - excess)
-    lines = []
     for row in cells:
         row[0] = shorten(row[0], widths[0])
+    return "\n\n".join(_part(cells, widths, columns, text_columns) for columns in _columns(widths, width))
+
+
+def table_width() -> int:
+    """The columns of the terminal of stdout; 80 where it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
+
+
+def _columns(widths: Sequence[int], width: int) -> list[list[int]]:
+    """The columns of every part of a table: the first one, and as many as there is room for."""
+    parts = [[0]]
+    for column in range(1, len(widths)):
+        used = sum(widths[each] + len(GAP) for each in parts[-1])
+        if used + widths[column] > width and len(parts[-1]) > 1:
+            parts.append([0])
+        parts[-1].append(column)
+    return parts
+
+
+def _part(cells: Sequence[Sequence[str]], widths: Sequence[int], columns: Sequence[int], text_columns: int) -> str:
+    lines = []
+    for row in cells:
         padded = [
-            cell.ljust(size) if column < text_columns else cell.rjust(size)
-            for column, (cell, size) in enumerate(zip(row, widths, strict=True))
+            row[column].ljust(widths[column]) if column < text_columns else row[column].rjust(widths[column])
+            for column in columns
         ]
         lines.append(GAP.join(padded).rstrip())
-    lines.insert(1, GAP.join("─" * size for size in widths))
+    lines.insert(1, GAP.join("─" * widths[column] for column in columns))
     return "\n".join(lines)
 
 

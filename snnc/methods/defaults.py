@@ -48,6 +48,7 @@ def make_options(*, relaxed: bool = False, **options: Any) -> Options:
             it, or a value has another type or lies out of range. SNN409, where a plug-in is chosen that is broken.
     """
     given = {name: value for name, value in options.items() if value is not None}
+    given |= given.pop("plugin_options", {})
     if relaxed:
         given = {"bias": "current", "batchnorm": "fold", "max_pool": "exact", **given}
     if isinstance(given.get("shape"), list | tuple):
@@ -107,7 +108,7 @@ def _refuse_options_of_others(kind: str, chosen: Any, registry: Registry[Any], g
 def _own(name: str, value: Any, declared: Mapping[str, Option]) -> Any:
     """The checked value of an option that a plug-in has declared."""
     if name not in declared:
-        near = difflib.get_close_matches(name, [*OPTIONS, *declared], n=1)
+        near = difflib.get_close_matches(name, [*OPTIONS, *declared, "calib", "relaxed", "preparation"], n=1)
         hint = f"there is {near[0]!r}" if near else ""
         fail("SNN405", f"neither the method nor the threshold rule has an option {name!r}", hint=hint)
     option = declared[name]

@@ -1,4 +1,4 @@
-"""`python -m snnc.cli`."""
+"""`python -m snnc`."""
 
 from snnc.cli import main
 

@@ -1,0 +1,69 @@
+"""Several conversions of one network beside each other: `sweep`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from snnc.api.conversion import Estimates, convert
+from snnc.api.measuring import evaluate
+from snnc.api.model import Model, loaded
+from snnc.measure.evaluation import Curve
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from snnc.api.options import ConvertOptions
+
+#: What the stage is called in which a cell is measured; the others are those of its conversion.
+SIMULATING = "simulating"
+
+
+def sweep(
+    model: Model,
+    calib: Any,
+    data: Any,
+    cells: Sequence[Mapping[str, Any]],
+    *,
+    at_steps: Sequence[int] | None = None,
+    threads: int | None = None,
+    progress: Callable[[int, str, float], None] = lambda cell, stage, share: None,
+    **options: Unpack[ConvertOptions],
+) -> list[Curve]:
+    """Convert `model` with the options of every cell, however poor it gets, and measure each conversion on `data`.
+
+    Args:
+        model: as in `convert`.
+        calib: calibration data, as in `convert`.
+        data: samples to measure on, as in `evaluate`.
+        cells: options of `convert` that differ, such as `[{"alpha": 1.0}, {"alpha": 0.6, "reset": "hard"}]`.
+        at_steps: the numbers of steps to measure at, as `steps` of `evaluate`; the networks are made for the most.
+        threads: as in `evaluate`.
+        progress: called as `progress(index of the cell, stage, share of the stage)`.
+        **options: what all cells have.
+
+    Returns:
+        A curve for each cell. What cells have in common is calibrated once.
+    """
+    ann = loaded(model)
+    estimates: Estimates = {}
+    curves = []
+    for index, cell in enumerate(cells):
+
+        def tell(stage: str, share: float, index: int = index) -> None:
+            progress(index, stage, share)
+
+        longest = {} if at_steps is None else {"steps": max(at_steps)}
+        chosen: dict[str, Any] = {**longest, **options, **cell, "accept_poor": True}
+        converted = convert(ann, calib=calib, progress=tell, estimates=estimates, **chosen)
+        curves.append(
+            evaluate(
+                converted,
+                data,
+                ann=ann,
+                steps=at_steps,
+                threads=threads,
+                progress=lambda share, tell=tell: tell(SIMULATING, share),  # type: ignore[misc]
+            )
+        )
+    return curves
