@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnc.files import write_atomically
 from snnc.measure.evaluation import Curve, Point
+from snnc.measure.intervals import paired_difference
 from snnc.measure.plot import plot_curves
 
 if TYPE_CHECKING:
@@ -96,13 +97,15 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 def _curve_table(curves: Mapping[Cell, Curve]) -> str:
     first = next(iter(curves.values()))
     shown = [point.steps for point in first.points if math.log2(point.steps).is_integer()][-_COLUMNS:]
-    rows = [["cell", "images", *(f"T = {steps}" for steps in shown), "ANN", "steps to ANN - 1"]]
+    titles = ["ANN", f"lost at T = {shown[-1]} (95 %)", "steps to ANN - 1"]
+    rows = [["cell", "images", *(f"T = {steps}" for steps in shown), *titles]]
     for cell, curve in curves.items():
         points = {point.steps: point for point in curve.points}
         reached = steps_to_reach(curve)
         numbers = [f"{_percent(points[steps])} ({points[steps].spike_rate:.1f})" for steps in shown]
         ann = f"{100 * (curve.ann_accuracy or 0):.2f}"
-        rows.append([cell.label, str(curve.samples), *numbers, ann, "-" if reached is None else str(reached)])
+        loss = _loss(curve, points[shown[-1]])
+        rows.append([cell.label, str(curve.samples), *numbers, ann, loss, "-" if reached is None else str(reached)])
     return f"{_table(rows)}\n\nStandard error of an accuracy: {100 * standard_error(first):.1f} points."
 
 
@@ -110,6 +113,14 @@ def standard_error(curve: Curve) -> float:
     """Of the ANN's accuracy, as a share; that of a difference on the same images is smaller."""
     accuracy = curve.ann_accuracy or 0
     return math.sqrt(accuracy * (1 - accuracy) / curve.samples)
+
+
+def _loss(curve: Curve, point: Point) -> str:
+    """In points of accuracy, with the interval of a difference on the same images."""
+    if point.lost is None or point.gained is None:
+        return ""
+    low, high = paired_difference(point.lost, point.gained, curve.samples)
+    return f"{100 * (point.lost - point.gained) / curve.samples:.2f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def _percent(point: Point) -> str:
