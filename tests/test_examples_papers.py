@@ -118,7 +118,7 @@ def test_calibration_and_choice_share_no_image(rmp: ModuleType, tmp_path: Path) 
 
 def test_one_command_makes_everything(rmp: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = [f"--{name}-images=20" for name in ("run", "after", "all", "choice")]
-    arguments = ["--images=40", *sizes, "--alpha=1,0.6", "--steps=64", "--part=20"]
+    arguments = ["--images=40", *sizes, "--alpha=1,0.6", "--steps=70", "--part=20"]
     data = ["--ann", str(DIGITS), "--calib=digits:train", "--data=digits:test", "--output", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["rmp.py", *data, *arguments, "--calib-samples=16", "--calib-steps=32"])
     rmp.main()
@@ -129,8 +129,9 @@ def test_one_command_makes_everything(rmp: ModuleType, tmp_path: Path, monkeypat
     assert [len(cell["curves"]) for cell in document["runs"]] == [5, 5]
     assert {curve["seed"] for curve in document["runs"][0]["curves"]} == {0, 1, 2, 3, 4}
     assert [cell["when"] for cell in document["after"]] == ["after", "after"]
-    assert max(point["steps"] for point in document["after"][0]["points"]) == 16
+    assert max(point["steps"] for point in document["after"][0]["points"]) == 17
     text = (tmp_path / "summary.md").read_text()
+    assert "| T = 32 | T = 64 | T = 70 | ANN | lost at T = 70 (95 %) |" in text
     assert "| RMP (soft α=" in text
-    assert "| IF (hard α=1) | 20 | 64 |" in text
+    assert "| IF (hard α=1) | 20 | 70 |" in text
     assert all((tmp_path / f"{name}.png").stat().st_size > 10_000 for name in ("figure-5", "fast", "after"))

@@ -17,8 +17,8 @@ from snnc.measure.plot import plot_curves
 if TYPE_CHECKING:
     from cells import Cell, Laboratory
 
-#: What counts as having reached the ANN.
-DROP = 0.01
+#: What counts as having reached the ANN, and what is shown beside it.
+DROP, COARSE_DROP = 0.01, 0.05
 _COLUMNS = 8
 _FIGURE_STEPS = 16
 
@@ -53,7 +53,7 @@ def write_summary(laboratory: Laboratory, results: Results) -> None:
     pictures = {"figure-5.png": results.cells, "fast.png": _four(results), "after.png": results.after}
     for name, curves in pictures.items():
         if curves:
-            shown = {cell.label: [_late(curve)] for cell, curve in curves.items()}
+            shown = {cell.label: [_drawn(curve)] for cell, curve in curves.items()}
             plot_curves(shown, folder / name, title=laboratory.settings.ann.rpartition("/")[2])
 
 
@@ -62,10 +62,17 @@ def _four(results: Results) -> dict[Cell, Curve]:
     return {cell: curve for cell, curve in results.cells.items() if cell.alpha in (results.chosen, 1.0)}
 
 
-def _late(curve: Curve) -> Curve:
-    """Without the first steps, in which nothing has arrived at the end of a deep network."""
-    kept = [point for point in curve.points if point.steps >= min(_FIGURE_STEPS, curve.points[-1].steps)]
+def _drawn(curve: Curve) -> Curve:
+    """At powers of two, without the first steps, in which nothing has arrived at the end of a deep network."""
+    least = min(_FIGURE_STEPS, curve.points[-1].steps)
+    kept = [point for point in _shown(curve) if point.steps >= least]
     return Curve(kept, curve.samples, curve.seed, curve.ann_accuracy, curve.ann_macs, curve.clipped)
+
+
+def _shown(curve: Curve) -> list[Point]:
+    """The points at powers of two, and the last one."""
+    last = curve.points[-1]
+    return [point for point in curve.points if point.steps & (point.steps - 1) == 0 or point is last]
 
 
 def _markdown(laboratory: Laboratory, results: Results) -> str:
@@ -96,16 +103,17 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 def _curve_table(curves: Mapping[Cell, Curve]) -> str:
     first = next(iter(curves.values()))
-    shown = [point.steps for point in first.points if math.log2(point.steps).is_integer()][-_COLUMNS:]
-    titles = ["ANN", f"lost at T = {shown[-1]} (95 %)", "steps to ANN - 1"]
+    shown = [point.steps for point in _shown(first)][-_COLUMNS:]
+    titles = ["ANN", f"lost at T = {shown[-1]} (95 %)", "steps to ANN - 1", "to ANN - 5"]
     rows = [["cell", "images", *(f"T = {steps}" for steps in shown), *titles]]
     for cell, curve in curves.items():
         points = {point.steps: point for point in curve.points}
-        reached = steps_to_reach(curve)
+        reached = [steps_to_reach(curve, drop) for drop in (DROP, COARSE_DROP)]
         numbers = [f"{_percent(points[steps])} ({points[steps].spike_rate:.1f})" for steps in shown]
         ann = f"{100 * (curve.ann_accuracy or 0):.2f}"
         loss = _loss(curve, points[shown[-1]])
-        rows.append([cell.label, str(curve.samples), *numbers, ann, loss, "-" if reached is None else str(reached)])
+        counts = ["-" if count is None else str(count) for count in reached]
+        rows.append([cell.label, str(curve.samples), *numbers, ann, loss, *counts])
     return f"{_table(rows)}\n\nStandard error of an accuracy: {100 * standard_error(first):.1f} points."
 
 
@@ -163,7 +171,7 @@ def _document(results: Results) -> dict[str, Any]:
     """The same as plain values."""
 
     def curves(found: Mapping[Cell, Curve]) -> list[dict[str, Any]]:
-        return [{**cell.__dict__, "reaches": steps_to_reach(curve), **_plain(curve)} for cell, curve in found.items()]
+        return [{**cell.__dict__, **_plain(curve)} for cell, curve in found.items()]
 
     return {
         "chosen": results.chosen,
@@ -178,4 +186,11 @@ def _document(results: Results) -> dict[str, Any]:
 def _plain(curve: Curve) -> dict[str, Any]:
     names = ("steps", "accuracy", "agreement", "error", "spike_rate", "lost", "gained", "layer_rates")
     points = [{name: getattr(point, name) for name in names} for point in curve.points]
-    return {"images": curve.samples, "ann": curve.ann_accuracy, "seed": curve.seed, "points": points}
+    reaches = {f"ann - {100 * drop:g}": steps_to_reach(curve, drop) for drop in (DROP, COARSE_DROP)}
+    return {
+        "images": curve.samples,
+        "reaches": reaches,
+        "ann": curve.ann_accuracy,
+        "seed": curve.seed,
+        "points": points,
+    }
