@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import snnc
+from snnc.diagnostics import fail
 from snnc.measure.evaluation import Curve, Point
 
 REPOSITORY = Path(__file__).parent.parent
@@ -121,6 +122,14 @@ def test_one_command_makes_everything(rmp: ModuleType, tmp_path: Path, monkeypat
     arguments = ["--images=40", *sizes, "--alpha=1,0.6", "--steps=70", "--part=20"]
     data = ["--ann", str(DIGITS), "--calib=digits:train", "--data=digits:test", "--output", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["rmp.py", *data, *arguments, "--calib-samples=16", "--calib-steps=32"])
+    convert = snnc.convert
+
+    def refusing(ann: Any, **choices: Any) -> Any:
+        if (choices["reset"], choices["alpha_when"]) == ("hard", "after"):
+            fail("SNN406", "rounding its weights would change its output")
+        return convert(ann, **choices)
+
+    monkeypatch.setattr(snnc, "convert", refusing)
     rmp.main()
     document = json.loads((tmp_path / "summary.json").read_text())
     assert document["chosen"] in (1.0, 0.6)
@@ -128,7 +137,7 @@ def test_one_command_makes_everything(rmp: ModuleType, tmp_path: Path, monkeypat
     assert cells == [("soft", 1.0, 40), ("soft", 0.6, 40), ("hard", 1.0, 40), ("hard", 0.6, 40)]
     assert [len(cell["curves"]) for cell in document["runs"]] == [5, 5]
     assert {curve["seed"] for curve in document["runs"][0]["curves"]} == {0, 1, 2, 3, 4}
-    assert [cell["when"] for cell in document["after"]] == ["after", "after"]
+    assert [(cell["reset"], cell["when"]) for cell in document["after"]] == [("soft", "after")]  # hard was refused
     assert max(point["steps"] for point in document["after"][0]["points"]) == 17
     text = (tmp_path / "summary.md").read_text()
     assert "| T = 32 | T = 64 | T = 70 | ANN | lost at T = 70 (95 %) |" in text

@@ -17,6 +17,7 @@ from pathlib import Path
 from cells import Cell, Laboratory, Settings, say
 from summary import Results, steps_to_reach, write_summary
 
+from snnc.diagnostics import DiagnosticError
 from snnc.measure.evaluation import Curve
 
 RUNS = 5
@@ -69,8 +70,12 @@ def measure(laboratory: Laboratory, options: argparse.Namespace) -> None:
             results.runs[cell].append(laboratory.measure(cell, options.run_images, steps, seed=seed))
     write_summary(laboratory, results)
     for cell in [Cell(reset, alpha, "after") for reset in ("soft", "hard") for alpha in options.alpha if alpha != 1]:
-        if options.after_images:
+        if not options.after_images:
+            continue
+        try:
             results.after[cell] = laboratory.measure(cell, options.after_images, short)
+        except DiagnosticError as error:  # thresholds that compound can be too small for the integer grid
+            say(f"{cell.name} cannot be converted: {error}")
     write_summary(laboratory, results)
     cell = Cell("soft", chosen)
     if options.all_images:
