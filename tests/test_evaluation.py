@@ -41,6 +41,15 @@ def test_what_a_point_says(coding: str) -> None:
     assert 0 < point.spike_rate < 100
 
 
+def test_a_part_of_the_data_gets_the_spikes_that_it_has_in_the_whole() -> None:
+    model = converted(coding="poisson")
+    parts = [snnc.evaluate(model, IMAGES[at : at + 10], steps=STEPS, first_sample=at).points[0] for at in (0, 10)]
+    whole = snnc.evaluate(model, IMAGES, steps=STEPS).points[0]
+    assert whole.spike_rate == pytest.approx((parts[0].spike_rate + parts[1].spike_rate) / 2)
+    again = snnc.evaluate(model, IMAGES[10:], steps=STEPS).points[0]
+    assert again.spike_rate != parts[1].spike_rate
+
+
 def test_energy_of_spikes_is_accumulations() -> None:
     curve = snnc.evaluate(converted(), IMAGES, steps=[3, STEPS])
     for point in curve.points:

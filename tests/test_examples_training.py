@@ -116,6 +116,20 @@ def test_the_export_converts(network: str, example: ModuleType, data: Path, tmp_
     assert spiking.graph.output[0].name == "logits"
 
 
+def test_binaries_of_cifar_100_give_a_hundred_classes(example: ModuleType, tmp_path: Path) -> None:
+    """A record is a coarse and a fine label and the pixels; the fine ones are learned."""
+    random = np.random.default_rng(0)
+    for name, samples in (("train", 200), ("test", 100)):
+        labels = np.stack([np.arange(samples) % 20, np.arange(samples) % 100], 1)
+        records = np.concatenate([labels, random.integers(0, 256, (samples, 3 * 32 * 32))], 1)
+        records.astype(np.uint8).tofile(tmp_path / f"{name}.bin")
+    settings = example.Settings(**SMALL["resnet20"], **{**TRAINING, "epochs": 1})
+    example.train(settings, tmp_path, tmp_path / "net.onnx", None)
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
+    assert session.get_outputs()[0].shape[1] == 100
+    assert example.read_split(tmp_path, "test").labels.max() == 99
+
+
 def test_the_learning_rate_warms_up_and_falls_in_steps(example: ModuleType) -> None:
     settings = example.Settings(**SMALL["resnet20"], **{**TRAINING, "epochs": 10, "learning_rate": 1.0})
     rates = [settings.learning_rate_at(epochs) for epochs in (0.25, 1.0, 2.9, 3.0, 6.0, 8.0)]

@@ -1,4 +1,4 @@
-"""CIFAR-10 for training: read by `snnc.data`, normalised, a part held out, crops and flips drawn."""
+"""CIFAR-10 or CIFAR-100 for training: read by `snnc.data`, normalised, a part held out, crops and flips drawn."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Split:
 
 
 def read_split(data: Path, split: str) -> Split:
-    """`train` or `test` of a folder of CIFAR-10 batches or of an npz file. DiagnosticError if it cannot be read."""
+    """`train` or `test` of a folder of CIFAR batches or of an npz file. DiagnosticError if it cannot be read."""
     dataset = load(f"{data}:{split}", IMAGE_SHAPE, mean=MEAN, std=DEVIATION)
     if dataset.labels is None:
         raise SystemExit(f"{dataset.name} has no labels")

@@ -1,7 +1,8 @@
 """Networks for 32x32 colour images that are made to be converted: no bias, no batch normalisation, average pooling.
 
 The constraints are those of RMP-SNN (Han, Srinivasan, Roy: CVPR 2020, section 5). Without batch normalisation the
-first weights decide whether training starts: N(0, sqrt(2 / (k² · C_out))), for all but the last layer of ResNet-20.
+first weights decide whether training starts: N(0, sqrt(2 / (k² · C_out))), for all but the last layer of residual
+networks.
 """
 
 from __future__ import annotations
@@ -11,13 +12,12 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-CLASSES = 10
 # Widths are multiples of this: PyTorch 2.13 (oneDNN on AVX2) writes outside of its memory in the backward pass of a
 # 1x1 convolution of stride 2 in channels_last with 2 or 4 input channels.
 CHANNEL_STEP = 8
-# Of the last layer of ResNet-20. Small, so that the first logits are, however large the activations have grown from
-# block to block. In VGG-16 they shrink on the way, and a small last layer would leave no gradient to start with.
-RESNET20_LAST_DEVIATION = 0.01
+# Of the last layer of residual networks. Small, so that the first logits are, however large the activations have grown
+# from block to block. In VGG-16 they shrink on the way, and a small last layer would leave no gradient to start with.
+RESIDUAL_LAST_DEVIATION = 0.01
 
 RESNET20_STAGES = (16, 32, 64)
 BLOCKS_PER_STAGE = 3
@@ -55,8 +55,8 @@ class ResidualBlock(nn.Module):
         return self.junction(self.residual(images) + self.shortcut(images))
 
 
-def resnet20(width: float, dropout: float) -> nn.Sequential:
-    """ResNet-20 of He et al. (2016) with 1x1 shortcuts; [N, 3, 32, 32] -> [N, 10]."""
+def resnet20(classes: int, width: float, dropout: float) -> nn.Sequential:
+    """ResNet-20 of He et al. (2016) with 1x1 shortcuts; [N, 3, 32, 32] -> [N, classes]."""
     first, *_ = stages = [scaled(channels, width) for channels in RESNET20_STAGES]
     layers: list[nn.Module] = [convolution(3, first), nn.ReLU(inplace=True)]
     inputs = first
@@ -65,11 +65,11 @@ def resnet20(width: float, dropout: float) -> nn.Sequential:
             stride = 2 if stage > 0 and block == 0 else 1
             layers.append(ResidualBlock(inputs, outputs, stride, dropout))
             inputs = outputs
-    return nn.Sequential(*layers, nn.AvgPool2d(8), nn.Flatten(), nn.Linear(inputs, CLASSES, bias=False))
+    return nn.Sequential(*layers, nn.AvgPool2d(8), nn.Flatten(), nn.Linear(inputs, classes, bias=False))
 
 
-def vgg16(width: float, dropout: float) -> nn.Sequential:
-    """VGG-16: thirteen convolutions, two hidden linear layers and a last one; [N, 3, 32, 32] -> [N, 10].
+def vgg16(classes: int, width: float, dropout: float, size: int = 32) -> nn.Sequential:
+    """VGG-16: thirteen convolutions, two hidden linear layers and a last one; [N, 3, size, size] -> [N, classes].
 
     Dropout follows every ReLU that no pooling follows.
     """
@@ -81,26 +81,32 @@ def vgg16(width: float, dropout: float) -> nn.Sequential:
             inputs = outputs
         layers[-1] = nn.AvgPool2d(2)
     layers.append(nn.Flatten())
+    inputs *= (size // 2 ** len(VGG16_STAGES)) ** 2
     for outputs in [scaled(VGG16_HIDDEN, width)] * 2:
         layers += [nn.Linear(inputs, outputs, bias=False), nn.ReLU(inplace=True), nn.Dropout(VGG16_HIDDEN_DROPOUT)]
         inputs = outputs
-    return nn.Sequential(*layers, nn.Linear(inputs, CLASSES, bias=False))
+    return nn.Sequential(*layers, nn.Linear(inputs, classes, bias=False))
 
 
-NETWORKS: dict[str, Callable[[float, float], nn.Sequential]] = {"resnet20": resnet20, "vgg16": vgg16}
+NETWORKS: dict[str, Callable[[int, float, float], nn.Sequential]] = {"resnet20": resnet20, "vgg16": vgg16}
 
 
-def build_network(name: str, width: float, dropout: float) -> nn.Sequential:
+def build_network(name: str, width: float, dropout: float, classes: int = 10) -> nn.Sequential:
     """One of `NETWORKS` with the first weights drawn; `width` is a factor on all channels but those of the input."""
-    network = NETWORKS[name](width, dropout)
+    network = NETWORKS[name](classes, width, dropout)
+    draw_weights(network, small_last=name == "resnet20")
+    return network
+
+
+def draw_weights(network: nn.Sequential, *, small_last: bool) -> None:
+    """N(0, sqrt(2 / (k² · C_out))) for all layers, but for the last one of a residual network."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             area = math.prod(layer.kernel_size) if isinstance(layer, nn.Conv2d) else 1
             outputs = layer.weight.shape[0]
             nn.init.normal_(layer.weight, 0.0, math.sqrt(2.0 / (area * outputs)))
-    if name == "resnet20":
-        nn.init.normal_(network[-1].weight, 0.0, RESNET20_LAST_DEVIATION)
-    return network
+    if small_last:
+        nn.init.normal_(network[-1].weight, 0.0, RESIDUAL_LAST_DEVIATION)
 
 
 def full_name(name: str, width: float) -> str:

@@ -1,4 +1,4 @@
-"""Train ResNet-20 or VGG-16 on CIFAR-10 so that they can be converted, and export them to ONNX.
+"""Train ResNet-20 or VGG-16 on CIFAR-10 or CIFAR-100 so that they can be converted, and export them to ONNX.
 
 The constraints are those of RMP-SNN (Han, Srinivasan, Roy: CVPR 2020, section 5), see models.py. What stands in for
 batch normalisation in training is a warm-up of the learning rate and a bound on the norm of the gradient: without them
@@ -56,11 +56,13 @@ class Run:
     """A network in training, and all that it needs to go on after an interruption as if there had been none."""
 
     def __init__(self, settings: Settings, training: Split) -> None:
-        """`training`: the images, on the device to train on."""
+        """`training`: the images, on the device to train on; their labels say how many classes there are."""
         self.settings = settings
         self.epochs_done = 0
         torch.manual_seed(settings.seed)
-        network = build_network(settings.network, settings.width, settings.dropout)
+        network = build_network(
+            settings.network, settings.width, settings.dropout, classes=int(training.labels.max()) + 1
+        )
         self.network: nn.Sequential = network.to(training.labels.device, memory_format=torch.channels_last)
         self.optimizer = sgd(network, settings.learning_rate, settings.weight_decay)
         self.steps = Steps(
@@ -107,7 +109,7 @@ class Run:
 
 
 def export(network: nn.Module, path: Path) -> None:
-    """Write one ONNX file: opset 18, input "image" [batch, 3, 32, 32], output "logits" [batch, 10]."""
+    """Write one ONNX file: opset 18, input "image" [batch, 3, 32, 32], output "logits" [batch, classes]."""
     network.eval()
     torch.onnx.export(
         network,
@@ -142,8 +144,8 @@ def train(settings: Settings, data: Path, output: Path, checkpoint: Path | None,
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train a convertible network on CIFAR-10 and export it to ONNX.")
-    parser.add_argument("--data", type=Path, required=True, help="folder of CIFAR-10 batches, or npz with x_train, ...")
+    parser = argparse.ArgumentParser(description="Train a convertible network on CIFAR and export it to ONNX.")
+    parser.add_argument("--data", type=Path, required=True, help="folder of CIFAR batches, or npz with x_train, ...")
     parser.add_argument("--network", choices=NETWORKS, default="resnet20")
     parser.add_argument("--width", type=float, default=1.0, help="factor on the number of channels")
     parser.add_argument("--dropout", type=float, default=0.1)

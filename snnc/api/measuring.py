@@ -33,6 +33,7 @@ def evaluate(
     preparation: Preparation | None = None,
     steps: int | Sequence[int] | None = None,
     seed: int | None = None,
+    first_sample: int = 0,
     threads: int | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Curve:
@@ -40,9 +41,11 @@ def evaluate(
 
     `data` as in `convert`, prepared as the calibration data were (`preparation` comes first; a `DataSet` stays as it
     is); labels are needed for accuracy, `ann` for agreement. `steps` defaults to the powers of two
-    up to the file's number of steps.
+    up to the file's number of steps. Data may be measured part by part: with the index of its first sample as
+    `first_sample`, a part gets the input spikes that it would get as a part of the whole.
     """
     threads = None if threads is None else whole("threads", threads)
+    first_sample = whole("first_sample", first_sample)
     file = open_converted(model)
     dataset = file.dataset(data, preparation)
     cuts = _default_steps(file) if steps is None else _cuts(file, steps)
@@ -56,6 +59,7 @@ def evaluate(
         labels=dataset.labels,
         ann_outputs=ann_outputs,
         seed=file.choose_seed(seed),
+        first_sample=first_sample,
         threads=threads,
         progress=progress,
     )
