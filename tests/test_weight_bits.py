@@ -7,6 +7,8 @@ from typing import Any
 import golden
 import networks
 import numpy as np
+import onnx
+import onnx.parser
 import onnx_graphsurgeon as gs
 import pytest
 
@@ -146,3 +148,25 @@ def test_a_network_of_few_bits_has_its_certificate(bits: Any) -> None:
 def test_other_numbers_of_bits_are_refused(value: Any, message: str) -> None:
     with pytest.raises(DiagnosticError, match=message):
         snnc.convert(networks.small().model(), weight_bits=value)
+
+
+def with_large_bias(weight: float) -> onnx.ModelProto:
+    """Two channels without anything in common; the bias of the second one is far larger than its weight."""
+    return onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["": 13]>
+        net (float[N,1,1,1] x) => (float[N,2] y)
+        <float[2,1,1,1] w = {{1.0, {weight}}}, float[2] b = {{0.1, 1.0}}, float[2,2] last = {{1, 1, 1, 1}}>
+        {{
+            [conv] c = Conv(x, w, b)
+            [relu] r = Relu(c)
+            [flat] f = Flatten(r)
+            [fc] y = Gemm(f, last)
+        }}"""
+    )
+
+
+@pytest.mark.parametrize("weight", [2.4e-5, 3.1e-5, 4.1e-5, 6e-5])
+def test_weights_of_few_bits_leave_room_for_the_bias(weight: float) -> None:
+    images = np.random.default_rng(0).random((64, 1, 1, 1), np.float32)
+    converted = snnc.convert(with_large_bias(weight), method="exact", accept_poor=True, weight_bits=8, calib=images)
+    assert converted.certificate is not None
