@@ -300,9 +300,9 @@ def images_for(
 
 def emit(model: onnx.ModelProto, neurons: str | None = None, **choices: Any) -> Conversion:
     """Convert up to the emitted file, without the verification that ends a conversion; with other `neurons` than those
-    of the options if named (`staircases.OTHER_NEURONS`), and with weights of 16 bits: most tests compare with floats."""
+    of the options if named (`staircases.OTHER_NEURONS`)."""
     data = DataSet(images_for(model, 6, seed=1), None, "random")
-    defaults = {"bias": "current", "max_pool": "exact", "calib_steps": 30, "steps": 64, "weight_bits": 16}
+    defaults = {"bias": "current", "max_pool": "exact", "calib_steps": 30, "steps": 64}
     behind = [OTHER_NEURONS[neurons]] if neurons else []
     try:
         return run_to(model, Level.EMITTED, data, behind, **{**defaults, **choices})

@@ -183,7 +183,7 @@ def test_the_error_against_the_ann_shrinks_with_the_steps() -> None:
     net.output()
     ann = net.model()
     images = np.random.default_rng(0).random((60, 8)).astype(np.float32)
-    model = snnc.convert(ann, bias="current", max_steps=8192, steps=8192, weight_bits=16)
+    model = snnc.convert(ann, bias="current", max_steps=8192, steps=8192)
     expected = next(iter(Ann(ann).run(images).values()))
     errors = []
     for steps in (64, 512, 8192):

@@ -16,7 +16,7 @@ import snnc
 from snnc.diagnostics import DiagnosticError
 from snnc.integers.calibration import Calibrator
 from snnc.integers.grid import Rounded
-from snnc.integers.weight_bits import MOST_ERROR, round_within, rounding_error
+from snnc.integers.weight_bits import FASTEST_BITS, MOST_ERROR, round_within, rounding_error
 from snnc.ir.conversion import Conversion
 from snnc.ir.signal import Signal
 from snnc.ir.trees import tree
@@ -55,11 +55,9 @@ def test_no_weight_has_more_bits_and_all_are_used(bits: int) -> None:
         assert largest.min() >= limit // 2, name  # thresholds are even numbers of units: some grids are coarser for it
 
 
-def test_as_few_as_will_do_are_the_default() -> None:
-    converted = snnc.convert(networks.small().model(), relaxed=True, accept_poor=True, calib_steps=30, steps=64)
-    bits = [layer.weight_bits for layer in converted.report.layers if layer.kind == "neuron"]
-    assert bits
-    assert all(number is not None and number < 10 for number in bits)
+def test_sixteen_bits_are_the_default() -> None:
+    plain, asked = neuron_weights(emitted()), neuron_weights(emitted(weight_bits=16))
+    assert all(np.array_equal(plain[name], asked[name]) for name in plain)
 
 
 def rounded(bits: int, error_of_one_bit: float) -> Rounded:
@@ -71,7 +69,7 @@ def rounded(bits: int, error_of_one_bit: float) -> Rounded:
 
 @pytest.mark.parametrize("error_of_one_bit", [0.01, 0.5, 2.5, 2.57, 300.0, 1e4])
 def test_auto_takes_the_fewest_that_change_little(error_of_one_bit: float) -> None:
-    errors = {bits: rounding_error(rounded(bits, error_of_one_bit)) for bits in range(4, 17)}
+    errors = {bits: rounding_error(rounded(bits, error_of_one_bit)) for bits in range(FASTEST_BITS, 17)}
     wanted = next((bits for bits, error in errors.items() if error <= MOST_ERROR), 16)
     found = round_within("auto", lambda bits: rounded(bits, error_of_one_bit))
     assert found is not None

@@ -128,9 +128,10 @@ class Options:
         group="calibration",
     )
     weight_bits: int | Literal["auto"] = _option(
-        AUTO,
+        MOST_WEIGHT_BITS,
         "Bits of the integer weights of neurons, sign included (depthwise layers keep as many as fit); auto takes the "
-        "fewest for each layer that change its current by less than 1 %. Weights of 8 bits are added fastest.",
+        "fewest for each layer, from 8 on, that change its current by less than 1 %. Weights of 8 bits are added "
+        "fastest.",
         metavar="B",
         group="calibration",
         low=FEWEST_WEIGHT_BITS,

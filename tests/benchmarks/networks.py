@@ -25,7 +25,7 @@ from snnc.integers.calibration import Calibrator
 from snnc.integers.layer_simulation import SpikeTrains
 from snnc.ir.conversion import Conversion, LayerReport, Level, Pass
 from snnc.ir.graph import sample_shape
-from snnc.ir.options import Options
+from snnc.ir.options import AUTO, Options
 from snnc.ir.trees import layers, leaves, targets
 from snnc.measure.layer_report import report_layers
 from snnc.operators import LAYERS
@@ -136,7 +136,7 @@ def with_rate(
     file = cache / f"{name}-{100 * rate:g}percent-seed{seed}-vth.json"
     known: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
     before = dict(known)
-    conversion = Conversion(ann, Options(steps=steps, v_init=0.0))
+    conversion = Conversion(ann, Options(steps=steps, v_init=0.0, weight_bits=AUTO))
     without_samples = ("synthesize", "choose_potential", "verify")
     replaced = {"calibrate": rate_pass(rate, known, calibration_steps)}
     passes = [replaced.get(step.name, step) for step in pipeline.RMP if step.name not in without_samples]

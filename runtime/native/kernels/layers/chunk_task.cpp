@@ -15,6 +15,8 @@ namespace {
 // Sums of a chunk should leave room for weights and events in the first-level cache.
 constexpr std::int64_t sums_bytes = 24 * 1024;
 constexpr int fewest_steps = 4;
+// Lines under a kernel are looked for one by one.
+constexpr std::int64_t most_line_taps = 32;
 // Memory for so many events is taken whether or not there are so many.
 constexpr std::int64_t uncounted_events = 1 << 16;
 
@@ -83,7 +85,6 @@ class Part {
                           event_of(channel * channel_units, 0)});
       }
     }
-    // Neighbours, which reach the same neurons, do not follow each other: their additions would wait for each other.
     // Neighbours, which reach the same neurons, do not follow each other: their additions would wait for each other.
     const std::int64_t columns = input.geometry.columns_in(), apart = shape.taps_of_phase() + 1;
     for (std::int64_t first = 0; first < apart; ++first) {
@@ -276,8 +277,8 @@ bool chunk_fits(const SpikingLayer& layer, const LayerCall& call) {
   const std::int64_t width = layer.tiles()[0].width;
   for (std::size_t part = 0; part < layer.synapses().size(); ++part) {
     const Synapses& synapses = layer.synapses()[part];
-    if (!synapses.has_runs()) return false;
     const SynapseShape& shape = synapses.shape();
+    if (!synapses.has_runs() || shape.line_taps > most_line_taps) return false;
     if (shape.copy_channels() * shape.line_taps > most_places * chunk_unit / synapses.run_line(width)) return false;
     const Axis& axis = call.inputs[part].geometry.column_axis;
     if (axis.in > most_places || axis.pad > most_places) return false;

@@ -24,11 +24,15 @@ std::int64_t counted_rows(const Synapses& synapses, const LayerInput& input) {
   return synapses.row_count() + 1 + axis.in / axis.dilation;
 }
 
-// Whether 16 bits are enough for a row's number; none is negative.
+// Whether 16 bits are enough for a row's number, also for that of the row of zeros as seen from every output column.
 bool short_entries(const Synapses& synapses, const LayerInput& input) {
-  std::int32_t least = 0;
-  for (const ColumnField& field : input.geometry.fields) least = std::min(least, field.shift);
-  return counted_rows(synapses, input) <= std::numeric_limits<std::uint16_t>::max() && synapses.row_count() + least >= 0;
+  constexpr std::int64_t most_rows = std::numeric_limits<std::uint16_t>::max();
+  const auto fits = [&](const ColumnField& field) {
+    const std::int64_t zeros = synapses.row_count() + field.shift;
+    return zeros >= 0 && zeros <= most_rows;
+  };
+  const std::vector<ColumnField>& fields = input.geometry.fields;
+  return counted_rows(synapses, input) <= most_rows && std::all_of(fields.begin(), fields.end(), fits);
 }
 
 // The events of consecutive output lines of all images, for tiles of one group and width.
@@ -156,7 +160,7 @@ class GatherTask {
       const std::size_t end = end_of_run(tile, task.last_tile);
       for (std::int64_t unit = task.first; unit < task.last;) {
         const std::int64_t listed = list(unit, task.last, layer_.tiles()[tile]);
-        for (std::size_t i = tile; i < end; ++i) compute(unit, listed, i);
+        for (std::size_t i = tile; i < end; ++i) compute(unit, listed, i, i + 1 < end);
         unit = listed;
       }
       tile = end;
@@ -212,7 +216,8 @@ class GatherTask {
     return last;
   }
 
-  void compute(std::int64_t first, std::int64_t last, std::size_t tile_index) {
+  // `goes_on`: the next tile follows.
+  void compute(std::int64_t first, std::int64_t last, std::size_t tile_index, bool goes_on) {
     const Tile& tile = layer_.tiles()[tile_index];
     const bool masked = weighted_.size() < layer_.synapses().size();
     GatherLine line{};
@@ -229,7 +234,7 @@ class GatherTask {
       for (std::size_t i = 0; i < weighted_.size(); ++i) {
         line.sources[i] = memory_.lists[weighted_[i]].source(unit - first, tile_index);
       }
-      fetch_ahead(line, tile_index, unit - first, last - first);
+      if (goes_on) fetch_ahead(line, tile_index + 1, unit - first, last - first);
       prefetch_outputs(at);
       load_states(at, line.neurons.states);
       kernel(line);
@@ -238,13 +243,15 @@ class GatherTask {
     }
   }
 
-  // The weights of the next tile, a part of them with each of the lines of this one.
-  void fetch_ahead(GatherLine& line, std::size_t tile, std::int64_t part, std::int64_t parts) const {
+  // The weights of the next tile, a part of them with each of the lines of this one; where the events are so few that they
+  // read few of the weights, they are not fetched.
+  void fetch_ahead(GatherLine& line, std::size_t next, std::int64_t part, std::int64_t parts) const {
     line.ahead_bytes = 0;
-    if (weighted_.empty() || tile + 1 >= layer_.tiles().size()) return;
+    if (weighted_.empty()) return;
     const Synapses& synapses = layer_.synapses()[weighted_[0]];
-    const auto* const from = static_cast<const char*>(synapses.tile_rows(tile + 1));
-    const std::int64_t bytes = synapses.row_count() * layer_.tiles()[tile + 1].width * synapses.weight_bytes();
+    if (memory_.lists[weighted_[0]].events() < synapses.row_count()) return;
+    const auto* const from = static_cast<const char*>(synapses.tile_rows(next));
+    const std::int64_t bytes = synapses.row_count() * layer_.tiles()[next].width * synapses.weight_bytes();
     line.ahead = from + bytes * part / parts;
     line.ahead_bytes = bytes * (part + 1) / parts - bytes * part / parts;
   }

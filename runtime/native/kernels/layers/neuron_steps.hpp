@@ -5,6 +5,21 @@
 
 namespace snnc::kernels::SNNC_SIMD {
 
+// Written out: for so many bytes the compiler would call a function or a slow instruction.
+template <int width>
+inline void clear_sums(std::int16_t* sums) {
+  typename Simd::template Narrow<width> zeros;
+  zeros.clear();
+  zeros.store(sums);
+}
+
+template <int width>
+inline void clear_sums(std::int32_t* sums) {
+  static_assert(width % Simd::lanes == 0);
+#pragma GCC unroll 16
+  for (int i = 0; i < width; i += Simd::lanes) Simd::store(sums + i, Simd::broadcast(0));
+}
+
 // Sums to which events are added become 0.
 template <int width, class Sum>
 inline void take_sums(Pixel<width>& pixel, Sum* sums) {
@@ -12,12 +27,7 @@ inline void take_sums(Pixel<width>& pixel, Sum* sums) {
   for (int i = 0; i < Pixel<width>::vectors; ++i) {
     pixel.v[i] = Simd::add(pixel.v[i], Simd::load_row(sums + i * Simd::lanes));
   }
-  // Written out: for so many bytes the compiler would call a function or a slow instruction.
-  constexpr int numbers = width * sizeof(Sum) / sizeof(std::int32_t);
-#pragma GCC unroll 16
-  for (int i = 0; i < numbers; i += Simd::lanes) {
-    Simd::store(reinterpret_cast<std::int32_t*>(sums) + i, Simd::broadcast(0));
-  }
+  clear_sums<width>(sums);
 }
 
 template <int width>

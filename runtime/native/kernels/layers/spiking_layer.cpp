@@ -9,7 +9,7 @@ namespace snnc::kernels {
 
 namespace {
 
-// Scatter keeps all output channels of a band in one tile.
+// Chunk keeps all output channels of a line in one tile.
 constexpr std::int64_t most_run_outputs = 64;
 // More input channels than a first layer has are better served by their events.
 constexpr std::int64_t most_table_inputs = 8;

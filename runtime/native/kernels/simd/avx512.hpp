@@ -115,6 +115,9 @@ struct Simd {
     void clear() {
       for (int i = 0; i < vectors; ++i) v[i] = _mm512_setzero_si512();
     }
+    void store(std::int16_t* to) const {
+      for (int i = 0; i < vectors; ++i) _mm512_storeu_si512(to + 32 * i, v[i]);
+    }
     void add(const std::int16_t* row) {
       for (int i = 0; i < vectors; ++i) v[i] = _mm512_add_epi16(v[i], _mm512_loadu_si512(row + 32 * i));
     }
