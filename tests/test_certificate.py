@@ -115,7 +115,7 @@ def test_other_methods_have_none() -> None:
 
     other = convert(DIGITS, calib="digits:train", calib_samples=16, calib_steps=16, steps=16, accept_poor=True)
     assert (other.certificate, other.quantised) == (None, None)
-    with pytest.raises(DiagnosticError, match=r"SNN402.*carries no quantised network(.|\n)*--method exact"):
+    with pytest.raises(DiagnosticError, match=r"SNN402.*carries no quantised network(.|\n)*method=\"exact\""):
         verify(other, "digits:test")
 
 

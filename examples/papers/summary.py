@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from snnc.files import write_atomically
 from snnc.measure.evaluation import Curve, Point
 from snnc.measure.intervals import paired_difference
-from snnc.measure.plot import plot_curves
+from snnc.measure.plot import draw_curves
 
 if TYPE_CHECKING:
     from cells import Cell, Laboratory
@@ -54,7 +54,8 @@ def write_summary(laboratory: Laboratory, results: Results) -> None:
     for name, curves in pictures.items():
         if curves:
             shown = {cell.label: [_drawn(curve)] for cell, curve in curves.items()}
-            plot_curves(shown, folder / name, title=laboratory.settings.ann.rpartition("/")[2])
+            picture = draw_curves(shown, title=laboratory.settings.ann.rpartition("/")[2])
+            write_atomically(folder / name, picture)
 
 
 def _four(results: Results) -> dict[Cell, Curve]:

@@ -13,6 +13,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -128,15 +129,22 @@ class Converted:
 
 
 def with_rate(
-    name: str, rate: float, *, cache: Path, seed: int = 0, steps: int = 256, calibration_steps: int = 256
+    name: str,
+    rate: float,
+    *,
+    cache: Path,
+    seed: int = 0,
+    steps: int = 256,
+    calibration_steps: int = 256,
+    weight_bits: int | Literal["auto"] = AUTO,
 ) -> Converted:
     """The network `name` in which every layer fires at about `rate` (share of steps); thresholds come from `cache`
     where they are known."""
     ann = NETWORKS[name](seed)
-    file = cache / f"{name}-{100 * rate:g}percent-seed{seed}-vth.json"
+    file = cache / f"{name}-{100 * rate:g}percent-seed{seed}-{weight_bits}bits-vth.json"
     known: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
     before = dict(known)
-    conversion = Conversion(ann, Options(steps=steps, v_init=0.0, weight_bits=AUTO))
+    conversion = Conversion(ann, Options(steps=steps, v_init=0.0, weight_bits=weight_bits))
     without_samples = ("synthesize", "choose_potential", "verify")
     replaced = {"calibrate": rate_pass(rate, known, calibration_steps)}
     passes = [replaced.get(step.name, step) for step in pipeline.RMP if step.name not in without_samples]
@@ -167,9 +175,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--net", choices=sorted(NETWORKS), required=True)
     parser.add_argument("--rate", type=float, default=2.0, help="spikes per 100 neurons and step (default 2)")
     parser.add_argument("--cache", type=Path, default=Path("build/benchmarks"), help="folder for thresholds")
+    parser.add_argument("--weight-bits", default=AUTO, help="as in `snnc convert` (default auto)")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
-    onnx.save(with_rate(options.net, options.rate / 100, cache=options.cache).fused, options.output)
+    bits = AUTO if options.weight_bits == AUTO else int(options.weight_bits)
+    onnx.save(with_rate(options.net, options.rate / 100, cache=options.cache, weight_bits=bits).fused, options.output)
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ void test_listed_layers() {
   check(Sizes{6, 4, {axis(4, 1, 2, 0), axis(5, 3, 2, 1), axis(6, 2, 2, 0, 1)}}.with_groups(2), {75});
   check(Sizes{5, 5, {axis(3, 3, 1, 1), axis(4, 3, 1, 1), axis(5, 3, 1, 1)}}.with_residual(5, 5), {75});
   check(Sizes{3, 20, {axis(2, 3, 1, 1), axis(3, 3, 1, 1)}}.with_images(23).with_steps(40));  // many images
-  check(Sizes{65525, 1, {axis(4, 1, 1, 3, 9)}}.with_images(1).with_steps(5), {2});  // rows behind the last of 16 bits
+  check(Sizes{65525, 65, {axis(4, 1, 1, 3, 9)}}.with_images(1).with_steps(5), {2});  // rows behind the last of 16 bits
   check(Sizes{3, 5, {axis(20, 3, 1, 1), axis(4, 3, 1, 1)}}.with_residual(5, 5).with_images(3));  // many lines
   // Fully connected: the plane is the kernel.
   check(Sizes{1, 17, {axis(8, 8), axis(1, 1)}}.with_copies(4), {75});
@@ -211,7 +211,9 @@ void test_values() {
         const std::vector<Axis> axes{axis(3, 2, 1, 1), axis(5, 2, 1, 1)};
         check(Sizes{64 / copies, outputs, axes}.with_copies(copies), {256, weights, Potentials::bound});
         check(Sizes{65, outputs, axes}.with_copies(copies), {256, weights, Potentials::bound});
+        check(Sizes{40, outputs, axes}.with_copies(copies), {256, weights});  // too many with two copies
         check(Sizes{32, outputs, axes}.with_residual(128 / copies, 1, copies), {256, weights});
+        check(Sizes{32, outputs, axes}.with_residual(140, 1, copies), {256, weights});  // too many in both parts together
       }
     }
     for (const Weights weights : {Weights::positive, Weights::negative}) {

@@ -233,7 +233,8 @@ class ChunkTask {
     prefetch_outputs(at);
     load_states(at, neurons.states);
     StepSums<void> steps{0, 0, sums_ - span_.first * tile_.width, step_elements_};
-    const auto fire = vector_kernels().fire_chunk[size_index(sum_bytes)][width_index(tile_.width)][dynamics_index(layer_.neurons().dynamics)];
+    const int dynamics = dynamics_index(layer_.neurons().dynamics);
+    const auto fire = vector_kernels().fire_chunk[size_index(sum_bytes)][width_index(tile_.width)][dynamics];
     for (int chunk = 0; steps.first < call_.steps; ++chunk, steps.first += chunk_) {
       add_events(at.line, chunk);
       steps.last = std::min(steps.first + chunk_, call_.steps);

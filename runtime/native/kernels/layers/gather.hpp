@@ -38,6 +38,20 @@ std::int64_t list_line(const ListLine& line) {
   return end - entries;
 }
 
+// Numbers of four rows: of `left` (0 to 4) entries, then `otherwise`. Four are read.
+inline void load_four(const std::uint16_t* from, std::int64_t left, std::int64_t otherwise, std::int64_t (&rows)[4]) {
+  u64 four;
+  std::memcpy(&four, from, sizeof four);
+  const u64 there = Simd::low_bits(static_cast<u64>(16 * left));
+  four = (four & there) | (static_cast<u64>(otherwise) * 0x0001000100010001 & ~there);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) rows[i] = static_cast<std::uint16_t>(four >> 16 * i);
+}
+
+inline void load_four(const u32* from, std::int64_t left, std::int64_t otherwise, std::int64_t (&rows)[4]) {
+  for (int i = 0; i < 4; ++i) rows[i] = i < left ? from[i] : otherwise;
+}
+
 // A source as seen from one output column: entries count rows from column 0 of the plane.
 template <class Weight, int width, class Entry>
 struct ColumnSource {
@@ -68,11 +82,11 @@ struct ColumnSource {
     return reinterpret_cast<const Weight*>(rows + static_cast<std::uintptr_t>(number * row_bytes));
   }
 
-  // Adds four rows. Of `left` (1 to 4) events the others are rows of zeros: how many are left cannot be predicted.
+  // Adds four rows. Of `left` (0 to 4) events the others are rows of zeros: how many are left cannot be predicted.
   template <class Sums>
   void add_four(Sums& sums, const Entry* from, std::int64_t left) const {
     std::int64_t numbers[4];
-    Simd::load_four(from, left, no_row, numbers);
+    load_four(from, left, no_row, numbers);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) sums.add(row(numbers[i]));
   }

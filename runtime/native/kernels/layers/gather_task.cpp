@@ -24,15 +24,14 @@ std::int64_t counted_rows(const Synapses& synapses, const LayerInput& input) {
   return synapses.row_count() + 1 + axis.in / axis.dilation;
 }
 
-// Whether 16 bits are enough for a row's number, also for that of the row of zeros as seen from every output column.
+// Whether 16 bits are enough for the numbers of the rows that an output column reads. The row of zeros has the largest.
 bool short_entries(const Synapses& synapses, const LayerInput& input) {
   constexpr std::int64_t most_rows = std::numeric_limits<std::uint16_t>::max();
   const auto fits = [&](const ColumnField& field) {
     const std::int64_t zeros = synapses.row_count() + field.shift;
     return zeros >= 0 && zeros <= most_rows;
   };
-  const std::vector<ColumnField>& fields = input.geometry.fields;
-  return counted_rows(synapses, input) <= most_rows && std::all_of(fields.begin(), fields.end(), fits);
+  return std::all_of(input.geometry.fields.begin(), input.geometry.fields.end(), fits);
 }
 
 // The events of consecutive output lines of all images, for tiles of one group and width.
@@ -243,8 +242,8 @@ class GatherTask {
     }
   }
 
-  // The weights of the next tile, a part of them with each of the lines of this one; where the events are so few that they
-  // read few of the weights, they are not fetched.
+  // The weights of the next tile, a part of them with each of the lines of this one; none where so few events read few
+  // of them.
   void fetch_ahead(GatherLine& line, std::size_t next, std::int64_t part, std::int64_t parts) const {
     line.ahead_bytes = 0;
     if (weighted_.empty()) return;

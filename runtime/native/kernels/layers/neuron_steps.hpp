@@ -37,8 +37,9 @@ inline void take_sums(Pixel<width>& pixel, const std::int32_t* sums) {
 
 // `plain`: no bias, no masked taps.
 template <int width, Dynamics dynamics, bool plain, class Sum>
-SNNC_ALWAYS_INLINE void go_through(const NeuronLine& neurons, const typename Neurons<width, dynamics>::Constants& constants,
-                                   const StepSums<Sum>& steps, std::int64_t column) {
+SNNC_ALWAYS_INLINE void go_through(
+    const NeuronLine& neurons, const typename Neurons<width, dynamics>::Constants& constants,
+    const StepSums<Sum>& steps, std::int64_t column) {
   using Field = typename Pixel<width>::Field;
   constexpr int packed = columns_per_word(width);
   const std::int64_t fired_stride = neurons.fired_stride * packed, fired_plane = neurons.fired_plane * packed;

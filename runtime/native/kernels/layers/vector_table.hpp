@@ -43,7 +43,9 @@ const VectorKernels table = {
      SNNC_GATHER(std::int32_t, false)},
     SNNC_FOR_WIDTHS(fire_column),
     list_chunks,
-    {SNNC_BY_SUM(add_events, std::int8_t), SNNC_BY_SUM(add_events, std::int16_t), {nullptr, add_events<std::int32_t, std::int32_t>}},
+    // Sums of weights of 32 bits never fit into 16.
+    {SNNC_BY_SUM(add_events, std::int8_t), SNNC_BY_SUM(add_events, std::int16_t),
+     {nullptr, add_events<std::int32_t, std::int32_t>}},
     {SNNC_BY_WIDTH(fire_chunk, std::int16_t), SNNC_BY_WIDTH(fire_chunk, std::int32_t)},
     load_strings,
     SNNC_FOR_WIDTHS(table_line),

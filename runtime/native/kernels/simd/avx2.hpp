@@ -50,7 +50,9 @@ struct Simd {
       bits = bits_of(quiet[0]) | bits_of(quiet[1]) << lanes;
     } else {
 #pragma GCC unroll 2
-      for (int i = 0; i < vectors; i += 4) bits |= u64{bits_of(quiet[i], quiet[i + 1], quiet[i + 2], quiet[i + 3])} << (lanes * i);
+      for (int i = 0; i < vectors; i += 4) {
+        bits |= u64{bits_of(quiet[i], quiet[i + 1], quiet[i + 2], quiet[i + 3])} << (lanes * i);
+      }
     }
     return ~bits;
   }
@@ -136,6 +138,7 @@ struct Simd {
     high = add(high, _mm256_cvtepi16_epi32(_mm256_extracti128_si256(narrow, 1)));
   }
 
+  static u64 low_bits(u64 count) { return _bzhi_u64(~u64{0}, static_cast<u32>(count)); }
   static u64 first_bit(u64 word) { return _tzcnt_u64(word); }
 
   template <class Entry>
@@ -152,20 +155,6 @@ struct Simd {
     to[2] = next();
     for (int i = 3; i < count; ++i) to[i] = next();
     return count;
-  }
-
-  static void load_four(const std::uint16_t* from, std::int64_t left, std::int64_t otherwise, std::int64_t (&numbers)[4]) {
-    u64 four;
-    __builtin_memcpy(&four, from, sizeof four);
-    const u64 there = _bzhi_u64(~u64{0}, static_cast<u32>(16 * left));
-    four = (four & there) | (static_cast<u64>(otherwise) * 0x0001000100010001 & ~there);
-    numbers[0] = static_cast<std::uint16_t>(four);
-    numbers[1] = static_cast<std::uint16_t>(four >> 16);
-    numbers[2] = static_cast<std::uint16_t>(four >> 32);
-    numbers[3] = static_cast<std::int64_t>(four >> 48);
-  }
-  static void load_four(const u32* from, std::int64_t left, std::int64_t otherwise, std::int64_t (&numbers)[4]) {
-    for (int i = 0; i < 4; ++i) numbers[i] = i < left ? from[i] : otherwise;
   }
 };
 

@@ -137,6 +137,7 @@ struct Simd {
     }
   };
 
+  static u64 low_bits(u64 count) { return _bzhi_u64(~u64{0}, static_cast<u32>(count)); }
   static u64 first_bit(u64 word) { return _tzcnt_u64(word); }
 
   static __m512i places_of(u64 word) {
@@ -175,20 +176,6 @@ struct Simd {
       if (__builtin_expect(done >= count, 1)) return count;
       places = _mm512_alignr_epi64(places, places, 1);
     }
-  }
-
-  static void load_four(const std::uint16_t* from, std::int64_t left, std::int64_t otherwise, std::int64_t (&numbers)[4]) {
-    u64 four;
-    __builtin_memcpy(&four, from, sizeof four);
-    const u64 there = _bzhi_u64(~u64{0}, static_cast<u32>(16 * left));
-    four = (four & there) | (static_cast<u64>(otherwise) * 0x0001000100010001 & ~there);
-    numbers[0] = static_cast<std::uint16_t>(four);
-    numbers[1] = static_cast<std::uint16_t>(four >> 16);
-    numbers[2] = static_cast<std::uint16_t>(four >> 32);
-    numbers[3] = static_cast<std::int64_t>(four >> 48);
-  }
-  static void load_four(const u32* from, std::int64_t left, std::int64_t otherwise, std::int64_t (&numbers)[4]) {
-    for (int i = 0; i < 4; ++i) numbers[i] = i < left ? from[i] : otherwise;
   }
 };
 

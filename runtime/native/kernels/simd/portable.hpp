@@ -158,6 +158,9 @@ struct Simd {
     }
   };
 
+  // A word whose lowest `count` bits (0 to 64) are set.
+  static u64 low_bits(u64 count) { return count >= 64 ? ~u64{0} : (u64{1} << count) - 1; }
+
   // Place of the lowest bit that is set, 64 if there is none.
   static u64 first_bit(u64 word) { return word == 0 ? 64 : static_cast<u64>(__builtin_ctzll(word)); }
 
@@ -170,12 +173,6 @@ struct Simd {
       to[count++] = static_cast<Entry>(base + static_cast<u32>(__builtin_ctzll(word)) * stride);
     }
     return count;
-  }
-
-  // The first `left` of four entries and `otherwise` for the others. Four are read.
-  template <class Entry>
-  static void load_four(const Entry* from, std::int64_t left, std::int64_t otherwise, std::int64_t (&numbers)[4]) {
-    for (int i = 0; i < 4; ++i) numbers[i] = i < left ? from[i] : otherwise;
   }
 };
 
