@@ -42,7 +42,7 @@ SHAPES = (
 DENSITIES = (0.005, 0.02, 0.1, 0.3)
 KERNEL = 3
 IMAGES = 4
-LARGEST_WEIGHT = 100  # of eight bits, which most layers have
+WEIGHT_BITS = 8  # which most layers have
 CHOSEN = "chosen"  # by the library
 TERMS = {
     "gather": ("pixel", "listed_word", "row", "vector"),
@@ -87,21 +87,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--blocks", type=int, default=12, help="blocks of 64 steps; the fastest counts (default 12)")
+    parser.add_argument("--weight-bits", type=int, default=WEIGHT_BITS, help=f"default {WEIGHT_BITS}")
     parser.add_argument("--worker", choices=[*TERMS, CHOSEN], help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.worker:
-        print(json.dumps([asdict(sample) for sample in measure(options.worker, options.blocks)]))
+        print(json.dumps([asdict(sample) for sample in measure(options.worker, options.blocks, options.weight_bits)]))
         return
     print(f"{platform.processor() or platform.machine()}, {statistics.vector_unit()}, {time.strftime('%Y-%m-%d')}")
     times: dict[tuple[int, int, int, float], dict[str, float]] = {}
     for kernel, terms in TERMS.items():
-        samples = _in_process(kernel, options.blocks)
+        samples = _in_process(kernel, options.blocks, options.weight_bits)
         for sample in samples:
             times.setdefault(sample.layer, {})[kernel] = sample.nanoseconds
         coefficients, error = fit(kernel, samples)
         values = ", ".join(f"{term} {value:.2f}" for term, value in zip(terms, coefficients, strict=True))
         print(f"{kernel:>8}: {values}   ({len(samples)} layers, median error {error:.0%})")
-    print_choices(_in_process(CHOSEN, options.blocks), times)
+    print_choices(_in_process(CHOSEN, options.blocks, options.weight_bits), times)
 
 
 def print_choices(chosen: list[Sample], times: dict[tuple[int, int, int, float], dict[str, float]]) -> None:
@@ -114,20 +115,22 @@ def print_choices(chosen: list[Sample], times: dict[tuple[int, int, int, float],
             print(f"          {name}, {sample.density:.1%} spikes: {sample.kernel}, {share:.0%}")
 
 
-def _in_process(kernel: str, blocks: int) -> list[Sample]:
+def _in_process(kernel: str, blocks: int, bits: int) -> list[Sample]:
     """`measure` in a process of its own: the library reads its environment once."""
-    command = [sys.executable, "-m", "tests.benchmarks.kernel_costs", "--worker", kernel, "--blocks", str(blocks)]
+    values = {"--worker": kernel, "--blocks": blocks, "--weight-bits": bits}
+    options = [str(part) for option in values.items() for part in option]
+    command = [sys.executable, "-m", "tests.benchmarks.kernel_costs", *options]
     environment = {**os.environ, "SNNC_KERNEL": "" if kernel == CHOSEN else kernel}
     output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
     return [Sample(**entry) for entry in json.loads(output)]
 
 
-def measure(kernel: str, blocks: int) -> list[Sample]:
+def measure(kernel: str, blocks: int, bits: int) -> list[Sample]:
     """Run all layers that `kernel` computes (which the environment asks for), or by the chosen ones."""
     samples = []
     for inputs, outputs, size in SHAPES:
         for density in DENSITIES:
-            sample = _run(kernel, inputs, outputs, size, density, blocks)
+            sample = _run(kernel, bits, inputs, outputs, size, density, blocks)
             if sample is not None:
                 samples.append(sample)
     return samples
@@ -150,10 +153,11 @@ def fit(kernel: str, samples: list[Sample]) -> tuple[Array, float]:
     return coefficients, float(np.median(abs(features @ coefficients - 1)))
 
 
-def _run(kernel: str, inputs: int, outputs: int, size: int, density: float, blocks: int) -> Sample | None:
+def _run(kernel: str, bits: int, inputs: int, outputs: int, size: int, density: float, blocks: int) -> Sample | None:
     """The least time of an image of one layer; None where another kernel computes it."""
     rng = np.random.default_rng(inputs + outputs + size)
-    model = _model(rng.integers(-LARGEST_WEIGHT, LARGEST_WEIGHT, (outputs, inputs, KERNEL, KERNEL)), size)
+    largest = 2 ** (bits - 1) - 1
+    model = _model(rng.integers(-largest, largest + 1, (outputs, inputs, KERNEL, KERNEL)), size)
     session = make_session(model.SerializeToString(), threads=1)
     words = np.zeros((IMAGES, inputs, size, size), np.uint64)
     for step in range(BLOCK_STEPS):
@@ -191,7 +195,7 @@ def _model(weight: npt.NDArray[np.int64], size: int) -> onnx.ModelProto:
         ],
         [
             numpy_helper.from_array(weight.astype(np.float32), "weight"),
-            numpy_helper.from_array(np.array(50 * LARGEST_WEIGHT, np.int32), "threshold"),
+            numpy_helper.from_array(np.array(50 * int(np.abs(weight).max()), np.int32), "threshold"),
         ],
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, DOMAIN_VERSION)]

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <limits>
 
-#include "costs.hpp"
 #include "layer_kernels.hpp"
 #include "line_memory.hpp"
 #include "neuron_memory.hpp"
+#include "workload.hpp"
 
 namespace snnc::kernels {
 
@@ -289,10 +289,11 @@ bool chunk_fits(const SpikingLayer& layer, const LayerCall& call) {
 }
 
 double chunk_cost(const SpikingLayer& layer, const LayerCall& call, double input_spikes) {
+  const ChunkCosts& costs = vector_kernels().costs.chunk;
   const Workload work(layer, call, input_spikes);
-  const double run_vector = narrow_sums(layer, call) ? ChunkCosts::run_vector : ChunkCosts::wide_run_vector;
-  return work.pixel_steps * work.vectors * ChunkCosts::vector_step + work.pieces * ChunkCosts::piece +
-         work.runs * (ChunkCosts::run + work.vectors * run_vector);
+  const double run_vector = narrow_sums(layer, call) ? costs.run_vector : costs.wide_run_vector;
+  return work.pixel_steps * work.vectors * costs.vector_step + work.pieces * costs.piece +
+         work.runs * (costs.run + work.vectors * run_vector);
 }
 
 void run_chunk(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task) {

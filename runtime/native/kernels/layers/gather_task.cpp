@@ -4,10 +4,10 @@
 #include <limits>
 #include <stdexcept>
 
-#include "costs.hpp"
 #include "layer_kernels.hpp"
 #include "line_memory.hpp"
 #include "neuron_memory.hpp"
+#include "workload.hpp"
 
 namespace snnc::kernels {
 
@@ -289,12 +289,13 @@ bool gather_fits(const SpikingLayer& layer, const LayerCall& call) {
 }
 
 double gather_cost(const SpikingLayer& layer, const LayerCall& call, double input_spikes) {
+  const GatherCosts& costs = vector_kernels().costs.gather;
   const Workload work(layer, call, input_spikes);
   const SynapseShape& shape = layer.synapses()[0].shape();
   const std::int64_t words = call.inputs[0].copies * ((shape.copy_channels() + word_steps - 1) / word_steps);
   const auto listed_words = static_cast<double>(shape.line_taps * words);
-  return work.pixel_steps * (work.tiles * GatherCosts::pixel + listed_words * GatherCosts::listed_word) +
-         work.rows * (work.tiles * GatherCosts::row + work.vectors * GatherCosts::vector);
+  return work.pixel_steps * (work.tiles * costs.pixel + listed_words * costs.listed_word) +
+         work.rows * (work.tiles * costs.row + work.vectors * costs.vector);
 }
 
 void run_gather(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task) {

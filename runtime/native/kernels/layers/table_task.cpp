@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "costs.hpp"
 #include "layer_kernels.hpp"
 #include "line_memory.hpp"
 #include "neuron_memory.hpp"
+#include "workload.hpp"
 
 namespace snnc::kernels {
 
@@ -168,10 +168,11 @@ bool table_fits(const SpikingLayer& layer, const LayerCall& call) {
 }
 
 double table_cost(const SpikingLayer& layer, const LayerCall& call, double input_spikes) {
+  const TableCosts& costs = vector_kernels().costs.table;
   const Workload work(layer, call, input_spikes);
   const auto lookups = static_cast<double>(layer.synapses()[0].shape().line_taps * layer.tables().sets());
-  const double lookup = TableCosts::lookup * work.tiles + TableCosts::lookup_vector * work.vectors;
-  return work.pixel_steps * (work.tiles * TableCosts::pixel + lookups * lookup);
+  const double lookup = costs.lookup * work.tiles + costs.lookup_vector * work.vectors;
+  return work.pixel_steps * (work.tiles * costs.pixel + lookups * lookup);
 }
 
 void run_table(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task) {

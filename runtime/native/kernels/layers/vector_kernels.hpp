@@ -1,6 +1,7 @@
 // The table of the vector kernels, one for each vector unit.
 #pragma once
 
+#include "costs.hpp"
 #include "tasks.hpp"
 
 namespace snnc::kernels {
@@ -16,6 +17,7 @@ constexpr int size_index(int bytes) { return bytes == 2 ? 0 : 1; }
 // or of a sum (2, 4), width of the tile (16, 32, 64), dynamics.
 struct VectorKernels {
   const char* name;
+  const KernelCosts& costs;
   int (*row_lane)(int width, int channel, int bytes);
   void (*load_line)(const LoadLine&);
   void (*store_line)(const StoreLine&);

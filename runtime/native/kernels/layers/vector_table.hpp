@@ -34,6 +34,7 @@ namespace snnc::kernels::SNNC_SIMD {
 extern const VectorKernels table;
 const VectorKernels table = {
     Simd::name,
+    costs,
     Simd::row_lane,
     load_line,
     store_line,
