@@ -29,13 +29,13 @@ from snnc.integers.limits import LARGEST_CHARGE, reach, sum_limit, tree_limit
 from snnc.integers.own_grid import round_on_own_grid
 from snnc.integers.steps import Steps
 from snnc.integers.tables import tabulate
-from snnc.integers.weight_bits import round_within
+from snnc.integers.weight_bits import error_share, round_within
 from snnc.ir.conversion import Conversion
 from snnc.ir.graph import producer, sample_shape
 from snnc.ir.names import own
 from snnc.ir.options import AUTO, MOST_WEIGHT_BITS
 from snnc.ir.signal import FloatArray, collapsed
-from snnc.ir.trees import largest_total, layers, sources_of, targets, tree
+from snnc.ir.trees import depth, largest_total, layers, sources_of, targets, tree
 from snnc.operators import SOURCES
 from snnc.operators.layer import scale_of, write_scale
 from snnc.thresholds import RULES, Estimate, Layer
@@ -73,6 +73,7 @@ class Calibrator:
         self.estimates: dict[str, Estimate] = {}
         self.lost: dict[str, float] = {}
         self._layers = layers(conversion.graph)
+        self._error_share = error_share(depth(conversion.graph))
         self._weights = {layer.inputs[0].name: weights_of(tree(layer.inputs[0])) for layer in targets(conversion.graph)}
 
     def settle(self, node: gs.Node, scale: FloatArray) -> None:
@@ -103,7 +104,8 @@ class Calibrator:
             limits = self._limits(node, bits)
             return round_tree(root, self._weights[root.name], self.scales, limits, coarsest, multiple)
 
-        rounded = round_within(self.options.weight_bits if node.op in SOURCES else MOST_WEIGHT_BITS, round_to)
+        bits = self.options.weight_bits if node.op in SOURCES else MOST_WEIGHT_BITS
+        rounded = round_within(bits, round_to, self._error_share)
         if rounded is None:
             current = self._limits(node, MOST_WEIGHT_BITS).current
             fail(

@@ -128,10 +128,10 @@ class Options:
         group="calibration",
     )
     weight_bits: int | Literal["auto"] = _option(
-        MOST_WEIGHT_BITS,
+        AUTO,
         "Bits of the integer weights of neurons, sign included (depthwise layers keep as many as fit); auto takes the "
-        "fewest for each layer, from 8 on, that change its current by less than 1 %. Weights of 8 bits are added "
-        "fastest.",
+        "fewest for each layer, from 8 on, at which rounding changes currents by less than 1 % over all layers in a "
+        "row. Fewer bits are added faster.",
         metavar="B",
         group="calibration",
         low=FEWEST_WEIGHT_BITS,

@@ -37,6 +37,15 @@ def targets(graph: gs.Graph) -> list[gs.Node]:
     return [node for node in layers(graph) if LAYERS[node.op].integrates]
 
 
+def depth(graph: gs.Graph) -> int:
+    """How many layers that integrate follow one another at most; 0 where there are none."""
+    depths: dict[str, int] = {}
+    for layer in layers(graph):
+        before = max((depths.get(source.name, 0) for source in sources_of(layer)), default=0)
+        depths[layer.outputs[0].name] = before + LAYERS[layer.op].integrates
+    return max(depths.values(), default=0)
+
+
 def tree(root: gs.Tensor) -> Iterator[gs.Node]:
     """The linear nodes between spike sources and `root`, inputs before their consumers."""
     node = producer(root)
