@@ -238,7 +238,7 @@ def test_lost_weights_are_said_or_refused() -> None:
 
     def codes(size: int) -> set[str]:
         try:
-            found = snnc.convert(model(size), steps=2, accept_poor=True).report.diagnostics.found
+            found = snnc.convert(model(size), steps=2, calib_samples=8, accept_poor=True).report.diagnostics.found
         except DiagnosticError as error:
             found = error.diagnostics
         return {diagnostic.rule.code for diagnostic in found}

@@ -245,7 +245,7 @@ def _heads(
     return " ".join([*rows, f"{current} = Reshape (u{index}, join)"])
 
 
-@settings(max_examples=6, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=3, suppress_health_check=list(HealthCheck), deadline=None)
 @given(network=attending(), levels=st.sampled_from([1, 3, 16]), per_channel=st.booleans())
 def test_random_networks(network: onnx.ModelProto, levels: int, per_channel: bool) -> None:
     """The conversion itself holds the file against the reference simulator, spike by spike."""

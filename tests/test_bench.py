@@ -158,7 +158,7 @@ def test_counts_are_those_of_the_file(model: onnx.ModelProto) -> None:
     assert rates == pytest.approx(list(result.spike_rates.values()))
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 @given(networks.fusable(), networks.options())
 def test_layers_get_what_sources_cause(network: onnx.ModelProto, options: dict[str, Any]) -> None:
     """Pooling, strides, groups, borders, junctions and signs: no accumulation is lost or counted twice."""

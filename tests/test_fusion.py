@@ -79,7 +79,7 @@ def assert_equal_runs(conversion: Conversion, images: np.ndarray, cuts: list[int
         assert np.array_equal(runs[1][-1].outputs[name], values.astype(np.float32)), name
 
 
-@few(25)
+@few(12)
 @given(
     model=networks.fusable(),
     choices=networks.options(),
@@ -91,13 +91,13 @@ def test_fused_plain_and_reference_are_equal(model: onnx.ModelProto, choices: di
     assert_equal_runs(conversion, networks.images_for(model, 3), cuts)
 
 
-@few(12)
+@few(8)
 @given(model=networks.models(), choices=networks.options())
 def test_networks_that_are_fused_in_part(model: onnx.ModelProto, choices: dict[str, Any]) -> None:
     assert_equal_runs(networks.emit(model, **choices), networks.images_for(model, 2), [65])
 
 
-@few(15)
+@few(8)
 @given(model=networks.fusable(), choices=networks.options(), count=st.sampled_from([0, 1, 63, 64]))
 def test_empty_batches_and_empty_blocks(model: onnx.ModelProto, choices: dict[str, Any], count: int) -> None:
     """Without samples, shapes are kept; without steps, the states."""
@@ -113,7 +113,7 @@ def test_empty_batches_and_empty_blocks(model: onnx.ModelProto, choices: dict[st
                 assert np.array_equal(value, states[state.name]), state.name
 
 
-@few(14)
+@few(8)
 @given(model=networks.fusable(), choices=networks.options())
 def test_the_checker_and_strict_shape_inference_accept_both_schedules(
     model: onnx.ModelProto, choices: dict[str, Any]

@@ -171,7 +171,7 @@ def gated(draw: st.DrawFn) -> onnx.ModelProto:
     return net.model()
 
 
-@settings(max_examples=8, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=4, suppress_health_check=list(HealthCheck), deadline=None)
 @given(network=gated(), levels=st.sampled_from([1, 3, 16]), per_channel=st.booleans())
 def test_random_networks(network: onnx.ModelProto, levels: int, per_channel: bool) -> None:
     """The conversion itself holds the file against the reference simulator, spike by spike."""
