@@ -34,7 +34,6 @@ from snnc.diagnostics import fail
 from snnc.integers.activations import Activations, in_batches
 from snnc.integers.calibration import Calibrator
 from snnc.integers.layer_simulation import SpikeTrains
-from snnc.integers.train_storage import TrainStorage
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.graph import sample_shape
 from snnc.ir.options import SMALLEST_INPUT
@@ -102,9 +101,10 @@ def _trains(conversion: Conversion, images: np.ndarray | Rows) -> SpikeTrains:
     options, graph, data = conversion.options, conversion.graph, conversion.data
     assert data is not None
     kept = sum(4 * samples.size for samples in (data.stored, images) if isinstance(samples, np.ndarray))
-    storage = TrainStorage(conversion.calib_memory - kept)
-    trains = SpikeTrains(images, options.calib_steps, options.seed, _largest_layer(graph), storage)
-    storage.require_space(_lives(graph, trains))
+    memory = conversion.calib_memory - kept
+    size = _largest_layer(graph)
+    trains = SpikeTrains(images, options.calib_steps, options.seed, size, memory, conversion.workers)
+    trains.require_space(_lives(graph, trains))
     return trains
 
 

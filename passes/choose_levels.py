@@ -22,7 +22,7 @@ from snnc.diagnostics import fail
 from snnc.emit.quantised import quantised_network
 from snnc.ir.conversion import Conversion, Level, Pass
 from snnc.ir.trees import neurons
-from snnc.measure.evaluation import predictions
+from snnc.measure.outputs import predictions
 from snnc.measure.target import Classifier, choose
 from snnc.measure.trials import trial
 from snnc.runtime.session import largest_batch, make_session

@@ -16,7 +16,7 @@ from snnc.diagnostics import fail
 from snnc.emit.block import build_block
 from snnc.emit.decode import add_decoding
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.measure.evaluation import predictions
+from snnc.measure.outputs import predictions
 from snnc.measure.target import Classifier, choose
 from snnc.measure.trials import trial
 from snnc.runtime.session import largest_batch

@@ -157,11 +157,14 @@ class ConvertedFile:
         found = None if self.calibration is None else self.calibration.preparation
         return found or Preparation()
 
-    def dataset(self, data: Any, preparation: Preparation | None = None, *, streams: int = 1) -> DataSet:
+    def dataset(
+        self, data: Any, preparation: Preparation | None = None, *, streams: int = 1, memory: int | None = None
+    ) -> DataSet:
         """`data` (see `snnc.convert`; a DATA string may be of several `streams`) in the form that this network takes.
 
         Without `preparation` they are prepared as those that calibrated the network. A `DataSet` has been prepared
-        before: it stays as it is. SNN520 is logged where data are prepared in another way.
+        before: it stays as it is. What takes more than `memory` bytes is read when it is asked for. SNN520 is logged
+        where data are prepared in another way.
         """
         said = Preparation.said(preparation)
         if isinstance(data, DataSet):
@@ -171,9 +174,9 @@ class ConvertedFile:
         self._warn(said, complete=False)
         wanted = said.completed_by(self.preparation).given
         if isinstance(data, str | PathLike):
-            found = load(data, self.input_dims, streams=streams, **wanted)
+            found = load(data, self.input_dims, streams=streams, memory=memory, **wanted)
         else:
-            found = as_dataset(data, self.input_dims, **wanted)
+            found = as_dataset(data, self.input_dims, memory=memory, **wanted)
         added = Preparation(**{name: value for name, value in wanted.items() if name not in said.given})
         notes = (*found.notes, f"{added} as the file says") if added.given else found.notes
         return dataclasses.replace(found, notes=notes)

@@ -17,10 +17,10 @@ import snnc
 from snnc.diagnostics import DiagnosticError
 from snnc.ir.conversion import LayerReport
 from snnc.measure.activity import channels_of, hidden_inputs
-from snnc.measure.evaluation import Curve, predictions
+from snnc.measure.evaluation import Curve
 from snnc.measure.intervals import interval, interval_of_means, paired_difference
 from snnc.measure.output_lines import accuracy_line, channel_lines
-from snnc.measure.outputs import OutputKind, OutputPoint, OutputSums, Truth, kind_of
+from snnc.measure.outputs import OutputKind, OutputPoint, OutputSums, Truth, kind_of, predictions
 from snnc.measure.quality import GOOD, USABLE, Yardstick
 from snnc.simulate.ann import Ann
 
@@ -71,7 +71,7 @@ def test_a_class_map_has_no_class_of_the_sample() -> None:
 def point_of(kind: OutputKind, truth: np.ndarray, *batches: np.ndarray) -> OutputPoint:
     sums, start = OutputSums(Truth(kind, truth)), 0
     for batch in batches:
-        sums.add(batch, slice(start, start + len(batch)))
+        sums.add(Truth(kind, truth[start : start + len(batch)]).compared(batch))
         start += len(batch)
     return sums.point()
 

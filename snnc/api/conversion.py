@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from contextlib import nullcontext
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnc import pipeline
@@ -15,7 +13,7 @@ from snnc.data import DataSet, Preparation, as_dataset
 from snnc.data.synthetic import synthetic_seed
 from snnc.diagnostics import Diagnostic, DiagnosticError, fail
 from snnc.integers.calibration_split import CALIB_MEMORY, image_memory
-from snnc.integers.checkpoint import Checkpoint
+from snnc.integers.checkpoint import Checkpoint, checkpoint_at
 from snnc.ir.conversion import Conversion
 from snnc.ir.options import AUTO
 from snnc.ir.trees import targets
@@ -26,6 +24,7 @@ from snnc.methods.defaults import check_drop_is_measurable, check_range_is_used,
 from snnc.reading.torch_export import exported
 from snnc.scratch import text_of
 from snnc.thresholds import Estimate
+from snnc.workers import Workers, opened
 
 if TYPE_CHECKING:
     import torch
@@ -48,8 +47,9 @@ def convert(
     *,
     calib: Any = None,
     calib_memory: int = CALIB_MEMORY,
-    checkpoint: str | PathLike[str] | None = None,
+    checkpoint: str | PathLike[str] | Checkpoint | None = None,
     preparation: Preparation | None = None,
+    on: str | Workers | None = None,
     progress: Progress | None = None,
     estimates: Estimates | None = None,
     **options: Unpack[ConvertOptions],
@@ -69,6 +69,8 @@ def convert(
         preparation: what is to be done to the calibration data (`snnc.data.Preparation`); without it uint8 is divided
             by 255. It is stored: `evaluate`, `verify`, `record`, `compare` and the commands prepare data in the same
             way. A `DataSet` brings its own.
+        on: who simulates samples, as in `evaluate`: thresholds and file are the same. Rules that look at activations of
+            the ANN, and the comparison with the reference simulator at the end, run in this process.
         progress: called as `progress(stage, share)` while the conversion runs.
         estimates: a dictionary that conversions of the same network share, so that what was measured once for several
             of them (`alpha_when="after"`, another number of steps) is not measured again.
@@ -99,7 +101,7 @@ def convert(
         conversion.data = as_dataset(calib, dims, memory=image_memory(calib_memory), **said.given)
         if conversion.options.target_drop is not None and conversion.data.label_problem:
             fail("SNN305", conversion.data.label_problem)
-    with nullcontext() if checkpoint is None else Checkpoint(Path(checkpoint)) as conversion.checkpoint:
+    with opened(on) as conversion.workers, checkpoint_at(checkpoint) as conversion.checkpoint:
         pipeline.run(conversion)
         judge(conversion)
     assert conversion.emitted is not None

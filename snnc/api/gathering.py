@@ -14,7 +14,8 @@ from snnc.api.model import SpikingModel
 from snnc.data import DataSet
 from snnc.files import ConvertedFile
 from snnc.measure.budget import Budget
-from snnc.measure.evaluation import Curve, predictions
+from snnc.measure.evaluation import Curve
+from snnc.measure.outputs import predictions
 from snnc.measure.recording import Recording
 from snnc.runtime.session import largest_batch
 from snnc.simulate.ann import Ann

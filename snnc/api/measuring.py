@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import Any
@@ -11,18 +12,23 @@ import onnx
 
 from snnc.api.model import Model, SpikingModel, check_exits, input_dims, loaded, open_converted
 from snnc.data import DataSet, Preparation, check_labels
+from snnc.data.rows import Rows
 from snnc.diagnostics import fail
 from snnc.files import ConvertedFile
+from snnc.integers.calibration_split import CALIB_MEMORY, image_memory
 from snnc.ir.option import whole
 from snnc.ir.options import OPTIONS
 from snnc.measure.budget import Budget, measure_budget
 from snnc.measure.certificate import Equality, compare_with_quantised
 from snnc.measure.early_exit import Exits, measure_exits
 from snnc.measure.evaluation import Curve, measure_curve
+from snnc.measure.simulation import samples_in_part
 from snnc.reading.samples import with_samples_in_front
 from snnc.runtime.session import largest_batch
 from snnc.simulate.ann import Ann
 from snnc.simulate.block_runner import default_cuts
+from snnc.workers import Workers, opened
+from snnc.workers.journal import JournalFile, journal_at
 
 
 def evaluate(
@@ -35,6 +41,8 @@ def evaluate(
     seed: int | None = None,
     first_sample: int = 0,
     threads: int | None = None,
+    on: str | Workers | None = None,
+    checkpoint: str | PathLike[str] | JournalFile | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Curve:
     """Accuracy, agreement with the ANN, spike rate and operations at each of `steps`, from one simulation.
@@ -43,26 +51,52 @@ def evaluate(
     is); labels are needed for accuracy, `ann` for agreement. `steps` defaults to the powers of two
     up to the file's number of steps. Data may be measured part by part: with the index of its first sample as
     `first_sample`, a part gets the input spikes that it would get as a part of the whole.
+
+    `on` says who simulates: None is this process, `"ray"` a cluster of Ray on this machine, `"ray://HOST:PORT"` or
+    `"HOST:PORT"` one that runs; `threads` are those of each worker then (1 if None). The numbers are the same.
+    `checkpoint` is a file that keeps what is known while it runs, and from which the same evaluation goes on if it was
+    interrupted. It is removed at the end.
     """
     threads = None if threads is None else whole("threads", threads)
     first_sample = whole("first_sample", first_sample)
     file = open_converted(model)
-    dataset = file.dataset(data, preparation)
+    dataset = file.dataset(data, preparation, memory=image_memory(CALIB_MEMORY))
     cuts = _default_steps(file) if steps is None else _cuts(file, steps)
     check_classes(file, dataset)
-    ann_outputs = _outputs_of(ann, file, dataset, threads)
-    return measure_curve(
-        file.block,
-        file.layers,
-        dataset.images,
-        cuts,
-        labels=dataset.labels,
-        ann_outputs=ann_outputs,
-        seed=file.choose_seed(seed),
-        first_sample=first_sample,
-        threads=threads,
-        progress=progress,
-    )
+    chosen_seed = file.choose_seed(seed)
+    if isinstance(dataset.stored, Rows):
+        dataset.survey()  # whether all are numbers
+    with opened(on, threads) as workers, journal_at(checkpoint) as journal:
+        ann_outputs = _outputs_of(ann, file, dataset, threads)
+        kept = None
+        if journal is not None:
+            parts = -(-len(dataset) // samples_in_part(file.layers))
+            kept = journal.of(_dependencies(file, dataset, ann_outputs, cuts, chosen_seed, first_sample), parts)
+        return measure_curve(
+            file.block,
+            file.layers,
+            dataset.stored,
+            cuts,
+            labels=dataset.labels,
+            ann_outputs=ann_outputs,
+            seed=chosen_seed,
+            first_sample=first_sample,
+            workers=workers,
+            journal=kept,
+            progress=progress,
+        )
+
+
+def _dependencies(
+    file: ConvertedFile, dataset: DataSet, ann_outputs: dict[str, np.ndarray] | None, *controls: Any
+) -> Any:
+    """All that the parts of an evaluation depend on."""
+    network = hashlib.sha256(file.model.SerializeToString(deterministic=True)).hexdigest()
+    truth = hashlib.sha256()
+    for name, values in (ann_outputs or {}).items():
+        truth.update(f"{name} {values.dtype} {values.shape}".encode())
+        truth.update(np.ascontiguousarray(values).data)
+    return network, dataset.content_hash(), truth.hexdigest(), controls
 
 
 def _outputs_of(
@@ -74,7 +108,7 @@ def _outputs_of(
     network = loaded(ann)
     require_same_network(file, network, "the given network")
     network = with_samples_in_front(network)
-    return Ann(network, threads).run(dataset.images)
+    return Ann(network, threads).run(dataset.stored)
 
 
 def check_classes(file: ConvertedFile, dataset: DataSet) -> None:

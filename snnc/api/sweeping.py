@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from snnc.api.conversion import Estimates, convert
 from snnc.api.measuring import evaluate
 from snnc.api.model import Model, loaded
+from snnc.integers.checkpoint import checkpoint_at
 from snnc.measure.evaluation import Curve
+from snnc.workers import Workers, opened
+from snnc.workers.journal import journal_at
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -27,6 +31,8 @@ def sweep(
     *,
     at_steps: Sequence[int] | None = None,
     threads: int | None = None,
+    on: str | Workers | None = None,
+    checkpoint: str | PathLike[str] | None = None,
     progress: Callable[[int, str, float], None] = lambda cell, stage, share: None,
     **options: Unpack[ConvertOptions],
 ) -> list[Curve]:
@@ -38,7 +44,9 @@ def sweep(
         data: samples to measure on, as in `evaluate`.
         cells: options of `convert` that differ, such as `[{"alpha": 1.0}, {"alpha": 0.6, "reset": "hard"}]`.
         at_steps: the numbers of steps to measure at, as `steps` of `evaluate`; the networks are made for the most.
-        threads: as in `evaluate`.
+        threads, on: as in `evaluate`.
+        checkpoint: a file that keeps what has been measured while the sweep runs, as in `evaluate`; the thresholds lie
+            beside it, in a file with `.thresholds` behind its name.
         progress: called as `progress(index of the cell, stage, share of the stage)`.
         **options: what all cells have.
 
@@ -48,22 +56,28 @@ def sweep(
     ann = loaded(model)
     estimates: Estimates = {}
     curves = []
-    for index, cell in enumerate(cells):
+    thresholds = None if checkpoint is None else f"{fspath(checkpoint)}.thresholds"
+    with opened(on, threads) as workers, journal_at(checkpoint) as journal, checkpoint_at(thresholds) as known:
+        for index, cell in enumerate(cells):
 
-        def tell(stage: str, share: float, index: int = index) -> None:
-            progress(index, stage, share)
+            def tell(stage: str, share: float, index: int = index) -> None:
+                progress(index, stage, share)
 
-        longest = {} if at_steps is None else {"steps": max(at_steps)}
-        chosen: dict[str, Any] = {**longest, **options, **cell, "accept_poor": True}
-        converted = convert(ann, calib=calib, progress=tell, estimates=estimates, **chosen)
-        curves.append(
-            evaluate(
-                converted,
-                data,
-                ann=ann,
-                steps=at_steps,
-                threads=threads,
-                progress=lambda share, tell=tell: tell(SIMULATING, share),  # type: ignore[misc]
+            longest = {} if at_steps is None else {"steps": max(at_steps)}
+            chosen: dict[str, Any] = {**longest, **options, **cell, "accept_poor": True}
+            converted = convert(
+                ann, calib=calib, progress=tell, estimates=estimates, on=workers, checkpoint=known, **chosen
             )
-        )
+            curves.append(
+                evaluate(
+                    converted,
+                    data,
+                    ann=ann,
+                    steps=at_steps,
+                    threads=threads,
+                    on=workers,
+                    checkpoint=journal,
+                    progress=lambda share, tell=tell: tell(SIMULATING, share),  # type: ignore[misc]
+                )
+            )
     return curves

@@ -51,6 +51,7 @@ _PAGE_SAMPLES = 200
     metavar="FILE.onnx",
     help="Write the quantised ANN at which a network of the method exact settles.",
 )
+@options.on
 @options.verbosity
 @click.pass_obj
 def convert(
@@ -63,6 +64,7 @@ def convert(
     json_file: str | None,
     page: str | None,
     quantised: str | None,
+    on: str | None,
     scale: float | None,
     mean: list[float] | None,
     std: list[float] | None,
@@ -118,6 +120,7 @@ def convert(
             calib=data,
             calib_memory=calib_memory,
             checkpoint=resume,
+            on=on,
             progress=Overall(console.progress, stages_of(decided)),
             **chosen,
         )

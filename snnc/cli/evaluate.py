@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from snnc.cli import options, reports
-from snnc.cli.console import Console, as_json
+from snnc.cli.console import Console, Interrupted, as_json
 from snnc.ir.options import OPTIONS
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ if TYPE_CHECKING:
     metavar="FILE.json",
     help="Write the report of NeuroBench, for the most steps; simulates once more, step by step.",
 )
-@options.threads
+@options.on
+@options.resume
+@options.worker_threads
 @options.verbosity
 @click.pass_obj
 def evaluate(
@@ -76,6 +79,8 @@ def evaluate(
     page: str | None,
     plot: str | None,
     neurobench: str | None,
+    on: str | None,
+    resume: str | None,
     threads: int | None,
     **form: Any,
 ) -> None:
@@ -87,6 +92,7 @@ def evaluate(
     """
     from snnc import api
     from snnc.api.gathering import gather
+    from snnc.integers.calibration_split import CALIB_MEMORY, image_memory
     from snnc.measure.neurobench import measure_neurobench
     from snnc.measure.output_lines import curve_lines
     from snnc.measure.page import page as html
@@ -106,16 +112,22 @@ def evaluate(
         raise click.UsageError("--exit-margin auto and --target-drop belong together")
     if exit_every is not None and not leaving:
         raise click.UsageError("--exit-every is about --exit-margin, which is not given")
-    reports.check_outputs(console, json_file, [neurobench], [net, ann, data], pictures=[plot], page=page)
+    reports.check_outputs(console, json_file, [neurobench, resume], [net, ann, data], pictures=[plot], page=page)
     file = api.open_converted(net)
     if margins is not None:
         api.check_exits(file, margins, exit_every)
     opponent = None if ann is None else load_model(ann)
     if ann is not None and opponent is not None:
         api.require_same_network(file, opponent, ann)
-    dataset = options.load_data_for(console, file, data, form, samples=samples)
+    memory = image_memory(CALIB_MEMORY)
+    dataset = options.load_data_for(console, file, data, form, samples=samples, memory=memory)
     seeds = seeds or [file.options.seed if seed is None else seed]
-    curves = measure(console, net, dataset, opponent, seeds, steps=steps, threads=threads)
+    try:
+        curves = measure(console, net, dataset, opponent, seeds, steps=steps, threads=threads, on=on, checkpoint=resume)
+    except KeyboardInterrupt:
+        if resume is None or not os.path.exists(resume):
+            raise
+        raise Interrupted(f"the same command goes on where it was, from {resume}") from None
     console.result(curve_table(curves))
     if len(curves) == 1:
         console.lines(curve_lines(curves[0]))
@@ -164,19 +176,24 @@ def measure(
     *,
     steps: list[int] | None,
     threads: int | None,
+    on: str | None = None,
+    checkpoint: str | None = None,
 ) -> list[Curve]:
     """One curve for each seed."""
     from snnc import api
+    from snnc.workers import opened
+    from snnc.workers.journal import journal_at
 
     curves = []
-    for index, seed in enumerate(seeds):
-        stage = "simulating" if len(seeds) == 1 else f"simulating with seed {seed}"
+    with opened(on, threads) as workers, journal_at(checkpoint) as journal:
+        for index, seed in enumerate(seeds):
+            stage = "simulating" if len(seeds) == 1 else f"simulating with seed {seed}"
 
-        def progress(share: float, index: int = index, stage: str = stage) -> None:
-            console.progress(stage, (index + share) / len(seeds))
+            def progress(share: float, index: int = index, stage: str = stage) -> None:
+                console.progress(stage, (index + share) / len(seeds))
 
-        curve = api.evaluate(net, dataset, ann=ann, steps=steps, seed=seed, threads=threads, progress=progress)
-        curves.append(curve)
+            given: dict[str, Any] = {"threads": threads, "on": workers, "checkpoint": journal, "progress": progress}
+            curves.append(api.evaluate(net, dataset, ann=ann, steps=steps, seed=seed, **given))
     return curves
 
 

@@ -286,7 +286,30 @@ exit_every = click.option(
     help="Steps between two looks at the lead, from 1 to 64.  [default: 1/16 of the steps; exact: 4]",
 )
 
-threads = click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: all cores]")
+on = click.option(
+    "--on",
+    metavar="WHERE",
+    help="Simulate samples on a cluster of Ray: ray starts one on this machine, ray://HOST:PORT or HOST:PORT is one "
+    "that runs. The numbers are the same.  [default: in this process]",
+)
+worker_threads = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Threads; with --on those of each task.  [default: all cores; with --on 1]",
+)
+resume = click.option(
+    "--resume",
+    type=OUTPUT,
+    metavar="FILE",
+    help="Keep what has been measured in FILE until all is: after Ctrl-C the same command goes on from there.",
+)
+threads = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Threads.  [default: all cores]",
+)
 
 
 def conversion_options(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -337,12 +360,13 @@ def load_data_for(
     *,
     samples: int | None = None,
     streams: int = 1,
+    memory: int | None = None,
 ) -> DataSet:
     """The same for a converted file: what `form` leaves open is as with the data that calibrated it. Of several
     `streams` the samples are frames (`snnc.data.load`)."""
     from snnc.data import Preparation
 
-    return _chosen(console, file.dataset(spec, Preparation.of(**form), streams=streams), samples)
+    return _chosen(console, file.dataset(spec, Preparation.of(**form), streams=streams, memory=memory), samples)
 
 
 def _chosen(console: Console, loaded: DataSet, samples: int | None) -> DataSet:

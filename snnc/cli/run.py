@@ -216,7 +216,7 @@ def _finite(values: np.ndarray) -> np.ndarray:
 def run_numbers(outputs: dict[str, np.ndarray]) -> dict[str, Any]:
     """What `--json` writes of them (docs/cli.md); what is not finite is null there."""
     from snnc.ir.names import SPIKE_TOTALS, STEPS_USED, SYNAPTIC_OPERATIONS
-    from snnc.measure.evaluation import predictions
+    from snnc.measure.outputs import predictions
 
     counts = {name: outputs[name].tolist() for name in (SPIKE_TOTALS, SYNAPTIC_OPERATIONS)}
     values = {name: value for name, value in outputs.items() if name not in (*counts, STEPS_USED)}
@@ -231,7 +231,7 @@ def run_numbers(outputs: dict[str, np.ndarray]) -> dict[str, Any]:
 
 def _as_text(output: np.ndarray) -> str:
     """One line for each sample: its class and score, or its values."""
-    from snnc.measure.evaluation import predictions
+    from snnc.measure.outputs import predictions
 
     classes = predictions(output)
     lines = []

@@ -10,7 +10,7 @@ import click
 
 from snnc.cli import options, reports
 from snnc.cli.cells import SweepProgress, cell_label
-from snnc.cli.console import Console
+from snnc.cli.console import Console, Interrupted
 from snnc.cli.convert import load_for
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ _LEVELS = [4, 8, 16, 32]
 @options.data_form
 @reports.json_report
 @click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw accuracy and spike rate against steps.")
-@options.threads
+@options.on
+@options.resume
+@options.worker_threads
 @options.verbosity
 @click.pass_obj
 def sweep(
@@ -76,6 +78,8 @@ def sweep(
     layout: str | None,
     json_file: str | None,
     plot: str | None,
+    on: str | None,
+    resume: str | None,
     threads: int | None,
     **arguments: Any,
 ) -> None:
@@ -90,12 +94,14 @@ def sweep(
     """
     from snnc import api
     from snnc.data import Preparation
+    from snnc.integers.calibration_split import CALIB_MEMORY, image_memory
     from snnc.measure.pictures import picture_format
     from snnc.measure.plot import draw_curves
     from snnc.methods.defaults import check_range_is_used, make_options
     from snnc.simulate.ann import load_model
 
-    reports.check_outputs(console, json_file, inputs=[net, calib, data], pictures=[plot])
+    kept = [] if resume is None else [resume, f"{resume}.thresholds"]
+    reports.check_outputs(console, json_file, kept, inputs=[net, calib, data], pictures=[plot])
     given = options.conversion_options(arguments)
     settles = has_levels(given.get("method"))
     if settles:
@@ -114,13 +120,20 @@ def sweep(
     form: dict[str, Any] = {"scale": scale, "mean": mean, "std": std, "layout": layout}
     calibration = load_for(console, ann, calib, form, given)
     form = api.preparation_for(ann, Preparation.of(**form)).given
-    dataset = options.load_data(console, data, api.input_dims(ann, decided[0].shape), form, samples=samples)
+    dims, memory = api.input_dims(ann, decided[0].shape), image_memory(CALIB_MEMORY)
+    dataset = options.load_data(console, data, dims, form, samples=samples, memory=memory)
     labels = [
         f"levels {taken.levels}" if settles else cell_label(taken.reset, cell["alpha"], taken.threshold)
         for cell, taken in zip(cells, decided, strict=True)
     ]
     progress = SweepProgress(console, labels, decided)
-    found = api.sweep(ann, calibration, dataset, cells, at_steps=cuts, threads=threads, progress=progress, **given)
+    where: dict[str, Any] = {"threads": threads, "on": on, "checkpoint": resume}
+    try:
+        found = api.sweep(ann, calibration, dataset, cells, at_steps=cuts, progress=progress, **where, **given)
+    except KeyboardInterrupt:
+        if resume is None:
+            raise
+        raise Interrupted(f"the same command goes on where it was, from {resume}") from None
     curves = dict(zip(labels, found, strict=True))
     if settles:
         print_levels(console, [taken.levels for taken in decided], list(curves.values()))

@@ -77,7 +77,7 @@ def verify(
 
 def _right(found: Equality, labels: np.ndarray | None) -> np.ndarray | None:
     """Which samples are classified as their labels say; None without labels or classes."""
-    from snnc.measure.evaluation import predictions
+    from snnc.measure.outputs import predictions
 
     classes = predictions(next(iter(found.outputs.values()))) if found.outputs else None
     return None if classes is None or labels is None else classes == labels

@@ -102,6 +102,10 @@ class DiagnosticError(Exception):
         self.diagnostics = list(diagnostics)
         super().__init__("\n".join(str(diagnostic) for diagnostic in self.diagnostics))
 
+    def __reduce__(self) -> tuple[type[DiagnosticError], tuple[list[Diagnostic]]]:
+        """From one process to another with its diagnostics, not with their text."""
+        return type(self), (self.diagnostics,)
+
 
 class InternalError(AssertionError):
     """A broken invariant of snnc itself."""

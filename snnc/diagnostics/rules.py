@@ -231,6 +231,7 @@ RULES: dict[str, Rule] = _rules(
         "an optional package is missing",
         "install it with the command in the message",
         "Plots need matplotlib, the `digits` data set scikit-learn, image folders Pillow: `pip install snnc[plot]`.\n"
+        "Clusters need Ray: `pip install snnc[ray]`.\n"
         "`snnc bench --against int8` needs onnxruntime.quantization, a part of the Python package of onnxruntime.",
     ),
     Rule(
@@ -288,6 +289,14 @@ RULES: dict[str, Rule] = _rules(
         "What certainly takes more memory than the machine or its container has free is refused before it begins,\n"
         "where the system would end the process in the middle. A conversion takes ten times the weights and more, a\n"
         "simulation some bytes for each neuron and sample.",
+    ),
+    Rule(
+        "SNN415",
+        "the workers of a cluster cannot be used",
+        "see to the cluster, or leave `--on` away: the numbers are the same",
+        "With `--on` samples are worked on by a cluster of Ray (docs/scale.md). It cannot be reached, its machines\n"
+        "have another snnc, onnxruntime or numpy than this one, or a worker was lost again and again at the same\n"
+        "samples, mostly for want of memory. Workers that are lost now and then are replaced, and nothing is said.",
     ),
     # --- warnings -------------------------------------------------------------------------------------------------
     Rule(

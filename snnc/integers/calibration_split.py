@@ -28,10 +28,10 @@ def calibration_split(
     Drawn by a fixed permutation, because data may be sorted by class. Synthetic images were made for this
     (`with_held_back`): a third of them is held back.
     """
-    if len(data.images) < 2:
-        count = "one sample" if len(data.images) else "no samples"
+    if len(data) < 2:
+        count = "one sample" if len(data) else "no samples"
         fail("SNN306", f"{data.name} has {count}; one calibrates, one is held back")
-    order = np.random.default_rng(0).permutation(len(data.images))
+    order = np.random.default_rng(0).permutation(len(data))
     share = 5 if data.value_range is None else 3
     held_back = max(1, len(order) // share)
     if most_held_back > MOST_HELD_BACK:

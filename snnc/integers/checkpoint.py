@@ -10,6 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -79,6 +82,16 @@ class Checkpoint:
         }
         if (error is None or at_fault) and not self._undecided:
             self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def checkpoint_at(path: str | PathLike[str] | Checkpoint | None) -> Iterator[Checkpoint | None]:
+    """The checkpoint in a file, which ends with the context; one that is open already stays so."""
+    if path is None or isinstance(path, Checkpoint):
+        yield path
+    else:
+        with Checkpoint(Path(path)) as checkpoint:
+            yield checkpoint
 
 
 def _key(dependencies: Any) -> str:

@@ -7,6 +7,19 @@ import math
 import numpy as np
 
 
+def needed(share: float, values: int) -> int:
+    """How many of the largest of so many values tell the quantile of that share."""
+    return values - math.ceil(share * values) + 1
+
+
+def largest(values: np.ndarray, count: int) -> np.ndarray:
+    """The `count` largest of each row, `[rows, at most count]`, in any order."""
+    if values.shape[1] <= count:
+        return values
+    found: np.ndarray = np.partition(values, values.shape[1] - count, axis=1)[:, -count:].copy()
+    return found
+
+
 class LargestValues:
     """The largest values of several rows of numbers, as many as a quantile needs.
 
@@ -14,16 +27,13 @@ class LargestValues:
     """
 
     def __init__(self, share: float, rows: int, values: int) -> None:
-        above = values - math.ceil(share * values)
-        self._kept = np.full((rows, above + 1), -np.inf)
+        self._kept = np.full((rows, needed(share, values)), -np.inf)
 
     def add(self, values: np.ndarray) -> None:
         """Take finite `values` `[rows, any]` into account, in any order."""
         kept = self._kept.shape[1]
-        if values.shape[1] > kept:
-            values = np.partition(values, values.shape[1] - kept, axis=1)[:, -kept:]
-        both = np.concatenate([self._kept, values], axis=1)
-        self._kept = np.partition(both, both.shape[1] - kept, axis=1)[:, -kept:]
+        both = np.concatenate([self._kept, largest(values, kept)], axis=1)
+        self._kept = largest(both, kept)
 
     def at_share(self) -> np.ndarray:
         """The smallest value of each row that at least `share` of its values do not exceed."""

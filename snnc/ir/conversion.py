@@ -21,6 +21,7 @@ from snnc.ir.options import Options
 from snnc.ir.report import Calibration, Certificate, Row, Target, Verification
 from snnc.methods import METHODS
 from snnc.thresholds.contract import Estimate
+from snnc.workers import Here, Workers
 
 if TYPE_CHECKING:
     from snnc.integers.activations import Activations
@@ -159,6 +160,8 @@ class Conversion:
     checkpoint: Checkpoint | None = None
     # The activations of the ANN on the calibration samples, where several calibrations look at them.
     activations: Activations | None = None
+    # Who simulates samples.
+    workers: Workers = field(default_factory=Here)
     # How many bytes samples and spike trains may take in memory.
     calib_memory: int = CALIB_MEMORY
     # How many samples to hold back at most, where more than usual are wanted.

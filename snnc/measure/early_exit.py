@@ -19,7 +19,7 @@ import numpy as np
 from snnc.emit.block import Block
 from snnc.ir.conversion import LayerReport
 from snnc.measure.drop import CONFIDENCE, Pairs, smallest
-from snnc.measure.evaluation import predictions
+from snnc.measure.outputs import predictions
 from snnc.runtime.early_exit import default_interval, lead
 from snnc.runtime.session import largest_batch
 from snnc.simulate.block_runner import Snapshot, StreamRunner

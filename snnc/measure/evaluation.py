@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from snnc.data.rows import Rows
 from snnc.diagnostics import fail
 from snnc.emit.block import Block
 from snnc.ir.conversion import LayerReport
 from snnc.ir.report import Row
 from snnc.measure.energy import FLOAT32, mean_busy_steps, multiplications
 from snnc.measure.intervals import Interval, interval, paired_difference
-from snnc.measure.outputs import OutputFacts, OutputPoint, OutputSums, Truth, output_kinds
-from snnc.runtime.session import beyond_limit, largest_batch
-from snnc.simulate.block_runner import Snapshot, StreamRunner
+from snnc.measure.outputs import OutputFacts, OutputPoint, OutputSums, Truth, output_kinds, predictions
+from snnc.measure.simulation import CutPart, Samples, Simulation, samples_in_part, simulated
+from snnc.workers import Here, Part, Workers, in_order
+from snnc.workers.journal import Journal
 
 
 @dataclass(frozen=True)
@@ -110,108 +112,92 @@ def rows_of(points: Sequence[Point]) -> list[Row]:
 
 
 class _Sums:
-    """Running sums of one step count over batches."""
+    """Running sums of one step count over the parts of the samples."""
 
-    def __init__(self, truths: Sequence[Truth], labels: np.ndarray | None, ann_classes: np.ndarray | None) -> None:
+    def __init__(self, truths: Sequence[Truth]) -> None:
         self.outputs = {truth.kind.name: OutputSums(truth) for truth in truths}
-        self._labels, self._ann_classes = labels, ann_classes
-        self.correct = self.lost = self.gained = 0
+        self.correct = self.lost = self.gained = self.operations = 0
         self.classified = False
         self.totals: np.ndarray | int = 0
-        self.operations = 0.0
 
-    def add(self, snapshot: Snapshot, chosen: slice) -> None:
-        """The `chosen` samples."""
+    def add(self, part: CutPart) -> None:
+        """The next part."""
         for name, sums in self.outputs.items():
-            sums.add(snapshot.outputs[name], chosen)
-        classes = predictions(next(iter(snapshot.outputs.values())))
-        self.classified = classes is not None
-        if classes is not None and self._labels is not None:
-            right = classes == self._labels[chosen]
-            self.correct += int(right.sum())
-            if self._ann_classes is not None:
-                right_in_ann = self._ann_classes[chosen] == self._labels[chosen]
-                self.lost += int((right_in_ann & ~right).sum())
-                self.gained += int((right & ~right_in_ann).sum())
-        self.totals = self.totals + snapshot.spike_totals.sum(0)
-        self.operations += float(snapshot.synaptic_operations.sum())
+            sums.add(part.outputs[name])
+        self.classified = part.classified
+        self.correct, self.lost = self.correct + part.correct, self.lost + part.lost
+        self.gained, self.operations = self.gained + part.gained, self.operations + part.operations
+        self.totals = self.totals + np.array(part.spikes, np.int64)
 
-    def of_labels(self, samples: int) -> dict[str, Any]:
-        """The fields of a point that tell of labels."""
-        if self._labels is None or not self.classified:
+    def of_labels(self, samples: int, *, labels: bool, ann: bool) -> dict[str, Any]:
+        """The fields of a point that tell of labels; whether there are any, and classes of the ANN."""
+        if not labels or not self.classified:
             return {"accuracy": None}
         accuracy = self.correct / samples
         found: dict[str, Any] = {"accuracy": accuracy, "accuracy_interval": interval(accuracy, samples)}
-        if self._ann_classes is not None:
+        if ann:
             drop = paired_difference(self.lost, self.gained, samples)
             found |= {"lost": self.lost, "gained": self.gained, "drop_interval": drop}
         return found
 
 
-def predictions(output: np.ndarray) -> np.ndarray | None:
-    """The class of each sample: argmax of scores `[N, classes, 1...]`, or class numbers where there is one for each
-    sample; else None."""
-    if output.ndim > 2 and output.size == len(output) * output.shape[1]:
-        output = output.reshape(len(output), -1)
-    if np.issubdtype(output.dtype, np.integer):
-        return output.reshape(-1) if output.size == len(output) else None
-    if output.ndim == 2 and output.shape[1] > 1:
-        best: np.ndarray = output.argmax(1)
-        return best
-    return None
-
-
 def measure_curve(
     block: Block,
     layers: Sequence[LayerReport],
-    images: np.ndarray,
+    images: np.ndarray | Rows,
     cuts: Sequence[int],
     *,
     labels: np.ndarray | None = None,
     ann_outputs: dict[str, np.ndarray] | None = None,
     seed: int = 0,
     first_sample: int = 0,
-    threads: int | None = None,
+    workers: Workers | None = None,
+    journal: Journal | None = None,
     to_rest: bool = False,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Curve:
     """Simulate `images` once and take stock at every step count in `cuts`.
 
     `layers` are the file's layers (input first, then neurons, in the order of `spike_totals`). `to_rest`: of a network
-    that settles, and the curve ends with the last spike of all samples instead of the last cut.
+    that settles, and the curve ends with the last spike of all samples instead of the last cut. The `workers` (None:
+    this process) get the samples in the same batches, whoever they are; a `journal` knows and keeps what they find.
     """
     cuts = sorted(set(cuts))
-    runner = StreamRunner(block, threads=threads)
     sources = [layer for layer in layers if layer.kind != "readout"]
-    batch = largest_batch(sources)
     truths = _truths(block, ann_outputs)
     classes = predictions(truths[0].values) if truths else None
-    sums = {cut: _Sums(truths, labels, classes) for cut in cuts}
+    sums = {cut: _Sums(truths) for cut in cuts}
     settled: list[int] = []
-    for start in range(0, len(images), batch):
-        chosen = slice(start, min(start + batch, len(images)))
-        for snapshot in runner.run(images[chosen], cuts, seed=seed, first_sample=first_sample + start):
-            # What is quiet stays as it is.
-            for cut in [cut for cut in cuts if cut == snapshot.step or (snapshot.quiet and cut > snapshot.step)]:
-                sums[cut].add(snapshot, chosen)
-            progress((start + (chosen.stop - start) * snapshot.step / cuts[-1]) / len(images))
-            if snapshot.quiet:
-                break
-        if snapshot.steps_used is not None:
-            settled += snapshot.steps_used.tolist()
+    clipped = 0
+    batch = samples_in_part(layers)
+    work = Simulation(block, sources, cuts, seed)
+
+    def part(index: int) -> Part[Samples]:
+        chosen = slice(index * batch, (index + 1) * batch)
+        outputs = None if ann_outputs is None else {name: values[chosen] for name, values in ann_outputs.items()}
+        own_labels = None if labels is None else labels[chosen]
+        return Part(index, Samples(images[chosen], first_sample + chosen.start, own_labels, outputs))
+
+    parts = range(-(-len(images) // batch))
+    for found in in_order(simulated(workers or Here(), work, parts, part, journal, progress)):
+        for cut, stock in found.cuts.items():
+            sums[cut].add(stock)
+        settled += found.settled
+        clipped += found.clipped
     steps = sorted(settled) if block.quiet else None
     if to_rest:
         rest = max(1, *settled)
         sums[rest] = sums[cuts[-1]]
         cuts = [cut for cut in cuts if cut < rest] + [rest]
     macs_at = {cut: multiplications(layers, cut, mean_busy_steps(cut, steps)) for cut in cuts}
-    points = [_point(cut, sums[cut], sources, len(images), macs_at[cut]) for cut in cuts]
+    told = {"labels": labels is not None, "ann": classes is not None}
+    points = [_point(cut, sums[cut], sources, len(images), macs_at[cut], told) for cut in cuts]
     ann_accuracy = None if classes is None or labels is None else float((classes == labels).mean())
     facts = {truth.kind.name: truth.facts for truth in truths}
     commonest = next((fact.commonest_class for fact in facts.values()), None)
-    clipped = float(beyond_limit(sources, images).mean())
     macs = sum(layer.macs for layer in layers)
-    return Curve(points, len(images), seed, ann_accuracy, macs, clipped, commonest, steps, facts)
+    share = clipped / images.size
+    return Curve(points, len(images), seed, ann_accuracy, macs, share, commonest, steps, facts)
 
 
 def _truths(block: Block, ann_outputs: dict[str, np.ndarray] | None) -> list[Truth]:
@@ -230,7 +216,9 @@ def _truths(block: Block, ann_outputs: dict[str, np.ndarray] | None) -> list[Tru
     return truths
 
 
-def _point(steps: int, sums: _Sums, sources: Sequence[LayerReport], samples: int, macs: float) -> Point:
+def _point(
+    steps: int, sums: _Sums, sources: Sequence[LayerReport], samples: int, macs: float, told: dict[str, bool]
+) -> Point:
     totals = np.asarray(sums.totals, np.float64)
     neurons = np.array([source.neurons for source in sources], np.float64)
     rates = totals / (neurons * steps * samples)
@@ -249,5 +237,5 @@ def _point(steps: int, sums: _Sums, sources: Sequence[LayerReport], samples: int
         macs=macs,
         energy_uj=FLOAT32.energy_uj(operations, macs),
         outputs=outputs,
-        **sums.of_labels(samples),
+        **sums.of_labels(samples, **told),
     )

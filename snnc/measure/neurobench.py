@@ -20,7 +20,7 @@ from snnc.emit.schedules import as_stream
 from snnc.files import ConvertedFile
 from snnc.ir.state import State
 from snnc.measure.connections import Connection, counting, find_connections
-from snnc.measure.evaluation import predictions
+from snnc.measure.outputs import predictions
 from snnc.runtime.session import largest_batch
 from snnc.simulate.block_runner import Snapshot, StreamRunner
 

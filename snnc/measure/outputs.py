@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -124,19 +125,48 @@ def _is_like_input(size: int, places: int, input_dims: Sequence[int], op: str) -
     return math.prod(input_dims) == size >= _FEWEST_RECONSTRUCTED
 
 
+def predictions(output: np.ndarray) -> np.ndarray | None:
+    """The class of each sample: argmax of scores `[N, classes, 1...]`, or class numbers where there is one for each
+    sample; else None."""
+    if output.ndim > 2 and output.size == len(output) * output.shape[1]:
+        output = output.reshape(len(output), -1)
+    if np.issubdtype(output.dtype, np.integer):
+        return output.reshape(-1) if output.size == len(output) else None
+    if output.ndim == 2 and output.shape[1] > 1:
+        best: np.ndarray = output.argmax(1)
+        return best
+    return None
+
+
+@dataclass(frozen=True)
+class OutputPart:
+    """Some samples of an output beside the ANN's: of each the share of places in the ANN's class (None of values), and
+    ‖ŷ - y‖₂² of all (0 of class numbers)."""
+
+    shares: list[float] | None
+    error: float
+
+
 class Truth:
-    """An output of the ANN on all samples, and what the error is measured by."""
+    """An output of the ANN on some samples, and what the error is measured by."""
 
     def __init__(self, kind: OutputKind, values: np.ndarray) -> None:
         self.kind, self.values = kind, values
         self.classes = kind.classes(values)
         self.is_number = kind.meaning != "class numbers"
-        self.norm = self.spread = 0.0
-        if self.is_number:
-            with np.errstate(over="ignore", invalid="ignore"):
-                mean = values.mean(0, dtype=np.float64)
-                self.norm = sum(float(np.square(sample, dtype=np.float64).sum()) for sample in values)
-                self.spread = sum(float(np.square(sample - mean).sum()) for sample in values)
+
+    @cached_property
+    def norm(self) -> float:
+        """‖y‖₂²."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return sum(float(np.square(sample, dtype=np.float64).sum()) for sample in self.values)
+
+    @cached_property
+    def spread(self) -> float:
+        """‖y - ȳ‖₂²."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = self.values.mean(0, dtype=np.float64)
+            return sum(float(np.square(sample - mean).sum()) for sample in self.values)
 
     @property
     def facts(self) -> OutputFacts:
@@ -146,31 +176,34 @@ class Truth:
             commonest = float(np.unique(self.classes, return_counts=True)[1].max() / self.classes.size)
         return OutputFacts(self.kind.meaning, self.kind.places, commonest)
 
+    def compared(self, output: np.ndarray) -> OutputPart:
+        """The same samples in the spiking network."""
+        classes, error = self.kind.classes(output), 0.0
+        shares = None if classes is None or self.classes is None else (classes == self.classes).mean(1).tolist()
+        if self.is_number:
+            with np.errstate(over="ignore", invalid="ignore"):
+                error = float(((output.astype(np.float64) - self.values) ** 2).sum())
+        return OutputPart(shares, error)
+
 
 class OutputSums:
-    """Running sums of one output over batches."""
+    """Running sums of one output over the parts of all samples, beside all that the ANN gives."""
 
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
         self.name = truth.kind.name
-        self._shares: list[np.ndarray] = []
+        self._shares: list[float] = []
         self._error = 0.0
 
-    def add(self, output: np.ndarray, chosen: slice) -> None:
-        """The `chosen` samples of the spiking network."""
-        truth = self._truth
-        classes = truth.kind.classes(output)
-        if classes is not None and truth.classes is not None:
-            self._shares.append((classes == truth.classes[chosen]).mean(1))
-        if not truth.is_number:
-            return
-        with np.errstate(over="ignore", invalid="ignore"):
-            self._error += float(((output.astype(np.float64) - truth.values[chosen]) ** 2).sum())
+    def add(self, part: OutputPart) -> None:
+        """The next samples."""
+        self._shares += part.shares or []
+        self._error += part.error
 
     def point(self) -> OutputPoint:
         """What was found."""
         truth = self._truth
-        shares = np.concatenate(self._shares) if self._shares else None
+        shares = np.array(self._shares) if self._shares else None
         return OutputPoint(
             agreement=None if shares is None else float(shares.mean()),
             agreement_interval=None if shares is None else interval_of_means(shares, truth.kind.places),

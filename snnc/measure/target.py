@@ -23,7 +23,7 @@ from snnc.integers.activations import Activations, in_batches
 from snnc.ir.conversion import Conversion
 from snnc.ir.report import Target, Tried
 from snnc.measure.drop import CONFIDENCE, Pairs, Search, allowed_error, fewest_samples, samples_needed, smallest
-from snnc.measure.evaluation import predictions
+from snnc.measure.outputs import predictions
 from snnc.measure.trials import samples_of
 from snnc.simulate.ann import Ann
 

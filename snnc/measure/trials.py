@@ -94,6 +94,7 @@ def simulate_against(
         labels=labels,
         ann_outputs=ann_outputs,
         seed=seed,
+        workers=conversion.workers,
         to_rest=to_rest,
         progress=progress,
     )

@@ -14,8 +14,8 @@ from functools import partial
 import numpy as np
 
 from snnc.files import ConvertedFile
-from snnc.measure.evaluation import predictions
 from snnc.measure.opponents import Opponent
+from snnc.measure.outputs import predictions
 from snnc.measure.runner import make_runner
 
 

@@ -12,6 +12,7 @@ import onnxruntime
 from google.protobuf.message import DecodeError
 from onnx import helper
 
+from snnc.data.rows import Rows
 from snnc.diagnostics import fail
 from snnc.ir.names import own
 from snnc.reading import structured
@@ -64,13 +65,13 @@ class Ann:
         batch = self._input.shape[0]
         self._batch: int | None = batch if isinstance(batch, int) else None
 
-    def run(self, images: np.ndarray, more: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+    def run(self, images: np.ndarray | Rows, more: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
         """Every output by name, for `images` `[N, ...]` float32, and where there are `more` inputs their values.
 
         They are brought to the type of the input, and outputs of floats to float32; SNN303 where the input is of
         integers and the images are none.
         """
-        feeds = {self._input.name: self._typed(images), **(more or {})}
+        feeds: dict[str, np.ndarray | Rows] = {self._input.name: images, **(more or {})}
         try:
             return self._run_in_batches(feeds, len(images), self._batch or 64)
         except Exception:
@@ -94,7 +95,7 @@ class Ann:
             fail("SNN303", message, hint="give the values as they are stored: `--scale 1`, no mean and no std")
         return typed
 
-    def _run_in_found_batches(self, feeds: dict[str, np.ndarray], samples: int) -> dict[str, np.ndarray]:
+    def _run_in_found_batches(self, feeds: dict[str, np.ndarray | Rows], samples: int) -> dict[str, np.ndarray]:
         failure: Exception | None = None
         for size in sizes_inside(self._model):
             self._batch = size
@@ -106,10 +107,11 @@ class Ann:
         assert failure is not None
         raise failure
 
-    def _run_in_batches(self, feeds: dict[str, np.ndarray], samples: int, size: int) -> dict[str, np.ndarray]:
+    def _run_in_batches(self, feeds: dict[str, np.ndarray | Rows], samples: int, size: int) -> dict[str, np.ndarray]:
         parts = []
         for start in range(0, samples, size):
             batch = {name: values[start : start + size] for name, values in feeds.items()}
+            batch[self._input.name] = self._typed(batch[self._input.name])
             missing = max(0, start + size - samples) if self._batch else 0
             if missing:
                 batch = {name: _padded(values, missing) for name, values in batch.items()}

@@ -11,10 +11,11 @@ better where the samples are synthetic (docs/results/deep-networks.md).
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from snnc.integers.quantile import LargestValues
+from snnc.integers.quantile import LargestValues, largest, needed
 from snnc.ir.graph import sample_shape
 from snnc.ir.options import OPTIONS
 from snnc.ir.signal import FloatArray
@@ -49,6 +50,18 @@ class Rate(ThresholdRule):
         return Estimate(chosen, sums.positive_share, sums.positive_mean)
 
 
+@dataclass(frozen=True)
+class _LargestMeans:
+    """Of means `[N, C, ...]` so many of the largest of all, `[1, any]`, and of each channel, `[C, any]`."""
+
+    of_all: int
+    of_each: int
+
+    def __call__(self, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        by_channel = np.moveaxis(means, 1, 0).reshape(means.shape[1], -1)
+        return largest(means.reshape(1, -1), self.of_all), largest(by_channel, self.of_each)
+
+
 def quantiles_of_means(layer: Layer, share: float) -> tuple[float, FloatArray]:
     """The quantile over neurons and samples of the mean weighted input sum over the steps: of the layer, and of each of
     its channels, `[C]`.
@@ -58,9 +71,10 @@ def quantiles_of_means(layer: Layer, share: float) -> tuple[float, FloatArray]:
     shape = sample_shape(layer.target.outputs[0])
     channels, values = shape[0], len(layer.trains.images) * math.prod(shape)
     of_all, of_each = LargestValues(share, 1, values), LargestValues(share, channels, values // channels)
-    for batch in layer.trains.mean_currents(layer.target, layer.unit, layer.progress):
-        of_all.add(batch.reshape(1, -1))
-        of_each.add(np.moveaxis(batch, 1, 0).reshape(channels, -1))
+    reduce = _LargestMeans(needed(share, values), needed(share, values // channels))
+    for batch_of_all, batch_of_each in layer.trains.mean_currents(layer.target, layer.unit, layer.progress, reduce):
+        of_all.add(batch_of_all)
+        of_each.add(batch_of_each)
     found = [
         np.where(means.at_share() > 0, means.at_share(), np.maximum(means.largest, 0)) for means in (of_all, of_each)
     ]

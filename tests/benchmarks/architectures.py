@@ -1,8 +1,12 @@
-"""VGG-16, ResNet-20, a residual network with its ReLUs in front and a network for signals as ONNX, with random weights;
-random images."""
+"""VGG-16, ResNet-20, ResNet-34, a residual network with its ReLUs in front and a network for signals as ONNX, with
+random weights; random images.
+
+    python -m tests.benchmarks.architectures vgg16-224 vgg16-224.onnx
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -13,8 +17,12 @@ from onnx import TensorProto, helper, numpy_helper
 INPUT_DIMS = (3, 32, 32)
 SIGNAL_DIMS = (20, 100)
 CLASSES = 10
+#: Of ImageNet.
+LARGE_DIMS = (3, 224, 224)
+LARGE_CLASSES = 1000
 # Slightly inhibitory weights: the potentials of neurons that never fire drift down instead of wandering about 0.
 MEAN_WEIGHT = -0.02
+_RESNET34 = ((64, 3), (128, 4), (256, 6), (512, 3))
 _VGG16 = [64, 64, "A", 128, 128, "A", 256, 256, 256, "A", 512, 512, 512, "A", 512, 512, 512, "A"]
 
 
@@ -34,6 +42,12 @@ class _Network:
     def dense(self, x: str, inputs: int, outputs: int) -> str:
         return self.node("Gemm", [x, self._weight((inputs, outputs), inputs)])
 
+    def residual(self, x: str, channels: int, width: int, stride: int) -> str:
+        """Two convolutions beside x, which is projected where its shape is another."""
+        y = self.conv(self.relu(self.conv(x, channels, width, stride=stride)), width, width)
+        shortcut = x if channels == width else self.conv(x, channels, width, kernel=1, stride=stride)
+        return self.relu(self.node("Add", [y, shortcut]))
+
     def relu(self, x: str) -> str:
         return self.node("Relu", [x])
 
@@ -42,13 +56,15 @@ class _Network:
         self.nodes.append(helper.make_node(op, inputs, [f"{name}/out"], name, **attrs))
         return f"{name}/out"
 
-    def finish(self, output: str, name: str, dims: tuple[int, ...] = INPUT_DIMS) -> onnx.ModelProto:
+    def finish(
+        self, output: str, name: str, dims: tuple[int, ...] = INPUT_DIMS, classes: int = CLASSES
+    ) -> onnx.ModelProto:
         self.nodes.append(helper.make_node("Identity", [output], ["logits"], "logits"))
         graph = helper.make_graph(
             self.nodes,
             name,
             [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", *dims])],
-            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", CLASSES])],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", classes])],
             self.weights,
         )
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
@@ -64,6 +80,21 @@ class _Network:
 def vgg16(seed: int = 0) -> onnx.ModelProto:
     """VGG-16 for 32x32 images: 13 convolutions, average pooling, two fully connected layers."""
     network = _Network(np.random.default_rng(seed))
+    x = network.node("Flatten", [_vgg16_features(network)])
+    x = network.relu(network.dense(x, 512, 512))
+    return network.finish(network.dense(x, 512, CLASSES), "vgg16")
+
+
+def vgg16_large(seed: int = 0) -> onnx.ModelProto:
+    """VGG-16 for 224x224 images, with the three fully connected layers of its paper: 138 million weights."""
+    network = _Network(np.random.default_rng(seed))
+    x = network.node("Flatten", [_vgg16_features(network)])
+    x = network.relu(network.dense(x, 512 * 7 * 7, 4096))
+    x = network.relu(network.dense(x, 4096, 4096))
+    return network.finish(network.dense(x, 4096, LARGE_CLASSES), "vgg16-224", LARGE_DIMS, LARGE_CLASSES)
+
+
+def _vgg16_features(network: _Network) -> str:
     x, channels = "image", INPUT_DIMS[0]
     for entry in _VGG16:
         if isinstance(entry, str):
@@ -71,9 +102,20 @@ def vgg16(seed: int = 0) -> onnx.ModelProto:
         else:
             x = network.relu(network.conv(x, channels, entry))
             channels = entry
-    x = network.node("Flatten", [x])
-    x = network.relu(network.dense(x, 512, 512))
-    return network.finish(network.dense(x, 512, CLASSES), "vgg16")
+    return x
+
+
+def resnet34_large(seed: int = 0) -> onnx.ModelProto:
+    """ResNet-34 for 224x224 images: average pooling behind the first layer, 1x1 projections where the shape changes."""
+    network = _Network(np.random.default_rng(seed))
+    x, channels = network.relu(network.conv("image", LARGE_DIMS[0], 64, kernel=7, stride=2)), 64
+    x = network.node("AveragePool", [x], kernel_shape=[2, 2], strides=[2, 2])
+    for stage, (width, blocks) in enumerate(_RESNET34):
+        for block in range(blocks):
+            stride = 2 if stage and not block else 1
+            x, channels = network.residual(x, channels, width, stride), width
+    x = network.node("Flatten", [network.node("AveragePool", [x], kernel_shape=[7, 7])])
+    return network.finish(network.dense(x, channels, LARGE_CLASSES), "resnet34-224", LARGE_DIMS, LARGE_CLASSES)
 
 
 def resnet20(seed: int = 0) -> onnx.ModelProto:
@@ -83,10 +125,7 @@ def resnet20(seed: int = 0) -> onnx.ModelProto:
     for stage, width in enumerate((16, 32, 64)):
         for block in range(3):
             stride = 2 if stage and not block else 1
-            y = network.relu(network.conv(x, channels, width, stride=stride))
-            y = network.conv(y, width, width)
-            shortcut = x if channels == width else network.conv(x, channels, width, kernel=1, stride=stride)
-            x, channels = network.relu(network.node("Add", [y, shortcut])), width
+            x, channels = network.residual(x, channels, width, stride), width
     x = network.node("Flatten", [network.node("AveragePool", [x], kernel_shape=[8, 8])])
     return network.finish(network.dense(x, 64, CLASSES), "resnet20")
 
@@ -114,6 +153,8 @@ def keyword(seed: int = 0) -> onnx.ModelProto:
 
 
 NETWORKS: dict[str, Callable[[int], onnx.ModelProto]] = {"vgg16": vgg16, "resnet20": resnet20}
+#: Networks for images of ImageNet's size.
+LARGE: dict[str, Callable[[int], onnx.ModelProto]] = {"vgg16-224": vgg16_large, "resnet34-224": resnet34_large}
 
 
 def images(count: int, seed: int = 0, dims: tuple[int, ...] = INPUT_DIMS) -> np.ndarray:
@@ -136,3 +177,7 @@ def _interpolation(size: int) -> np.ndarray:
     coarse = max(2, size // 4)
     position = np.linspace(0, coarse - 1, size)
     return np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(coarse)))
+
+
+if __name__ == "__main__":
+    onnx.save((NETWORKS | LARGE)[sys.argv[1]](0), sys.argv[2])

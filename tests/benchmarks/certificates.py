@@ -20,7 +20,7 @@ import numpy as np
 from snnc.api import SpikingModel, convert, input_dims, verify
 from snnc.data import DataSet, load
 from snnc.diagnostics import DiagnosticError
-from snnc.measure.evaluation import predictions
+from snnc.measure.outputs import predictions
 from snnc.simulate.ann import Ann, load_model
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import onnx
 
-from .architectures import NETWORKS, preactivation
+from .architectures import LARGE, NETWORKS, preactivation
 
 _WORKER = Path(__file__).with_name("conversion_worker.py")
 _MIB = 2**20
@@ -31,7 +31,7 @@ _NOTABLE = 0.05
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--net", choices=sorted(NETWORKS), nargs="*", default=[])
+    parser.add_argument("--net", choices=sorted(NETWORKS | LARGE), nargs="*", default=[])
     parser.add_argument("--blocks", type=int, nargs="*", default=[], help="residual networks with ReLUs in front")
     parser.add_argument("--file", type=Path, nargs="*", default=[])
     parser.add_argument("--method", default="exact")
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _files(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Path]]:
-    made = {name: NETWORKS[name](0) for name in options.net}
+    made = {name: (NETWORKS | LARGE)[name](0) for name in options.net}
     made |= {f"{blocks} blocks, ReLU in front": preactivation(blocks) for blocks in options.blocks}
     for index, (name, model) in enumerate(made.items()):
         path = folder / f"{index}.onnx"

@@ -87,7 +87,7 @@ def _converted(task: Task) -> str:
     import snnc
     from snnc.api import input_dims, verify
     from snnc.data import load
-    from snnc.measure.evaluation import predictions
+    from snnc.measure.outputs import predictions
     from snnc.simulate.ann import Ann, load_model
 
     ann = load_model(task.path)

@@ -1,0 +1,104 @@
+"""What has been found of the parts of some work, in a file, so that it can go on where it was interrupted.
+
+A line of JSON for each part, written when it is done, with the key of the work: all that what is found depends on,
+and the version of snnc. Lines of another key are left alone: several works may share a file. A last line that is not
+whole was interrupted itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, NoReturn
+
+import snnc
+from snnc.diagnostics import fail
+
+_LOG = logging.getLogger("snnc")
+
+
+@dataclass
+class Journal:
+    """The parts of one work in a file; `known` has what was found, by index."""
+
+    file: JournalFile
+    key: str
+    known: dict[int, Any] = field(default_factory=dict)
+
+    def keep(self, index: int, found: Any) -> None:
+        """Write what was found of a part; SNN401 where that is not possible."""
+        self.file.write({"key": self.key, "index": index, "found": found})
+
+
+class JournalFile:
+    """The file of one or several works. SNN401 where there is one that holds something else, or it cannot be read."""
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = Path(path)
+        self._known: dict[str, dict[int, Any]] = {}
+        self._asked = self._cut = False
+        self._whole = 0  # bytes of whole lines
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            fail("SNN401", f"{self.path}: {error.strerror or error}")
+        *lines, last = content.split(b"\n")
+        self._whole, self._cut = len(content) - len(last), bool(last)
+        for line in lines:
+            try:
+                entry = json.loads(line)
+                self._known.setdefault(str(entry["key"]), {})[int(entry["index"])] = entry["found"]
+            except (ValueError, TypeError, KeyError):
+                self.refuse()
+
+    def of(self, dependencies: Any, parts: int) -> Journal:
+        """The work that depends on this, of so many parts."""
+        key = hashlib.sha256(repr((snnc.__version__, dependencies)).encode()).hexdigest()
+        known = self._known.get(key, {})
+        if known:
+            _LOG.warning("going on from %s: %d of %d parts are known", self.path, len(known), parts)
+        elif self._known and not self._asked:
+            _LOG.warning("%s is of other work (network, data, options or version of snnc): it is added to", self.path)
+        self._asked = True
+        return Journal(self, key, {index: found for index, found in known.items() if 0 <= index < parts})
+
+    def refuse(self) -> NoReturn:
+        """SNN401: it is the file of somebody else."""
+        hint = "give another file, or remove it"
+        fail("SNN401", f"{self.path} is there, and holds no results that could be gone on from", hint=hint)
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Add a line."""
+        try:
+            if self._cut:
+                os.truncate(self.path, self._whole)
+                self._cut = False
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(f"{json.dumps(entry)}\n")
+        except OSError as error:
+            fail("SNN401", f"{self.path}: {error.strerror or error}")
+
+    def remove(self) -> None:
+        """The work is done."""
+        self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def journal_at(path: str | PathLike[str] | JournalFile | None) -> Iterator[JournalFile | None]:
+    """The file at a place, which is removed at the end and stays where the work was interrupted or failed; one that is
+    open stays as it is."""
+    if path is None or isinstance(path, JournalFile):
+        yield path
+        return
+    file = JournalFile(path)
+    yield file
+    file.remove()
