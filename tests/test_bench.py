@@ -114,6 +114,26 @@ def test_accuracies_where_there_are_labels(bench: Bench) -> None:
     bench("--ann", str(DIGITS), exit_code=2)
 
 
+def test_cost_of_many_images(bench: Bench) -> None:
+    """From the time of an image and step: on two threads it is that of both."""
+    arguments = ("--batch", "2", "--repeats", "1", "--threads", "2", "--cost", "50000x4096")
+    document = json.loads(bench(*arguments, "--json", "-").stdout)
+    cost = document["cost"]
+    assert (cost["images"], cost["steps"]) == (50000, 4096)
+    assert cost["core_hours"] == pytest.approx(2 * 50000 * 4096 * document["microseconds"] / 1e6 / 3600)
+    assert "\n50,000 images x 4,096 steps: " in bench(*arguments).stdout
+    for wrong in ("50000", "0x1", "1x", "x", "1x1x1", "-1x1"):
+        assert "is not of the form 50000x4096" in bench("--cost", wrong, exit_code=2).stderr
+
+
+def test_a_network_that_is_quiet_costs_no_more_steps(bench: Bench) -> None:
+    onnx.save(package.convert(DIGITS, calib=images_of(40), method="exact", bias="current").model, "net.snn.onnx")
+    document = json.loads(bench("--batch", "2", "--repeats", "1", "--cost", "100x100000", "--json", "-").stdout)
+    assert document["cost"]["steps"] == document["steps_run"] < 100000
+    used = 100 * document["steps_run"] * document["microseconds"] / 1e6 / 3600
+    assert document["cost"]["core_hours"] == pytest.approx(used)
+
+
 def test_data_is_spread_and_may_be_short(bench: Bench) -> None:
     np.save("x.npy", images_of(4))
     result = bench("--data", "x.npy", "--repeats", "1")

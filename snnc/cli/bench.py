@@ -29,6 +29,16 @@ roof %: SOP/s as a share of the add stream, what {threads} would reach by only
 adding rows of these weights:"""
 
 
+def _images_and_steps(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """Reads `50000x4096`."""
+    if value is None:
+        return None
+    images, _, steps = value.partition("x")
+    if not (images.isdecimal() and steps.isdecimal() and int(images) and int(steps)):
+        raise click.BadParameter(f"{value!r} is not of the form 50000x4096", ctx, param)
+    return int(images), int(steps)
+
+
 @click.command(short_help="Measure the speed of a converted network.")
 @click.argument("net", type=options.EXISTING, metavar="NET.snn.onnx")
 @click.option("--data", metavar="DATA", help="Take the images from here.  [default: random images]")
@@ -45,6 +55,12 @@ adding rows of these weights:"""
 @click.option("--steps", type=int, metavar="T", help="Number of steps.  [default: that of the file]")
 @click.option("--seed", type=int, help="Seed of the input spikes.  [default: that of the file]")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Runs; medians are printed.")
+@click.option(
+    "--cost",
+    callback=_images_and_steps,
+    metavar="IMAGESxSTEPS",
+    help="Also say how many core hours so many images take, such as 50000x4096; measure over a few hundred steps then.",
+)
 @options.stored_form
 @reports.json_report
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads to measure with.")
@@ -62,6 +78,7 @@ def bench(
     steps: int | None,
     seed: int | None,
     repeats: int,
+    cost: tuple[int, int] | None,
     json_file: str | None,
     threads: int,
     **form: Any,
@@ -84,6 +101,8 @@ def bench(
     from snnc.measure.output_lines import curve_lines
 
     _check_usage(against, ann, data, samples)
+    if against is not None and cost is not None:
+        raise click.UsageError("--cost is about the spiking network alone: leave --against away")
     reports.check_outputs(console, json_file, inputs=[net, ann, data])
     file = api.open_converted(net)
     steps, seed = choose_controls(file, steps, seed)
@@ -102,6 +121,11 @@ def bench(
         )
         console.result(f"{layer_table(measured)}\n\n{summary(measured)}")
         numbers = bench_numbers(measured)
+        if cost is not None:
+            # One that settles does nothing once it is quiet.
+            count, most = cost[0], min(cost[1], measured.steps_run) if file.settles else cost[1]
+            console.result(cost_line(measured, count, most))
+            numbers["cost"] = {"images": count, "steps": most, "core_hours": measured.core_hours(count, most)}
         if curve is not None:
             console.lines(["", *curve_lines(curve)])
             numbers |= accuracy_numbers(curve)
@@ -208,6 +232,18 @@ def summary(measured: NetworkBench) -> str:
         lines.append(_ROOF_NOTES.format(threads=threads))
     lines += [_roofline_line(roofline, layers) for roofline, layers in by_roofline.items()]
     return "\n".join(lines)
+
+
+def cost_line(measured: NetworkBench, images: int, steps: int) -> str:
+    """What many images take, and what stands behind the number."""
+    hours = measured.core_hours(images, steps)
+    shown = f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
+    threads = _counted(measured.threads, "thread")
+    rate = f"{measured.microseconds:,.0f} µs" if measured.microseconds >= 100 else f"{measured.microseconds:.3g} µs"
+    return (
+        f"\n{images:,} images x {steps:,} steps: {shown} core hours,\n"
+        f"from {rate} per image and step on {threads} over {_steps(measured)}"
+    )
 
 
 def _steps(measured: NetworkBench) -> str:

@@ -85,6 +85,11 @@ class NetworkBench:
     images_per_second: float
     operations_per_second: float
 
+    def core_hours(self, images: int, steps: int) -> float:
+        """What so many images take for so many steps, in hours of a core like these: time grows with both, and with
+        threads as it did here."""
+        return images * steps * self.microseconds * self.threads / 3.6e9
+
 
 def measure(
     file: ConvertedFile,
