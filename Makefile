@@ -67,7 +67,7 @@ $(VENV)/.demo: $(SOURCES) | $(BIN)/python
 	touch $@
 
 $(VENV)/.test: $(SOURCES) | $(BIN)/python
-	$(PIP) -e '.[plot,test]' 'setuptools>=77' '$(TORCH)' onnxscript $(PINS)
+	$(PIP) -e '.[plot,ray,test]' 'setuptools>=77' '$(TORCH)' onnxscript $(PINS)
 	touch $@ $(VENV)/.demo
 
 # The interface is read from the sources: nothing has to be built.

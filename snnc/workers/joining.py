@@ -17,6 +17,7 @@ _JOIN_SECONDS = 30.0
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
 _PROBE = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR'); ray.shutdown()"
 _REACHABLE = "look whether the cluster runs and the port is right: 6379 on its machines, 10001 with ray://"
+_TOKEN = f"{_REACHABLE}; if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
 _INSTALL = "pip install 'snnc[ray]'"
 
 
@@ -52,7 +53,7 @@ def _init(ray: Any, address: str, **more: Any) -> None:
         ray.init(address=address, **_QUIET, **more)
     except (OSError, RuntimeError, ValueError, TimeoutError) as error:
         what = "Ray does not start" if address == "local" else f"{address} cannot be joined"
-        fail("SNN415", f"{what}: {_last_line(str(error))}", hint="" if address == "local" else _REACHABLE)
+        fail("SNN415", f"{what}: {_last_line(str(error))}", hint="" if address == "local" else _TOKEN)
 
 
 def _require_answer(address: str) -> None:
@@ -72,9 +73,9 @@ def _require_answer(address: str) -> None:
     try:
         tried = subprocess.run(command, capture_output=True, text=True, timeout=_JOIN_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        fail("SNN415", f"{place} does not answer as a cluster of Ray within {_JOIN_SECONDS:.0f} s", hint=_REACHABLE)
+        fail("SNN415", f"{place} does not answer as a cluster of Ray within {_JOIN_SECONDS:.0f} s", hint=_TOKEN)
     if tried.returncode:
-        fail("SNN415", f"{address} cannot be joined: {_last_line(tried.stderr)}", hint=_REACHABLE)
+        fail("SNN415", f"{address} cannot be joined: {_last_line(tried.stderr)}", hint=_TOKEN)
 
 
 def _last_line(text: str) -> str:
