@@ -120,7 +120,7 @@ class _Builder:
         return Value((INPUT,), shape)
 
     def _neuron(self, node: gs.Node) -> Value | None:
-        form = form_of(node, self.target)
+        form = form_of(node, self.target, self.steps)
         root = node.inputs[0]
         if not self.target.thresholds:
             self._share_threshold(node)
@@ -167,17 +167,28 @@ class _Builder:
         """What a layer integrates; None where something in front of it could not be written."""
         root = layer.inputs[0]
         for node in tree(root):
-            output = node.outputs[0].name
-            operands = [self.values.get(operand.name) for operand in activation_inputs(node)]
-            self.values[output] = None
-            known = [operand for operand in operands if operand is not None]
-            try:
-                self._check_bias(node)
-                if len(known) == len(operands):
-                    self.values[output] = self.synapses.write(node, known)
-            except Unwritable as error:
-                self._report(node, error)
+            if node.outputs[0].name not in self.values:  # another layer may read it too
+                self.values[node.outputs[0].name] = None
+                try:
+                    self._check_chain(node)
+                    self._check_bias(node)
+                    self.values[node.outputs[0].name] = self._linear(node)
+                except Unwritable as error:
+                    self._report(node, error)
+        self._check_chain(layer)
         return self.values.get(root.name)
+
+    def _linear(self, node: gs.Node) -> Value | None:
+        """The output of a linear operator; None where an operand could not be written."""
+        operands = [self.values.get(operand.name) for operand in activation_inputs(node)]
+        known = [operand for operand in operands if operand is not None]
+        return self.synapses.write(node, known) if len(known) == len(operands) else None
+
+    def _check_chain(self, node: gs.Node) -> None:
+        """Unwritable where others read the same tensor, or several tensors are read, and the target has one chain."""
+        reads = activation_inputs(node)
+        if not self.target.branches and (len(reads) > 1 or any(len(tensor.outputs) > 1 for tensor in reads)):
+            raise Unwritable(f"{self.target.name} reads one chain of nodes, and here it branches", _GENERIC)
 
     def _check_bias(self, node: gs.Node) -> None:
         """A constant current begins in the first step everywhere: where spikes come later, it would begin too early."""
@@ -195,16 +206,19 @@ class _Builder:
             return
         pending = [node.inputs[0]]
         while pending:
-            root = producer(pending.pop())
+            tensor = pending.pop()
+            root = producer(tensor)
+            if len(tensor.outputs) > 1:
+                raise Unwritable("its current has other readers, and the thresholds of its channels differ", _GENERIC)
             if root is not None and root.op == "Add":
                 pending += activation_inputs(root)
             elif root is not None and weighted(root) is not None:
                 self.synapses.factors[root.name] = factors
             else:
-                raise Unwritable(
-                    f"its channels are on grids of their own, and {self.target.name} has one threshold for a layer",
-                    "export it with `--nir generic`",
+                message = (
+                    f"its channels are on grids of their own, and {self.target.name} has one threshold for a layer"
                 )
+                raise Unwritable(message, _GENERIC)
 
     def _bound(self, node: gs.Node, root: gs.Tensor, unit: float) -> None:
         signal = signal_of(root)
@@ -230,4 +244,5 @@ def _number(values: Any) -> Any:
     return found if found.ndim else float(found)
 
 
+_GENERIC = "export it with `--nir generic`"
 _OTHER_LAYERS = "convert the network with `--method rmp` or `--method low-latency`, and without max-pooling"

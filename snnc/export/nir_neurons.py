@@ -50,8 +50,8 @@ class Neuron:
         return Neuron(node.name, by_element, by_element * node.attrs.get("v_init", 0.0))
 
 
-def form_of(node: gs.Node, target: Target) -> Form:
-    """How the target has this neuron. Unwritable: not at all."""
+def form_of(node: gs.Node, target: Target, steps: int) -> Form:
+    """How the target has this neuron, for so many steps. Unwritable: not at all."""
     if node.attrs.get("leak"):
         raise Unwritable(
             f"it leaks floor(V / 2^{node.attrs['leak']}), which NIR has no node for", "leave `--leak` away"
@@ -65,8 +65,12 @@ def form_of(node: gs.Node, target: Target) -> Form:
     if node.attrs.get("v_init", 0.0) and not target.starts:
         hint = "convert the network with `--v-init 0`, or export it with `--nir generic`"
         raise Unwritable(f"its potential starts at {node.attrs['v_init']:g} thresholds, in {target.name} at 0", hint)
-    if (np.asarray(constant(node, 1)) >= _EXACT / 2).any():
-        raise Unwritable("its threshold is too large for float32", "convert the network with `--weight-bits 8`")
+    unit = lowered_by(steps) if form == "lowered" else 0.5
+    threshold = constant(node, 1)
+    assert threshold is not None
+    if (threshold >= _EXACT * unit).any():
+        hint = "convert the network with `--weight-bits 8`, or export it for fewer `--steps`"
+        raise Unwritable(f"float32 has no {unit:g} beside its threshold of {threshold.max()}", hint)
     return form
 
 

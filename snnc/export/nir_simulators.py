@@ -75,13 +75,15 @@ def _torch(network: Any, x: Array, nodes: Sequence[str]) -> dict[str, Array]:
     for name in nodes:
         if name in parts:
             parts[name].register_forward_hook(keep(name))
-    state = None
+    state, threads = None, torch.get_num_threads()
+    torch.set_num_threads(1)  # steps are short: several threads wait for each other more than they work
     with torch.no_grad():
         for values in x:
             output, state = network(torch.from_numpy(values), state)
             for name in nodes:
                 if name not in parts:
                     found[name].append(output.detach().numpy().copy())
+    torch.set_num_threads(threads)
     return {name: np.stack(train) for name, train in found.items()}
 
 

@@ -1,7 +1,6 @@
 """Linear operators of a calibrated graph as nodes of NIR.
 
-    Conv            → Conv2d, Conv1d; what NIR or the target lacks goes into the kernel: zeros for pads that differ from
-                      side to side, for dilations and between groups
+    Conv            → Conv2d, Conv1d (`nir_kernels`)
     Gemm            → Linear, Affine; of a plane that the target cannot flatten in order, Conv2d with a kernel as large
     SumPool         → SumPool2d; Conv2d with weights of 1
     Reshape         → Flatten
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from snnc.export.nir_kernels import Kernel, fitted, stretched, windows, without_groups
 from snnc.export.nir_targets import Target
 from snnc.export.nir_writer import GraphWriter, Unwritable, Value, require_nir
 from snnc.ir.graph import constant, sample_shape
@@ -41,8 +41,6 @@ class SynapseWriter:
         write = _WRITERS.get(node.op)
         if write is None:
             raise Unwritable("NIR has no node that moves or joins elements like this")
-        if any(len(operand.names) > 1 for operand in operands) and not self.target.branches:
-            raise Unwritable(f"{self.target.name} reads one chain of nodes, and here several join")
         return write(self, node, operands)
 
     # Operators
@@ -51,8 +49,6 @@ class SynapseWriter:
         names = tuple(itertools.chain.from_iterable(operand.names for operand in operands))
         if len(set(names)) < len(names):
             raise Unwritable("a NIR graph cannot add a node to itself")
-        if not self.target.branches:
-            raise Unwritable(f"{self.target.name} reads one chain of nodes, and here several join")
         if len({operand.shape for operand in operands}) > 1:
             raise Unwritable(f"{self.target.name} has the branches in different shapes")
         return Value(names, operands[0].shape, operands[0].flat)
@@ -165,30 +161,37 @@ class SynapseWriter:
         kind = f"Conv{rank}d"
         if kind not in self.target.nodes:
             raise Unwritable(f"{self.target.name} has no convolution along {rank} axes")
-        begins, ends = list(pads[:rank]), list(pads[rank:])
-        dilations = list(dilations)
-        if begins != ends or not self.target.dilations:
-            weight, dilations = _stretched(weight, dilations), [1] * rank
-            weight, begins = _with_equal_pads(weight, begins, ends)
-        if group > 1 and not self.target.groups:
-            if weight.size * group > _MOST_WEIGHTS:
-                raise Unwritable(
-                    f"{self.target.name} has no groups of channels, and {group} are too many to fill with zeros"
-                )
-            weight, group = _without_groups(weight, group), 1
-        sizes = [
-            (size + 2 * pad - (extent - 1) * dilation - 1) // stride + 1
-            for size, pad, extent, dilation, stride in zip(
-                operand.shape[1:], begins, weight.shape[2:], dilations, strides, strict=True
-            )
-        ]
-        shape = (len(weight), *sizes)
+        if group > 1 and weight.size * group > _MOST_WEIGHTS:
+            raise Unwritable(f"NIR has no groups that can be read back, and {group} are too many to fill with zeros")
+        kernel = self._kernel(without_groups(weight, group), strides, dilations, pads, operand.shape[1:])
+        sizes = windows(operand.shape[1:], kernel)
         offset = _float(np.zeros(len(weight)) if bias is None else bias)
         plane: Any = operand.shape[1] if rank == 1 else np.array(operand.shape[1:])
-        by_axis = [tuple(map(int, values)) for values in (strides, begins, dilations)]
+        by_axis: list[Any] = [kernel.strides, kernel.pads, kernel.dilations]
         geometry = [values[0] for values in by_axis] if rank == 1 else by_axis
-        made = getattr(self.nir, kind)(plane, _float(weight), *geometry, group, offset)
-        return self.graph.add(label or node.name, made, operand.names, shape)
+        made = getattr(self.nir, kind)(plane, _float(kernel.weight), *geometry, 1, offset)
+        return self.graph.add(label or node.name, made, operand.names, (len(weight), *sizes))
+
+    def _kernel(
+        self,
+        weight: FloatArray,
+        strides: Sequence[int],
+        dilations: Sequence[int],
+        pads: Sequence[int],
+        sizes: tuple[int, ...],
+    ) -> Kernel:
+        """The kernel that NIR and the target can have."""
+        rank = len(strides)
+        begins, ends = pads[:rank], pads[rank:]
+        given = Kernel(weight, *(tuple(map(int, values)) for values in (strides, begins, dilations)))
+        dilated = any(dilation > 1 for dilation in dilations) and not self.target.dilations
+        if list(begins) == list(ends) and len(set(weight.shape[2:])) == 1 and not dilated:
+            return given
+        full = stretched(weight, dilations)
+        found = fitted(full, strides, begins, ends, sizes)
+        if found is None:
+            raise Unwritable("NIR can only read back convolutions whose kernel is as wide as high")
+        return found
 
 
 _WRITERS: Mapping[str, Callable[[SynapseWriter, gs.Node, Sequence[Value]], Value]] = {
@@ -209,29 +212,3 @@ def _by_channel(values: FloatArray) -> FloatArray | None:
     """The one value of each channel; None where a channel has several."""
     rows = values.reshape(len(values), -1)
     return rows[:, 0] if (rows == rows[:, :1]).all() else None
-
-
-def _stretched(weight: FloatArray, dilations: Sequence[int]) -> FloatArray:
-    """The same taps with zeros between them, for a dilation of 1."""
-    sizes = [(size - 1) * dilation + 1 for size, dilation in zip(weight.shape[2:], dilations, strict=True)]
-    stretched = np.zeros((*weight.shape[:2], *sizes))
-    places = tuple(slice(None, None, step) for step in (1, 1, *dilations))
-    stretched[places] = weight
-    return stretched
-
-
-def _with_equal_pads(weight: FloatArray, begins: Sequence[int], ends: Sequence[int]) -> tuple[FloatArray, list[int]]:
-    """Zeros at a side of the kernel for what the pad of that side is smaller by; the pads of both sides then."""
-    equal = [max(pair) for pair in zip(begins, ends, strict=True)]
-    added = [(0, 0), (0, 0), *((pad - begin, pad - end) for pad, begin, end in zip(equal, begins, ends, strict=True))]
-    return np.pad(weight, added), equal
-
-
-def _without_groups(weight: FloatArray, group: int) -> FloatArray:
-    """The same convolution over all channels, with zeros between groups."""
-    outputs, inputs = weight.shape[0] // group, weight.shape[1]
-    full = np.zeros((weight.shape[0], inputs * group, *weight.shape[2:]))
-    for index in range(group):
-        rows, columns = slice(index * outputs, (index + 1) * outputs), slice(index * inputs, (index + 1) * inputs)
-        full[rows, columns] = weight[rows]
-    return full

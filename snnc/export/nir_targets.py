@@ -24,9 +24,9 @@ class Target:
     """One reader of NIR graphs.
 
     `forms` is how neurons of a reset are written, `refusals` why those of the other one are not; `nodes` are the linear
-    nodes that it computes as NIR says. `groups`, `dilations`: whether its convolutions have them; `starts`: whether
-    potentials may start elsewhere than at 0; `thresholds`: whether the channels of a layer may have their own;
-    `branches`: whether a node may have several inputs; `integrates`: whether it has the node I for readouts.
+    nodes that it computes as NIR says. `dilations`: whether its convolutions have them; `starts`: whether potentials
+    may start elsewhere than at 0; `thresholds`: whether the channels of a layer may have their own; `branches`: whether
+    nodes may have several inputs and readers; `integrates`: whether it has the node I for readouts.
     `delay` is in how many steps a layer's spikes arrive at the next one, `time_step` the length of a step in its time.
     """
 
@@ -35,7 +35,6 @@ class Target:
     forms: Mapping[Reset, Form]
     refusals: Mapping[Reset, str] = field(default_factory=dict)
     nodes: frozenset[str] = ALL_NODES
-    groups: bool = False
     dilations: bool = True
     starts: bool = False
     thresholds: bool = True
@@ -49,7 +48,6 @@ GENERIC = Target(
     "generic",
     "any reader that follows the equations of NIR",
     {"hard": "IF", "soft": "loop"},
-    groups=True,
     starts=True,
     integrates=True,
 )
