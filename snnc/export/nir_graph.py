@@ -141,8 +141,8 @@ class _Builder:
         if node.attrs.get("delay"):
             hint = "convert the network without `--delay`"
             raise Unwritable(f"it integrates from step {node.attrs['delay'] + 1} on, and NIR has no such node", hint)
-        if self.readouts and not self.target.branches:
-            raise Unwritable(f"{self.target.name} has one output, and this is another one")
+        if self.readouts and not self.target.outputs:
+            raise Unwritable(f"{self.target.name} reads graphs of one output, and this is another one", _GENERIC)
         current = self._current(node)
         if current is None:
             return

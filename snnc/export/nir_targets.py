@@ -26,7 +26,8 @@ class Target:
     `forms` is how neurons of a reset are written, `refusals` why those of the other one are not; `nodes` are the linear
     nodes that it computes as NIR says. `dilations`: whether its convolutions have them; `starts`: whether potentials
     may start elsewhere than at 0; `thresholds`: whether the channels of a layer may have their own; `branches`: whether
-    nodes may have several inputs and readers; `integrates`: whether it has the node I for readouts.
+    nodes may have several inputs and readers; `outputs`: whether there may be several; `integrates`: whether it has the
+    node I for readouts.
     `delay` is in how many steps a layer's spikes arrive at the next one, `time_step` the length of a step in its time.
     """
 
@@ -39,6 +40,7 @@ class Target:
     starts: bool = False
     thresholds: bool = True
     branches: bool = True
+    outputs: bool = False
     integrates: bool = False
     delay: int = 0
     time_step: float = 1.0
@@ -49,6 +51,7 @@ GENERIC = Target(
     "any reader that follows the equations of NIR",
     {"hard": "IF", "soft": "loop"},
     starts=True,
+    outputs=True,
     integrates=True,
 )
 NORSE = Target(
@@ -57,6 +60,7 @@ NORSE = Target(
     {"hard": "IF"},
     {"soft": "norse sets the potential of an IF to 0, and imports neither Threshold nor Scale"},
     nodes=frozenset({"Conv2d", "Flatten", "Linear", "Affine"}),
+    branches=False,  # nirtorch.load adds up what arrives in different steps
 )
 SNNTORCH = Target(
     "snntorch",
