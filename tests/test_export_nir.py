@@ -182,7 +182,7 @@ REFUSED = {
     "spyx resets nothing": ("spyx", chain, {"reset": "hard"}, "it has hard reset", 3),
     "another start": ("norse", chain, {"reset": "hard", "v_init": 0.5}, "starts at 0.5 thresholds", 3),
     "a leak": ("generic", chain, {"leak": 3}, "it leaks floor(V / 2^3)", 3),
-    "a delay": ("generic", chain, {"method": "low-latency", "delay": 2}, "it integrates from step 3 on", 1),
+    "a delay": ("generic", chain, {"method": "low-latency", "calib_steps": None, "delay": 2}, "it integrates from step 3 on", 1),
     "max-pooling": ("generic", pooled, {}, "NIR has no node for it", 1),
     "own thresholds": ("snntorch", chain, {"reset": "hard", "per_channel": True}, "thresholds of their own", 3),
     "branches": ("spyx", lambda: networks.small(hidden_output=False), {}, "here it branches", 3),

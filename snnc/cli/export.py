@@ -90,6 +90,11 @@ def _lines(found: NirExport, target: str) -> list[str]:
         f"checked: all {spikes} of {len(network.neurons)} layers are the same in {' and in '.join(check.by)}",
         f"({samples} sample{'' if check.samples == 1 else 's'}, {check.steps} steps)",
     ]
+    if check.steps > network.exact_steps:
+        lines.append(
+            f"float32 has every potential of any input for {network.exact_steps} steps, and those up to "
+            f"{network.exact_potential:,.0f}; here they reached {check.largest:,.0f}"
+        )
     if check.without:
         lines.append(f"not checked in {target} itself: {check.without}")
     if check.silent:
@@ -113,6 +118,7 @@ def export_document(net: str, target: str, found: NirExport) -> dict[str, Any]:
             "spikes": check.spikes,
             "silent": check.silent,
             "largest_potential": check.largest,
+            "exact_potential": network.exact_potential,
             "exact_steps": network.exact_steps,
         },
     }

@@ -51,7 +51,7 @@ class Trains:
 @dataclass(frozen=True)
 class Check:
     """What was compared: `by` whom, `without` the target's simulator and why (or ""), `samples`, `steps`, `spikes` that
-    were equal, the `largest` potential, and the layers that were `silent`."""
+    were equal, the `largest` potential of a neuron, and the layers that were `silent`."""
 
     by: tuple[str, ...]
     without: str
@@ -105,7 +105,9 @@ def check(network: NirNetwork, content: bytes, trains: Trains, python: str | Non
             by.insert(0, simulator)
     spikes = sum(int(train.sum()) for train in trains.spikes.values())
     samples = trains.given.shape[1]
-    return Check(tuple(by), without, samples, len(trains.given), spikes, own.largest, trains.silent)
+    outputs = {start for start, end in network.graph.edges if end in network.readouts.values()}
+    largest = max((value for name, value in own.largest.items() if name not in outputs), default=0.0)
+    return Check(tuple(by), without, samples, len(trains.given), spikes, largest, trains.silent)
 
 
 def _interpreted(network: NirNetwork, content: bytes) -> Interpreter:

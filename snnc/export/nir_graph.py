@@ -34,8 +34,8 @@ _EXACT = 2.0**24
 class NirNetwork:
     """A graph of the package nir, and the names in it of the layers of the network: `neurons` in order, `readouts`.
 
-    `depths` is behind how many neurons a layer stands. In `exact_steps` every potential is a number of float32,
-    whatever comes; `exact_readouts`: the currents of readouts are.
+    `depths` is behind how many neurons a layer stands. Potentials up to `exact_potential` are numbers of float32, and in
+    `exact_steps` all are, whatever comes; `exact_readouts`: the currents of readouts are.
     """
 
     graph: Any
@@ -44,6 +44,7 @@ class NirNetwork:
     readouts: dict[str, str]
     depths: dict[str, int]
     exact_steps: int
+    exact_potential: float
     exact_readouts: bool
 
 
@@ -73,7 +74,7 @@ class _Builder:
         self.readouts: dict[str, str] = {}
         self.depths: dict[str, int] = {}
         self.metadata: dict[str, Any] = {}
-        self.exact_steps = 2**31
+        self.exact_steps, self.exact_potential = 2**31, _EXACT
         self.exact_readouts = True
         self._depth_of: dict[str, int] = {}
 
@@ -105,9 +106,8 @@ class _Builder:
         }
         nodes = {INPUT: self.graph.nodes.pop(INPUT), **self.graph.nodes}
         graph = self.nir.NIRGraph(nodes, self.graph.edges, metadata)
-        return NirNetwork(
-            graph, self.target, self.neurons, self.readouts, self.depths, self.exact_steps, self.exact_readouts
-        )
+        exact = self.exact_steps, self.exact_potential, self.exact_readouts
+        return NirNetwork(graph, self.target, self.neurons, self.readouts, self.depths, *exact)
 
     def _input(self, node: gs.Node) -> Value:
         if node.op not in _ENCODERS:
@@ -195,8 +195,9 @@ class _Builder:
         room, late = weighted(node), self.target.delay * self._depth(activation_inputs(node)[0])
         if room is not None and room.weights(node).bias is not None and late:
             hint = "convert a network without biases, or export it with `--nir generic`"
-            message = f"its bias flows from the first step on, and {self.target.name} brings it spikes {late} later"
-            raise Unwritable(f"{message}{' steps' if late > 1 else ' step'}", hint)
+            steps = f"{late} step{'s' if late > 1 else ''} later"
+            message = f"its bias flows from the first step on, and {self.target.name} brings it spikes {steps}"
+            raise Unwritable(message, hint)
 
     def _share_threshold(self, node: gs.Node) -> None:
         """Let the currents of all channels grow so that one threshold does for them."""
@@ -224,6 +225,7 @@ class _Builder:
         signal = signal_of(root)
         bound = float(max(np.abs(signal.low).max(), np.abs(signal.high).max()))
         self.exact_steps = min(self.exact_steps, exact_steps(bound, unit))
+        self.exact_potential = min(self.exact_potential, _EXACT * unit)
 
     def _depth(self, tensor: gs.Tensor) -> int:
         """Behind how many neurons a tensor stands: the longest way."""

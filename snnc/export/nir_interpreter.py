@@ -45,7 +45,7 @@ class Interpreter:
             self._reads[target].append(source)
         self._order, self._closing = _in_order(list(self.nodes), graph.edges)
         self._last: dict[str, Array] = {}
-        self.largest = 0.0
+        self.largest: dict[str, float] = {}
 
     def step(self, x: Array) -> dict[str, Array]:
         """The output of every node in the next step; `x` is what the node Input gets."""
@@ -64,7 +64,7 @@ class Interpreter:
 
     def _charge(self, name: str, rate: Array) -> Array:
         potential = self.potentials.get(name, np.zeros(1)) + self.time_step * rate
-        self.largest = max(self.largest, float(np.abs(potential).max(initial=0.0)))
+        self.largest[name] = max(self.largest.get(name, 0.0), float(np.abs(potential).max(initial=0.0)))
         self.potentials[name] = potential
         return potential
 
