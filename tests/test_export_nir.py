@@ -22,6 +22,7 @@ import snnc
 from snnc.diagnostics import Diagnostic, DiagnosticError
 from snnc.export import nir_check
 from snnc.export.nir_graph import NirNetwork, nir_network
+from snnc.export.nir_interpreter import Interpreter
 from snnc.export.nir_targets import TARGETS
 from snnc.files import ConvertedFile
 from snnc.ir.domain import DOMAIN
@@ -65,7 +66,7 @@ def chain(*, bias: bool = False, kernel: int = 3) -> networks.Network:
 
 
 #: A network that a target can have, by target.
-POSSIBLE = {
+POSSIBLE: dict[str, dict[str, Any]] = {
     "generic": {"reset": "soft", "v_init": 0.5},
     "norse": {"reset": "hard"},
     "snntorch": {"reset": "hard"},
@@ -176,13 +177,14 @@ def late_bias() -> networks.Network:
     return net
 
 
+DELAYED = {"method": "low-latency", "calib_steps": None, "delay": 2}
 REFUSED = {
     "norse subtracts nothing": ("norse", chain, {"reset": "soft"}, "it has soft reset", 3),
     "snntorch subtracts nothing": ("snntorch", chain, {"reset": "soft"}, "it has soft reset", 3),
     "spyx resets nothing": ("spyx", chain, {"reset": "hard"}, "it has hard reset", 3),
     "another start": ("norse", chain, {"reset": "hard", "v_init": 0.5}, "starts at 0.5 thresholds", 3),
     "a leak": ("generic", chain, {"leak": 3}, "it leaks floor(V / 2^3)", 3),
-    "a delay": ("generic", chain, {"method": "low-latency", "calib_steps": None, "delay": 2}, "it integrates from step 3 on", 1),
+    "a delay": ("generic", chain, DELAYED, "it integrates from step 3 on", 1),
     "max-pooling": ("generic", pooled, {}, "NIR has no node for it", 1),
     "own thresholds": ("snntorch", chain, {"reset": "hard", "per_channel": True}, "thresholds of their own", 3),
     "branches": ("spyx", lambda: networks.small(hidden_output=False), {}, "here it branches", 3),
@@ -213,7 +215,7 @@ def test_thresholds_beyond_float32_are_refused() -> None:
     nir_network(graph, TARGETS["spyx"], steps=7, name="")
 
 
-def test_networks_that_settle_are_refused(tmp_path: Path) -> None:
+def test_networks_that_settle_are_refused() -> None:
     model = snnc.convert(chain().model(), method="exact", calib=networks.images_for(chain().model()), accept_poor=True)
     with pytest.raises(DiagnosticError, match=r"SNN420.*its neurons take spikes back"):
         snnc.export_nir(model)
@@ -310,7 +312,7 @@ def test_the_command_writes_graph_and_data(converted: Path, invoke: Invoke, tmp_
     assert first.data.shape == (4, STEPS, 4 * 6 * 6)
     assert first.data.dtype == bool
     assert set(np.unique(nodes["input"].observables["spikes"].data)) <= {-1, 0, 1}
-    step = nir_check.Interpreter(nir.read(graph))
+    step = Interpreter(nir.read(graph))
     for t in range(STEPS):
         given = nodes["input"].observables["spikes"].data[:, t].reshape(4, 2, 6, 6)
         fired = step.step(given)["Relu_1"].reshape(4, -1)

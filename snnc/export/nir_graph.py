@@ -34,8 +34,8 @@ _EXACT = 2.0**24
 class NirNetwork:
     """A graph of the package nir, and the names in it of the layers of the network: `neurons` in order, `readouts`.
 
-    `depths` is behind how many neurons a layer stands. Potentials up to `exact_potential` are numbers of float32, and in
-    `exact_steps` all are, whatever comes; `exact_readouts`: the currents of readouts are.
+    `depths` is behind how many neurons a layer stands. Potentials up to `exact_potential` are numbers of float32, and
+    in `exact_steps` all are, whatever comes; `exact_readouts`: the currents of readouts are.
     """
 
     graph: Any
