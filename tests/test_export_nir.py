@@ -69,7 +69,7 @@ def chain(*, bias: bool = False, kernel: int = 3) -> networks.Network:
 POSSIBLE: dict[str, dict[str, Any]] = {
     "generic": {"reset": "soft", "v_init": 0.5},
     "norse": {"reset": "hard"},
-    "snntorch": {"reset": "hard"},
+    "snntorch": {"reset": "hard", "weight_bits": 16},
     "spyx": {"reset": "soft"},
 }
 
@@ -128,7 +128,7 @@ def test_soft_reset_is_a_loop() -> None:
 
 
 def test_inputs_that_are_no_spikes_are_integers_of_every_step() -> None:
-    file = file_of(chain(bias=True), reset="hard", coding="direct")
+    file = file_of(chain(bias=True), coding="direct", **POSSIBLE["snntorch"])
     did = trains(file)
     assert np.abs(did.given).max() > 1
     assert (did.given == did.given[:1]).all()
@@ -151,7 +151,7 @@ def test_names_have_neither_slashes_nor_dots() -> None:
     net = chain()
     for node in net.nodes:
         node.name = f"/0.{node.name}"
-    network, content = written(file_of(net, reset="hard"), "snntorch")
+    network, content = written(file_of(net, **POSSIBLE["snntorch"]), "snntorch")
     assert all(name.isidentifier() for name in nir.read(io.BytesIO(content)).nodes)
     assert list(network.neurons) == [node.name for node in net.nodes if node.op_type == "Relu"]
 
@@ -189,7 +189,7 @@ REFUSED = {
     "own thresholds": ("snntorch", chain, {"reset": "hard", "per_channel": True}, "thresholds of their own", 3),
     "branches": ("spyx", lambda: networks.small(hidden_output=False), {}, "here it branches", 3),
     "late biases": ("spyx", late_bias, {}, "1 step later", 1),
-    "two outputs": ("snntorch", networks.small, {"reset": "hard"}, "graphs of one output", 1),
+    "two outputs": ("snntorch", networks.small, POSSIBLE["snntorch"], "graphs of one output", 1),
 }
 
 

@@ -69,7 +69,7 @@ def form_of(node: gs.Node, target: Target, steps: int) -> Form:
     threshold = constant(node, 1)
     assert threshold is not None
     if (threshold >= _EXACT * unit).any():
-        hint = "convert the network with `--weight-bits 8`, or export it for fewer `--steps`"
+        hint = "convert the network with fewer `--weight-bits`, or export it for fewer `--steps`"
         raise Unwritable(f"float32 has no {unit:g} beside its threshold of {threshold.max()}", hint)
     return form
 
@@ -82,7 +82,7 @@ def factors_of(neuron: Neuron) -> FloatArray:
     if (np.exp2(np.rint(np.log2(factors))) != factors).any():
         raise Unwritable(
             "its channels have thresholds of their own, and the target has one for all of a layer",
-            "convert the network without `--per-channel`, or export it with `--nir generic`",
+            "convert it with `--weight-bits 16` and without `--per-channel`, or export it with `--nir generic`",
         )
     return factors
 
