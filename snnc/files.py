@@ -11,6 +11,7 @@ from os import PathLike
 from typing import Any
 
 import onnx
+import onnx_graphsurgeon as gs
 from google.protobuf.message import DecodeError
 
 from snnc.data import DataSet, Preparation, as_dataset, load
@@ -18,6 +19,7 @@ from snnc.data.preparation import shown
 from snnc.diagnostics import DiagnosticError, Diagnostics, fail
 from snnc.emit import format1
 from snnc.emit.block import Block
+from snnc.emit.calibrated import extract_calibrated
 from snnc.emit.embedded import extract
 from snnc.emit.schedules import as_stream
 from snnc.emit.written import read_block
@@ -140,6 +142,7 @@ class ConvertedFile:
         self.verification = read_record(Verification, verification) if verification else None
         self.certificate = read_record(Certificate, document("certificate")) if "snnc.certificate" in metadata else None
         self._quantised = metadata.get("snnc.quantised")
+        self._calibrated = metadata.get("snnc.network")
 
     @property
     def input_dims(self) -> tuple[int, ...]:
@@ -199,6 +202,17 @@ class ConvertedFile:
             return extract(self._quantised, self.block.body_constants)
         except (ValueError, KeyError, DecodeError) as error:
             fail("SNN402", f"the quantised network in {self.name} is damaged ({error})")
+
+    def calibrated(self) -> gs.Graph:
+        """The network operator by operator, with the integers of its grid (level FUSED); SNN402 where the file has
+        none, which those of the method exact have not, or it is damaged."""
+        if self._calibrated is None:
+            hint = "convert the ANN again with this snnc"
+            fail("SNN402", f"{self.name} tells its layers as they are run alone: it is older", hint=hint)
+        try:
+            return extract_calibrated(self._calibrated, self.block.body_constants)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, DecodeError) as error:
+            fail("SNN402", f"the network in {self.name} is damaged ({type(error).__name__}: {error})")
 
     def stream_form(self) -> onnx.ModelProto:
         """The network as `--schedule stream` writes it, whatever the schedule of the file."""

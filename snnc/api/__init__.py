@@ -1,6 +1,7 @@
 """The Python interface: `snnc.convert`, `evaluate`, `record`, `compare`, and what the commands need beside them."""
 
 from snnc.api.conversion import Estimates, check, convert, from_torch
+from snnc.api.exporting import NirExport, export_nir
 from snnc.api.layers import compare, record
 from snnc.api.measuring import check_classes, error_budget, evaluate, evaluate_exits, require_same_network, verify
 from snnc.api.model import Model, SpikingModel, check_exits, input_dims, open_converted, preparation_for
@@ -9,6 +10,7 @@ from snnc.api.sweeping import sweep
 __all__ = [
     "Estimates",
     "Model",
+    "NirExport",
     "SpikingModel",
     "check",
     "check_classes",
@@ -18,6 +20,7 @@ __all__ = [
     "error_budget",
     "evaluate",
     "evaluate_exits",
+    "export_nir",
     "from_torch",
     "input_dims",
     "open_converted",

@@ -298,6 +298,30 @@ RULES: dict[str, Rule] = _rules(
         "have another snnc, onnxruntime or numpy than this one, or a worker was lost again and again at the same\n"
         "samples, mostly for want of memory. Workers that are lost now and then are replaced, and nothing is said.",
     ),
+    Rule(
+        "SNN420",
+        "the network cannot be expressed in the form it is exported to",
+        "export it with `--nir generic`, or convert the ANN with what the message names left away",
+        "Simulators read a NIR graph in their own ways: one resets to 0 what another one reduces by the threshold,\n"
+        "one has no pooling, another one no branches. What the target would compute otherwise is refused, all at\n"
+        "once; nothing is approximated. docs/exchange.md says what every target can do.",
+    ),
+    Rule(
+        "SNN421",
+        "an exported network does not give the same spikes",
+        "please report it, with the versions of snnc and of the simulator",
+        "Every export is run and compared with the network spike by spike before it is written. Here a spike is\n"
+        "another one: the simulator reads the graph otherwise than the version that snnc was written for, potentials\n"
+        "have grown beyond what float32 holds (fewer `--steps`, or a conversion with more `--max-steps`, keeps them\n"
+        "smaller), or snnc has an error. Nothing was written.",
+    ),
+    Rule(
+        "SNN422",
+        "the simulator of a target cannot run the exported graph",
+        "install the version that docs/exchange.md names, or give the Python that has it as `--simulator`",
+        "The target's own importer or simulator failed on the graph. Without the simulator an export is checked by\n"
+        "snnc's own interpreter of NIR alone, and says so.",
+    ),
     # --- warnings -------------------------------------------------------------------------------------------------
     Rule(
         "SNN501",

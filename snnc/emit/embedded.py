@@ -1,4 +1,4 @@
-"""The quantised ANN inside a converted file, without its weights: the file has these already.
+"""A second network inside a converted file, without its weights: the file has these already.
 
 A model without the bytes of those initializers that the block has too; which ones they are is noted in the place of the
 bytes. Compressed, as text.
@@ -19,15 +19,31 @@ _LEAST_BYTES = 256
 
 def embed(model: onnx.ModelProto, constants: Iterable[onnx.TensorProto]) -> str:
     """`model` as text, without the initializers that are among `constants` of the block."""
-    known = {_content(tensor): tensor.name for tensor in constants}
+    shared = Shared(constants)
     small = onnx.ModelProto()
     small.CopyFrom(model)
     for tensor in small.graph.initializer:
-        name = known.get(_content(tensor)) if len(tensor.raw_data) >= _LEAST_BYTES else None
+        shared.refer(tensor)
+    return packed(small)
+
+
+class Shared:
+    """The initializers of a block, by their content."""
+
+    def __init__(self, constants: Iterable[onnx.TensorProto]) -> None:
+        self._known = {_content(tensor): tensor.name for tensor in constants}
+
+    def refer(self, tensor: onnx.TensorProto) -> None:
+        """Take the bytes of `tensor` away and note where the block has them; nothing where it has not, or few."""
+        name = self._known.get(_content(tensor)) if len(tensor.raw_data) >= _LEAST_BYTES else None
         if name is not None:
             tensor.ClearField("raw_data")
             tensor.doc_string = f"{_SHARED} {name}"
-    return base64.b64encode(zlib.compress(small.SerializeToString(deterministic=True), 9)).decode("ascii")
+
+
+def packed(model: onnx.ModelProto) -> str:
+    """`model` as text, compressed."""
+    return base64.b64encode(zlib.compress(model.SerializeToString(deterministic=True), 9)).decode("ascii")
 
 
 def extract(text: str, constants: Iterable[onnx.TensorProto]) -> onnx.ModelProto:

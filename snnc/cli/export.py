@@ -1,0 +1,124 @@
+"""`snnc export`: a converted network in the form of others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snnc.cli import options, reports
+from snnc.cli.console import Console
+
+if TYPE_CHECKING:
+    from snnc.api.exporting import NirExport
+
+#: The targets of `snnc.export.nir_targets`, named here so that `snnc --help` is quick.
+NIR_TARGETS = ("generic", "norse", "snntorch", "spyx")
+
+
+@click.command(short_help="Write a converted network for other simulators.")
+@click.argument("net", type=options.EXISTING, metavar="NET.snn.onnx")
+@click.option("--nir", "target", type=click.Choice(NIR_TARGETS), help="Write a graph of NIR, as this one reads it.")
+@click.option("-o", "--output", required=True, type=options.OUTPUT, metavar="FILE", help="The file to write.")
+@click.option("--data", "data", metavar="DATA", help="Samples of the check.  [default: smooth random images]")
+@click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N of them, evenly spread.  [default: 4]")
+@click.option("--steps", type=int, metavar="T", help="Number of steps of the check.  [default: that of the file]")
+@click.option("--seed", type=int, help="Seed of the input spikes.  [default: that of the file]")
+@click.option(
+    "--record",
+    "recording",
+    type=options.OUTPUT,
+    metavar="R.nir",
+    help="Write the input and the spikes of all neurons in the check as NIR data.",
+)
+@click.option(
+    "--simulator",
+    type=options.EXISTING,
+    metavar="PYTHON",
+    help="The Python interpreter that has the target's simulator.  [default: this one]",
+)
+@options.stored_form
+@reports.json_report
+@options.verbosity
+@click.pass_obj
+def export(
+    console: Console,
+    /,
+    net: str,
+    target: str | None,
+    output: str,
+    data: str | None,
+    samples: int | None,
+    steps: int | None,
+    seed: int | None,
+    recording: str | None,
+    simulator: str | None,
+    json_file: str | None,
+    **form: Any,
+) -> None:
+    """Write NET.snn.onnx for another simulator, and check there that every spike is the same.
+
+    What the other one would compute otherwise is refused, all at once; a check that fails writes nothing.
+
+    \b
+    snnc export net.snn.onnx --nir generic -o net.nir
+    """
+    from snnc import api
+    from snnc.api.exporting import SAMPLES
+
+    if target is None:
+        raise click.UsageError("say what to write: --nir TARGET")
+    reports.check_outputs(console, json_file, [output, recording], [net, data])
+    if data is None:
+        options.refuse_data_form(form)
+    samples = SAMPLES if samples is None else samples
+    file = api.open_converted(net)
+    dataset = None if data is None else options.load_data_for(console, file, data, form, samples=samples)
+    found = api.export_nir(net, target, data=dataset, samples=samples, steps=steps, seed=seed, simulator=simulator)
+    console.lines(_lines(found, target))
+    console.write(output, found.content)
+    if recording:
+        console.write(recording, found.data)
+    console.report(export_document(net, target, found))
+
+
+def _lines(found: NirExport, target: str) -> list[str]:
+    check, network = found.check, found.network
+    spikes, samples = f"{check.spikes:,} spike{'' if check.spikes == 1 else 's'}", f"{check.samples:,}"
+    lines = [
+        f"NIR for {target}: {len(network.graph.nodes)} nodes, {len(network.graph.edges)} edges",
+        f"checked: all {spikes} of {len(network.neurons)} layers are the same in {' and in '.join(check.by)}",
+        f"({samples} sample{'' if check.samples == 1 else 's'}, {check.steps} steps)",
+    ]
+    if check.steps > network.exact_steps:
+        lines.append(
+            f"float32 has every potential of any input for {network.exact_steps} steps, and those up to "
+            f"{network.exact_potential:,.0f}; here they reached {check.largest:,.0f}"
+        )
+    if check.without:
+        lines.append(f"not checked in {target} itself: {check.without}")
+    if check.silent:
+        lines.append(f"no spike in {', '.join(check.silent)}: give --data, or more --steps, to check these")
+    return lines
+
+
+def export_document(net: str, target: str, found: NirExport) -> dict[str, Any]:
+    """What `--json` writes (docs/cli.md)."""
+    check, network = found.check, found.network
+    return {
+        "model": net,
+        "target": target,
+        "nodes": {name: type(node).__name__ for name, node in network.graph.nodes.items()},
+        "layers": network.neurons | network.readouts,
+        "check": {
+            "by": list(check.by),
+            "without": check.without,
+            "samples": check.samples,
+            "steps": check.steps,
+            "spikes": check.spikes,
+            "silent": check.silent,
+            "largest_potential": check.largest,
+            "exact_potential": network.exact_potential,
+            "exact_steps": network.exact_steps,
+        },
+    }
