@@ -202,7 +202,7 @@ class ConvertedFile:
 
     def calibrated(self) -> gs.Graph:
         """The network operator by operator, with the integers of its grid (level FUSED); SNN402 where the file has
-        none, which those of the method exact have not, or it is damaged."""
+        none, as those of older versions, or it is damaged."""
         if self._calibrated is None:
             hint = "convert the ANN again with this snnc"
             fail("SNN402", f"{self.name} tells its layers as they are run alone: it is older", hint=hint)
