@@ -7,11 +7,16 @@ import struct
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import networks
 import numpy as np
+import onnx
 import pytest
 
-from snnc.api.exporting_c import CExport
+from snnc.api.exporting_c import CExport, export_c
+from snnc.api.model import SpikingModel
+from snnc.ir.conversion import Conversion
 
 WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-Wconversion")
 SANITIZERS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -153,3 +158,66 @@ def _read(export: CExport, content: bytes, samples: int, steps: int) -> Run:
     )
     (size,) = struct.unpack("<I", content[-4:])
     return Run(trains, found["steps"]["fired"].T, sums, values, size)
+
+
+def compile_objects(folder: Path, *files: str) -> None:
+    assert COMPILER is not None
+    subprocess.run([COMPILER, *WARNINGS, "-Os", "-c", *files], cwd=folder, check=True)
+
+
+def make(folder: Path, target: str) -> subprocess.CompletedProcess[str]:
+    """`make` of the exported Makefile, without hints of what it does."""
+    command = ["make", "-s", target, "CFLAGS=-O1 -Werror"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def exported_model(conversion: Conversion) -> SpikingModel:
+    return SpikingModel(conversion.emitted, conversion.report)
+
+
+def exported(conversion: Conversion, **options: Any) -> CExport:
+    return export_c(exported_model(conversion), **options)
+
+
+def residual() -> onnx.ModelProto:
+    net = networks.Network((3, 6, 6), np.random.default_rng(2))
+    net.convolve(4, 3, 1, 1, 1, 1, True)
+    net.then("Relu")
+    net.residual(False, 4, True)
+    net.then("Relu")
+    net.residual(True, 6, True)
+    net.then("Relu")
+    net.then("GlobalAveragePool", shape=(6, 1, 1))
+    net.dense(3, True)
+    net.output()
+    return net.model()
+
+
+def pooled() -> onnx.ModelProto:
+    """Depthwise and dilated convolutions, max-pooling with pads, averages that overlap, a shuffle of channels."""
+    net = networks.Network((4, 9, 8), np.random.default_rng(3))
+    net.convolve(4, 3, 1, 2, 2, 4, True)
+    net.then("Relu")
+    net.largest(3, 2, 1, 1)
+    net.shuffle([2, 0, 3, 1, 1])
+    net.convolve(6, 3, 1, 1, 1, 1, False)
+    net.then("Relu")
+    net.average(3, 2, 1, False)
+    net.beside(2, True, fires=True)
+    net.transpose()
+    net.dense(3, True)
+    net.output()
+    return net.model()
+
+
+def signal() -> onnx.ModelProto:
+    net = networks.Network((2, 31), np.random.default_rng(5))
+    net.convolve(3, 5, 2, 2, 1, 1, True)
+    net.then("Relu")
+    net.largest(2, 2, 0, 1)
+    net.beside(2, True, fires=True, spatial=True)
+    net.then("Relu")
+    net.output()
+    net.dense(3, False)
+    net.output()
+    return net.model()

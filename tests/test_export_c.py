@@ -7,29 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import c_programs
+import exact_networks
 import networks
 import numpy as np
 import onnx
+import onnx_graphsurgeon as gs
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from snnc.api.exporting_c import CExport, export_c
-from snnc.api.model import SpikingModel
-from snnc.ir.conversion import Conversion
-from snnc.simulate.reference import simulate
+from snnc.api.model import open_converted
+from snnc.simulate.reference import Simulation, simulate
 
 STEPS = 20
 Choices = dict[str, Any]
 
 
-def exported(conversion: Conversion, **options: Any) -> CExport:
-    return export_c(SpikingModel(conversion.emitted, conversion.report), **options)
-
-
-def assert_same_spikes(conversion: Conversion, export: CExport, binary: Path, images: np.ndarray, seed: int) -> None:
+def assert_same_spikes(graph: gs.Graph, export: CExport, binary: Path, images: np.ndarray, seed: int) -> None:
     """Spikes of every layer in every step, sums of outputs, outputs in units of the ANN, the size of the struct."""
     found = c_programs.run(export, binary, images, STEPS, seed, 11)
-    expected = simulate(conversion.graph, images, STEPS, seed, 11, record=True)
+    expected = simulate(graph, images, STEPS, seed, 11, record=True)
     assert set(found.spikes) == set(expected.spikes)
     for name, spikes in expected.spikes.items():
         assert np.array_equal(found.spikes[name].reshape(spikes.shape), spikes), name
@@ -38,63 +35,28 @@ def assert_same_spikes(conversion: Conversion, export: CExport, binary: Path, im
         assert np.array_equal(found.sums[readout.output].reshape(sums.shape), sums)
         values = expected.outputs[readout.output].astype(np.float32)
         assert np.array_equal(found.values[readout.output].reshape(values.shape), values)
+    fired = sum(
+        np.abs(spikes).sum(tuple(range(2, spikes.ndim)), dtype=np.int64) for spikes in _of_layers(graph, expected)
+    )
+    assert np.array_equal(found.fired, fired)
     assert found.struct_bytes == export.program.struct_bytes
 
 
-def residual() -> onnx.ModelProto:
-    net = networks.Network((3, 6, 6), np.random.default_rng(2))
-    net.convolve(4, 3, 1, 1, 1, 1, True)
-    net.then("Relu")
-    net.residual(False, 4, True)
-    net.then("Relu")
-    net.residual(True, 6, True)
-    net.then("Relu")
-    net.then("GlobalAveragePool", shape=(6, 1, 1))
-    net.dense(3, True)
-    net.output()
-    return net.model()
-
-
-def pooled() -> onnx.ModelProto:
-    """Depthwise and dilated convolutions, max-pooling with pads, averages that overlap, a shuffle of channels."""
-    net = networks.Network((4, 9, 8), np.random.default_rng(3))
-    net.convolve(4, 3, 1, 2, 2, 4, True)
-    net.then("Relu")
-    net.largest(3, 2, 1, 1)
-    net.shuffle([2, 0, 3, 1, 1])
-    net.convolve(6, 3, 1, 1, 1, 1, False)
-    net.then("Relu")
-    net.average(3, 2, 1, False)
-    net.beside(2, True, fires=True)
-    net.transpose()
-    net.dense(3, True)
-    net.output()
-    return net.model()
-
-
-def signal() -> onnx.ModelProto:
-    net = networks.Network((2, 31), np.random.default_rng(5))
-    net.convolve(3, 5, 2, 2, 1, 1, True)
-    net.then("Relu")
-    net.largest(2, 2, 0, 1)
-    net.beside(2, True, fires=True, spatial=True)
-    net.then("Relu")
-    net.output()
-    net.dense(3, False)
-    net.output()
-    return net.model()
+def _of_layers(graph: gs.Graph, expected: Simulation) -> list[np.ndarray]:
+    encoder = graph.nodes[0].name
+    return [spikes for name, spikes in expected.spikes.items() if name != encoder]
 
 
 CASES: dict[str, tuple[Callable[[], onnx.ModelProto], Choices]] = {
-    "soft": (residual, {"per_channel": True, "v_init": 0.5}),
-    "hard": (residual, {"reset": "hard", "seed": -3}),
-    "leak": (pooled, {"leak": 3, "seed": 2**40 + 1}),
-    "pools": (pooled, {"coding": "direct", "per_channel": True}),
-    "staircase": (pooled, {"neurons": "staircase"}),
-    "table": (residual, {"neurons": "table"}),
-    "signal": (signal, {"v_init": 0.5}),
-    "few steps": (signal, {"max_steps": 30, "steps": 20, "weight_bits": 4}),
-    "delay": (residual, {"method": "low-latency", "delay": 5}),
+    "soft": (c_programs.residual, {"per_channel": True, "v_init": 0.5}),
+    "hard": (c_programs.residual, {"reset": "hard", "seed": -3}),
+    "leak": (c_programs.pooled, {"leak": 3, "seed": 2**40 + 1}),
+    "pools": (c_programs.pooled, {"coding": "direct", "per_channel": True}),
+    "staircase": (c_programs.pooled, {"neurons": "staircase"}),
+    "table": (c_programs.residual, {"neurons": "table"}),
+    "signal": (c_programs.signal, {"v_init": 0.5}),
+    "few steps": (c_programs.signal, {"max_steps": 30, "steps": 20, "weight_bits": 4}),
+    "delay": (c_programs.residual, {"method": "low-latency", "delay": 5, "calib_steps": None}),
 }
 
 
@@ -104,9 +66,9 @@ def test_spikes_are_those_of_the_reference(case: str, tmp_path: Path) -> None:
     make, choices = CASES[case]
     model = make()
     conversion = networks.emit(model, **choices)
-    export = exported(conversion)
+    export = c_programs.exported(conversion)
     binary = c_programs.build(export, tmp_path)
-    assert_same_spikes(conversion, export, binary, networks.images_for(model, 2), choices.get("seed", 0))
+    assert_same_spikes(conversion.graph, export, binary, networks.images_for(model, 2), choices.get("seed", 0))
 
 
 @c_programs.needs_compiler
@@ -114,6 +76,19 @@ def test_spikes_are_those_of_the_reference(case: str, tmp_path: Path) -> None:
 @given(model=networks.models(), choices=networks.options())
 def test_random_networks(model: onnx.ModelProto, choices: Choices, tmp_path_factory: pytest.TempPathFactory) -> None:
     conversion = networks.emit(model, **choices)
-    export = exported(conversion)
+    export = c_programs.exported(conversion)
     binary = c_programs.build(export, tmp_path_factory.mktemp("c"))
-    assert_same_spikes(conversion, export, binary, networks.images_for(model, 2), choices["seed"])
+    assert_same_spikes(conversion.graph, export, binary, networks.images_for(model, 2), choices["seed"])
+
+
+@c_programs.needs_compiler
+@pytest.mark.parametrize(
+    "body", ["max-pool and biases", "leaky residual", "squeeze and excitation", "gated linear unit"]
+)
+def test_networks_that_settle(body: str, tmp_path: Path) -> None:
+    """Staircases, tables, products of counts, max-pools of signed spikes, charges at the start."""
+    model = exact_networks.converted(exact_networks.body(body))
+    graph, images = open_converted(model).calibrated(), networks.images_for(model.model, 2)
+    export = export_c(model)
+    assert export.program.settles
+    assert_same_spikes(graph, export, c_programs.build(export, tmp_path), images, 0)

@@ -11,6 +11,7 @@ from snnc.export.c.program import Program
 from snnc.export.c.readme import readme
 from snnc.export.c.sample import Sample, sample_of
 from snnc.export.c.sources import sources
+from snnc.files import check_folder_writable
 from snnc.places import write_folder
 
 README = "README.md"
@@ -32,6 +33,7 @@ class CExport:
     def save(self, folder: str | PathLike[str]) -> None:
         """Write all files into `folder`, which is made where it does not exist; SNN401, and nothing is written, where
         that is not possible."""
+        check_folder_writable(folder, self.files)
         write_folder(folder, self.contents)
 
 

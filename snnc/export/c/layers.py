@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
 
 from snnc.export.c.integers import (
     count_type,
@@ -189,18 +191,20 @@ class Layers:
         else:
             self.trees.add(node.inputs[0], sums)
         bias = constant(node, 1)
-        units = np.zeros(1) if bias is None else bias.astype(np.float64).reshape(bias.shape[-len(shape) :])
-        biases = runs(units, shape)[0]
-        scale = runs(np.asarray(node.attrs["scale"], np.float64), shape)[0]
-        scales, biases = _whole(scale, state.count), _whole(biases, state.count)
+        bias = np.zeros(1) if bias is None else bias.reshape(bias.shape[-len(shape) :])
+        scales, biases = (
+            _whole(runs(np.asarray(values, np.float64), shape)[0], state.count)
+            for values in (node.attrs["scale"], bias)
+        )
         found = Readout(output.name, state, shape, scales, biases, not is_settling(node), delay)
         self.program.readouts.append(found)
         self.program.settles = self.program.settles or is_settling(node)
 
 
-def _whole(values: np.ndarray, count: int) -> np.ndarray:
+def _whole(values: NDArray[Any], count: int) -> NDArray[np.float64]:
     """One number, or one for each of `count` elements."""
-    return values if values.size == 1 else np.repeat(values, count // values.size)
+    whole: NDArray[np.float64] = values if values.size == 1 else np.repeat(values, count // values.size)
+    return whole
 
 
 def _product(node: gs.Node) -> str:

@@ -39,7 +39,7 @@ def plan(file: ConvertedFile, name: str, most_steps: int | None) -> Program:
     if not 1 <= steps <= file.options.max_steps:
         fail("SNN404", f"{steps} steps; {file.name} allows 1 to {file.options.max_steps}")
     graph = file.calibrated()
-    _check(graph)
+    check(graph)
     stored = None if file.calibration is None else file.preparation
     encoder = next(node for node in graph.nodes if node.inputs[0].name == graph.inputs[0].name)
     program = Program(name, steps, input_of(encoder, stored))
@@ -53,7 +53,7 @@ def plan(file: ConvertedFile, name: str, most_steps: int | None) -> Program:
     return program
 
 
-def _check(graph: gs.Graph) -> None:
+def check(graph: gs.Graph) -> None:
     """SNN423 for all that cannot be written."""
     found = Diagnostics()
     for node in graph.nodes:

@@ -140,6 +140,11 @@ class Input:
     def count(self) -> int:
         return int(np.prod(self.shape))
 
+    @property
+    def bytes(self) -> int:
+        """Of what a step is given."""
+        return BYTES[self.ctype] * self.count
+
 
 @dataclass
 class Program:
@@ -171,6 +176,18 @@ class Program:
         for each in self.scratch:
             found[each.ctype] = max(found.get(each.ctype, 0), each.offset + each.count)
         return dict(sorted(found.items(), key=lambda item: -BYTES[item[0]]))
+
+    def bytes_by_layer(self) -> list[tuple[str, int, int]]:
+        """Name of each layer, bytes of its constants and of its states."""
+        names = dict.fromkeys(step.layer for step in self.steps)
+        return [
+            (
+                name,
+                sum(constant.bytes for constant in self.constants if constant.layer == name),
+                sum(state.bytes for state in self.states if state.layer == name),
+            )
+            for name in names
+        ]
 
     @property
     def flash_bytes(self) -> int:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from snnc.export.c.integers import BYTES
 from snnc.export.c.program import Program
 from snnc.export.c.text import lines
 
 
 def readme(program: Program, network: str) -> str:
     """Markdown."""
-    name, given = program.name, program.input
-    flash = {layer: sum(each.bytes for each in program.constants if each.layer == layer) for layer in _layers(program)}
-    states = {layer: sum(each.bytes for each in program.states if each.layer == layer) for layer in _layers(program)}
-    rows = [f"| {_cell(layer)} | {flash[layer]:,} | {states[layer]:,} |" for layer in _layers(program)]
+    name = program.name
+    rows = [f"| {_cell(layer)} | {flash:,} | {states:,} |" for layer, flash, states in program.bytes_by_layer()]
     scratch = ", ".join(f"{count:,} of {ctype}" for ctype, count in program.scratch_counts.items()) or "none"
     return lines(
         [
@@ -38,16 +35,12 @@ def readme(program: Program, network: str) -> str:
             f"- Flash, all constants: {program.flash_bytes:,} bytes, and the code.",
             f"- RAM, `{name}_state`: {program.struct_bytes:,} bytes: {program.state_bytes:,} of states and the step,",
             f"  {program.scratch_bytes:,} of scratch memory of a step ({scratch}).",
-            f"- RAM, an input: {given.count * BYTES[given.ctype]:,} bytes.",
+            f"- RAM, an input: {program.input.bytes:,} bytes.",
             "",
             f"Potentials have room for {program.most_steps:,} steps. The size of the struct holds where numbers are",
             "aligned to their size, as on ARM and RISC-V.",
         ]
     )
-
-
-def _layers(program: Program) -> list[str]:
-    return list(dict.fromkeys(step.layer for step in program.steps))
 
 
 def _cell(text: str) -> str:
