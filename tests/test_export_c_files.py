@@ -191,7 +191,7 @@ def test_the_command_writes_a_folder(invoke: Invoke, tmp_path: Path) -> None:
     document = json.loads((tmp_path / "c.json").read_text())
     assert set(document["files"]) == {path.name for path in (tmp_path / "c").iterdir()}
     assert document["struct_bytes"] >= document["state_bytes"] + document["scratch_bytes"]
-    for wrong in (["--nir", "generic"], ["--samples", "3"], ["--mean", "0.5"]):
+    for wrong in (["--nir", "generic"], ["--samples", "3"], ["--layout", "NHWC"]):
         assert (
             invoke("export", tmp_path / "net.snn.onnx", "--c", "-o", tmp_path / "d", *wrong, exit_code=2).exit_code == 2
         )
@@ -199,3 +199,15 @@ def test_the_command_writes_a_folder(invoke: Invoke, tmp_path: Path) -> None:
         "export", tmp_path / "net.snn.onnx", "--nir", "generic", "--name", "x", "-o", tmp_path / "d", exit_code=2
     )
     assert not (tmp_path / "d").exists()
+
+
+def test_pixels_go_through_the_preparation_of_the_file_or_the_one_that_is_given() -> None:
+    model = c_programs.exported_model(networks.emit(networks.perceptron([3]).model(), coding="direct"))
+    bytes_of = {"p / 255": np.arange(256) / np.float32(255), "p * 0.0625": np.arange(256) * np.float32(0.0625)}
+    for text, preparation in (("p / 255", None), ("p * 0.0625", snnc.data.Preparation(scale=1 / 16))):
+        export = export_c(model, preparation=preparation)
+        given, pixels = export.program.input, export.program.input.pixels
+        assert pixels is not None
+        units = np.clip(bytes_of[text].astype(np.float32) / given.unit, given.low, given.high)
+        assert np.array_equal(pixels.values, np.rint(units).astype(np.int64))
+        assert f"of which the network sees {text}. */" in export.files["net.h"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from os import PathLike
 
 from snnc.api.model import SpikingModel, open_converted
+from snnc.data import Preparation
 from snnc.export.c.planner import plan
 from snnc.export.c.program import Program
 from snnc.export.c.readme import readme
@@ -37,17 +38,24 @@ class CExport:
         write_folder(folder, self.contents)
 
 
-def export_c(model: str | PathLike[str] | SpikingModel, *, name: str = "net", most_steps: int | None = None) -> CExport:
+def export_c(
+    model: str | PathLike[str] | SpikingModel,
+    *,
+    name: str = "net",
+    most_steps: int | None = None,
+    preparation: Preparation | None = None,
+) -> CExport:
     """The network as a program in C99 with the same spikes: integers only, no allocation, no library.
 
     `name` begins its files and public names. `most_steps` are as many as it will ever run (the file's max_steps, unless
-    something is said): fewer may need smaller membrane potentials.
+    something is said): fewer may need smaller membrane potentials. `preparation` says what becomes of the bytes of an
+    image in front of the network (scale, mean, std): as the file says, and divided by 255 where it does not.
 
     Raises:
         DiagnosticError: SNN423: what cannot be written, all at once. SNN404, SNN405: an argument is wrong.
     """
     file = open_converted(model)
-    program = plan(file, name, most_steps)
+    program = plan(file, name, most_steps, Preparation.said(preparation))
     sample = sample_of(file, program)
     files = sources(program, sample, file.name, file.options.seed, file.options.steps)
     return CExport({**files, README: readme(program, file.name)}, program, sample)

@@ -88,9 +88,9 @@ def export(
 
     if as_c:
         checking = {"data": data, "samples": samples, "steps": steps, "seed": seed, "record": recording}
-        exported_c.refuse_others({"nir": target, **checking, "simulator": simulator, **form}, "--nir")
+        exported_c.refuse_others({"nir": target, **checking, "simulator": simulator, "layout": form["layout"]}, "--nir")
         reports.check_outputs(console, json_file, [], [net])
-        exported_c.export_c(console, net, output, name, most_steps)
+        exported_c.export_c(console, net, output, name, most_steps, form)
         return
     if target is None:
         raise click.UsageError("say what to write: --nir TARGET or --c")

@@ -14,16 +14,20 @@ if TYPE_CHECKING:
     from snnc.api.exporting_c import CExport
 
 
-def export_c(console: Console, net: str, folder: str, name: str | None, most_steps: int | None) -> None:
-    """Write the C of a converted network into a folder."""
+def export_c(
+    console: Console, net: str, folder: str, name: str | None, most_steps: int | None, form: dict[str, Any]
+) -> None:
+    """Write the C of a converted network into a folder; `form` says what becomes of pixels."""
     from snnc import api
+    from snnc.data import Preparation
     from snnc.files import check_folder_writable
     from snnc.places import check_folder
 
     if folder == STDOUT:
         raise click.UsageError("--c writes several files: -o is a FOLDER")
     check_folder(folder)
-    found = api.export_c(net, **{} if name is None else {"name": name}, most_steps=most_steps)
+    named = {} if name is None else {"name": name}
+    found = api.export_c(net, most_steps=most_steps, preparation=Preparation.of(**form), **named)
     console.lines(_lines(found))
     check_folder_writable(folder, found.files)
     console.write_folder(Path(folder), found.contents)

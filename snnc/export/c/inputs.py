@@ -15,6 +15,7 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from snnc.data import Preparation, as_dataset
+from snnc.data.preparation import shown
 from snnc.diagnostics import DiagnosticError
 from snnc.export.c.integers import holding, runs
 from snnc.export.c.program import Constant, Input
@@ -27,8 +28,8 @@ QUOTA_BITS = 24
 CODINGS = {"PoissonEncode": "poisson", "DirectEncode": "direct", "ChargeEncode": "charge"}
 
 
-def input_of(encoder: gs.Node, stored: Preparation | None) -> Input:
-    """The input of a network; `stored` is how its data were prepared, None where there were none."""
+def input_of(encoder: gs.Node, stored: Preparation) -> Input:
+    """The input of a network whose pixels are prepared so."""
     shape = sample_shape(encoder.inputs[0])
     coding = CODINGS[encoder.op]
     scale = float(np.asarray(encoder.attrs["scale"]).reshape(-1)[0])
@@ -37,15 +38,25 @@ def input_of(encoder: gs.Node, stored: Preparation | None) -> Input:
     unit = (np.asarray(encoder.attrs["scale"], np.float64) / factor).astype(np.float32)
     if coding == "poisson":
         low, high = -1, 1
-    found = Input(coding, holding(low, high), shape, scale, unit, origin.astype(np.float32), low, high, None, "")
-    values = None if stored is None else _prepared(shape, stored)
+    found = Input(coding, holding(low, high), shape, scale, unit, origin.astype(np.float32), low, high, None, stored)
+    values = _prepared(shape, stored)
     if values is None:
         return found
     table = encoded(found, values).reshape(BYTE_VALUES, -1).T.reshape(-1)
     ctype = "int32_t" if coding == "poisson" else found.ctype
     pixels = Constant("of_pixel", ctype, table, encoder.name)
-    said = str(stored) if stored is not None and stored.given else "divided by 255"
-    return Input(coding, found.ctype, shape, scale, unit, found.origin, low, high, pixels, said)
+    return Input(coding, found.ctype, shape, scale, unit, found.origin, low, high, pixels, stored)
+
+
+def described(stored: Preparation) -> str:
+    """What becomes of a byte p in front of the encoder, as a formula."""
+    value = "p / 255" if stored.scale is None else f"p * {stored.scale!r}"
+    if stored.mean is not None:
+        value = f"({value} - mean)"
+    if stored.std is not None:
+        value = f"{value} / std"
+    numbers = [f"{name} {shown(values)}" for name, values in (("mean", stored.mean), ("std", stored.std)) if values]
+    return ", ".join([value, *numbers])
 
 
 def encoded(given: Input, values: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ import re
 
 import onnx_graphsurgeon as gs
 
+from snnc.data import Preparation
 from snnc.diagnostics import Diagnostics, fail
 from snnc.export.c.inputs import input_of
 from snnc.export.c.kernels import MOST_AXES
@@ -25,9 +26,9 @@ _KEYWORDS = frozenset(
 )
 
 
-def plan(file: ConvertedFile, name: str, most_steps: int | None) -> Program:
+def plan(file: ConvertedFile, name: str, most_steps: int | None, preparation: Preparation) -> Program:
     """The program of a converted network; `name` begins its public names, `most_steps` are as many as it will ever run
-    (None: as many as the file allows).
+    (None: as many as the file allows), `preparation` says what becomes of pixels where the file does not.
 
     Raises:
         DiagnosticError: SNN423, once for each node that cannot be written; SNN404, SNN405: an argument is wrong.
@@ -40,9 +41,8 @@ def plan(file: ConvertedFile, name: str, most_steps: int | None) -> Program:
         fail("SNN404", f"{steps} steps; {file.name} allows 1 to {file.options.max_steps}")
     graph = file.calibrated()
     check(graph)
-    stored = None if file.calibration is None else file.preparation
     encoder = next(node for node in graph.nodes if node.inputs[0].name == graph.inputs[0].name)
-    program = Program(name, steps, input_of(encoder, stored))
+    program = Program(name, steps, input_of(encoder, preparation.completed_by(file.preparation)))
     if program.input.pixels is not None:
         program.constants.append(program.input.pixels)
     layers = Layers(program, Identifiers())

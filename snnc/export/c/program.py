@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from snnc.data import Preparation
 from snnc.export.c.integers import BYTES
 
 
@@ -134,7 +135,7 @@ class Input:
     low: int
     high: int
     pixels: Constant | None
-    prepared: str
+    prepared: Preparation
 
     @property
     def count(self) -> int:

@@ -37,7 +37,7 @@ def sample_of(file: ConvertedFile, program: Program) -> Sample:
         values = encoded(given, np.asarray(images, np.float32))
     else:
         pixels = np.rint(synthetic(given.shape, 1, (0.0, BYTE_VALUES - 1.0), 0).images).astype(np.uint8)
-        said = {name: value for name, value in file.preparation.given.items() if name != "layout"}
+        said = {name: value for name, value in given.prepared.given.items() if name != "layout"}
         images, values = as_dataset(pixels, given.shape, **said).images, pixels.astype(np.int64)
     *_, last = StreamRunner(file.block).run(np.asarray(images, np.float32), [steps], seed=file.options.seed)
     names = {state.layer: state.name for state in file.block.states if state.what == "membrane potential"}

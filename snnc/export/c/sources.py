@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import snnc
-from snnc.export.c.inputs import QUOTA_BITS, runs_of
+from snnc.export.c.inputs import QUOTA_BITS, described, runs_of
 from snnc.export.c.integers import BYTES
 from snnc.export.c.kernels import functions, instance, named, template
 from snnc.export.c.program import Call, Constant, Memory, Program, Statement, Step, Trace, shown
@@ -71,7 +71,7 @@ def _places(program: Program, network: str, seed: int, steps: int) -> dict[str, 
         "struct_bytes": program.struct_bytes,
         "members": lines(f"    {member}" for member in _members(program)),
         "quiet": ": 0 once the network has settled, as long as its input stays" if program.settles else "",
-        "prepared": given.prepared,
+        "prepared": described(given.prepared),
         "row": row,
     }
     places["encoders"] = "".join(filled(f"{part}.h", places) for part in _encoders(program))
@@ -288,7 +288,7 @@ def _sample_text(program: Program, sample: Sample) -> str:
 def _sample_type(program: Program) -> tuple[str, int, int, str]:
     given = program.input
     if given.pixels is not None:
-        return "uint8_t", 0, 255, "pixels as they are stored"
+        return "uint8_t", 0, 255, f"pixels p, of which the network sees {described(given.prepared)}"
     if given.coding == "poisson":
         return "int32_t", -(2**QUOTA_BITS), 2**QUOTA_BITS, "quotas"
     return given.ctype, given.low, given.high, "numbers of the encoder"
