@@ -172,6 +172,7 @@ def make(folder: Path, target: str) -> subprocess.CompletedProcess[str]:
 
 
 def exported_model(conversion: Conversion) -> SpikingModel:
+    assert conversion.emitted is not None
     return SpikingModel(conversion.emitted, conversion.report)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ import onnx_graphsurgeon as gs
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+import snnc
 from snnc.api.exporting_c import CExport, export_c
 from snnc.api.model import open_converted
 from snnc.simulate.reference import Simulation, simulate
 
 STEPS = 20
+ZOO = Path(os.environ.get("SNNC_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "zoo"
 Choices = dict[str, Any]
 
 
@@ -92,3 +95,17 @@ def test_networks_that_settle(body: str, tmp_path: Path) -> None:
     export = export_c(model)
     assert export.program.settles
     assert_same_spikes(graph, export, c_programs.build(export, tmp_path), images, 0)
+
+
+@c_programs.needs_compiler
+@pytest.mark.skipif(not ZOO.is_dir(), reason="no models: set SNNC_SHARED")
+@pytest.mark.parametrize(
+    ("method", "options"), [("rmp", {"bias": "current", "steps": 16, "calib_steps": 16}), ("exact", {})]
+)
+def test_a_real_network(method: str, options: Choices, tmp_path: Path) -> None:
+    options = {**options, "method": method, "weight_bits": 8, "calib_samples": 8, "accept_poor": True}
+    model = snnc.convert(ZOO / "onnx2c_atmega_mnist14.onnx", **options)
+    export = snnc.export_c(model)
+    images = networks.images_for(model.model, 1)
+    binary = c_programs.build(export, tmp_path)
+    assert_same_spikes(open_converted(model).calibrated(), export, binary, images, 0)
