@@ -18,7 +18,6 @@ from snnc.emit.decode import add_decoding
 from snnc.emit.schedules import as_loop, as_stream, as_unrolled
 from snnc.files import set_metadata
 from snnc.ir.conversion import Conversion, Level, Pass
-from snnc.operators.readout import is_settling
 from snnc.runtime.session import FORMAT_VERSION
 
 
@@ -48,8 +47,7 @@ def run(conversion: Conversion) -> None:
         "snnc.layers": json.dumps(report["layers"]),
         "snnc.calibration": json.dumps(report["calibration"]),
     }
-    if not any(is_settling(node) for node in conversion.graph.nodes):
-        metadata["snnc.network"] = embed_calibrated(conversion.graph, block.body_constants)
+    metadata["snnc.network"] = embed_calibrated(conversion.graph, block.body_constants)
     for key, value in metadata.items():
         set_metadata(model, key, value)
     if model.ByteSize() < onnx.checker.MAXIMUM_PROTOBUF:

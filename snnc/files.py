@@ -28,7 +28,7 @@ from snnc.ir.option import whole
 from snnc.ir.options import Options
 from snnc.ir.records import read_record
 from snnc.ir.report import Calibration, Certificate, Verification
-from snnc.places import file_behind, is_stream, mode_of, write_together
+from snnc.places import check_folder, file_behind, is_stream, mode_of, write_together
 from snnc.runtime.session import FORMAT_VERSION
 
 
@@ -71,6 +71,13 @@ def check_all_writable(
         if place in seen and not is_stream(path):
             fail("SNN401", f"{path} would be written twice", hint="give every output a file of its own")
         seen.add(place)
+
+
+def check_folder_writable(folder: str | PathLike[str], names: Iterable[str]) -> None:
+    """SNN401 where files of these names cannot be written into `folder`, or it cannot be made."""
+    check_folder(folder)
+    if os.path.isdir(folder):
+        check_all_writable(os.path.join(folder, name) for name in names)
 
 
 def set_metadata(model: onnx.ModelProto, key: str, value: str) -> None:
@@ -205,7 +212,7 @@ class ConvertedFile:
 
     def calibrated(self) -> gs.Graph:
         """The network operator by operator, with the integers of its grid (level FUSED); SNN402 where the file has
-        none, which those of the method exact have not, or it is damaged."""
+        none, as those of older versions, or it is damaged."""
         if self._calibrated is None:
             hint = "convert the ANN again with this snnc"
             fail("SNN402", f"{self.name} tells its layers as they are run alone: it is older", hint=hint)

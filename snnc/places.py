@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -66,6 +66,40 @@ def write_together(files: Sequence[tuple[str | PathLike[str], bytes]]) -> None:
         for written in temporary:
             if os.path.exists(written):
                 os.unlink(written)
+
+
+def check_folder(folder: str | PathLike[str]) -> None:
+    """SNN401 where files cannot be written into `folder`, or it cannot be made."""
+    place, mode = file_behind(folder), mode_of(folder)
+    if mode is not None and not stat.S_ISDIR(mode):
+        fail("SNN401", f"{os.fspath(folder)} is not a folder")
+    parent = place if mode is not None else place.absolute().parent
+    if not parent.is_dir():
+        fail("SNN401", f"{os.fspath(folder)}: the folder {parent} does not exist")
+    if not os.access(parent, os.W_OK):
+        fail("SNN401", f"{os.fspath(folder)}: the folder {parent} is not writable")
+
+
+@contextmanager
+def made_folder(folder: str | PathLike[str]) -> Iterator[Path]:
+    """The folder, made where it does not exist (SNN401), and gone again where what is done in it fails."""
+    check_folder(folder)
+    place, made = file_behind(folder), mode_of(folder) is None
+    try:
+        with _said(folder):
+            place.mkdir(exist_ok=True)
+        yield place
+        made = False
+    finally:  # also where Ctrl-C interrupts it
+        if made and place.is_dir() and not any(place.iterdir()):
+            place.rmdir()
+
+
+def write_folder(folder: str | PathLike[str], files: Mapping[str, bytes]) -> None:
+    """Write files by their names into `folder`, all or none (SNN401); it is made where it does not exist, and other
+    files in it stay."""
+    with made_folder(folder) as place:
+        write_together([(place / name, content) for name, content in files.items()])
 
 
 def _write_beside(place: Path, content: bytes, temporary: list[str]) -> None:

@@ -14,7 +14,8 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from os import PathLike, fspath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,7 @@ class Console(logging.Handler):
         self._json: str | None = None
         self._stdout_taken = False
         self._files: list[tuple[str, bytes]] = []
+        self._folders: dict[str, int] = {}
         self._introduction = ""
         self._bar: Bar | None = None
         self._hints: set[tuple[str, str]] = set()
@@ -141,19 +143,29 @@ class Console(logging.Handler):
         """An output of the command, to be written when it is done (`report`)."""
         self._files.append((fspath(path), content))
 
+    def write_folder(self, folder: str | PathLike[str], files: Mapping[str, bytes]) -> None:
+        """Files of a folder, which is made where it does not exist, to be written when the command is done."""
+        self._folders[fspath(folder)] = len(files)
+        self._files += [(os.path.join(folder, name), content) for name, content in files.items()]
+
     def report(self, document: dict[str, Any]) -> None:
         """The command is done: write all its files, and the document of `--json` with all `diagnostics` so far where
         that was asked for."""
-        from snnc.places import write_together
+        from snnc.places import made_folder, write_together
 
         if self._json is not None:
             self.write(self._json, self._with_diagnostics(document))
         self.clear_progress()
-        write_together([entry for entry in self._files if entry[0] != STDOUT])
+        with ExitStack() as folders:
+            for folder in self._folders:
+                folders.enter_context(made_folder(folder))
+            write_together([entry for entry in self._files if entry[0] != STDOUT])
+        for folder, files in self._folders.items():
+            self.result(f"wrote {files} files in {folder}")
         for path, content in self._files:
             if path == STDOUT:
                 click.echo(content, nl=False)
-            else:
+            elif os.path.dirname(path) not in self._folders:
                 self.result(f"wrote {path}")
 
     def report_failure(self, document: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnc.cli import options, reports
+from snnc.cli import exported_c, options, reports
 from snnc.cli.console import Console
 
 if TYPE_CHECKING:
@@ -19,7 +19,22 @@ NIR_TARGETS = ("generic", "norse", "snntorch", "spyx")
 @click.command(short_help="Write a converted network for other simulators.")
 @click.argument("net", type=options.EXISTING, metavar="NET.snn.onnx")
 @click.option("--nir", "target", type=click.Choice(NIR_TARGETS), help="Write a graph of NIR, as this one reads it.")
-@click.option("-o", "--output", required=True, type=options.OUTPUT, metavar="FILE", help="The file to write.")
+@click.option("--c", "as_c", is_flag=True, help="Write C for microcontrollers into a folder.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=options.OUTPUT_OR_FOLDER,
+    metavar="FILE",
+    help="The file to write; with --c the folder.",
+)
+@click.option("--name", metavar="NAME", help="Beginning of the names of the C.  [default: net]")
+@click.option(
+    "--most-steps",
+    type=int,
+    metavar="T",
+    help="Steps that the C will run at most; fewer may take less memory.  [default: those that the file allows]",
+)
 @click.option("--data", "data", metavar="DATA", help="Samples of the check.  [default: smooth random images]")
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N of them, evenly spread.  [default: 4]")
 @click.option("--steps", type=int, metavar="T", help="Number of steps of the check.  [default: that of the file]")
@@ -46,7 +61,10 @@ def export(
     /,
     net: str,
     target: str | None,
+    as_c: bool,
     output: str,
+    name: str | None,
+    most_steps: int | None,
     data: str | None,
     samples: int | None,
     steps: int | None,
@@ -56,18 +74,27 @@ def export(
     json_file: str | None,
     **form: Any,
 ) -> None:
-    """Write NET.snn.onnx for another simulator, and check there that every spike is the same.
+    """Write NET.snn.onnx for another simulator, and check there that every spike is the same; or as C for
+    microcontrollers.
 
-    What the other one would compute otherwise is refused, all at once; a check that fails writes nothing.
+    What cannot be computed there is refused, all at once; a check that fails writes nothing.
 
     \b
     snnc export net.snn.onnx --nir generic -o net.nir
+    snnc export net.snn.onnx --c -o net
     """
     from snnc import api
     from snnc.api.exporting import SAMPLES
 
+    if as_c:
+        checking = {"data": data, "samples": samples, "steps": steps, "seed": seed, "record": recording}
+        exported_c.refuse_others({"nir": target, **checking, "simulator": simulator, "layout": form["layout"]}, "--nir")
+        reports.check_outputs(console, json_file, [], [net])
+        exported_c.export_c(console, net, output, name, most_steps, form)
+        return
     if target is None:
-        raise click.UsageError("say what to write: --nir TARGET")
+        raise click.UsageError("say what to write: --nir TARGET or --c")
+    exported_c.refuse_others({"name": name, "most-steps": most_steps}, "--c")
     reports.check_outputs(console, json_file, [output, recording], [net, data])
     if data is None:
         options.refuse_data_form(form)

@@ -43,6 +43,7 @@ class OutputFile(click.Path):
 
 
 OUTPUT = OutputFile(dir_okay=False)
+OUTPUT_OR_FOLDER = OutputFile()
 
 
 Callback = Callable[[click.Context, click.Parameter, "str | None"], "list[Any] | None"]

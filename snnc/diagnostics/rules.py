@@ -322,6 +322,13 @@ RULES: dict[str, Rule] = _rules(
         "The target's own importer or simulator failed on the graph. Without the simulator an export is checked by\n"
         "snnc's own interpreter of NIR alone, and says so.",
     ),
+    Rule(
+        "SNN423",
+        "the network cannot be written as C",
+        "convert the ANN without what the message names",
+        "The program has integers only, and a function for every operator of snnc's own. Operators of plug-ins have\n"
+        "none, and windows go over three axes at most. All that cannot be written is listed; nothing is written then.",
+    ),
     # --- warnings -------------------------------------------------------------------------------------------------
     Rule(
         "SNN501",

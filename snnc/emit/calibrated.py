@@ -51,7 +51,8 @@ def extract_calibrated(text: str, constants: Iterable[onnx.TensorProto]) -> gs.G
     for node in graph.nodes:
         for name, value in node.attrs.items():
             if isinstance(value, gs.Tensor):
-                node.attrs[name] = np.asarray(value.values)
+                array = np.asarray(value.values)
+                node.attrs[name] = float(array) if array.shape == () and array.dtype == np.float64 else array
     return graph
 
 
@@ -59,6 +60,8 @@ def _node(node: gs.Node) -> onnx.NodeProto:
     inputs, outputs = ([tensor.name for tensor in tensors] for tensors in (node.inputs, node.outputs))
     proto = helper.make_node(node.op, inputs, outputs, name=node.name, domain=node.domain or "")
     for key, value in sorted(node.attrs.items()):
+        if isinstance(value, float):  # attributes of ONNX are float32 otherwise
+            value = np.array(value, np.float64)
         if isinstance(value, np.ndarray):
             proto.attribute.append(helper.make_attribute(key, numpy_helper.from_array(value)))
         elif _is_plain(value):
@@ -69,7 +72,7 @@ def _node(node: gs.Node) -> onnx.NodeProto:
 def _is_plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return len(value) > 0 and all(isinstance(item, int) for item in value)
-    return isinstance(value, int | float | str)
+    return isinstance(value, int | str)
 
 
 def _info(tensor: gs.Tensor) -> onnx.ValueInfoProto:

@@ -1,0 +1,16 @@
+/* IF neurons, hard reset: s = (V >= threshold), V <- 0 where s. Returns how many fire. */
+static uint32_t fire_hard(SUM *v, const WEIGHT *threshold, size_t runs, size_t size, int8_t *spikes)
+{
+    uint32_t fired = 0;
+    size_t run, i;
+    for (run = 0; run < runs; run++) {
+        for (i = 0; i < size; i++, v++, spikes++) {
+            *spikes = *v >= threshold[run];
+            if (*spikes != 0) {
+                *v = 0;
+                fired++;
+            }
+        }
+    }
+    return fired;
+}
