@@ -26,7 +26,6 @@ FORMS = [
     ("loop", "required"),
     ("loop", "optional"),
     ("unrolled", "fixed"),
-    ("unrolled", "required"),
     ("stream", "required"),
 ]
 
@@ -123,7 +122,7 @@ def test_a_network_that_settles(folder: Path) -> None:
     [
         ("loop-optional", "--steps", "convert the network with --controls required"),
         ("loop-optional", "--seed", "convert the network with --controls required"),
-        ("unrolled-required", "--steps", "--schedule unrolled"),
+        ("unrolled-fixed", "--steps", "--schedule unrolled"),
         ("unrolled-fixed", "--first-sample", "--controls fixed"),
     ],
 )
@@ -133,7 +132,7 @@ def test_what_cannot_be_fed_is_refused(folder: Path, form: str, choice: str, rea
 
 
 def test_onnxruntime_ignores_optional_inputs(folder: Path) -> None:
-    """What docs/embedding.md says; where this fails, a new onnxruntime feeds or refuses them, and the page can change."""
+    """As docs/embedding.md says; where this fails, a new onnxruntime feeds or refuses them, and the page can change."""
     script = """
         import * as ort from "onnxruntime-node";
         const session = await ort.InferenceSession.create("loop-optional.snn.onnx", { logSeverityLevel: 3 });
