@@ -48,6 +48,6 @@ def laid_out(folder: Path, example: str) -> Path:
 def run_node(script: str, *arguments: str | Path, cwd: Path, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
     """`node script arguments...`; it must end with this exit code."""
     command = ["node", script, *map(str, arguments)]
-    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=400, check=False)
     assert result.returncode == exit_code, result.stdout + result.stderr
     return result

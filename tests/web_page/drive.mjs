@@ -12,6 +12,7 @@ const errors = [];
 
 async function opened(browser, options = {}, path = "") {
   const page = await browser.newPage({ viewport: { width: 1220, height: 900 }, reducedMotion: "reduce", ...options });
+  page.setDefaultTimeout(120_000); // machines that run tests may be busy
   page.on("pageerror", (error) => errors.push(String(error)));
   await page.goto(address + path);
   await page.waitForFunction(() => ["ready", "failed"].includes(document.body.dataset.state));
