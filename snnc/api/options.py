@@ -57,7 +57,8 @@ class ConvertOptions(TypedDict, total=False):
     seed: Seed of the input spikes.  [default: 0]
     schedule: One call for all steps, the same without a Loop for a fixed number of them, or one call for each block
         of steps with the states outside.  [default: loop]
-    controls: How the file takes steps and seed: optional or required inputs, or constants.  [default: optional]
+    controls: How the file takes steps and seed: optional inputs (not for JavaScript), required inputs, or
+        constants.  [default: optional]
     accept_poor: Write the network even where it certainly agrees with the ANN on less than 80 % of samples or, if
         the outputs are no classes, has an output error above 0.5.  [default: False]
     relaxed: The same as `bias="current", batchnorm="fold", max_pool="exact"`.  [default: False]

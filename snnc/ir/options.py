@@ -236,7 +236,7 @@ class Options:
     )
     controls: Literal["optional", "required", "fixed"] = _option(
         "optional",
-        "How the file takes steps and seed: optional or required inputs, or constants.",
+        "How the file takes steps and seed: optional inputs (not for JavaScript), required inputs, or constants.",
         group="file",
     )
     accept_poor: bool = _option(
