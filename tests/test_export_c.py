@@ -70,6 +70,8 @@ def test_spikes_are_those_of_the_reference(case: str, tmp_path: Path) -> None:
     model = make()
     conversion = networks.emit(model, **choices)
     export = c_programs.exported(conversion)
+    if case == "few steps":
+        assert "int16_t" in {state.ctype for state in export.program.states if state.name.startswith("v_")}
     binary = c_programs.build(export, tmp_path)
     assert_same_spikes(conversion.graph, export, binary, networks.images_for(model, 2), choices.get("seed", 0))
 
