@@ -146,6 +146,19 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == sorted([*export.files, "mine.c"])
 
 
+@pytest.mark.parametrize("header", [None, "#define NET 1\n"])
+def test_files_of_others_are_not_replaced(header: str | None, tmp_path: Path) -> None:
+    export = c_programs.exported(networks.emit(networks.perceptron([3]).model()))
+    (tmp_path / "Makefile").write_text("mine")
+    if header is not None:
+        (tmp_path / "net.h").write_text(header)
+    before = {path: path.read_text() for path in tmp_path.iterdir()}
+    with pytest.raises(DiagnosticError, match=r"SNN401.*Makefile") as caught:
+        export.save(tmp_path)
+    assert len(caught.value.diagnostics) == 1
+    assert {path: path.read_text() for path in tmp_path.iterdir()} == before
+
+
 def test_names_of_c_are_safe() -> None:
     identifiers = Identifiers()
     names = ["/1/Relu", "1.Relu", "", "ü", "a*/b", "a b", "A_B", "x" * 100, "x" * 101]
@@ -187,6 +200,11 @@ def test_the_command_writes_a_folder(invoke: Invoke, tmp_path: Path) -> None:
         "--json",
         tmp_path / "c.json",
     )
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "README.md").write_text("mine")
+    refused = invoke("export", tmp_path / "net.snn.onnx", "--c", "-o", tmp_path / "own", exit_code=1)
+    assert "README.md" in refused.stderr
+    assert [path.name for path in (tmp_path / "own").iterdir()] == ["README.md"]
     assert "wrote 9 files" in out.stdout
     document = json.loads((tmp_path / "c.json").read_text())
     assert set(document["files"]) == {path.name for path in (tmp_path / "c").iterdir()}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from os import PathLike
+from os import PathLike, fspath
+from pathlib import Path
 
 from snnc.api.model import SpikingModel, open_converted
 from snnc.data import Preparation
+from snnc.diagnostics import fail
 from snnc.export.c.planner import plan
 from snnc.export.c.program import Program
 from snnc.export.c.readme import readme
@@ -16,6 +18,8 @@ from snnc.files import check_folder_writable
 from snnc.places import write_folder
 
 README = "README.md"
+#: Stands in the first line of the header of every export.
+MARK = b"Written by snnc"
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,29 @@ class CExport:
         """The files as they are written."""
         return {name: text.encode("utf-8") for name, text in self.files.items()}
 
+    def check_folder(self, folder: str | PathLike[str]) -> None:
+        """SNN401 where the files cannot be written into `folder`, or would replace others than those of an earlier
+        export: a Makefile and a README are soon somebody's own."""
+        check_folder_writable(folder, self.files)
+        place = Path(folder)
+        taken = [name for name in self.files if (place / name).exists()]
+        if taken and not _was_written_here(place / f"{self.program.name}.h"):
+            message = f"{fspath(folder)} has files of its own that would be lost: {', '.join(taken)}"
+            fail("SNN401", message, hint="choose a new folder, or that of an earlier export")
+
     def save(self, folder: str | PathLike[str]) -> None:
         """Write all files into `folder`, which is made where it does not exist; SNN401, and nothing is written, where
-        that is not possible."""
-        check_folder_writable(folder, self.files)
+        that is not possible (`check_folder`)."""
+        self.check_folder(folder)
         write_folder(folder, self.contents)
+
+
+def _was_written_here(header: Path) -> bool:
+    try:
+        with header.open("rb") as file:
+            return MARK in file.readline()
+    except OSError:
+        return False
 
 
 def export_c(

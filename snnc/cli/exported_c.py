@@ -20,7 +20,6 @@ def export_c(
     """Write the C of a converted network into a folder; `form` says what becomes of pixels."""
     from snnc import api
     from snnc.data import Preparation
-    from snnc.files import check_folder_writable
     from snnc.places import check_folder
 
     if folder == STDOUT:
@@ -29,7 +28,7 @@ def export_c(
     named = {} if name is None else {"name": name}
     found = api.export_c(net, most_steps=most_steps, preparation=Preparation.of(**form), **named)
     console.lines(_lines(found))
-    check_folder_writable(folder, found.files)
+    found.check_folder(folder)
     console.write_folder(Path(folder), found.contents)
     console.report(document(net, found))
 
