@@ -22,7 +22,7 @@ log = logging.getLogger("snnc")
 Entry = TypeVar("Entry")
 # What `snnc.convert` takes beside options of a conversion.
 _ARGUMENTS = (
-    *("model", "calib", "calib_memory", "checkpoint", "preparation", "progress", "estimates"),
+    *("model", "calib", "calib_memory", "checkpoint", "preparation", "progress", "estimates", "on"),
     *("relaxed", "plugin_options"),
 )
 

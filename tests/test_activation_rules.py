@@ -41,6 +41,10 @@ def activations(model: onnx.ModelProto, names: list[str]) -> dict[str, np.ndarra
     }
 
 
+# A threshold is an even number of units of its grid: with many bits it is what a rule asks for.
+FINE: dict[str, Any] = {"weight_bits": 16}
+
+
 def scales(conversion: Conversion) -> dict[str, np.ndarray]:
     """λ by neuron layer, `[C]` or `[1]`."""
     return {layer.name: layer.scales().ravel() for layer in conversion.report.layers if layer.kind == "neuron"}
@@ -56,7 +60,7 @@ def rows_of(values: np.ndarray, per_channel: bool) -> np.ndarray:
 def test_thresholds_are_what_activations_need(
     model: onnx.ModelProto, rule: str, options: dict[str, Any], coding: str, per_channel: bool
 ) -> None:
-    found = scales(networks.emit(model, threshold=rule, per_channel=per_channel, coding=coding, **options))
+    found = scales(networks.emit(model, threshold=rule, per_channel=per_channel, coding=coding, **FINE, **options))
     share = options.get("percentile", 100.0) / 100
     for name, values in activations(model, list(found)).items():
         rows = rows_of(values, per_channel)
@@ -69,7 +73,8 @@ def test_thresholds_are_what_activations_need(
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_mmse_is_the_least_squared_error_at_the_steps_of_the_file(model: onnx.ModelProto, per_channel: bool) -> None:
     few, many = (
-        scales(networks.emit(model, threshold="mmse", per_channel=per_channel, steps=steps)) for steps in (4, 64)
+        scales(networks.emit(model, threshold="mmse", per_channel=per_channel, steps=steps, **FINE))
+        for steps in (4, 64)
     )
     for name, values in activations(model, list(few)).items():
         for found, steps in ((few[name], 4), (many[name], 64)):
@@ -104,7 +109,7 @@ def test_balanced_thresholds_grow_by_the_excess(per_channel: bool) -> None:
             grown = limits[index] + 2 * RATE * (excess if per_channel else excess.mean())
             largest = values.max(0) if per_channel else np.full(len(grown), values.max())
             limits[index] = np.maximum(limits[index], np.minimum(grown, largest))
-    found = scales(networks.emit(model, threshold="balance", per_channel=per_channel))
+    found = scales(networks.emit(model, threshold="balance", per_channel=per_channel, **FINE))
     for values, wanted in zip(found.values(), limits, strict=True):
         wanted = np.where(wanted > 0, wanted, wanted.max())
         assert np.allclose(values, wanted, rtol=5e-3)

@@ -64,7 +64,8 @@ def final_states(conversion: Conversion, images: np.ndarray, steps: int) -> dict
 @pytest.mark.parametrize("choices", [{}, {"reset": "hard"}, {"v_init": 0.5}, {"alpha": 0.01}, {"leak": 15}], ids=str)
 def test_the_worst_input_for_max_steps(max_steps: int, choices: dict[str, Any]) -> None:
     """Membranes equal those of the reference on int64, which raises OverflowError beyond the limits."""
-    conversion = networks.emit(mlp().model(), max_steps=max_steps, steps=1, calib_steps=1, threshold="model", **choices)
+    options: dict[str, Any] = {"threshold": "model", "weight_bits": 16, **choices}
+    conversion = networks.emit(mlp().model(), max_steps=max_steps, steps=1, calib_steps=1, **options)
     images = worst_inputs(conversion)
     simulated = simulate(conversion.graph, images, max_steps)
     states = final_states(conversion, images, max_steps)
@@ -112,7 +113,8 @@ def test_the_bounds_hold_for_random_networks(model: Any, choices: dict[str, Any]
 def test_the_grid_is_the_finest(seed: int, exponent: int, max_steps: int) -> None:
     """The weights of a channel are multiples of 2^-k, and k + 1 would break a bound."""
     net = mlp(seed, 2.0**exponent, bias=False)
-    conversion = networks.emit(net.model(), max_steps=max_steps, steps=1, calib_steps=1, threshold="model")
+    options: dict[str, Any] = {"threshold": "model", "weight_bits": 16}
+    conversion = networks.emit(net.model(), max_steps=max_steps, steps=1, calib_steps=1, **options)
     source, signed = networks.source_nodes(conversion)[0], True
     layers = [node for node in conversion.graph.nodes if node.op == "Gemm"]
     for layer, tensor, target in zip(layers, net.weights, targets(conversion.graph), strict=True):

@@ -24,6 +24,7 @@ DIGITS_TEST = ("--data", "digits:test", "--samples", "8")
 #: Every command with what it needs, and what its JSON holds at least.
 REPORTS: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "convert": (("net.onnx", *CALIBRATED), {"layers", "calibration", "verification", "certificate"}),
+    "export": (("rmp.snn.onnx", "--nir", "generic", "-o", "net.nir"), {"model"}),
     "check": (("net.onnx",), {"model", "convertible"}),
     "eval": (("rmp.snn.onnx", *DIGITS_TEST, "--steps", "4,8"), {"model", "data", "summary", "curves"}),
     "verify": (("exact.snn.onnx", *DIGITS_TEST), {"model", "data", "layers", "steps", "accuracy"}),

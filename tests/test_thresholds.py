@@ -95,7 +95,7 @@ def two_layers() -> networks.Network:
 @pytest.mark.parametrize("share", [1.0, 0.9])
 def test_the_rule_rate_is_the_quantile_of_mean_input_sums(share: float) -> None:
     net = two_layers()
-    conversion = networks.emit(net.model(), threshold="rate", rate_quantile=share, calib_steps=70)
+    conversion = networks.emit(net.model(), threshold="rate", rate_quantile=share, calib_steps=70, weight_bits=16)
     images = calibration_split(DataSet(networks.images_for(net.model(), 6, seed=1), None, "random"), 512)[0].images
     encoder = networks.source_nodes(conversion)[0]
     spikes = poisson_spikes(images, encoder.attrs["scale"], 0, 0, 0, 70)
@@ -127,7 +127,7 @@ def test_a_small_threshold_is_rounded_on_the_grid_of_each_channel() -> None:
     weight = np.frombuffer(net.weights[0].raw_data, np.float32).reshape(4, 3).copy()
     weight[:, 1:] /= 1000
     net.weights[0].raw_data = weight.tobytes()
-    conversion = networks.emit(net.model(), threshold="model", alpha=0.001)
+    conversion = networks.emit(net.model(), threshold="model", alpha=0.001, weight_bits=16)
     encoder, neuron = networks.source_nodes(conversion)
     wanted = 0.001 * np.abs(weight).sum(0).max() * encoder.attrs["scale"]
     assert neuron.attrs["scale"].ravel()[1:] == pytest.approx(wanted, rel=1e-4)
@@ -140,7 +140,9 @@ def test_the_rule_rate_gives_a_small_channel_a_threshold_of_its_own() -> None:
     weight = np.abs(np.frombuffer(net.weights[0].raw_data, np.float32).reshape(4, 3))
     weight[:, 1] /= 1000
     net.weights[0].raw_data = weight.tobytes()
-    scale = networks.source_nodes(networks.emit(net.model(), threshold="rate"))[1].attrs["scale"].ravel()
+    scale = (
+        networks.source_nodes(networks.emit(net.model(), threshold="rate", weight_bits=16))[1].attrs["scale"].ravel()
+    )
     assert scale[0] == pytest.approx(scale[2], rel=1e-3)
     assert 0 < scale[1] < scale[0] / 32
 
@@ -158,7 +160,9 @@ def test_alpha_during_is_the_default_and_measures_at_the_rates_to_come() -> None
     model = two_layers().model()
     thresholds = {}
     for when in ("during", "after"):
-        report = networks.emit(model, alpha=0.5, threshold="rate", alpha_when=when, calib_steps=256).report
+        report = networks.emit(
+            model, alpha=0.5, threshold="rate", alpha_when=when, calib_steps=256, weight_bits=16
+        ).report
         thresholds[when] = [layer.threshold for layer in report.layers if layer.kind == "neuron"]
     assert thresholds["during"][0] == pytest.approx(thresholds["after"][0])
     assert thresholds["during"][1] > 1.2 * thresholds["after"][1]

@@ -71,7 +71,7 @@ def set_thresholds(network: nn.Module, training: Any, *thresholds: float) -> Non
 
 def fused(model: onnx.ModelProto, steps: int) -> Conversion:
     """`--method low-latency`, for an input in units of 1/64."""
-    options: dict[str, Any] = {"method": "low-latency", "input_scale": 255 / 64, "steps": steps}
+    options: dict[str, Any] = {"method": "low-latency", "input_scale": 255 / 64, "steps": steps, "weight_bits": 16}
     conversion = golden.run_to(model, Level.FUSED, data=DataSet(dyadic_images(20, 1), None, "dyadic"), **options)
     start_from(conversion, 0.5)
     return conversion
