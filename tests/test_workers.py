@@ -8,7 +8,7 @@ import pickle
 import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import networks
 import numpy as np
@@ -22,6 +22,9 @@ from snnc.workers.contract import Arrays, Found, Given
 from snnc.workers.identity import differences, identity
 from snnc.workers.journal import JournalFile
 from snnc.workers.task import do_part
+
+if TYPE_CHECKING:
+    from commands import Invoke
 
 ANN = networks.perceptron([5, 4]).model()
 IMAGES = networks.images_for(ANN, 100, seed=1)
@@ -299,3 +302,25 @@ def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, mo
 
 def test_parts_do_not_depend_on_who_works(model: snnc.SpikingModel) -> None:
     assert samples_in_part(model.report.layers) == 32
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_what_is_kept_goes_when_the_outputs_are_written(invoke: Invoke, converted: Path) -> None:
+    command = ("eval", converted, "--data", "digits:test", "--samples", "8", "--resume", "kept")
+    invoke(*command, "--steps", "4", "--json", "/dev/full", exit_code=1)
+    assert Path("kept").exists()
+    assert "1 of 1 parts are known" in invoke(*command, "--steps", "4").stderr
+    assert not Path("kept").exists()
+
+
+def test_what_is_kept_of_other_work_stays(tmp_path: Path) -> None:
+    first = JournalFile(tmp_path / "kept")
+    first.of("one", 2).keep(0, "found")
+    second = JournalFile(tmp_path / "kept")
+    second.of("two", 1).keep(0, "more")
+    second.remove()
+    again = JournalFile(tmp_path / "kept")
+    assert again.of("one", 2).known == {0: "found"}
+    assert again.of("two", 1).known == {}
+    again.remove()
+    assert not (tmp_path / "kept").exists()

@@ -12,7 +12,7 @@ from snnc.api.model import Model, loaded
 from snnc.integers.checkpoint import checkpoint_at
 from snnc.measure.evaluation import Curve
 from snnc.workers import Workers, opened
-from snnc.workers.journal import journal_at
+from snnc.workers.journal import JournalFile, journal_at
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -32,7 +32,7 @@ def sweep(
     at_steps: Sequence[int] | None = None,
     threads: int | None = None,
     on: str | Workers | None = None,
-    checkpoint: str | PathLike[str] | None = None,
+    checkpoint: str | PathLike[str] | JournalFile | None = None,
     progress: Callable[[int, str, float], None] = lambda cell, stage, share: None,
     **options: Unpack[ConvertOptions],
 ) -> list[Curve]:
@@ -56,7 +56,8 @@ def sweep(
     ann = loaded(model)
     estimates: Estimates = {}
     curves = []
-    thresholds = None if checkpoint is None else f"{fspath(checkpoint)}.thresholds"
+    place = checkpoint.path if isinstance(checkpoint, JournalFile) else checkpoint
+    thresholds = None if place is None else f"{fspath(place)}.thresholds"
     with opened(on, threads) as workers, journal_at(checkpoint) as journal, checkpoint_at(thresholds) as known:
         for index, cell in enumerate(cells):
 

@@ -15,7 +15,7 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from os import PathLike, fspath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,8 @@ from snnc.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
     from rich.console import Console as Terminal
+
+    from snnc.workers.journal import JournalFile
 
 _COLOURS = {"error": "bold red", "warning": "bold yellow"}
 _CONTINUED = 4
@@ -63,6 +65,7 @@ class Console(logging.Handler):
         self._stdout_taken = False
         self._files: list[tuple[str, bytes]] = []
         self._folders: dict[str, int] = {}
+        self._kept: JournalFile | None = None
         self._introduction = ""
         self._bar: Bar | None = None
         self._hints: set[tuple[str, str]] = set()
@@ -148,6 +151,15 @@ class Console(logging.Handler):
         self._folders[fspath(folder)] = len(files)
         self._files += [(os.path.join(folder, name), content) for name, content in files.items()]
 
+    def kept_until_done(self, path: str | None) -> JournalFile | None:
+        """What `--resume` names, which goes once all outputs of the command are written and not before."""
+        from snnc.workers.journal import JournalFile
+
+        if path is None:
+            return None
+        self._kept = JournalFile(path)
+        return self._kept
+
     def report(self, document: dict[str, Any]) -> None:
         """The command is done: write all its files, and the document of `--json` with all `diagnostics` so far where
         that was asked for."""
@@ -167,12 +179,16 @@ class Console(logging.Handler):
                 click.echo(content, nl=False)
             elif os.path.dirname(path) not in self._folders:
                 self.result(f"wrote {path}")
+        sys.stdout.flush()
+        if self._kept is not None:
+            self._kept.remove()
 
     def report_failure(self, document: dict[str, Any]) -> None:
         """The command has failed: print the document where `--json -` was asked for, and write no file."""
         if self._json == STDOUT:
             self.clear_progress()
-            click.echo(self._with_diagnostics(document), nl=False)
+            with suppress(OSError):  # stdout may be what failed
+                click.echo(self._with_diagnostics(document), nl=False)
 
     def _with_diagnostics(self, document: dict[str, Any]) -> bytes:
         return as_json({**document, "diagnostics": list(self._found.values())})

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from snnc.data import DataSet
     from snnc.measure.early_exit import Exits
     from snnc.measure.evaluation import Curve
+    from snnc.workers.journal import JournalFile
 
 
 @click.command("eval", short_help="Measure accuracy, spikes and energy against steps.")
@@ -122,8 +123,9 @@ def evaluate(
     memory = image_memory(CALIB_MEMORY)
     dataset = options.load_data_for(console, file, data, form, samples=samples, memory=memory)
     seeds = seeds or [file.options.seed if seed is None else seed]
+    kept = console.kept_until_done(resume)
     try:
-        curves = measure(console, net, dataset, opponent, seeds, steps=steps, threads=threads, on=on, checkpoint=resume)
+        curves = measure(console, net, dataset, opponent, seeds, steps=steps, threads=threads, on=on, checkpoint=kept)
     except KeyboardInterrupt:
         if resume is None or not os.path.exists(resume):
             raise
@@ -177,7 +179,7 @@ def measure(
     steps: list[int] | None,
     threads: int | None,
     on: str | None = None,
-    checkpoint: str | None = None,
+    checkpoint: str | JournalFile | None = None,
 ) -> list[Curve]:
     """One curve for each seed."""
     from snnc import api

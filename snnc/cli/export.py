@@ -86,9 +86,11 @@ def export(
     from snnc import api
     from snnc.api.exporting import SAMPLES
 
+    if as_c and target is not None:
+        raise click.UsageError("--nir and --c are two forms: ask for one")
     if as_c:
         checking = {"data": data, "samples": samples, "steps": steps, "seed": seed, "record": recording}
-        exported_c.refuse_others({"nir": target, **checking, "simulator": simulator, "layout": form["layout"]}, "--nir")
+        exported_c.refuse_others({**checking, "simulator": simulator, "layout": form["layout"]}, "--nir")
         reports.check_outputs(console, json_file, [], [net])
         exported_c.export_c(console, net, output, name, most_steps, form)
         return

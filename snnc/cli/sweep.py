@@ -127,7 +127,7 @@ def sweep(
         for cell, taken in zip(cells, decided, strict=True)
     ]
     progress = SweepProgress(console, labels, decided)
-    where: dict[str, Any] = {"threads": threads, "on": on, "checkpoint": resume}
+    where: dict[str, Any] = {"threads": threads, "on": on, "checkpoint": console.kept_until_done(resume)}
     try:
         found = api.sweep(ann, calibration, dataset, cells, at_steps=cuts, progress=progress, **where, **given)
     except KeyboardInterrupt:

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 import snnc
 from snnc.diagnostics import fail
+from snnc.files import write_atomically
 
 _LOG = logging.getLogger("snnc")
 
@@ -43,7 +44,8 @@ class JournalFile:
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = Path(path)
         self._known: dict[str, dict[int, Any]] = {}
-        self._asked = self._cut = False
+        self._asked: set[str] = set()
+        self._cut = False
         self._whole = 0  # bytes of whole lines
         try:
             content = self.path.read_bytes()
@@ -68,7 +70,7 @@ class JournalFile:
             _LOG.warning("going on from %s: %d of %d parts are known", self.path, len(known), parts)
         elif self._known and not self._asked:
             _LOG.warning("%s is of other work (network, data, options or version of snnc): it is added to", self.path)
-        self._asked = True
+        self._asked.add(key)
         return Journal(self, key, {index: found for index, found in known.items() if 0 <= index < parts})
 
     def refuse(self) -> NoReturn:
@@ -88,8 +90,16 @@ class JournalFile:
             fail("SNN401", f"{self.path}: {error.strerror or error}")
 
     def remove(self) -> None:
-        """The work is done."""
-        self.path.unlink(missing_ok=True)
+        """The works that were asked for are done: what is kept of others stays."""
+        try:
+            lines = self.path.read_bytes().splitlines(keepends=True)
+        except FileNotFoundError:
+            return
+        others = [line for line in lines if line.endswith(b"\n") and json.loads(line)["key"] not in self._asked]
+        if others:
+            write_atomically(self.path, b"".join(others))
+        else:
+            self.path.unlink(missing_ok=True)
 
 
 @contextmanager
