@@ -158,7 +158,7 @@ def test_a_refusal_names_the_first_weak_layer() -> None:
         (6, {"alpha": 1.0, "v_init": 0.5}),
         (6, {"threshold": "model"}),
         (16, {"threshold": "rate", "alpha": 0.1}),
-        (16, {"reset": "hard", "alpha": 0.2}),
+        (16, {"reset": "hard", "alpha": 0.3}),
         (6, {"leak": 1}),
         (6, {"alpha": 1.0, "alpha_when": "after", "max_steps": 64}),
     ],

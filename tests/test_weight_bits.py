@@ -57,8 +57,8 @@ def test_no_weight_has_more_bits_and_all_are_used(bits: int) -> None:
         assert largest.min() >= limit // 2, name  # thresholds are even numbers of units: some grids are coarser for it
 
 
-def test_auto_is_the_default() -> None:
-    plain, asked = neuron_weights(emitted()), neuron_weights(emitted(weight_bits="auto"))
+def test_sixteen_bits_are_the_default() -> None:
+    plain, asked = neuron_weights(emitted()), neuron_weights(emitted(weight_bits=16))
     assert all(np.array_equal(plain[name], asked[name]) for name in plain)
 
 

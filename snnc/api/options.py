@@ -35,7 +35,7 @@ class ConvertOptions(TypedDict, total=False):
         and networks of more than a few layers lose their signal or saturate.  [default: during]
     weight_bits: Bits of the integer weights of neurons, sign included (depthwise layers keep as many as fit); auto
         takes the fewest for each layer, from 8 on, at which rounding changes currents by less than 1 % over all
-        layers in a row. Fewer bits are added faster.  [from 4 to 16, or auto; default: auto]
+        layers in a row. Fewer bits are added faster.  [from 4 to 16, or auto; default: 16]
     calib_samples: Samples that calibrate.  [default: 512; of synthetic images 128, fewer for large networks]
     calib_steps: Steps of the calibration.  [default: 256 or max_steps]
     v_init: Membrane potential at step 0, in thresholds.  [default: 0; with the rule rate and those of activations

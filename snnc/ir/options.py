@@ -128,7 +128,7 @@ class Options:
         group="calibration",
     )
     weight_bits: int | Literal["auto"] = _option(
-        AUTO,
+        MOST_WEIGHT_BITS,
         "Bits of the integer weights of neurons, sign included (depthwise layers keep as many as fit); auto takes the "
         "fewest for each layer, from 8 on, at which rounding changes currents by less than 1 % over all layers in a "
         "row. Fewer bits are added faster.",
