@@ -8,7 +8,7 @@ import pickle
 import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import networks
 import numpy as np
@@ -20,11 +20,7 @@ from snnc.measure.simulation import samples_in_part
 from snnc.workers import Here, Part, Progress, Trains, Work, Workers, address_of, in_order, opened
 from snnc.workers.contract import Arrays, Found, Given
 from snnc.workers.identity import differences, identity
-from snnc.workers.journal import JournalFile
 from snnc.workers.task import do_part
-
-if TYPE_CHECKING:
-    from commands import Invoke
 
 ANN = networks.perceptron([5, 4]).model()
 IMAGES = networks.images_for(ANN, 100, seed=1)
@@ -209,61 +205,6 @@ def test_what_another_evaluation_found_is_not_taken(
     assert found.to_json() == snnc.evaluate(model, **{**given, **other}).to_json()
 
 
-@pytest.mark.parametrize("content", [b"\x00\xff\n", b"{}\n", b"[1]\n", b'{"key": 1, "index": "x", "found": 2}\n'])
-def test_a_file_of_somebody_else_stays_as_it_is(model: snnc.SpikingModel, tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "kept"
-    path.write_bytes(content)
-    with pytest.raises(DiagnosticError, match=r"SNN401.*holds no results"):
-        snnc.evaluate(model, IMAGES, checkpoint=path)
-    assert path.read_bytes() == content
-
-
-def test_results_that_are_none(model: snnc.SpikingModel, tmp_path: Path) -> None:
-    path = tmp_path / "kept"
-    with pytest.raises(KeyboardInterrupt):
-        snnc.evaluate(model, IMAGES, checkpoint=path, progress=interrupt_after(0.6))
-    changed = [json.dumps({**json.loads(line), "found": {"cuts": 3}}) for line in path.read_text().splitlines()]
-    path.write_text("\n".join([*changed, ""]))
-    with pytest.raises(DiagnosticError, match=r"SNN401.*holds no results"):
-        snnc.evaluate(model, IMAGES, checkpoint=path)
-
-
-def test_an_empty_file_and_a_folder(model: snnc.SpikingModel, tmp_path: Path) -> None:
-    (tmp_path / "empty").touch()
-    snnc.evaluate(model, IMAGES[:2], checkpoint=tmp_path / "empty")
-    assert not (tmp_path / "empty").exists()
-    with pytest.raises(DiagnosticError, match="SNN401"):
-        snnc.evaluate(model, IMAGES[:2], checkpoint=tmp_path)
-
-
-def test_a_sweep_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was measured is not measured again, and thresholds that are known are not estimated again."""
-    cells, path = [{"alpha": 1.0}, {"alpha": 0.5}], tmp_path / "kept"
-    given: dict[str, Any] = {"calib": IMAGES, "data": (IMAGES, LABELS), "at_steps": [8, 40], "calib_steps": 20}
-    wanted = snnc.sweep(ANN, cells=cells, **given)
-
-    def interrupt(cell: int, stage: str, share: float) -> None:
-        if cell == 1 and stage == "simulating":
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        snnc.sweep(ANN, cells=cells, checkpoint=path, progress=interrupt, **given)
-    assert {each.name for each in tmp_path.iterdir()} == {"kept", "kept.thresholds"}
-    monkeypatch.delattr("snnc.integers.layer_simulation.SpikeTrains.mean_currents")
-    found = snnc.sweep(ANN, cells=cells, checkpoint=path, **given)
-    assert [curve.to_json() for curve in found] == [curve.to_json() for curve in wanted]
-    assert not list(tmp_path.iterdir())
-
-
-def test_journals_share_a_file(tmp_path: Path) -> None:
-    file = JournalFile(tmp_path / "kept")
-    file.of("a", 3).keep(1, {"x": 0.1})
-    file.of("b", 3).keep(1, [2])
-    again = JournalFile(tmp_path / "kept")
-    assert again.of("a", 3).known == {1: {"x": 0.1}}
-    assert again.of("b", 1).known == {}
-
-
 # --- who they are -------------------------------------------------------------------------------------------------
 
 
@@ -302,25 +243,3 @@ def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, mo
 
 def test_parts_do_not_depend_on_who_works(model: snnc.SpikingModel) -> None:
     assert samples_in_part(model.report.layers) == 32
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_what_is_kept_goes_when_the_outputs_are_written(invoke: Invoke, converted: Path) -> None:
-    command = ("eval", converted, "--data", "digits:test", "--samples", "8", "--resume", "kept")
-    invoke(*command, "--steps", "4", "--json", "/dev/full", exit_code=1)
-    assert Path("kept").exists()
-    assert "1 of 1 parts are known" in invoke(*command, "--steps", "4").stderr
-    assert not Path("kept").exists()
-
-
-def test_what_is_kept_of_other_work_stays(tmp_path: Path) -> None:
-    first = JournalFile(tmp_path / "kept")
-    first.of("one", 2).keep(0, "found")
-    second = JournalFile(tmp_path / "kept")
-    second.of("two", 1).keep(0, "more")
-    second.remove()
-    again = JournalFile(tmp_path / "kept")
-    assert again.of("one", 2).known == {0: "found"}
-    assert again.of("two", 1).known == {}
-    again.remove()
-    assert not (tmp_path / "kept").exists()

@@ -96,6 +96,8 @@ def export(
         return
     if target is None:
         raise click.UsageError("say what to write: --nir TARGET or --c")
+    if target == NIR_TARGETS[0] and simulator is not None:
+        raise click.UsageError("--simulator belongs to the other targets: generic has none")
     exported_c.refuse_others({"name": name, "most-steps": most_steps}, "--c")
     reports.check_outputs(console, json_file, [output, recording], [net, data])
     if data is None:

@@ -65,7 +65,7 @@ class PartFound:
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> PartFound:
-        """What `to_json` was called of; KeyError, TypeError or ValueError where it is something else."""
+        """What `to_json` was called of."""
         return cls(**{**found, "cuts": {int(cut): _cut_from(part) for cut, part in found["cuts"]}})
 
 
@@ -118,7 +118,8 @@ def simulated(
     progress: Progress,
 ) -> Iterator[tuple[int, PartFound]]:
     """What the journal knows of the parts, then what the workers find of the others, which goes into the journal."""
-    known = _known(journal)
+    entries = {} if journal is None else journal.known
+    known = {index: PartFound.from_json(found) for index, found in entries.items()}
     yield from known.items()
     missing = [index for index in indices if index not in known]
     total = len(known) + len(missing)
@@ -131,15 +132,6 @@ def simulated(
         if journal is not None:
             journal.keep(index, found.to_json())
         yield index, found
-
-
-def _known(journal: Journal | None) -> dict[int, PartFound]:
-    if journal is None:
-        return {}
-    try:
-        return {index: PartFound.from_json(found) for index, found in journal.known.items()}
-    except (KeyError, TypeError, ValueError, AttributeError):
-        journal.file.refuse()
 
 
 def _stock(snapshot: Snapshot, truths: Sequence[Truth], labels: np.ndarray | None) -> CutPart:

@@ -2,7 +2,7 @@
 
 A line of JSON for each part, written when it is done, with the key of the work: all that what is found depends on,
 and the version of snnc. Lines of another key are left alone: several works may share a file. A last line that is not
-whole was interrupted itself.
+whole was interrupted itself; one whose checksum is another one is not believed, and its part is done again.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ import hashlib
 import json
 import logging
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import snnc
 from snnc.diagnostics import fail
 from snnc.files import write_atomically
 
 _LOG = logging.getLogger("snnc")
+_SUM = "sum"
 
 
 @dataclass
@@ -55,12 +57,15 @@ class JournalFile:
             fail("SNN401", f"{self.path}: {error.strerror or error}")
         *lines, last = content.split(b"\n")
         self._whole, self._cut = len(content) - len(last), bool(last)
-        for line in lines:
-            try:
-                entry = json.loads(line)
-                self._known.setdefault(str(entry["key"]), {})[int(entry["index"])] = entry["found"]
-            except (ValueError, TypeError, KeyError):
-                self.refuse()
+        entries = [_entry(line) for line in lines]
+        good = [entry for entry in entries if entry is not None]
+        if lines and not good:
+            hint = "give another file, or remove it"
+            fail("SNN401", f"{self.path} is there, and holds no results that could be gone on from", hint=hint)
+        if len(good) < len(lines):
+            _LOG.warning("%s: %d of %d lines are damaged, and measured again", path, len(lines) - len(good), len(lines))
+        for entry in good:
+            self._known.setdefault(entry["key"], {})[entry["index"]] = entry["found"]
 
     def of(self, dependencies: Any, parts: int) -> Journal:
         """The work that depends on this, of so many parts."""
@@ -73,11 +78,6 @@ class JournalFile:
         self._asked.add(key)
         return Journal(self, key, {index: found for index, found in known.items() if 0 <= index < parts})
 
-    def refuse(self) -> NoReturn:
-        """SNN401: it is the file of somebody else."""
-        hint = "give another file, or remove it"
-        fail("SNN401", f"{self.path} is there, and holds no results that could be gone on from", hint=hint)
-
     def write(self, entry: dict[str, Any]) -> None:
         """Add a line."""
         try:
@@ -85,7 +85,7 @@ class JournalFile:
                 os.truncate(self.path, self._whole)
                 self._cut = False
             with open(self.path, "a", encoding="utf-8") as file:
-                file.write(f"{json.dumps(entry)}\n")
+                file.write(f"{json.dumps({**entry, _SUM: _checksum(entry)})}\n")
         except OSError as error:
             fail("SNN401", f"{self.path}: {error.strerror or error}")
 
@@ -95,11 +95,26 @@ class JournalFile:
             lines = self.path.read_bytes().splitlines(keepends=True)
         except FileNotFoundError:
             return
-        others = [line for line in lines if line.endswith(b"\n") and json.loads(line)["key"] not in self._asked]
+        entries = [(line, _entry(line)) for line in lines if line.endswith(b"\n")]
+        others = [line for line, entry in entries if entry is not None and entry["key"] not in self._asked]
         if others:
             write_atomically(self.path, b"".join(others))
         else:
             self.path.unlink(missing_ok=True)
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """What `JournalFile.write` wrote; None of anything else."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    known = isinstance(entry, dict) and entry.pop(_SUM, None) == _checksum(entry)
+    return entry if known else None
+
+
+def _checksum(entry: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(entry).encode())
 
 
 @contextmanager

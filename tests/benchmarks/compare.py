@@ -27,6 +27,7 @@ import snnc
 from snnc.api import open_converted
 from snnc.data import as_dataset
 from snnc.ir.domain import DOMAIN
+from snnc.ir.options import AUTO
 
 from . import networks
 from .architectures import NETWORKS, images
@@ -97,6 +98,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--opponent", choices=OPPONENTS, nargs="+", default=["dense"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peer-steps", type=int, nargs="+", default=[8, 32], help="steps of a run of a peer, to try")
+    parser.add_argument("--weight-bits", default=AUTO, help="as in `snnc convert` (default auto)")
     parser.add_argument("--cache", type=Path, default=Path("build/benchmarks"), help="folder for thresholds")
     parser.add_argument("--results", type=Path, help="append a line of JSON to this file")
     parser.add_argument("--skip-check", action="store_true", help="do not compare with the spikes of the plain graph")
@@ -111,7 +113,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _network(options: argparse.Namespace) -> tuple[networks.Converted, np.ndarray]:
     if options.snn is None:
-        net = networks.with_rate(options.net, options.rate / 100, cache=options.cache)
+        bits = networks.weight_bits(options.weight_bits)
+        net = networks.with_rate(options.net, options.rate / 100, cache=options.cache, weight_bits=bits)
         return net, images(options.batch, networks.IMAGES_SEED)
     net = networks.from_files(options.snn, options.ann)
     dataset = as_dataset(options.data, open_converted(options.snn).input_dims)

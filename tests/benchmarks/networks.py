@@ -178,8 +178,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--weight-bits", default=AUTO, help="as in `snnc convert` (default auto)")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
-    bits = AUTO if options.weight_bits == AUTO else int(options.weight_bits)
+    bits = weight_bits(options.weight_bits)
     onnx.save(with_rate(options.net, options.rate / 100, cache=options.cache, weight_bits=bits).fused, options.output)
+
+
+def weight_bits(text: str) -> int | Literal["auto"]:
+    """What `--weight-bits` says."""
+    return AUTO if text == AUTO else int(text)
 
 
 if __name__ == "__main__":
