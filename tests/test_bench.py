@@ -94,6 +94,9 @@ def test_json(bench: Bench) -> None:
         seconds = layer["microseconds"] * 1e-6 * 5 * 65
         assert layer["operations_per_second"] == pytest.approx(layer["operations"] / seconds)
     for layer in (first, *others):
+        if layer["kernel"] == "table":  # which adds no rows of weights
+            assert layer["roofline"] is layer["roofline_share"] is None
+            continue
         most = layer["roofline"]["additions_per_second"]
         assert layer["roofline_share"] == pytest.approx(layer["operations_per_second"] / most)
     used = sum(layer["microseconds"] for layer in document["layers"])

@@ -44,7 +44,7 @@ async function shown(page) {
       const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
       return data.filter((_, place) => place % 4 === 3).filter((alpha) => alpha > 0).length;
     })),
-    looks: await page.locator("#curve .line.first").getAttribute("points").then((points) => points.split(" ").length).catch(() => 0),
+    looks: await page.evaluate(() => document.querySelector("#curve .line.first")?.getAttribute("points").split(" ").length ?? 0),
     overflow: await page.evaluate(() => document.documentElement.scrollWidth - innerWidth),
   };
 }

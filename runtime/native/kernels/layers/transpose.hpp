@@ -38,7 +38,8 @@ inline void exchange_bits(Simd::Wide (&rows)[8]) {
   exchange<1, 1, 0x5555555555555555u>(rows);
 }
 
-// Rows 0, stride, ... 7 * stride, lane group by lane group, so that they stay in registers.
+// Rows 0, stride, ... 7 * stride, lane group by lane group, so that they stay in registers. The rows
+// are aligned as vectors are.
 template <int stride, class Exchange>
 inline void exchange_rows(const Columns* from, Columns* to, Exchange exchange) {
   using Wide = Simd::Wide;
@@ -70,7 +71,7 @@ constexpr int few_steps = 16;
 
 template <int blocks>
 inline void channels_to_few_steps(Columns* rows) {
-  Columns of_steps[8 * blocks] = {};
+  alignas(sizeof(Columns)) Columns of_steps[8 * blocks] = {};
 #pragma GCC unroll 8
   for (int byte = 0; byte < 8; ++byte) {
     for (int row = 0; row < 8; ++row) {
@@ -84,7 +85,7 @@ inline void channels_to_few_steps(Columns* rows) {
 
 template <int blocks>
 inline void few_steps_to_channels(Columns* rows) {
-  Columns of_steps[8 * blocks];
+  alignas(sizeof(Columns)) Columns of_steps[8 * blocks];
   for (int block = 0; block < blocks; ++block) exchange_bits_of(rows + 8 * block, of_steps + 8 * block);
 #pragma GCC unroll 8
   for (int byte = 0; byte < 8; ++byte) {
@@ -128,7 +129,7 @@ inline void load_line(const LoadLine& line) {
   const u64 simulated = line.steps == word_steps ? ~u64{0} : (u64{1} << line.steps) - 1;
   std::int64_t word = 0;
   for (std::int64_t chunk = 0; chunk < line.columns; chunk += columns_per_chunk, word += columns_at_once) {
-    Columns rows[word_steps] = {};
+    alignas(sizeof(Columns)) Columns rows[word_steps] = {};
     for (int part = 0; part < line.packed; ++part) {
       const std::int64_t column = chunk + part * columns_at_once;
       for (int channel = 0; channel < line.channels && column < line.columns; ++channel) {
@@ -149,7 +150,7 @@ inline void store_line(const StoreLine& line) {
   const std::int64_t stride = words_of_line(line.columns, line.packed);
   std::int64_t word = 0;
   for (std::int64_t chunk = 0; chunk < line.columns; chunk += columns_per_chunk, word += columns_at_once) {
-    Columns rows[word_steps];
+    alignas(sizeof(Columns)) Columns rows[word_steps];
     for (int step = 0; step < line.steps; ++step) {
       rows[step] = *reinterpret_cast<const Columns*>(line.fired + step * stride + word);
     }
