@@ -16,6 +16,7 @@
 
 #include "layers_runs.hpp"
 #include "layers_shapes.hpp"
+#include "layers_totals.hpp"
 
 using namespace snnc::kernels;
 using namespace snnc::tests;
@@ -312,6 +313,8 @@ int main(int argc, char** argv) {
   test_staircases();
   test_leaks();
   test_random_layers(count);
+  Random random(seed);
+  failures += wrong_totals(random);
   std::printf("%s:", vector_kernels().name);
   for (std::size_t i = 0; i < layer_kernels.size(); ++i) std::printf(" %d %s,", planned_for[i], layer_kernels[i].name);
   std::printf(" %d failures\n", failures);

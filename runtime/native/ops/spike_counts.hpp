@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "../kernels/count.hpp"
+#include "../kernels/totals.hpp"
 #include "common.hpp"
 
 namespace snnc::ops {

@@ -45,30 +45,9 @@ void test_counts() {
   }
 }
 
-void test_totals() {
-  std::mt19937_64 random(5);
-  constexpr std::int64_t elements = 60;
-  const auto spikes = random_words(elements, random);
-  for (const std::int64_t period : {1, 12, 60}) {
-    std::vector<std::int64_t> fanout;
-    for (std::int64_t i = 0; i < period; ++i) fanout.push_back(static_cast<std::int64_t>(random() % 1000));
-    std::int64_t total = 0, operations = 0;
-    for (std::size_t i = 0; i < spikes.size(); ++i) {
-      total += slow_popcount(spikes[i]);
-      operations += slow_popcount(spikes[i]) * fanout[i % fanout.size()];
-    }
-    const SampleTotals sums = sample_totals(spikes.data(), elements, fanout.data(), period);
-    CHECK(sums.spikes == total);
-    CHECK(sums.operations == operations);
-  }
-  const SampleTotals none = sample_totals(spikes.data(), 0, nullptr, 0);
-  CHECK(none.spikes == 0 && none.operations == 0);
-}
-
 }  // namespace
 
 void test_words() {
   test_unpack();
   test_counts();
-  test_totals();
 }

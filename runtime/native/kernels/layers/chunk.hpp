@@ -5,74 +5,70 @@
 
 namespace snnc::kernels::SNNC_SIMD {
 
-// Bit `field * channel + step` of a column's piece is a spike in step `first_step + step`.
-template <class Word, int field, int channels>
-inline Word make_piece(const u64* words, std::int64_t plane, int first_step, u64 steps) {
-  Word piece = {};
-#pragma GCC unroll 8
-  for (int channel = 0; channel < channels; ++channel) {
-    Word of_channel;  // copied: as arguments of templates, vectors are aligned
-    __builtin_memcpy(&of_channel, words + channel * plane, sizeof of_channel);
-    piece |= (of_channel >> first_step & steps) << (field * channel);
-  }
-  return piece;
+inline void exchange_fields(Simd::Wide (&channels)[4]) { exchange_numbers(channels); }
+inline void exchange_fields(Simd::Wide (&channels)[8]) { exchange_bytes(channels); }
+
+inline Simd::Wide load_wide(const u64* from, std::int64_t left) {
+  constexpr int lanes = sizeof(Simd::Wide) / sizeof(u64);
+  if (left >= lanes) return *reinterpret_cast<const Simd::Wide*>(from);
+  u64 padded[lanes] = {};
+  for (int i = 0; i < left; ++i) padded[i] = from[i];
+  return *reinterpret_cast<const Simd::Wide*>(padded);
 }
 
-template <int field, int channels>
-inline void make_pieces(const ListChunks& line, const u64* words, int first_step, u64 steps) {
-  const std::int64_t columns = line.columns, plane = line.plane;
-  u64* const pieces = line.scratch;
-  std::int64_t column = 0;
-  for (; column + columns_at_once <= columns; column += columns_at_once) {
-    const auto eight = make_piece<Columns, field, channels>(words + column, plane, first_step, steps);
-    *reinterpret_cast<Columns*>(pieces + column) = eight;
-  }
-  for (; column < columns; ++column) {
-    pieces[column] = make_piece<u64, field, channels>(words + column, plane, first_step, steps);
-  }
-}
-
-// Channels that do not fill a word are added one by one.
+// The steps of a slot's channels, `field` steps at a time: bit `field * channel + step` of a piece is a spike. Pieces are
+// `apart` columns of pieces apart.
 template <int field>
-inline void make_pieces(const ListChunks& line, const ChunkSlot& slot, int first_step, u64 steps) {
+inline void make_pieces(const ListChunks& line, const ChunkSlot& slot, u64* pieces, std::int64_t apart) {
+  using Wide = Simd::Wide;
+  constexpr int lanes = sizeof(Wide) / sizeof(u64), fields = word_steps / field;
+  const u64 simulated = Simd::low_bits(static_cast<u64>(line.steps));
   const u64* const words = line.words + slot.first * line.plane;
-  if (slot.channels == word_steps / field) {
-    return make_pieces<field, word_steps / field>(line, words, first_step, steps);
-  }
-  for (std::int64_t column = 0; column < line.columns; ++column) {
-    u64 piece = 0;
-    for (int channel = 0; channel < slot.channels; ++channel) {
-      piece |= (words[channel * line.plane + column] >> first_step & steps) << (field * channel);
+  for (std::int64_t column = 0; column < line.columns; column += lanes) {
+    Wide rows[fields];
+#pragma GCC unroll 8
+    for (int channel = 0; channel < fields; ++channel) {
+      if (channel >= slot.channels) {
+        rows[channel] = Wide{};
+      } else {
+        rows[channel] = load_wide(words + channel * line.plane + column, line.columns - column) & simulated;
+      }
     }
-    line.scratch[column] = piece;
+    auto* to = pieces + column;
+    if (line.steps <= field) {
+#pragma GCC unroll 8
+      for (int channel = 1; channel < fields; ++channel) rows[0] |= rows[channel] << field * channel;
+    } else {
+      exchange_fields(rows);
+    }
+#pragma GCC unroll 8
+    for (int piece = 0; piece < fields; ++piece, to += apart) {
+      if (piece * field < line.steps) *reinterpret_cast<Wide*>(to) = rows[piece];
+    }
   }
-}
-
-// Three events are written without asking whether they are there: most pieces hold no more.
-inline u32* list_piece(u64 piece, u32 event, const u32* bit_events, u32* to) {
-  const auto count = static_cast<u32>(__builtin_popcountll(piece));
-#pragma GCC unroll 3
-  for (u32 i = 0; i < 3; ++i, piece &= piece - 1) to[i] = event + bit_events[Simd::first_bit(piece)];
-  for (u32 i = 3; i < count; ++i, piece &= piece - 1) to[i] = event + bit_events[Simd::first_bit(piece)];
-  return to + count;
 }
 
 template <int field>
 inline void list_fields(const ListChunks& line) {
+  const std::int64_t columns = (line.columns + columns_at_once - 1) / columns_at_once * columns_at_once;
+  const std::int64_t apart = line.slot_count * columns;
+  for (int slot = 0; slot < line.slot_count; ++slot) {
+    make_pieces<field>(line, line.slots[slot], line.scratch + slot * columns, apart);
+  }
   const u32* const bit_events = line.bit_events;
   const ChunkColumn* const reaching = line.reaching;
   const std::int64_t reaching_count = line.reaching_count;
   u32* end = line.events;
   u32* starts = line.starts;
+  const u64 of_chunk = ~u64{0} / Simd::low_bits(field) * Simd::low_bits(static_cast<u64>(line.chunk));
   for (int first = 0; first < line.steps; first += line.chunk) {
-    const int steps = line.steps - first < line.chunk ? line.steps - first : line.chunk;
     *starts++ = static_cast<u32>(end - line.events);
-    for (int slot = 0; slot < line.slot_count; ++slot) {
-      make_pieces<field>(line, line.slots[slot], first, (u64{1} << steps) - 1);
+    const u64* pieces = line.scratch + first / field * apart;
+    for (int slot = 0; slot < line.slot_count; ++slot, pieces += columns) {
       const u32 event = line.slots[slot].event;
-      const u64* const pieces = line.scratch;
       for (std::int64_t i = 0; i < reaching_count; ++i) {
-        end = list_piece(pieces[reaching[i].column], event + reaching[i].event, bit_events, end);
+        const u64 piece = pieces[reaching[i].column] >> first % field & of_chunk;
+        end += Simd::list_fields<field>(piece, event + reaching[i].event, bit_events, end);
       }
     }
   }

@@ -164,11 +164,16 @@ class Part {
     line.chunk = chunk_;
     line.field = field_;
     line.bit_events = bit_events_;
-    line.scratch = pieces.reserve(static_cast<std::size_t>(columns + columns_at_once));
+    line.scratch = pieces.reserve(slots_.size() * static_cast<std::size_t>(pieces_of_slot(columns)));
     line.events = listed.events.reserve(static_cast<std::size_t>(most_events(line, channels) + list_slack));
     line.starts = listed.starts;
     listed.line = from;
     vector_kernels().list_chunks(line);
+  }
+
+  // Of all its steps, and columns up to a multiple of eight.
+  std::int64_t pieces_of_slot(std::int64_t columns) const {
+    return word_steps / field_ * ((columns + columns_at_once - 1) / columns_at_once * columns_at_once);
   }
 
   // At least as many as a line's events; those of long lines are counted.
@@ -232,11 +237,13 @@ class ChunkTask {
     }
     prefetch_outputs(at);
     load_states(at, neurons.states);
+    prefetch_inputs(TileLine{layer_, call_, tile_, at.image, at.line + 1}, at.line + 2);
+    find_lines(at.line);
     StepSums<void> steps{0, 0, sums_ - span_.first * tile_.width, step_elements_};
     const int dynamics = dynamics_index(layer_.neurons().dynamics);
     const auto fire = vector_kernels().fire_chunk[size_index(sum_bytes)][width_index(tile_.width)][dynamics];
     for (int chunk = 0; steps.first < call_.steps; ++chunk, steps.first += chunk_) {
-      add_events(at.line, chunk);
+      add_events(chunk);
       steps.last = std::min(steps.first + chunk_, call_.steps);
       fire(neurons, steps);
     }
@@ -244,18 +251,31 @@ class ChunkTask {
     store_spikes(at, neurons);
   }
 
-  void add_events(std::int64_t line, int chunk) {
+  // The listed lines under an output line.
+  void find_lines(std::int64_t line) {
+    under_.clear();
     for (std::size_t part = 0; part < parts_.size(); ++part) {
-      const int bytes = layer_.synapses()[part].weight_bytes();
-      const auto add = vector_kernels().add_events[bytes_index(bytes)][size_index(sum_bytes)];
       const Geometry& geometry = parts_[part].geometry();
       for (std::int64_t tap = 0; tap < geometry.line_taps; ++tap) {
         const std::int64_t from = geometry.input_line(line, tap);
-        if (from < 0) continue;
-        add(parts_[part].events(*Part::find(memory_.listed[part], from), tap, chunk, sums_));
+        if (from >= 0) under_.push_back({part, tap, Part::find(memory_.listed[part], from)});
       }
     }
   }
+
+  void add_events(int chunk) {
+    for (const LineUnder& under : under_) {
+      const int bytes = layer_.synapses()[under.part].weight_bytes();
+      const auto add = vector_kernels().add_events[bytes_index(bytes)][size_index(sum_bytes)];
+      add(parts_[under.part].events(*under.listed, under.tap, chunk, sums_));
+    }
+  }
+
+  struct LineUnder {
+    std::size_t part;
+    std::int64_t tap;
+    const ListedLine* listed;
+  };
 
   static constexpr int sum_bytes = sizeof(Sum);
 
@@ -267,6 +287,7 @@ class ChunkTask {
   std::int64_t step_elements_;
   int chunk_;
   std::vector<Part> parts_;
+  std::vector<LineUnder> under_;
   Sum* sums_;
 };
 

@@ -21,26 +21,38 @@ struct FieldOf<64> {
   typedef std::uint64_t type __attribute__((may_alias));
 };
 
-// A number for each of `width` neurons of one pixel.
-template <int width>
+// A number for each of `width` neurons of a pixel, or of as many pixels whose columns share a word: eight columns apart.
+template <int width, int columns = 1>
 struct Pixel {
-  static constexpr int vectors = width / Simd::lanes;
-  using Field = typename FieldOf<width>::type;
+  static constexpr int own = width / Simd::lanes;  // vectors of a column
+  static constexpr int vectors = columns * own;
+  using Field = typename FieldOf<columns * width>::type;
   Simd::Vector v[vectors];
+
+  // Where the numbers of a vector lie in [column][width].
+  static constexpr std::int64_t place(int vector) {
+    return vector / own * columns_at_once * width + vector % own * Simd::lanes;
+  }
 
   void load(const std::int32_t* from) {
 #pragma GCC unroll 16
-    for (int i = 0; i < vectors; ++i) v[i] = Simd::load(from + i * Simd::lanes);
+    for (int i = 0; i < vectors; ++i) v[i] = Simd::load(from + place(i));
   }
 
   void store(std::int32_t* to) const {
 #pragma GCC unroll 16
-    for (int i = 0; i < vectors; ++i) Simd::store(to + i * Simd::lanes, v[i]);
+    for (int i = 0; i < vectors; ++i) Simd::store(to + place(i), v[i]);
   }
 
   void add(const std::int32_t* current) {
 #pragma GCC unroll 16
-    for (int i = 0; i < vectors; ++i) v[i] = Simd::add(v[i], Simd::load(current + i * Simd::lanes));
+    for (int i = 0; i < vectors; ++i) v[i] = Simd::add(v[i], Simd::load(current + place(i)));
+  }
+
+  // The same for all columns.
+  void add_bias(const std::int32_t* bias) {
+#pragma GCC unroll 16
+    for (int i = 0; i < vectors; ++i) v[i] = Simd::add(v[i], Simd::load(bias + i % own * Simd::lanes));
   }
 
   void add_where(u64 bits, const std::int32_t* weights) {
@@ -53,6 +65,7 @@ struct Pixel {
 
   // `field` is that of `column`. Inline whatever the compiler thinks: potentials are to stay in registers.
   SNNC_ALWAYS_INLINE void add_masked(const MaskedTaps& masked, int step, std::int64_t column, std::int64_t field) {
+    static_assert(columns == 1);
     for (int i = 0; i < masked.count; ++i) {
       const MaskedTap& tap = masked.taps[i];
       const auto* fields = reinterpret_cast<const Field*>(tap.bits + step * tap.step_stride);
@@ -67,13 +80,15 @@ struct Pixel {
   }
 };
 
-// `width` neurons of one pixel, by their dynamics: what they carry from step to step, how a step begins (`leak`) and how
+// The neurons of a `Pixel`, by their dynamics: what they carry from step to step, how a step begins (`leak`) and how
 // it ends (`fire`). `Constants` are the same for all pixels of a line. `fire` writes a field of each bit plane; `plane`
 // is the distance of two of these. This is for dynamics that have the potential alone.
-template <int width, Dynamics dynamics>
+template <int neurons, Dynamics dynamics, int columns = 1>
 struct Neurons {
+  static constexpr int width = neurons;
   static_assert(!has_counts(dynamics) && planes_of(dynamics) == 1);
-  using Field = typename Pixel<width>::Field;
+  using Pixels = Pixel<width, columns>;
+  using Field = typename Pixels::Field;
 
   struct Constants {
     Pixel<width> threshold;
@@ -81,26 +96,30 @@ struct Neurons {
     explicit Constants(const NeuronLine& line) : leak(Simd::broadcast(line.leak)) { threshold.load(line.threshold); }
   };
 
-  Pixel<width> potential;
+  Pixels potential;
 
   void load(const NeuronStates& states, std::int64_t element) { potential.load(states.v + element); }
   void store(const NeuronStates& states, std::int64_t element) const { potential.store(states.v + element); }
 
-  void leak([[maybe_unused]] const Constants& constants) {
+  template <class Shared>
+  void leak([[maybe_unused]] const Shared& constants) {
     if constexpr (leaks(dynamics)) {
 #pragma GCC unroll 16
-      for (int i = 0; i < Pixel<width>::vectors; ++i) potential.v[i] = Simd::after_leak(potential.v[i], constants.leak);
+      for (int i = 0; i < Pixels::vectors; ++i) potential.v[i] = Simd::after_leak(potential.v[i], constants.leak);
     }
   }
 
-  void fire(const Constants& constants, Field* fired, std::int64_t) {
+  template <class Shared>
+  void fire(const Shared& constants, Field* fired, std::int64_t) {
     *fired = static_cast<Field>(Simd::fire_all<dynamics>(potential.v, constants.threshold.v));
   }
 };
 
-template <int width>
-struct Neurons<width, Dynamics::staircase> {
-  using Field = typename Pixel<width>::Field;
+template <int neurons, int columns>
+struct Neurons<neurons, Dynamics::staircase, columns> {
+  static constexpr int width = neurons;
+  using Pixels = Pixel<width, columns>;
+  using Field = typename Pixels::Field;
 
   struct Constants {
     Pixel<width> threshold;
@@ -110,7 +129,7 @@ struct Neurons<width, Dynamics::staircase> {
     }
   };
 
-  Pixel<width> potential, counts;
+  Pixels potential, counts;
 
   void load(const NeuronStates& states, std::int64_t element) {
     potential.load(states.v + element);
@@ -121,14 +140,16 @@ struct Neurons<width, Dynamics::staircase> {
     counts.store(states.counts + element);
   }
 
-  void leak(const Constants&) {}
+  template <class Shared>
+  void leak(const Shared&) {}
 
-  void fire(const Constants& constants, Field* fired, std::int64_t plane) {
+  template <class Shared>
+  void fire(const Shared& constants, Field* fired, std::int64_t plane) {
     u64 plus = 0, minus = 0;
 #pragma GCC unroll 16
-    for (int i = 0; i < Pixel<width>::vectors; ++i) {
-      const SignedBits lanes =
-          Simd::fire_signed(potential.v[i], counts.v[i], constants.threshold.v[i], constants.low, constants.high);
+    for (int i = 0; i < Pixels::vectors; ++i) {
+      const SignedBits lanes = Simd::fire_signed(
+          potential.v[i], counts.v[i], constants.threshold.v[i % Pixels::own], constants.low, constants.high);
       plus |= u64{lanes.plus} << (i * Simd::lanes);
       minus |= u64{lanes.minus} << (i * Simd::lanes);
     }

@@ -21,69 +21,110 @@ inline void clear_sums(std::int32_t* sums) {
 }
 
 // Sums to which events are added become 0.
-template <int width, class Sum>
-inline void take_sums(Pixel<width>& pixel, Sum* sums) {
+template <int width, int columns, class Sum>
+inline void take_sums(Pixel<width, columns>& pixel, Sum* sums) {
+  using Pixels = Pixel<width, columns>;
 #pragma GCC unroll 16
-  for (int i = 0; i < Pixel<width>::vectors; ++i) {
-    pixel.v[i] = Simd::add(pixel.v[i], Simd::load_row(sums + i * Simd::lanes));
+  for (int i = 0; i < Pixels::vectors; ++i) {
+    pixel.v[i] = Simd::add(pixel.v[i], Simd::load_row(sums + Pixels::place(i)));
   }
-  clear_sums<width>(sums);
+#pragma GCC unroll 4
+  for (int column = 0; column < columns; ++column) clear_sums<width>(sums + Pixels::place(column * Pixels::own));
 }
 
-template <int width>
-inline void take_sums(Pixel<width>& pixel, const std::int32_t* sums) {
+template <int width, int columns>
+inline void take_sums(Pixel<width, columns>& pixel, const std::int32_t* sums) {
   pixel.add(sums);
 }
 
-// `plain`: no bias, no masked taps.
-template <int width, Dynamics dynamics, bool plain, class Sum>
+// What neurons get besides sums: nothing, a bias, or a bias and what masked taps let through.
+enum class Extra { none, bias, masked };
+
+// The pixel of `column`, and those that go with it. `steps.sums` are its own.
+template <class Pixels, Extra extra, class Constants, class Sum>
 SNNC_ALWAYS_INLINE void go_through(
-    const NeuronLine& neurons, const typename Neurons<width, dynamics>::Constants& constants,
-    const StepSums<Sum>& steps, std::int64_t column) {
-  using Field = typename Pixel<width>::Field;
-  constexpr int packed = columns_per_word(width);
-  const std::int64_t fired_stride = neurons.fired_stride * packed, fired_plane = neurons.fired_plane * packed;
+    const NeuronLine& neurons, const Constants& constants, const StepSums<Sum>& steps, std::int64_t column) {
+  using Field = typename Pixels::Field;
+  constexpr int width = Pixels::width, packed = columns_per_word(width), fields = sizeof(u64) / sizeof(Field);
+  const std::int64_t fired_stride = neurons.fired_stride * fields, fired_plane = neurons.fired_plane * fields;
   const std::int64_t field = field_of_column(column, packed);
-  auto* fired = reinterpret_cast<Field*>(neurons.fired) + field + steps.first * fired_stride;
-  Neurons<width, dynamics> pixel;
+  auto* fired = reinterpret_cast<Field*>(neurons.fired) + field * fields / packed + steps.first * fired_stride;
+  Pixels pixel;
   pixel.load(neurons.states, column * width);
   Sum* sums = steps.sums;
   for (int step = steps.first; step < steps.last; ++step, fired += fired_stride, sums += steps.stride) {
     pixel.leak(constants);
-    take_sums<width>(pixel.potential, sums);
-    if constexpr (!plain) {
-      if (neurons.bias != nullptr) pixel.potential.add(neurons.bias);
-      pixel.potential.add_masked(neurons.masked, step, column, field);
+    take_sums(pixel.potential, sums);
+    if constexpr (extra != Extra::none) {
+      if (extra == Extra::bias || neurons.bias != nullptr) pixel.potential.add_bias(neurons.bias);
     }
+    if constexpr (extra == Extra::masked) pixel.potential.add_masked(neurons.masked, step, column, field);
     pixel.fire(constants, fired, fired_plane);
   }
   pixel.store(neurons.states, column * width);
 }
 
-// A pixel: `steps.sums` are its own.
 template <int width, Dynamics dynamics>
 void fire_column(const NeuronLine& neurons, const StepSums<const std::int32_t>& steps, std::int64_t column) {
-  const typename Neurons<width, dynamics>::Constants constants(neurons);
-  if (neurons.bias == nullptr && neurons.masked.count == 0) {
-    go_through<width, dynamics, true>(neurons, constants, steps, column);
+  using Pixels = Neurons<width, dynamics>;
+  const typename Pixels::Constants constants(neurons);
+  if (neurons.masked.count > 0) {
+    go_through<Pixels, Extra::masked>(neurons, constants, steps, column);
+  } else if (neurons.bias != nullptr) {
+    go_through<Pixels, Extra::bias>(neurons, constants, steps, column);
   } else {
-    go_through<width, dynamics, false>(neurons, constants, steps, column);
+    go_through<Pixels, Extra::none>(neurons, constants, steps, column);
   }
 }
 
-// All pixels of a line: `steps.sums` are those of column 0, the others follow.
-template <class Sum, int width, Dynamics dynamics>
-void fire_chunk(const NeuronLine& neurons, StepSums<void> steps_of_line) {
-  StepSums<Sum> steps{steps_of_line.first, steps_of_line.last, static_cast<Sum*>(steps_of_line.sums),
-                      steps_of_line.stride};
-  const typename Neurons<width, dynamics>::Constants constants(neurons);
-  const bool plain = neurons.bias == nullptr && neurons.masked.count == 0;
-  for (std::int64_t column = 0; column < neurons.columns; ++column, steps.sums += width) {
-    if (plain) {
-      go_through<width, dynamics, true>(neurons, constants, steps, column);
-    } else {
-      go_through<width, dynamics, false>(neurons, constants, steps, column);
+// Columns that go through their steps together, so that they do not wait for each other: those of a word, if there are
+// enough registers.
+template <int width, Dynamics dynamics>
+constexpr int columns_together = has_counts(dynamics) && Simd::lanes < 16 ? 1 : columns_per_word(width);
+
+template <int width, Dynamics dynamics, Extra extra, class Sum>
+struct FireLine {
+  const NeuronLine& neurons;
+  const StepSums<Sum>& line;  // those of column 0, the others follow
+  typename Neurons<width, dynamics>::Constants constants{neurons};
+
+  template <int columns>
+  void go(std::int64_t column) const {
+    StepSums<Sum> steps = line;
+    steps.sums += column * width;
+    go_through<Neurons<width, dynamics, columns>, extra>(neurons, constants, steps, column);
+  }
+
+  // The columns of a word from `column` on.
+  void go_through_word(std::int64_t column) const {
+    constexpr int together = columns_together<width, dynamics>;
+    const std::int64_t left = (neurons.columns - column + columns_at_once - 1) / columns_at_once;
+    if (left >= together) return go<together>(column);
+    if constexpr (together == 4) {
+      if (left == 3) go<1>(column + 2 * columns_at_once);
+      if (left > 1) return go<2>(column);
     }
+    go<1>(column);
+  }
+
+  void run() const {
+    constexpr std::int64_t at_once = columns_at_once * columns_together<width, dynamics>;
+    for (std::int64_t first = 0; first < neurons.columns; first += at_once) {
+      for (std::int64_t column = first; column < first + columns_at_once && column < neurons.columns; ++column) {
+        go_through_word(column);
+      }
+    }
+  }
+};
+
+// All pixels of a line.
+template <class Sum, int width, Dynamics dynamics>
+void fire_chunk(const NeuronLine& neurons, StepSums<void> steps) {
+  const StepSums<Sum> line{steps.first, steps.last, static_cast<Sum*>(steps.sums), steps.stride};
+  if (neurons.bias != nullptr) {
+    FireLine<width, dynamics, Extra::bias, Sum>{neurons, line}.run();
+  } else {
+    FireLine<width, dynamics, Extra::none, Sum>{neurons, line}.run();
   }
 }
 

@@ -224,7 +224,7 @@ struct ListChunks {
   int chunk;                      // steps of a chunk
   int field;                      // bits of a channel in a word that is listed: 8 or 16, at least `chunk`
   const std::uint32_t* bit_events;  // [65]: what a bit of such a word adds to an event
-  std::uint64_t* scratch;         // [columns], rounded up to 8
+  std::uint64_t* scratch;         // [64 / field][slots][columns], columns rounded up to 8
   std::uint32_t* events;          // room for all events and list_slack more
   std::uint32_t* starts;          // [chunks + 1]
 };

@@ -13,16 +13,22 @@ typedef u64 Columns __attribute__((vector_size(64), aligned(8), may_alias));  //
 
 // Of rows that are `stride` apart: bits with `distance` in their place change places with those of rows with `distance` in
 // their number.
-template <int distance, int stride, u64 mask>
-inline void exchange(Simd::Wide (&rows)[8]) {
+template <int distance, int stride, u64 mask, int count>
+inline void exchange(Simd::Wide (&rows)[count]) {
   constexpr int apart = distance / stride;
 #pragma GCC unroll 8
-  for (int row = 0; row < 8; ++row) {
+  for (int row = 0; row < count; ++row) {
     if ((row & apart) != 0) continue;
     const Simd::Wide different = (rows[row] >> distance ^ rows[row + apart]) & mask;
     rows[row] ^= different << distance;
     rows[row + apart] ^= different;
   }
+}
+
+// Rows of four numbers of 16 bits.
+inline void exchange_numbers(Simd::Wide (&rows)[4]) {
+  exchange<32, 16, 0x00000000ffffffffu>(rows);
+  exchange<16, 16, 0x0000ffff0000ffffu>(rows);
 }
 
 // The exchanges of eight bytes and those within bytes: together a transposition of 64x64 bits.
@@ -165,12 +171,6 @@ inline void store_line(const StoreLine& line) {
       }
     }
   }
-}
-
-inline std::int64_t count_spikes(const u64* words, std::int64_t size) {
-  std::int64_t count = 0;
-  for (std::int64_t i = 0; i < size; ++i) count += __builtin_popcountll(words[i]);
-  return count;
 }
 
 }  // namespace snnc::kernels::SNNC_SIMD

@@ -23,6 +23,8 @@ struct VectorKernels {
   void (*store_line)(const StoreLine&);
   std::int64_t (*list_line[2])(const ListLine&);
   std::int64_t (*count_spikes)(const std::uint64_t* words, std::int64_t size);
+  void (*count_repeats)(const std::uint64_t* words, std::int64_t size, std::int64_t period, std::int64_t repeats,
+                        std::int64_t* counts);
   void (*gather_line[weight_types + 1][3][2])(const GatherLine&);
   void (*fire_column[3][dynamics_count])(const NeuronLine&, const StepSums<const std::int32_t>&, std::int64_t column);
   void (*list_chunks)(const ListChunks&);

@@ -5,6 +5,7 @@
 #include "add_stream.hpp"
 #include "chunk.hpp"
 #include "gather.hpp"
+#include "spike_counts.hpp"
 #include "table.hpp"
 #include "transpose.hpp"
 #include "vector_kernels.hpp"
@@ -40,6 +41,7 @@ const VectorKernels table = {
     store_line,
     {list_line<std::uint16_t>, list_line<u32>},
     count_spikes,
+    count_repeats,
     {SNNC_GATHER(std::int8_t, true), SNNC_GATHER(std::int16_t, true), SNNC_GATHER(std::int16_t, false),
      SNNC_GATHER(std::int32_t, false)},
     SNNC_FOR_WIDTHS(fire_column),

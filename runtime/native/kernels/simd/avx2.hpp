@@ -35,14 +35,14 @@ struct Simd {
 
   static Vector after_leak(Vector v, Vector leak) { return _mm256_sub_epi32(v, _mm256_srav_epi32(v, leak)); }
 
-  template <Dynamics dynamics, int vectors>
-  static u64 fire_all(Vector (&v)[vectors], const Vector (&threshold)[vectors]) {
+  template <Dynamics dynamics, int vectors, int own>
+  static u64 fire_all(Vector (&v)[vectors], const Vector (&threshold)[own]) {
     static_assert(vectors == 2 || vectors % 4 == 0);
     Vector quiet[vectors];
 #pragma GCC unroll 8
     for (int i = 0; i < vectors; ++i) {
-      quiet[i] = _mm256_cmpgt_epi32(threshold[i], v[i]);
-      v[i] = keeps_excess(dynamics) ? _mm256_sub_epi32(v[i], _mm256_andnot_si256(quiet[i], threshold[i]))
+      quiet[i] = _mm256_cmpgt_epi32(threshold[i % own], v[i]);
+      v[i] = keeps_excess(dynamics) ? _mm256_sub_epi32(v[i], _mm256_andnot_si256(quiet[i], threshold[i % own]))
                                     : _mm256_and_si256(v[i], quiet[i]);
     }
     u64 bits = 0;
@@ -80,6 +80,15 @@ struct Simd {
     const auto limit = reinterpret_cast<__m256i>(most);
     const auto below = _mm256_cmpeq_epi32(_mm256_max_epu32(reinterpret_cast<__m256i>(a), limit), limit);
     return v | (bits & reinterpret_cast<Wide>(below));
+  }
+
+  static Wide count_bits(Wide words) {
+    const __m256i of_nibbles = _mm256_setr_epi8(
+        0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+    const __m256i nibble = _mm256_set1_epi8(15), all = reinterpret_cast<__m256i>(words);
+    const __m256i low = _mm256_shuffle_epi8(of_nibbles, _mm256_and_si256(all, nibble));
+    const __m256i high = _mm256_shuffle_epi8(of_nibbles, _mm256_and_si256(_mm256_srli_epi16(all, 4), nibble));
+    return reinterpret_cast<Wide>(_mm256_sad_epu8(_mm256_add_epi8(low, high), _mm256_setzero_si256()));
   }
 
   static int row_lane(int, int channel, int) { return channel; }
@@ -150,6 +159,21 @@ struct Simd {
       return static_cast<Entry>(base + static_cast<u32>(place) * stride);
     };
     // Three events without asking whether they are there: most words hold no more.
+    to[0] = next();
+    to[1] = next();
+    to[2] = next();
+    for (int i = 3; i < count; ++i) to[i] = next();
+    return count;
+  }
+
+  template <int field>
+  static int list_fields(u64 word, u32 base, const u32* bit_events, u32* to) {
+    const int count = static_cast<int>(_mm_popcnt_u64(word));
+    const auto next = [&] {
+      const u64 place = _tzcnt_u64(word);
+      word = _blsr_u64(word);
+      return base + bit_events[place];
+    };
     to[0] = next();
     to[1] = next();
     to[2] = next();

@@ -15,6 +15,7 @@ using u64 = std::uint64_t;
 struct Simd {
   static constexpr const char* name = "avx512";
   static constexpr int lanes = 16;
+  static constexpr int word_bits = 64;
   using Vector = __m512i;
 
   static Vector load(const std::int32_t* from) { return _mm512_loadu_si512(from); }
@@ -32,19 +33,22 @@ struct Simd {
   static Vector after_leak(Vector v, Vector leak) { return _mm512_sub_epi32(v, _mm512_srav_epi32(v, leak)); }
 
   template <Dynamics dynamics>
-  static u32 fire(Vector& v, Vector threshold) {
+  static __mmask16 fire(Vector& v, Vector threshold) {
     const __mmask16 fired = _mm512_cmpge_epi32_mask(v, threshold);
     v = keeps_excess(dynamics) ? _mm512_mask_sub_epi32(v, fired, v, threshold)
                                : _mm512_mask_mov_epi32(v, fired, _mm512_setzero_si512());
     return fired;
   }
 
-  template <Dynamics dynamics, int vectors>
-  static u64 fire_all(Vector (&v)[vectors], const Vector (&threshold)[vectors]) {
-    u64 bits = 0;
-#pragma GCC unroll 16
-    for (int i = 0; i < vectors; ++i) bits |= u64{fire<dynamics>(v[i], threshold[i])} << (i * lanes);
-    return bits;
+  template <Dynamics dynamics, int vectors, int own>
+  static u64 fire_all(Vector (&v)[vectors], const Vector (&threshold)[own]) {
+    __mmask16 fired[4] = {};
+#pragma GCC unroll 4
+    for (int i = 0; i < vectors; ++i) fired[i] = fire<dynamics>(v[i], threshold[i % own]);
+    if constexpr (vectors == 1) return fired[0];
+    const __mmask32 low = _mm512_kunpackw(fired[1], fired[0]);
+    if constexpr (vectors == 2) return low;
+    return _mm512_kunpackd(_mm512_kunpackw(fired[3], fired[2]), low);
   }
 
   static SignedBits fire_signed(Vector& v, Vector& counts, Vector threshold, Vector low, Vector high) {
@@ -70,6 +74,10 @@ struct Simd {
     const auto below = _mm512_cmple_epu32_mask(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(most));
     const auto old = reinterpret_cast<__m512i>(v);
     return reinterpret_cast<Wide>(_mm512_mask_or_epi32(old, below, old, reinterpret_cast<__m512i>(bits)));
+  }
+
+  static Wide count_bits(Wide words) {
+    return reinterpret_cast<Wide>(_mm512_popcnt_epi64(reinterpret_cast<__m512i>(words)));
   }
 
   // A multiply-add of pairs by (1, 0) or (0, 1) widens and adds in one instruction: rows of int16 hold channels i and
@@ -139,6 +147,28 @@ struct Simd {
 
   static u64 low_bits(u64 count) { return _bzhi_u64(~u64{0}, static_cast<u32>(count)); }
   static u64 first_bit(u64 word) { return _tzcnt_u64(word); }
+
+  // A word's fields have 8 or 16 bits. What a bit adds to an event is the sum of what its field and its place in it add.
+  template <int field>
+  static int list_fields(u64 word, u32 base, const u32* bit_events, u32* to) {
+    constexpr int to_high_half = field == 8 ? 13 : 12;
+    const int count = static_cast<int>(_mm_popcnt_u64(word));
+    __m512i places = places_of(word);
+    const __m256i scale = _mm256_set1_epi32(static_cast<int>(bit_events[field] + bit_events[1]));
+    const __m256i first = _mm256_set1_epi32(static_cast<int>(base));
+    const __m256i low_half = _mm256_set1_epi32(field - 1);
+    const __m256i high_half = _mm256_set1_epi32((word_bits / field - 1) << 16);
+    for (int done = 0;;) {
+      const __m256i wide = _mm256_cvtepu8_epi32(_mm512_castsi512_si128(places));
+      const __m256i in_field = _mm256_and_si256(wide, low_half);
+      const __m256i fields = _mm256_and_si256(_mm256_slli_epi32(wide, to_high_half), high_half);
+      const __m256i offsets = _mm256_mullo_epi16(_mm256_or_si256(in_field, fields), scale);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + done), _mm256_add_epi32(offsets, first));
+      done += 8;
+      if (__builtin_expect(done >= count, 1)) return count;
+      places = _mm512_alignr_epi64(places, places, 1);
+    }
+  }
 
   static __m512i places_of(u64 word) {
     const __m512i all = _mm512_set_epi8(

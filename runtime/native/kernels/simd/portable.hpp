@@ -73,12 +73,13 @@ struct Simd {
     return bits_of(fired);
   }
 
-  // The same of several vectors, the bits of the first one lowest; higher bits than theirs mean nothing.
-  template <Dynamics dynamics, int vectors>
-  static u64 fire_all(Vector (&v)[vectors], const Vector (&threshold)[vectors]) {
+  // The same of several vectors, the bits of the first one lowest; higher bits than theirs mean nothing. Thresholds begin
+  // again after `own` vectors.
+  template <Dynamics dynamics, int vectors, int own>
+  static u64 fire_all(Vector (&v)[vectors], const Vector (&threshold)[own]) {
     u64 bits = 0;
 #pragma GCC unroll 16
-    for (int i = 0; i < vectors; ++i) bits |= u64{fire<dynamics>(v[i], threshold[i])} << (i * lanes);
+    for (int i = 0; i < vectors; ++i) bits |= u64{fire<dynamics>(v[i], threshold[i % own])} << (i * lanes);
     return bits;
   }
 
@@ -107,6 +108,11 @@ struct Simd {
   // v | bits in the 32-bit lanes with a <= most, unsigned.
   static Wide or_where_below(Wide v, Wide bits, Wide a, Wide most) {
     return v | (bits & reinterpret_cast<Wide>(reinterpret_cast<Vector>(a) <= reinterpret_cast<Vector>(most)));
+  }
+
+  // The number of set bits of each 64-bit lane.
+  static Wide count_bits(Wide words) {
+    return Wide{static_cast<u64>(__builtin_popcountll(words[0])), static_cast<u64>(__builtin_popcountll(words[1]))};
   }
 
   // Place of a channel in a packed row of `width` weights of `bytes` bytes.
@@ -172,6 +178,17 @@ struct Simd {
     for (; word != 0; word &= word - 1) {
       to[count++] = static_cast<Entry>(base + static_cast<u32>(__builtin_ctzll(word)) * stride);
     }
+    return count;
+  }
+
+  // Of a word whose fields have 8 or 16 bits: writes base + bit_events[place] for every set bit, in order, and returns how
+  // many there are. May write up to 8 more than that.
+  template <int field>
+  static int list_fields(u64 word, u32 base, const u32* bit_events, u32* to) {
+    const int count = __builtin_popcountll(word);
+    // Three without asking whether they are there: most words hold no more.
+    for (int i = 0; i < 3; ++i, word &= word - 1) to[i] = base + bit_events[first_bit(word)];
+    for (int i = 3; i < count; ++i, word &= word - 1) to[i] = base + bit_events[first_bit(word)];
     return count;
   }
 };
