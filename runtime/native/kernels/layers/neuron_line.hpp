@@ -49,6 +49,15 @@ struct Pixel {
     for (int i = 0; i < vectors; ++i) v[i] = Simd::add(v[i], Simd::load(current + place(i)));
   }
 
+  // To the neurons of one of the columns.
+  template <class Number>
+  void add_to(int column, const Number* current) {
+#pragma GCC unroll 16
+    for (int i = 0; i < own; ++i) {
+      v[column * own + i] = Simd::add(v[column * own + i], Simd::load_row(current + i * Simd::lanes));
+    }
+  }
+
   // The same for all columns.
   void add_bias(const std::int32_t* bias) {
 #pragma GCC unroll 16
@@ -157,5 +166,32 @@ struct Neurons<neurons, Dynamics::staircase, columns> {
     fired[plane] = static_cast<Field>(minus);
   }
 };
+
+// Columns that go through their steps together, so that they do not wait for each other: those of a word, if there are
+// enough registers.
+template <int width, Dynamics dynamics>
+constexpr int columns_together = has_counts(dynamics) && Simd::lanes < 16 ? 1 : columns_per_word(width);
+
+// Of the word of `column`: calls `walker.go<columns>(column)` for the columns from this one on, eight apart.
+template <int together, class Walker>
+inline void walk_word(std::int64_t columns, std::int64_t column, const Walker& walker) {
+  const std::int64_t left = (columns - column + columns_at_once - 1) / columns_at_once;
+  if (left >= together) return walker.template go<together>(column);
+  if constexpr (together == 4) {
+    if (left == 3) walker.template go<1>(column + 2 * columns_at_once);
+    if (left > 1) return walker.template go<2>(column);
+  }
+  walker.template go<1>(column);
+}
+
+// All columns of a line, at most `together` of a word at a time.
+template <int together, class Walker>
+inline void walk_words(std::int64_t columns, const Walker& walker) {
+  for (std::int64_t first = 0; first < columns; first += columns_at_once * together) {
+    for (std::int64_t column = first; column < first + columns_at_once && column < columns; ++column) {
+      walk_word<together>(columns, column, walker);
+    }
+  }
+}
 
 }  // namespace snnc::kernels::SNNC_SIMD

@@ -77,11 +77,6 @@ void fire_column(const NeuronLine& neurons, const StepSums<const std::int32_t>& 
   }
 }
 
-// Columns that go through their steps together, so that they do not wait for each other: those of a word, if there are
-// enough registers.
-template <int width, Dynamics dynamics>
-constexpr int columns_together = has_counts(dynamics) && Simd::lanes < 16 ? 1 : columns_per_word(width);
-
 template <int width, Dynamics dynamics, Extra extra, class Sum>
 struct FireLine {
   const NeuronLine& neurons;
@@ -94,27 +89,6 @@ struct FireLine {
     steps.sums += column * width;
     go_through<Neurons<width, dynamics, columns>, extra>(neurons, constants, steps, column);
   }
-
-  // The columns of a word from `column` on.
-  void go_through_word(std::int64_t column) const {
-    constexpr int together = columns_together<width, dynamics>;
-    const std::int64_t left = (neurons.columns - column + columns_at_once - 1) / columns_at_once;
-    if (left >= together) return go<together>(column);
-    if constexpr (together == 4) {
-      if (left == 3) go<1>(column + 2 * columns_at_once);
-      if (left > 1) return go<2>(column);
-    }
-    go<1>(column);
-  }
-
-  void run() const {
-    constexpr std::int64_t at_once = columns_at_once * columns_together<width, dynamics>;
-    for (std::int64_t first = 0; first < neurons.columns; first += at_once) {
-      for (std::int64_t column = first; column < first + columns_at_once && column < neurons.columns; ++column) {
-        go_through_word(column);
-      }
-    }
-  }
 };
 
 // All pixels of a line.
@@ -122,9 +96,9 @@ template <class Sum, int width, Dynamics dynamics>
 void fire_chunk(const NeuronLine& neurons, StepSums<void> steps) {
   const StepSums<Sum> line{steps.first, steps.last, static_cast<Sum*>(steps.sums), steps.stride};
   if (neurons.bias != nullptr) {
-    FireLine<width, dynamics, Extra::bias, Sum>{neurons, line}.run();
+    walk_words<columns_together<width, dynamics>>(neurons.columns, FireLine<width, dynamics, Extra::bias, Sum>{neurons, line});
   } else {
-    FireLine<width, dynamics, Extra::none, Sum>{neurons, line}.run();
+    walk_words<columns_together<width, dynamics>>(neurons.columns, FireLine<width, dynamics, Extra::none, Sum>{neurons, line});
   }
 }
 

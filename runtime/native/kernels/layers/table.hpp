@@ -30,35 +30,53 @@ inline void load_strings(const LoadStrings& line) {
   }
 }
 
-template <int width, Dynamics dynamics>
-void table_line(const TableLine& line) {
-  using Field = typename Pixel<width>::Field;
-  using Pixels = Neurons<width, dynamics>;
-  constexpr int packed = columns_per_word(width);
-  const NeuronLine& neurons = line.neurons;
-  const NeuronStates states = neurons.states;
-  const TableLookup* const lookups = line.lookups;
-  const int lookup_count = line.lookup_count;
-  const u64 mask = line.mask;
-  const std::int64_t fired_plane = neurons.fired_plane * packed;
-  const typename Pixels::Constants constants(neurons);
-  for (std::int64_t column = 0; column < neurons.columns; ++column) {
-    Pixels pixel;
-    pixel.load(states, column * width);
+// `Row`: a number of the tables.
+template <class Row, int width, Dynamics dynamics, bool masked>
+struct LookedUpLine {
+  const TableLine& line;
+  typename Neurons<width, dynamics>::Constants constants{line.neurons};
+
+  template <int columns>
+  void go(std::int64_t column) const {
+    using Pixels = Neurons<width, dynamics, columns>;
+    using Field = typename Pixels::Field;
+    constexpr int packed = columns_per_word(width), fields = sizeof(u64) / sizeof(Field);
+    const NeuronLine& neurons = line.neurons;
+    const TableLookup* const lookups = line.lookups;
+    const int lookup_count = line.lookup_count;
+    const u64 mask = line.mask;
+    const std::int64_t fired_stride = neurons.fired_stride * fields, fired_plane = neurons.fired_plane * fields;
     const std::int64_t field = field_of_column(column, packed);
-    auto* fired = reinterpret_cast<Field*>(neurons.fired) + field;
-    const int shift = line.columns[column].shift;
-    std::int64_t string = line.columns[column].string;
-    for (int step = 0; step < neurons.steps; ++step, string += line.step_stride) {
+    auto* fired = reinterpret_cast<Field*>(neurons.fired) + field * fields / packed;
+    TableColumn places[columns];
+    for (int i = 0; i < columns; ++i) places[i] = line.columns[column + i * columns_at_once];
+    Pixels pixel;
+    pixel.load(neurons.states, column * width);
+    for (int step = 0; step < neurons.steps; ++step, fired += fired_stride) {
       pixel.leak(constants);
-      for (int i = 0; i < lookup_count; ++i) {
-        pixel.potential.add(lookups[i].rows + (lookups[i].strings[string] >> shift & mask) * width);
+      for (int lookup = 0; lookup < lookup_count; ++lookup) {
+        const u64* const strings = lookups[lookup].strings + step * line.step_stride;
+        const auto* const rows = static_cast<const Row*>(lookups[lookup].rows);
+#pragma GCC unroll 4
+        for (int i = 0; i < columns; ++i) {
+          pixel.potential.add_to(i, rows + (strings[places[i].string] >> places[i].shift & mask) * width);
+        }
       }
-      if (neurons.bias != nullptr) pixel.potential.add(neurons.bias);
-      pixel.potential.add_masked(neurons.masked, step, column, field);
-      pixel.fire(constants, fired + step * neurons.fired_stride * packed, fired_plane);
+      if (neurons.bias != nullptr) pixel.potential.add_bias(neurons.bias);
+      if constexpr (masked) pixel.potential.add_masked(neurons.masked, step, column, field);
+      pixel.fire(constants, fired, fired_plane);
     }
-    pixel.store(states, column * width);
+    pixel.store(neurons.states, column * width);
+  }
+};
+
+template <class Row, int width, Dynamics dynamics>
+void table_line(const TableLine& line) {
+  if (line.neurons.masked.count > 0) {
+    walk_words<1>(line.neurons.columns, LookedUpLine<Row, width, dynamics, true>{line});
+  } else {
+    walk_words<columns_together<width, dynamics>>(
+        line.neurons.columns, LookedUpLine<Row, width, dynamics, false>{line});
   }
 }
 

@@ -126,7 +126,7 @@ class TableTask {
     const bool masked = layer_.synapses().size() > 1;
     if (masked) memory_.masked.load(layer_, call_, tile, image, first, last);
     const auto kernel =
-        vector_kernels().table_line[width_index(tile.width)][dynamics_index(layer_.neurons().dynamics)];
+        vector_kernels().table_line[size_index(layer_.tables().bytes())][width_index(tile.width)][dynamics_index(layer_.neurons().dynamics)];
     for (std::int64_t out_line = first; out_line < last; ++out_line) {
       const TileLine at{layer_, call_, tile, image, out_line};
       if (masked) line.neurons.masked = memory_.masked.taps(layer_, call_, tile, out_line, memory_.taps);

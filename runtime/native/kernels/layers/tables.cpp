@@ -1,6 +1,9 @@
 #include "tables.hpp"
 
 #include <algorithm>
+#include <cstring>
+#include <limits>
+#include <utility>
 
 namespace snnc::kernels {
 
@@ -50,11 +53,28 @@ Tables::Tables(const float* weights, const SynapseShape& shape, const std::vecto
       }
     }
   }
+  narrow(size);
 }
 
-const std::int32_t* Tables::rows(std::size_t tile, std::int64_t line_tap, std::int64_t set) const {
+// Numbers of 16 bits take half of the cache.
+void Tables::narrow(std::size_t size) {
+  using Limits = std::numeric_limits<std::int16_t>;
+  const std::int32_t* const wide = rows_.data();
+  if (!std::all_of(wide, wide + size, [](auto sum) { return sum >= Limits::min() && sum <= Limits::max(); })) return;
+  Scratch<std::int32_t> half;
+  auto* const bytes = reinterpret_cast<char*>(half.reserve((size + 1) / 2));
+  for (std::size_t i = 0; i < size; ++i) {
+    const auto sum = static_cast<std::int16_t>(wide[i]);
+    std::memcpy(bytes + i * sizeof sum, &sum, sizeof sum);
+  }
+  rows_ = std::move(half);
+  bytes_ = 2;
+}
+
+const void* Tables::rows(std::size_t tile, std::int64_t line_tap, std::int64_t set) const {
   const std::int64_t table = (line_tap * sets_ + set) << bits_;
-  return rows_.data() + offsets_[tile] + table * tiles_[tile].width;
+  const std::int64_t number = static_cast<std::int64_t>(offsets_[tile]) + table * tiles_[tile].width;
+  return reinterpret_cast<const char*>(rows_.data()) + number * bytes_;
 }
 
 // Row n is row n without its lowest bit, and the weights of that bit. Sums of patterns that can occur are below 2^24

@@ -23,18 +23,21 @@ class Tables {
   std::int64_t sets() const { return sets_; }
   std::uint64_t mask() const { return (std::uint64_t{1} << bits_) - 1; }
 
+  int bytes() const { return bytes_; }  // of a number: 2 where all sums fit, else 4
+
   // [number][width]
-  const std::int32_t* rows(std::size_t tile, std::int64_t line_tap, std::int64_t set) const;
+  const void* rows(std::size_t tile, std::int64_t line_tap, std::int64_t set) const;
 
  private:
   void fill(const float* weights, const SynapseShape& shape, const Tile& tile, std::int64_t line_tap, std::int64_t set,
             std::int32_t* rows) const;
+  void narrow(std::size_t size);
 
-  int channels_ = 0, bits_ = 0;
+  int channels_ = 0, bits_ = 0, bytes_ = 4;
   std::int64_t sets_ = 0;
   std::vector<Tile> tiles_;
   std::vector<std::size_t> offsets_;
-  Scratch<std::int32_t> rows_;
+  Scratch<std::int32_t> rows_;  // all of them; of 16 bits, two in the place of one
 };
 
 }  // namespace snnc::kernels

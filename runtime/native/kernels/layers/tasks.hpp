@@ -175,7 +175,7 @@ struct LoadStrings {
 // The sums of all weights whose bits are set, for one kernel line and some channels.
 struct TableLookup {
   const std::uint64_t* strings;  // [step][string]
-  const std::int32_t* rows;      // [number][width]
+  const void* rows;              // [number][width], of 16 or 32 bits
 };
 
 // Where the field of an output column lies.

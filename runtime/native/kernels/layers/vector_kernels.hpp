@@ -31,7 +31,7 @@ struct VectorKernels {
   void (*add_events[weight_types][2])(const ChunkEvents&);
   void (*fire_chunk[2][3][dynamics_count])(const NeuronLine&, StepSums<void>);
   void (*load_strings)(const LoadStrings&);
-  void (*table_line[3][dynamics_count])(const TableLine&);  // by width and dynamics
+  void (*table_line[2][3][dynamics_count])(const TableLine&);  // bytes of a number (2, 4), width, dynamics
   void (*add_stream[weight_types][3])(const AddStream&);
   void (*encode)(const EncodeSample&, std::int64_t tile);
 };

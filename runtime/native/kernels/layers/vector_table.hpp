@@ -51,7 +51,7 @@ const VectorKernels table = {
      {nullptr, add_events<std::int32_t, std::int32_t>}},
     {SNNC_BY_WIDTH(fire_chunk, std::int16_t), SNNC_BY_WIDTH(fire_chunk, std::int32_t)},
     load_strings,
-    SNNC_FOR_WIDTHS(table_line),
+    {SNNC_BY_WIDTH(table_line, std::int16_t), SNNC_BY_WIDTH(table_line, std::int32_t)},
     {SNNC_ADD_STREAM(std::int8_t), SNNC_ADD_STREAM(std::int16_t), SNNC_ADD_STREAM(std::int32_t)},
     encode,
 };
