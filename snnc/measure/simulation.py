@@ -16,7 +16,8 @@ from snnc.emit.block import Block
 from snnc.ir.conversion import LayerReport
 from snnc.measure.outputs import OutputKind, OutputPart, Truth, output_kinds, predictions
 from snnc.runtime.session import beyond_limit, largest_batch
-from snnc.simulate.block_runner import Snapshot, StreamRunner
+from snnc.simulate.block_runner import Snapshot
+from snnc.simulate.cut_runner import CutRunner
 from snnc.workers import Part, Progress, Work, Workers
 from snnc.workers.contract import Arrays
 from snnc.workers.journal import Journal
@@ -79,7 +80,7 @@ class Simulation(Work[Samples, PartFound]):
     seed: int
 
     def prepare(self, threads: int | None) -> Callable[[Samples, Sequence[Arrays], Progress], PartFound]:
-        runner, kinds = StreamRunner(self.block, threads=threads), output_kinds(self.block)
+        runner, kinds = CutRunner(self.block, threads=threads), output_kinds(self.block)
 
         def simulate(part: Samples, _: Sequence[Arrays], progress: Progress) -> PartFound:
             return self._simulate(runner, kinds, part, progress)
@@ -87,7 +88,7 @@ class Simulation(Work[Samples, PartFound]):
         return simulate
 
     def _simulate(
-        self, runner: StreamRunner, kinds: dict[str, OutputKind], part: Samples, progress: Progress
+        self, runner: CutRunner, kinds: dict[str, OutputKind], part: Samples, progress: Progress
     ) -> PartFound:
         truths = [Truth(kinds[name], values) for name, values in (part.ann_outputs or {}).items()]
         found: dict[int, CutPart] = {}

@@ -102,13 +102,18 @@ class SumPool(LinearOperator):
         used = [size * width for size, width in zip(sizes, kernel, strict=True)]
         if used != plane:
             moved = nodes.sliced(moved, [0] * len(used), [1] * len(used), used, f"{output}/cropped")
-        # [N, m·C, y, ky, x, kx] → [N, ky, kx, m·C, y, x]
-        pairs = itertools.chain.from_iterable(zip(sizes, kernel, strict=True))
-        tiles = nodes.reshaped(moved, [0, copies * channels, *pairs], f"{output}/tiles")
-        rank = len(kernel)
-        perm = [0, *range(3, 3 + 2 * rank, 2), 1, *range(2, 2 + 2 * rank, 2)]
-        by_element = nodes.once("Transpose", [tiles], f"{output}/by_element", perm=perm)
-        return nodes.reshaped(by_element, [0, math.prod(kernel) * copies * channels, *sizes], output)
+        # One axis after the other, which onnxruntime does faster: [N, P, ..., x, kx] → [N, kx, P, ..., x]
+        planes, after = copies * channels, len(used)
+        for axis in reversed(range(len(used))):
+            before, width = used[:axis], kernel[axis]
+            tiles = nodes.reshaped(
+                moved, [0, planes, *before, sizes[axis], width, *sizes[axis + 1 :]], f"{output}/tiles_{axis}"
+            )
+            places = range(1, 3 + axis)
+            perm = [0, 3 + axis, *places, *range(4 + axis, 3 + after)]
+            moved = nodes.once("Transpose", [tiles], f"{output}/by_element_{axis}", perm=perm)
+            planes *= width
+        return nodes.reshaped(moved, [0, planes, *sizes], output)
 
     def current(self, node: gs.Node, operands: list[str], output: str, mode: Mode, nodes: Nodes) -> str:
         channels, *sizes = sample_shape(node.inputs[0])

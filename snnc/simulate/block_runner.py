@@ -71,21 +71,38 @@ class StreamRunner:
         """
         states = {state.name: state.start(len(images)) for state in self.block.states}
         for first_step, count in blocks(cuts):
-            controls = {SEED: seed, FIRST_SAMPLE: first_sample, FIRST_STEP: first_step, COUNT: count}
-            feeds = {name: np.array(value, np.int64) for name, value in controls.items()}
-            values = self.session.run(None, {self.block.input_name: images, **feeds, **states})
-            results: dict[str, np.ndarray] = dict(zip(self._names, values, strict=True))
-            states = {state.name: results[state.output or state.next_name] for state in self.block.states}
-            yield Snapshot(
-                step=first_step + count,
-                count=count,
-                outputs={value.name: results[value.name] for value in self.block.outputs},
-                spike_totals=results[SPIKE_TOTALS],
-                synaptic_operations=results[SYNAPTIC_OPERATIONS],
-                words={name: results[name] for name in self.expose},
-                states=states,
-                steps_used=results.get(STEPS_USED),
-            )
+            last = self.step(images, states, first_step, count, seed, first_sample)
+            yield last
+            states = last.states
+
+    def step(
+        self,
+        images: np.ndarray,
+        states: dict[str, np.ndarray],
+        first_step: int,
+        count: int,
+        seed: int,
+        first_sample: int,
+        *,
+        with_words: bool = True,
+    ) -> Snapshot:
+        """One block of `count` steps (up to 64) behind `states`; the exposed words are left out unless asked for."""
+        controls = {SEED: seed, FIRST_SAMPLE: first_sample, FIRST_STEP: first_step, COUNT: count}
+        feeds = {name: np.array(value, np.int64) for name, value in controls.items()}
+        exposed = self.expose if with_words else ()
+        names = [name for name in self._names if with_words or name not in self.expose]
+        values = self.session.run(names, {self.block.input_name: images, **feeds, **states})
+        results: dict[str, np.ndarray] = dict(zip(names, values, strict=True))
+        return Snapshot(
+            step=first_step + count,
+            count=count,
+            outputs={value.name: results[value.name] for value in self.block.outputs},
+            spike_totals=results[SPIKE_TOTALS],
+            synaptic_operations=results[SYNAPTIC_OPERATIONS],
+            words={name: results[name] for name in exposed},
+            states={state.name: results[state.output or state.next_name] for state in self.block.states},
+            steps_used=results.get(STEPS_USED),
+        )
 
     def run_until_quiet(self, images: np.ndarray, most_steps: int, *, seed: int = 0, first_sample: int = 0) -> Snapshot:
         """The state of one batch once it has settled, or after `most_steps`."""
