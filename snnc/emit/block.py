@@ -106,6 +106,11 @@ class BlockWriter(Nodes):
         """The layer `node` with the tree that feeds it; `names` are its inputs that are no synapses."""
         fused = self.fused(node)
         if fused is None:
+            with_charge = LAYERS[node.op].charge_operator
+            charge = None if with_charge is None else self.currents.charge(node.inputs[0])
+            if with_charge is not None and charge is not None:
+                self.operator(with_charge, [charge, *names], outputs, node.name, **attrs)
+                return
             current = self.currents.of(node.inputs[0], "steps")
             self.operator(node.op, [current, *names], outputs, node.name, **attrs)
             return
