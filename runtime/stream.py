@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from snnc.runtime.blocks import BoundBlocks
 from snnc.runtime.session import (
     beyond_limit,
     check_images,
@@ -102,14 +103,17 @@ class StreamSession:
         self._of_frame = [state for state in states if state.output]
         (self._entered,) = (state for state in self._kept if state.what == _ENTERED)
         self._input = self.session.get_inputs()[0]
-        self._names = [value.name for value in self.session.get_outputs()]
-        self._decoded = [name for name in self._names if name not in {state.next for state in states}]
+        names = [value.name for value in self.session.get_outputs()]
+        self._decoded = [name for name in names if name not in {state.next for state in states}]
         size = largest_batch(self.layers, native=native)
-        self._groups = [slice(start, min(start + size, streams)) for start in range(0, streams, size)]
-        self._states = {state.name: state.start(streams) for state in self._kept}
+        groups = [slice(start, min(start + size, streams)) for start in range(0, streams, size)]
+        self._groups = [(group, self._blocks_of(group)) for group in groups]
         self._length = _FIRST_BLOCK
         self._warned = False
         self._lock = threading.Lock()
+
+    def _blocks_of(self, group: slice) -> BoundBlocks:
+        return BoundBlocks(self.session, self._kept, self._of_frame, self._decoded, group.stop - group.start)
 
     def _check_file(self, states: list[State]) -> None:
         """ValueError unless a frame can be the change of the one before it."""
@@ -135,7 +139,7 @@ class StreamSession:
         """A copy of the states of all streams by name, each `[streams, ...]`: counts, potentials, charge that has
         entered."""
         with self._lock:
-            return {name: value.copy() for name, value in self._states.items()}
+            return _joined([blocks.states for _, blocks in self._groups])
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from a `state` of this network and this number of streams; ValueError, and nothing changes, where it is
@@ -146,7 +150,8 @@ class StreamSession:
             raise ValueError("this is no state of this network, or one of another number of streams")
         copies = {name: np.array(value, order="C") for name, value in state.items()}
         with self._lock:
-            self._states = copies
+            for group, blocks in self._groups:
+                blocks.set({name: value[group] for name, value in copies.items()}, slice(None))
 
     def reset(self, streams: Any = None) -> None:
         """Let the chosen streams start anew: `streams` is a mask, bool `[streams]`; None resets all.
@@ -157,11 +162,10 @@ class StreamSession:
         mask = np.ones(self.streams, bool) if streams is None else np.asarray(streams)
         if mask.dtype != bool or mask.shape != (self.streams,):
             raise ValueError(f"the mask has dtype {mask.dtype} and shape {mask.shape}, must be bool [{self.streams}]")
+        started = {state.name: state.start(1) for state in self._kept}
         with self._lock:
-            started = {name: value.copy() for name, value in self._states.items()}
-            for state in self._kept:
-                started[state.name][mask] = state.start(1)[0]
-            self._states = started
+            for group, blocks in self._groups:
+                blocks.set(started, mask[group])
 
     def feed(self, frames: Any, *, warn: bool = True) -> Frame:
         """The next frame of every stream, `[streams, ...]` of any real dtype; of one stream also without that axis.
@@ -174,7 +178,7 @@ class StreamSession:
         """
         array = self._checked(frames)
         with self._lock:
-            frame, self._states = self._run(array)
+            frame = self._run(array)
         if warn:
             self._warn_of_clipping(frame)
         return frame
@@ -188,18 +192,13 @@ class StreamSession:
             raise ValueError(f"frames have shape {array.shape}, must be of {self.streams} streams")
         return array
 
-    def _run(self, frames: np.ndarray) -> tuple[Frame, Arrays]:
-        parts: list[Arrays] = []
-        longest = 0
-        for group in self._groups:
-            results = self._settle(frames[group], {name: value[group] for name, value in self._states.items()})
-            parts.append(results)
-            longest = max(longest, int(results[_STEPS_USED].max()))
+    def _run(self, frames: np.ndarray) -> Frame:
+        longest = max(self._settle(frames[group], blocks) for group, blocks in self._groups)
         # As long as the last frames needed: it rises at once and falls by one, since a second block is dear.
         self._length = min(max(longest + 1, self._length - 1, _SHORTEST_BLOCK), LONGEST_BLOCK)
-        joined = parts[0] if len(parts) == 1 else _joined(parts)
-        states = {state.name: joined[state.next] for state in self._kept}
-        before, now = self._states[self._entered.name], states[self._entered.name]
+        joined = _joined([blocks.outputs() for _, blocks in self._groups])
+        entered = self._entered
+        changed = [_share(blocks.states[entered.name] != blocks.reached(entered)) for _, blocks in self._groups]
         outputs = {name: joined[name] for name in self._decoded}
         spikes, operations = (joined[name] for name in _TOTALS)
         frame = Frame(
@@ -208,25 +207,23 @@ class StreamSession:
             steps=joined[_STEPS_USED],
             spikes=spikes,
             synaptic_operations=operations,
-            changed=_share(before != now),
+            changed=np.concatenate(changed),
             clipped=_share(beyond_limit(self.layers, frames)),
         )
-        return frame, states
+        for _, blocks in self._groups:
+            blocks.end()
+        return frame
 
-    def _settle(self, frames: np.ndarray, states: Arrays) -> Arrays:
-        """The outputs of the last block, run from `states` until all of these streams are quiet."""
-        states = {**states, **{state.name: state.start(len(frames)) for state in self._of_frame}}
+    def _settle(self, frames: np.ndarray, blocks: BoundBlocks) -> int:
+        """Run these streams until all of them are quiet; the steps of the slowest one."""
+        blocks.begin(frames)
         step, length = 0, self._length
         while step < self.options.max_steps:
             count = min(length, self.options.max_steps - step)
-            controls = {"seed": 0, "first_sample": 0, "first_step": step, "count": count}
-            feeds = {name: np.array(value, np.int64) for name, value in controls.items()}
-            values = self.session.run(self._names, {self._input.name: frames, **feeds, **states})
-            results: Arrays = dict(zip(self._names, values, strict=True))
+            used = blocks.run(step, count)[_STEPS_USED]
             step += count
-            if (results[_STEPS_USED] < step).all():
-                return results
-            states = {state.name: results[state.next] for state in (*self._kept, *self._of_frame)}
+            if (used < step).all():
+                return int(used.max())
             length = min(2 * length, LONGEST_BLOCK)
         raise AssertionError(f"not quiet after {step} steps, which the conversion proved enough: please report")
 

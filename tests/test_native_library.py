@@ -28,6 +28,7 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
         "RMP": (current, np.zeros(shape, np.int32), threshold, 64),
         "IF": (current, np.zeros(shape, np.int32), threshold, 64),
         "Staircase": (current, np.zeros(shape, np.int32), counts, threshold, 64),
+        "StaircaseCharge": (current[:4], np.zeros(shape, np.int32), counts, threshold, 64),
         "StaircaseTable": (current, np.zeros(shape, np.int32), counts, np.zeros(16, np.int32), *table, 64),
         "SpikeMaxPool": (words, counts[:, :8], 64),
         "SpikeProduct": (words, words[:, :8, :1, :1], counts[:, :8], counts[:, :8, :1, :1], 64),
@@ -39,6 +40,7 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
         "PoissonEncode": "scale = 1.5",
         "SpikeEncode": "scale = 1.5",
         "Staircase": "low = -5, high = 12",
+        "StaircaseCharge": "low = -5, high = 12",
         "SpikeMaxPool": "kernel_shape = [3, 2], strides = [2, 2], pads = [1, 0, 1, 1], dilations = [1, 1], signed = 1",
         "SpikeProduct": "first_signed = 1, second_signed = 0",
     }

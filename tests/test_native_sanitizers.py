@@ -74,7 +74,7 @@ VECTOR_UNITS: dict[str, set[str]] = {
     "avx2": {"avx2", "bmi1", "bmi2"},
     "avx512": {*V4_FEATURES, "bmi2", "avx512_vnni", "avx512vbmi", "avx512_vbmi2", "avx512_vpopcntdq"},
 }
-KERNELS = ["gather", "chunk", "table", ""]
+KERNELS = ["gather", "chunk", "table", "sparse", ""]
 RUNS = [*itertools.product(VECTOR_UNITS, KERNELS)]
 
 

@@ -125,6 +125,37 @@ def test_staircase_equals_the_reference(
         _, v, counted = wanted
 
 
+@settings(max_examples=60)
+@given(
+    shape=channel_shapes(), counts=blocks, within=limits, per_channel=st.booleans(), extreme=st.booleans(),
+    random=randoms,
+)  # fmt: skip
+def test_charge_is_current_of_the_first_step(
+    shape: tuple[int, ...],
+    counts: list[int],
+    within: tuple[int, int],
+    per_channel: bool,
+    extreme: bool,
+    random: Random,
+) -> None:
+    """Long enough blocks go on after the last spike; a block without steps keeps the charge."""
+    low, high = within
+    theta_shape = (shape[1], *[1] * (len(shape) - 2)) if per_channel else ()
+    threshold = np.asarray(random.integers(1, INT32.max if extreme else 9, theta_shape, endpoint=True), np.int32)
+    v, counted = random_int32s(random, shape, extreme), random.integers(low, high, shape, np.int32, endpoint=True)
+    for count in counts:
+        charge = random_currents(random, shape, 1, LARGEST_CURRENT if extreme else 30)
+        charge *= random.random(charge.shape) < random.choice([0, 0.1, 1])
+        current = np.concatenate([charge, np.zeros((63 * shape[0], *shape[1:]), np.float32)])[: count * shape[0]]
+        wanted = staircase_reference(current, v, counted, threshold, count, low, high)
+        if count == 0:
+            no_spikes, _, _ = wanted
+            wanted = no_spikes, v + charge.astype(np.int32).reshape(v.shape), counted
+        states = (charge, v, counted, threshold, count)
+        assert_both_forms_give(wanted, "StaircaseCharge", f"low = {low}, high = {high}", *states)
+        _, v, counted = wanted
+
+
 @settings(max_examples=100)
 @given(
     shape=channel_shapes(), counts=blocks, steps=st.integers(1, 9), per_channel=st.booleans(), extreme=st.booleans(),
@@ -217,6 +248,7 @@ FAR = np.array([[2**31 - 1, 1]], np.int32)
          r"Staircase: threshold has shape \[2\], must be \[\] or \[3\] for v \[2, 3\]"),
         ("Staircase", (zeros((4,), "f4"), zeros((2,), "i4"), zeros((2,), "i4"), ONE, 2),
          r"Staircase: v has shape \[2\], must have a batch and a channel axis: \[N, C, ...\]"),
+        ("StaircaseCharge", (CURRENT, V, V, ONE, 2), r"StaircaseCharge: charge has shape \[4, 3\], must be that of v"),
         ("Staircase", (CURRENT, V, V, ONE, 65), r"Staircase: count is 65, must be 0 to 64"),
         ("StaircaseTable", (CURRENT, V, V, FIRST[:2], TABLE, TABLE, 2),
          r"StaircaseTable: first has shape \[2\], must be \[1\] or \[3\] for v \[2, 3\]"),
@@ -238,7 +270,7 @@ FAR = np.array([[2**31 - 1, 1]], np.int32)
 def test_wrong_inputs_are_errors_that_name_the_operator(
     name: str, inputs: tuple[npt.ArrayLike, ...], message: str
 ) -> None:
-    session = operator(name, "low = 0, high = 8" if name == "Staircase" else "")
+    session = operator(name, "low = 0, high = 8" if name.endswith(("Staircase", "Charge")) else "")
     with pytest.raises(InvalidArgument, match=message):
         run(session, *inputs)
 

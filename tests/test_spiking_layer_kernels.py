@@ -96,7 +96,7 @@ def vector_units() -> list[str]:
     return [unit for unit, flags in needed.items() if flags <= features]
 
 
-CHOICES = [*itertools.product(vector_units(), ["", "gather", "chunk", "table"])]
+CHOICES = [*itertools.product(vector_units(), ["", "gather", "chunk", "table", "sparse"])]
 
 
 @pytest.fixture(scope="module", params=CHOICES, ids="-".join)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import re
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import streams
 from streams import NETWORKS, Fresh, content, converted, frames_for
@@ -194,32 +196,41 @@ def test_bad_frames_leave_the_state(what: str) -> None:
     fresh.compare(session, second, session.feed(second))
 
 
-class Failing:
-    """An onnxruntime session whose run number `good` + 1 fails."""
-
-    def __init__(self, session: Any, good: int) -> None:
-        self._session, self._good = session, good
-
-    def run(self, *arguments: Any) -> Any:
-        self._good -= 1
-        if self._good < 0:
-            raise MemoryError
-        return self._session.run(*arguments)
-
-
 @pytest.mark.parametrize("good", [0, 1, 2])
 def test_a_failure_in_any_block_leaves_the_state(good: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("snnc.runtime.stream.largest_batch", lambda layers, native: 1)
     session = StreamSession(content("pools"), streams=3)
     first, second = frames_for(converted("pools"), 2, 3)
     session.feed(first)
-    before, sound = session.state, session.session
-    session.session = Failing(sound, good)
-    with pytest.raises(MemoryError):
-        session.feed(second)
+    before, blocks = session.state, iter(range(good))
+    sound = onnxruntime.InferenceSession.run_with_iobinding
+
+    def fail_behind(*arguments: Any) -> None:
+        if next(blocks, None) is None:
+            raise MemoryError
+        sound(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(onnxruntime.InferenceSession, "run_with_iobinding", fail_behind)
+        with pytest.raises(MemoryError):
+            session.feed(second)
     assert unchanged(session, before)
-    session.session = sound
     Fresh(converted("pools")).compare(session, second, session.feed(second))
+
+
+def test_what_a_session_gives_stays_as_it_is() -> None:
+    """Frames and states are copies: later frames and resets do not write into them."""
+    session = StreamSession(content("pools"), streams=2)
+    first, second = frames_for(converted("pools"), 2, 2)
+    frame, state = session.feed(first), session.state
+    kept = copy.deepcopy((vars(frame), state))
+    session.feed(second)
+    session.feed(first)
+    session.reset()
+    np.testing.assert_equal((vars(frame), state), kept)
+    session.restore(state)
+    session.feed(second)
+    np.testing.assert_equal(state, kept[1])
 
 
 def test_what_never_settles_is_our_error() -> None:

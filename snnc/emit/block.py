@@ -106,6 +106,11 @@ class BlockWriter(Nodes):
         """The layer `node` with the tree that feeds it; `names` are its inputs that are no synapses."""
         fused = self.fused(node)
         if fused is None:
+            with_charge = LAYERS[node.op].charge_operator
+            charge = None if with_charge is None else self.currents.charge(node.inputs[0])
+            if with_charge is not None and charge is not None:
+                self.operator(with_charge, [charge, *names], outputs, node.name, **attrs)
+                return
             current = self.currents.of(node.inputs[0], "steps")
             self.operator(node.op, [current, *names], outputs, node.name, **attrs)
             return
@@ -122,7 +127,7 @@ class BlockWriter(Nodes):
         self.write(op, inputs, outputs, name, DOMAIN, **attrs)
 
     def totals(self, source: gs.Node, fanout: np.ndarray) -> tuple[str, str]:
-        """Spikes and synaptic operations per sample, `[N, 1]` each, of a spike source in this block."""
+        """Spikes and synaptic operations per sample, `[N]` each, of a spike source in this block."""
         spikes = source.outputs[0]
         if source_signal(spikes).copies is None:
             return self._no_totals(source)
@@ -132,21 +137,23 @@ class BlockWriter(Nodes):
         names = [self.names.unique(label) for label in labels]
         inputs = [self.words.of(spikes).name, self.constant(f"fanout/{source.name}", fanout)]
         self.operator("SpikeTotals", inputs, names, self.names.unique(f"node/{labels[0]}"))
-        axis = self.constant("totals/axis", np.array([1], np.int64))
-        total, operations = (
-            self.node("Unsqueeze", [name, axis], f"{label}/column") for name, label in zip(names, labels, strict=True)
-        )
+        total, operations = names
         return total, operations
+
+    def columns(self, parts: Sequence[str], label: str, batch: str) -> str:
+        """int64 `[N, L]` from L tensors `[N]`; `batch` is `[N]`, their shape. As rows first: that takes few nodes."""
+        joined = self.node("Concat", parts, f"{label}/joined", axis=0)
+        shape = self.node("Concat", [self.integers([len(parts)]), batch], f"{label}/shape", axis=0)
+        rows = self.node("Reshape", [joined, shape], f"{label}/rows", allowzero=1)
+        return self.node("Transpose", [rows], f"{label}/block", perm=[1, 0])
 
     def _no_totals(self, source: gs.Node) -> tuple[str, str]:
         """Of a source that gives numbers, not spikes: what it costs are multiplications (`LayerReport.macs`)."""
         read = source.inputs[0]
         name = read.name if producer(read) is None else self.words.of(read).name
         batch = self.node("Shape", [name], f"totals/{source.name}/batch", start=0, end=1)
-        one = self.integers([1])
-        shape = self.node("Concat", [batch, one], f"totals/{source.name}/shape", axis=0)
         value = helper.make_tensor("value", TensorProto.INT64, [1], [0])
-        zero = self.node("ConstantOfShape", [shape], f"totals/{source.name}", value=value)
+        zero = self.node("ConstantOfShape", [batch], f"totals/{source.name}", value=value)
         return zero, zero
 
     def _weight(self, synapses: Synapses) -> str:
@@ -169,10 +176,11 @@ def build_block(graph: gs.Graph) -> Block:
             LAYERS[node.op].emit(node, writer)
             block.states += writer.states_of(node)
     by_source = fanouts(layers(graph))
-    columns = [writer.totals(source, _fanout_of(source, by_source)) for source in sources]
+    totals = [writer.totals(source, _fanout_of(source, by_source)) for source in sources]
     for index, what in enumerate((SPIKE_TOTALS, SYNAPTIC_OPERATIONS)):
         before = writer.names.unique(f"{what}/before")
-        row = writer.node("Concat", [column[index] for column in columns], f"{what}/block", axis=1)
+        batch = writer.node("Shape", [before], f"{what}/batch", start=0, end=1)
+        row = writer.columns([total[index] for total in totals], what, batch)
         after = writer.node("Add", [before, row], f"{what}/after")
         block.states.append(State(before, after, "int64", (len(sources),), output=what))
     if any(is_settling(node) for node in graph.nodes):

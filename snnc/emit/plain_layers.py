@@ -62,6 +62,14 @@ class Currents:
         """The integers of a source that were declared."""
         return self._graded[source.name].values
 
+    def charge(self, tensor: gs.Tensor) -> str | None:
+        """The current of a tensor of which all comes in the first step of the block, float32 `[N, ...]`; None where any
+        comes later."""
+        graded = [self._graded.get(leaf.name) for leaf in leaves(tensor)]
+        if not all(found is not None and found.first_step_only for found in graded) or _has_bias(tensor):
+            return None
+        return self._once(tensor)
+
     def of(self, tensor: gs.Tensor, mode: Mode) -> str:
         """Float values of a tensor of a tree."""
         key = (tensor.name, mode)

@@ -31,12 +31,14 @@ Shape = Literal["Conv", "ConvAdd", "Gemm"]
 
 
 class Layer(ABC):
-    """Anything with a state. `integrates`: its input is the current of a tree of linear operators."""
+    """Anything with a state. `integrates`: its input is the current of a tree of linear operators. `charge_operator`:
+    the operator that computes it alone where all current of a block comes in the first step; None if there is none."""
 
     name: ClassVar[str]
     domain: ClassVar[str] = DOMAIN
     kind: ClassVar[Kind]
     integrates: ClassVar[bool] = False
+    charge_operator: ClassVar[str | None] = None
 
     @abstractmethod
     def states(self, node: gs.Node) -> list[State]:

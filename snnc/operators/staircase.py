@@ -36,7 +36,7 @@ class Staircase(Neuron):
     It stands for max(x, 0), or for x where low is negative.
     """
 
-    name = "Staircase"
+    name, charge_operator = "Staircase", "StaircaseCharge"
 
     def calibrate(self, node: gs.Node, calibrator: Calibrator) -> None:
         """The threshold of the rule is that of all levels: a spike is worth one of them."""

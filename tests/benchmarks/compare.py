@@ -31,16 +31,17 @@ from snnc.ir.options import AUTO
 
 from . import networks
 from .architectures import NETWORKS, images
+from .int8 import CALIBRATION, Int8
 from .opponents import PEERS_PYTHON, Dense, Opponent, Peer, Spiking
 
-OPPONENTS = ("dense", "plain", "spikingjelly", "sinabs", "self")
+OPPONENTS = ("dense", "int8", "plain", "spikingjelly", "sinabs", "self")
 CHECKED_IMAGES = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     options = _parse(arguments)
-    net, batch = _network(options)
+    net, batch, calibration = _network(options)
     ours = Spiking("ours", net.fused, batch, options.steps, options.threads, cpu_time=options.cpu_time)
     name = options.snn or f"{options.net}, {options.rate:g} %"
     print(f"{name}; ours: {ours.describe()}; operators: {_operators(net.fused)}", flush=True)
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     record = {"command": " ".join(sys.argv[1:]), **_facts(), "spikes": totals.sum(0).tolist(), "equal": checked}
     record |= {"date": time.strftime("%Y-%m-%d %H:%M"), **{key: str(value) for key, value in vars(options).items()}}
     for name in options.opponent:
-        opponent = _opponent(name, net, batch, options)
+        opponent = _opponent(name, net, batch, calibration, options)
         if opponent is None:
             continue
         print(f"{name}: {opponent.describe()}", flush=True)
@@ -111,14 +112,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _network(options: argparse.Namespace) -> tuple[networks.Converted, np.ndarray]:
+def _network(options: argparse.Namespace) -> tuple[networks.Converted, np.ndarray, np.ndarray]:
+    """The network, the images that it runs, and those that calibrate others."""
     if options.snn is None:
         bits = networks.weight_bits(options.weight_bits)
         net = networks.with_rate(options.net, options.rate / 100, cache=options.cache, weight_bits=bits)
-        return net, images(options.batch, networks.IMAGES_SEED)
+        return net, images(options.batch, networks.IMAGES_SEED), images(CALIBRATION)
     net = networks.from_files(options.snn, options.ann)
     dataset = as_dataset(options.data, open_converted(options.snn).input_dims)
-    return net, np.ascontiguousarray(dataset.images[: options.batch])
+    return net, np.ascontiguousarray(dataset.images[: options.batch]), dataset.images[-CALIBRATION:]
 
 
 def _operators(model: onnx.ModelProto) -> str:
@@ -128,9 +130,14 @@ def _operators(model: onnx.ModelProto) -> str:
     return ", ".join(f"{count} {op}" for op, count in sorted(found.items()))
 
 
-def _opponent(name: str, net: networks.Converted, batch: np.ndarray, options: argparse.Namespace) -> Opponent | None:
+def _opponent(
+    name: str, net: networks.Converted, batch: np.ndarray, calibration: np.ndarray, options: argparse.Namespace
+) -> Opponent | None:
     if name == "dense":
         return Dense(net.ann, options.threads, cpu_time=options.cpu_time)
+    if name == "int8":
+        steps, threads = options.steps, options.threads
+        return Int8(net.ann, batch, calibration, steps, threads, cpu_time=options.cpu_time)
     if name == "self":
         return Spiking("one thread", net.fused, batch, options.steps, 1, cpu_time=options.cpu_time)
     if name == "plain" and net.plain is not None:

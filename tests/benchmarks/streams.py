@@ -3,6 +3,7 @@
     python -m tests.benchmarks.streams --ann NET.onnx --data DATA --workload shift
     python -m tests.benchmarks.streams --ann NET.onnx --snn NET.snn.onnx --data DATA --workload object
     python -m tests.benchmarks.streams --workload window
+    python -m tests.benchmarks.streams --net vgg16 --workload object
 
 Every frame runs on every side, one after the other, each in turn first. Ours is asserted to equal the cold run in all
 states and outputs. See README.md in this folder.
@@ -12,9 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -23,9 +23,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import version_converter
-from onnxruntime import quantization
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from snnc.api import convert, input_dims, open_converted
 from snnc.data import load
@@ -33,12 +30,11 @@ from snnc.runtime import StreamSession
 from snnc.runtime.session import make_session
 from snnc.simulate.ann import load_model
 
-from .architectures import keyword
+from .architectures import NETWORKS, images, keyword
 from .frames import WORKLOADS, signals
+from .int8 import CALIBRATION, fastest, quantised
 from .opponents import clock
 
-CALIBRATION = 128
-PER_CHANNEL_OPSET = 13
 # Shares of input integers that changed, in percent: a row for each.
 BINS = (0, 0.001, 1, 3, 10, 30, 100)
 SIDES = ("ours", "cold", "int8", "float32")
@@ -47,16 +43,16 @@ SIDES = ("ours", "cold", "int8", "float32")
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     options = _parse(arguments)
-    ann = keyword() if options.ann is None else load_model(options.ann)
-    images = _images(options, input_dims(ann))
+    ann = _ann(options)
+    samples = _images(options, input_dims(ann))
     if options.snn is None:
-        calib = images[-4 * CALIBRATION :]
+        calib = samples[-4 * CALIBRATION :]
         file = open_converted(convert(ann, method="exact", levels=options.levels, calib=calib, accept_poor=True))
     else:
         file = open_converted(options.snn)
-    frames = WORKLOADS[options.workload](images, options.frames)
-    sides = Sides(file.stream_form().SerializeToString(), ann, images[-CALIBRATION:], options.threads)
-    name = options.ann or "a random network for signals"
+    frames = WORKLOADS[options.workload](samples, options.frames)
+    sides = Sides(file.stream_form().SerializeToString(), ann, samples[-CALIBRATION:], options.threads)
+    name = options.ann or (f"a random {options.net}" if options.net else "a random network for signals")
     print(f"{name}, {options.workload}, {len(frames)} frames; int8: {sides.scheme}", flush=True)
     runs = [sides.measure(frames, clock(options.cpu_time), first) for first in range(options.rounds)]
     seconds = np.stack([run.seconds for run in runs])
@@ -88,7 +84,7 @@ class Sides:
         self._ours, self._cold = (StreamSession(stream, threads=threads) for _ in range(2))
         self._input = ann.graph.input[0].name
         self._float = make_session(ann.SerializeToString(), native=False, threads=threads)
-        self.scheme, self._int8 = _fastest(quantised(ann, calibration), calibration[:1], threads)
+        self.scheme, self._int8 = fastest(quantised(ann, calibration), calibration[:1], threads)
 
     def measure(self, frames: np.ndarray, now: Callable[[], float], first: int) -> Run:
         """All frames; `first` says which side begins with the first frame."""
@@ -120,56 +116,6 @@ class Sides:
         run.cold_operations[index] = cold.synaptic_operations.sum()
         for side, values in zip(SIDES, (ours.logits, cold.logits, found[2][0], found[3][0]), strict=True):
             run.outputs[side].append(values)
-
-
-def quantised(ann: onnx.ModelProto, images: np.ndarray) -> Iterator[tuple[str, bytes]]:
-    """The ANN in int8 by onnxruntime's own tool: static, QDQ, per channel, calibrated on `images`; by its types."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, prepared, output = (str(Path(folder) / f"{name}.onnx") for name in ("source", "prepared", "int8"))
-        onnx.save(_newer(ann), source)
-        quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        for activations in (quantization.QuantType.QUInt8, quantization.QuantType.QInt8):
-            quantization.quantize_static(
-                prepared,
-                output,
-                _Reader(ann.graph.input[0].name, images),
-                quant_format=quantization.QuantFormat.QDQ,
-                per_channel=True,
-                activation_type=activations,
-                weight_type=quantization.QuantType.QInt8,
-            )
-            yield f"activations {activations}, weights {quantization.QuantType.QInt8}", Path(output).read_bytes()
-
-
-def _newer(ann: onnx.ModelProto) -> onnx.ModelProto:
-    """The ANN in an opset that has quantisation per channel."""
-    opset = next(entry.version for entry in ann.opset_import if entry.domain == "")
-    return ann if opset >= PER_CHANNEL_OPSET else version_converter.convert_version(ann, PER_CHANNEL_OPSET)
-
-
-class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
-    def __init__(self, name: str, images: np.ndarray) -> None:
-        self._samples = iter([{name: image[None]} for image in images])
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(self._samples, None)
-
-
-def _fastest(
-    models: Iterator[tuple[str, bytes]], image: np.ndarray, threads: int
-) -> tuple[str, onnxruntime.InferenceSession]:
-    """The session of those models that runs one image fastest."""
-    found = []
-    for scheme, model in models:
-        session = make_session(model, native=False, threads=threads)
-        times = []
-        for _ in range(30):
-            start = time.process_time()
-            session.run(None, {session.get_inputs()[0].name: image})
-            times.append(time.process_time() - start)
-        found.append((min(times), scheme, session))
-    _, scheme, session = min(found, key=lambda entry: entry[0])
-    return scheme, session
 
 
 def print_times(seconds: np.ndarray) -> None:
@@ -209,9 +155,15 @@ def print_agreement(run: Run) -> None:
         print(f"same class as float32: {', '.join(shares)}; ours equals the cold run in every frame")
 
 
+def _ann(options: argparse.Namespace) -> onnx.ModelProto:
+    if options.ann is not None:
+        return load_model(options.ann)
+    return keyword() if options.net is None else NETWORKS[options.net](0)
+
+
 def _images(options: argparse.Namespace, dims: tuple[int, ...]) -> np.ndarray:
     if options.data is None:
-        return signals(CALIBRATION, dims)
+        return signals(CALIBRATION, dims) if options.net is None else images(2 * CALIBRATION)
     return load(options.data, dims, scale=options.scale, mean=options.mean, std=options.std).images
 
 
@@ -226,6 +178,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--snn", help="network of the method exact; default: the ANN is converted")
     parser.add_argument("--ann", help="the ANN that it was converted from; default: a random network for signals")
+    parser.add_argument("--net", choices=sorted(NETWORKS), help="a network with random weights in the place of --ann")
     parser.add_argument("--data", help="images for frames and, the last ones, for calibration; default: random signals")
     parser.add_argument("--levels", type=int, default=8)
     parser.add_argument("--scale", type=float)
@@ -237,7 +190,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cpu-time", action="store_true", help="CPU time instead of wall-clock time, on all sides")
     parser.add_argument("--results", type=Path, help="append a line of JSON")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.net is not None and options.ann is not None:
+        parser.error("--net is a network of its own: leave out --ann, or --net")
+    return options
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ enum class Weights {
   small, int8, above_int8, below_int8, highest_int8, lowest_int8, bits13, int16, above_int16, below_int16, wide,
   positive, negative
 };
-enum class Potentials { zero, moderate, extreme, bound };
+// `resting`: 0 but for a few neurons, so that hardly any staircase fires without events.
+enum class Potentials { zero, moderate, extreme, bound, resting };
 
 struct Sizes {
   std::int64_t inputs, outputs;
@@ -165,6 +166,7 @@ inline std::int64_t random_potential(Random& random, const Values& values, std::
     case Potentials::moderate: return within(random, moderate);
     case Potentials::extreme: return extreme;
     case Potentials::bound: return values.weights == Weights::negative ? -room : room;
+    case Potentials::resting: return below(random, 100) == 0 ? within(random, moderate) : 0;
   }
   return 0;
 }

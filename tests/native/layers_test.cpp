@@ -265,6 +265,30 @@ void test_staircases() {
   }
 }
 
+// Pixels without events and at rest, between others: in the middle of lines, at their ends, whole lines of them.
+void test_rests() {
+  for (const NeuronModel& neurons : {rising, symmetric}) {
+    for (const int density : {0, 1, 2}) {
+      for (const std::int64_t outputs : {1, 16, 17, 33, 64}) {
+        const Values values = Values{density, Weights::small, Potentials::resting, false}.with_neurons(neurons);
+        const std::vector<Axis> plane{axis(20, 3, 1, 1), axis(21, 3, 1, 1)};
+        check(Sizes{2, outputs, plane}.with_signs(2).with_steps(12), values);
+        check(Sizes{2, outputs, plane}.with_steps(64), {density, Weights::wide, Potentials::resting, false, false, neurons});
+        check(Sizes{1, outputs, plane}.with_residual(outputs, outputs).with_signs(1, 2).with_steps(17), values);
+        check(Sizes{1, outputs, {axis(21, 3, 2, 1), axis(20, 3, 2, 1)}}.with_residual(2).with_steps(9), values);
+        check(Sizes{1, outputs, {axis(9, 5, 3, 7, 2, 2), axis(13, 5, 3, 6, 1)}}.with_copies(2).with_steps(8), values);
+        check(Sizes{2, outputs, {axis(400, 3, 1, 1)}}.with_images(1).with_steps(13), values);
+        check(Sizes{outputs, outputs, plane}.with_groups(outputs).with_signs(2).with_steps(16), values);
+      }
+    }
+    // More pixels than are looked at together, and than are computed together.
+    const Values many = Values{1, Weights::small, Potentials::resting, false}.with_neurons(neurons);
+    check(Sizes{1, 33, {axis(70, 3, 1, 1), axis(65, 3, 1, 1)}}.with_images(1).with_steps(16), many);
+    check(Sizes{1, 64, {axis(2, 1), axis(2500, 3, 1, 1)}}.with_images(1).with_steps(7), many);
+    check(Sizes{1, 64, {axis(1, 1), axis(900, 3, 1, 1)}}.with_images(1).with_steps(64), many);
+  }
+}
+
 // Potentials of both signs and any size, by any of the leaks, also of neurons that get nothing but a bias.
 void test_leaks() {
   const Axis three = axis(5, 3, 1, 1);
@@ -311,6 +335,7 @@ int main(int argc, char** argv) {
   test_values();
   test_signs();
   test_staircases();
+  test_rests();
   test_leaks();
   test_random_layers(count);
   Random random(seed);

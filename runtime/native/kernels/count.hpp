@@ -23,7 +23,7 @@ inline void count_tile_of(const std::uint64_t* spikes, std::int64_t words, std::
 }
 
 // The steps of a block up to and including the last one in which a neuron of a sample fires; 0 if none does.
-inline std::int64_t last_spike(const std::uint64_t* spikes, std::int64_t elements) {
+SNNC_VECTOR_CLONES static std::int64_t last_spike(const std::uint64_t* spikes, std::int64_t elements) {
   std::uint64_t any = 0;
   for (std::int64_t i = 0; i < elements; ++i) any |= spikes[i];
   constexpr std::int64_t bits = 64;

@@ -3,6 +3,7 @@
 // Staircase (the signed neuron of exact networks): the membrane holds what the spikes have not yet said.
 //     V <- V + I;   s = 1 if V >= threshold and S < high,  -1 if otherwise V < 0 and S > low,  0 else
 //     V <- V - s * threshold;   S <- S + s
+// Without current it is at rest as soon as a step goes by in which it does not fire.
 // StaircaseTable: the membrane is the whole charge, and a table gives the count for it.
 //     V <- V + I;   s = sign(target(V) - S);   S <- S + s
 #pragma once
@@ -182,6 +183,46 @@ inline void simulate_staircase(const StaircaseBlock& block, const StaircaseLimit
     staircase_steps(
         currents, tile.size, limits.low, limits.high, threshold, tile.v, tile.counts, tile.up[half], tile.down[half]);
   });
+  store_tile(block, tile);
+}
+
+// A step without current, of which bit `step` is; whether any neuron fires.
+SNNC_VECTOR_CLONES static bool staircase_settles(
+    std::int64_t size, std::int32_t low, std::int32_t high, int step, const std::int32_t* __restrict threshold,
+    std::int32_t* __restrict v, std::int32_t* __restrict counts, std::uint32_t* __restrict up,
+    std::uint32_t* __restrict down) {
+  std::uint32_t any = 0;
+  for (std::int64_t i = 0; i < size; ++i) {
+    const bool rises = (v[i] >= threshold[i]) & (counts[i] < high);
+    const bool falls = !rises & (v[i] < 0) & (counts[i] > low);
+    const std::int32_t after_rise = wrapping_sub(v[i], threshold[i]);
+    const std::int32_t after_fall = wrapping_add(v[i], threshold[i]);
+    v[i] = rises ? after_rise : falls ? after_fall : v[i];
+    counts[i] += static_cast<std::int32_t>(rises) - static_cast<std::int32_t>(falls);
+    up[i] |= static_cast<std::uint32_t>(rises) << step;
+    down[i] |= static_cast<std::uint32_t>(falls) << step;
+    any |= static_cast<std::uint32_t>(rises | falls);
+  }
+  return any != 0;
+}
+
+SNNC_VECTOR_CLONES static void add_charge(const float* __restrict charge, std::int64_t size, std::int32_t* __restrict v) {
+  for (std::int64_t i = 0; i < size; ++i) v[i] = wrapping_add(v[i], static_cast<std::int32_t>(charge[i]));
+}
+
+// Neurons as of `simulate_staircase` that get `block.current` [neurons] before the first step, and nothing after that.
+inline void simulate_staircase_charge(const StaircaseBlock& block, const StaircaseLimits& limits, std::int64_t index) {
+  StaircaseTile tile;
+  std::int32_t threshold[staircase_tile];
+  load_tile(block, index, tile);
+  expand_channels(limits.threshold, limits.channels, block.plane, tile.begin, tile.size, threshold);
+  add_charge(block.current + tile.begin, tile.size, tile.v);
+  bool fires = true;
+  for (int step = 0; step < block.count && fires; ++step) {
+    const int half = step / steps_per_half;
+    fires = staircase_settles(tile.size, limits.low, limits.high, step % steps_per_half, threshold, tile.v, tile.counts,
+                              tile.up[half], tile.down[half]);
+  }
   store_tile(block, tile);
 }
 

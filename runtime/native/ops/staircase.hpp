@@ -9,19 +9,17 @@
 
 namespace snnc::ops {
 
-// Reads current, v, counts (inputs 0 to 2) and makes room for fired, v_out, counts_out.
-inline kernels::StaircaseBlock staircase_block(ort::Context& context, int count) {
-  const auto current = context.input<float>(0);
+// Reads v, counts (inputs 1 and 2) and makes room for fired, v_out, counts_out; `current` is the data of input 0.
+inline kernels::StaircaseBlock staircase_block(ort::Context& context, const float* current, int count) {
   const auto v = context.input<std::int32_t>(1);
   const auto counts = context.input<std::int32_t>(2);
-  require_current_shape(current.shape, v.shape, count);
   require_same_shape(counts.shape, "counts", v.shape, "v");
 
   kernels::StaircaseBlock block{};
   block.fired = context.output<std::uint64_t>(0, joined(v.shape));
   block.v_out = context.output<std::int32_t>(1, v.shape);
   block.counts_out = context.output<std::int32_t>(2, v.shape);
-  block.current = current.data;
+  block.current = current;
   block.v = v.data;
   block.counts = counts.data;
   block.neurons = v.size();
@@ -32,16 +30,25 @@ inline kernels::StaircaseBlock staircase_block(ort::Context& context, int count)
   return block;
 }
 
+// Input 0, the current of every step.
+inline const float* read_currents(const ort::Context& context, const Shape& v, int count) {
+  const auto current = context.input<float>(0);
+  require_current_shape(current.shape, v, count);
+  return current.data;
+}
+
 inline void infer_staircase_shapes(ort::ShapeContext& shapes) {
   shapes.output_joined(0, 1);
   shapes.output_like(1, ElementType::int32, 1);
   shapes.output_like(2, ElementType::int32, 1);
 }
 
-// (current: float32 [count * N, C, ...], v, counts: int32 [N, C, ...], threshold: int32 [] or [C, 1, ...],
-//  count: int64 []) -> (fired: uint64 [N, 2 * C, ...], v_out, counts_out: int32 [N, C, ...])
-struct Staircase {
-  static constexpr const char* name = "Staircase";
+// (current: float32 [count * N, C, ...], or charge: float32 [N, C, ...] that comes before the first step,
+//  v, counts: int32 [N, C, ...], threshold: int32 [] or [C, 1, ...], count: int64 [])
+// -> (fired: uint64 [N, 2 * C, ...], v_out, counts_out: int32 [N, C, ...])
+template <bool charge>
+struct StaircaseNeuron {
+  static constexpr const char* name = charge ? "StaircaseCharge" : "Staircase";
   static constexpr int version = 1;
   static constexpr ElementType inputs[] = {
       ElementType::float32, ElementType::int32, ElementType::int32, ElementType::int32, ElementType::int64};
@@ -49,7 +56,7 @@ struct Staircase {
 
   std::int32_t low, high;
 
-  explicit Staircase(const ort::NodeInfo& node) : low(read_limit(node, "low")), high(read_limit(node, "high")) {
+  explicit StaircaseNeuron(const ort::NodeInfo& node) : low(read_limit(node, "low")), high(read_limit(node, "high")) {
     if (low > high) {
       throw InvalidInput("attribute low is " + std::to_string(low) + ", must not be above high, " +
                          std::to_string(high));
@@ -64,16 +71,25 @@ struct Staircase {
     const int count = read_count(context, 4);
     require_channel_axis(shape, "v");
     require_threshold_shape(threshold.shape, shape);
-    const kernels::StaircaseBlock block = staircase_block(context, count);
+    const kernels::StaircaseBlock block = staircase_block(context, read_current(context, shape, count), count);
     if (block.neurons == 0) return;
     const kernels::StaircaseLimits limits{threshold.data, threshold.size(), low, high};
     constexpr double nanoseconds_per_step = 0.4 * kernels::staircase_tile;
     context.parallel_for(
         tiles_of(block.neurons, kernels::staircase_tile), count * nanoseconds_per_step,
-        [&](std::int64_t tile) { kernels::simulate_staircase(block, limits, tile); });
+        [&](std::int64_t tile) { simulate(block, limits, tile); });
   }
 
  private:
+  static constexpr auto simulate = charge ? kernels::simulate_staircase_charge : kernels::simulate_staircase;
+
+  static const float* read_current(const ort::Context& context, const Shape& v, int count) {
+    if constexpr (!charge) return read_currents(context, v, count);
+    const auto all = context.input<float>(0);
+    require_same_shape(all.shape, "charge", v, "v");
+    return all.data;
+  }
+
   static std::int32_t read_limit(const ort::NodeInfo& node, const char* attribute) {
     const std::int64_t limit = node.get_int(attribute);
     if (limit != static_cast<std::int32_t>(limit)) {
@@ -83,6 +99,9 @@ struct Staircase {
     return static_cast<std::int32_t>(limit);
   }
 };
+
+using Staircase = StaircaseNeuron<false>;
+using StaircaseCharge = StaircaseNeuron<true>;
 
 // (current: float32 [count * N, C, ...], v, counts: int32 [N, C, ...], first: int32 [C'], breaks, rises: int32 [C', K],
 //  count: int64 []) -> (fired: uint64 [N, 2 * C, ...], v_out, counts_out: int32 [N, C, ...])
@@ -103,7 +122,7 @@ struct StaircaseTable {
     const int count = read_count(context, 6);
     require_channel_axis(shape, "v");
     const kernels::TargetTable table = read_table(context, shape);
-    const kernels::StaircaseBlock block = staircase_block(context, count);
+    const kernels::StaircaseBlock block = staircase_block(context, read_currents(context, shape, count), count);
     if (block.neurons == 0) return;
     constexpr double nanoseconds_per_step = 2.0 * kernels::staircase_tile;
     context.parallel_for(

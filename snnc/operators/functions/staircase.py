@@ -1,7 +1,9 @@
 """The neurons that fire +1 and -1 until their spike count is what their charge asks for: `Staircase`,
-`StaircaseTable`."""
+`StaircaseTable`, `StaircaseCharge`."""
 
 from __future__ import annotations
+
+from snnc.ir.domain import DOMAIN
 
 
 def _signed_neuron(signature: str, prepare: str, decide: str) -> str:
@@ -97,4 +99,20 @@ _STAIRCASE_TABLE = _signed_neuron(
       v_next = Identity (charged)""",
 )
 
-FUNCTIONS = (_STAIRCASE, _STAIRCASE_TABLE)
+# All current in the first step, as potential in front of it.
+_STAIRCASE_CHARGE = f"""
+StaircaseCharge <low, high> (charge, v, counts, threshold, count) => (fired, v_out, counts_out) {{
+  integers = Cast <to = 6> (charge)
+  charged = Add (v, integers)
+  list1 = Constant <value_ints = [1]> ()
+  count_list = Reshape (count, list1)
+  batch = Shape <start = 0, end = 1> (v)
+  sample_dims = Shape <start = 1> (v)
+  rows = Mul (count_list, batch)
+  steps_shape = Concat <axis = 0> (rows, sample_dims)
+  nothing = ConstantOfShape (steps_shape)
+  fired, v_out, counts_out = {DOMAIN}.Staircase <low: int = @low, high: int = @high>
+    (nothing, charged, counts, threshold, count)
+}}"""
+
+FUNCTIONS = (_STAIRCASE, _STAIRCASE_TABLE, _STAIRCASE_CHARGE)

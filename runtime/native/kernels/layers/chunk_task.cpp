@@ -6,24 +6,10 @@
 #include "layer_kernels.hpp"
 #include "line_memory.hpp"
 #include "neuron_memory.hpp"
+#include "runs.hpp"
 #include "workload.hpp"
 
 namespace snnc::kernels {
-
-namespace {
-
-// Sums of a chunk should leave room for weights and events in the first-level cache.
-constexpr std::int64_t sums_bytes = 24 * 1024;
-constexpr int fewest_steps = 4;
-// Lines under a kernel are looked for one by one.
-constexpr std::int64_t most_line_taps = 32;
-// Memory for so many events is taken whether or not there are so many.
-constexpr std::int64_t uncounted_events = 1 << 16;
-
-// Output columns that a part's events are added to: [first, last), some of them beside the plane.
-struct ColumnSpan {
-  std::int64_t first, last;
-};
 
 ColumnSpan span_of(const SpikingLayer& layer, const LayerCall& call) {
   ColumnSpan span{0, call.geometry().columns_out()};
@@ -39,6 +25,16 @@ ColumnSpan span_of(const SpikingLayer& layer, const LayerCall& call) {
   }
   return span;
 }
+
+namespace {
+
+// Sums of a chunk should leave room for weights and events in the first-level cache.
+constexpr std::int64_t sums_bytes = 24 * 1024;
+constexpr int fewest_steps = 4;
+// Lines under a kernel are looked for one by one.
+constexpr std::int64_t most_line_taps = 32;
+// Memory for so many events is taken whether or not there are so many.
+constexpr std::int64_t uncounted_events = 1 << 16;
 
 int steps_of_chunk(std::int64_t step_bytes, int simulated) {
   int steps = simulated <= chunk_steps / 2 ? chunk_steps / 2 : chunk_steps;
@@ -213,7 +209,7 @@ class ChunkTask {
 
   void run(const LayerTask& task) {
     const std::int64_t lines_out = call_.geometry().lines_out;
-    NeuronLine& neurons = memory_.neurons.prepare(layer_, call_, tile_, 1)[0];
+    NeuronLine& neurons = memory_.neurons.prepare(layer_, call_, tile_, call_.geometry().columns_out());
     for (std::int64_t unit = task.first; unit < task.last; ++unit) {
       const TileLine at{layer_, call_, tile_, unit / lines_out, unit % lines_out};
       if (unit == task.first || at.line == 0) start_image();

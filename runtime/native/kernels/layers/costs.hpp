@@ -23,6 +23,12 @@ struct ChunkCosts {
   double wide_run_vector;  // the same, of sums of 32 bits
 };
 
+// Beyond what other kernels do for each neuron too, which `ChunkCosts` leave out.
+struct SparseCosts {
+  double neuron;        // of all: asking whether it is awake, keeping its states, clearing its words
+  double awake_neuron;  // fetching and storing its states
+};
+
 struct TableCosts {
   double pixel;          // a step of the neurons of a pixel and tile
   double lookup;         // finding a row, of a tile
@@ -33,13 +39,14 @@ struct KernelCosts {
   GatherCosts gather;
   ChunkCosts chunk;
   TableCosts table;
+  SparseCosts sparse;
 };
 
 namespace avx512 {  // AMD EPYC (Zen 4), 2026-11-27
-constexpr KernelCosts costs{{1.34, 4.0, 0.29, 0.10}, {1.6, 3.1, 0.29, 0.33, 0.66}, {0.36, 0.71, 0.51}};
+constexpr KernelCosts costs{{1.34, 4.0, 0.29, 0.10}, {1.6, 3.1, 0.29, 0.33, 0.66}, {0.36, 0.71, 0.51}, {0.5, 3.0}};
 }
 namespace avx2 {  // AMD EPYC, 2026-11-26
-constexpr KernelCosts costs{{2.8, 8.6, 0.75, 0.16}, {2.8, 5.2, 0.25, 0.46, 0.9}, {3.0, 0.1, 1.3}};
+constexpr KernelCosts costs{{2.8, 8.6, 0.75, 0.16}, {2.8, 5.2, 0.25, 0.46, 0.9}, {3.0, 0.1, 1.3}, {0.5, 3.0}};
 }
 namespace portable {  // not measured
 constexpr KernelCosts costs = avx2::costs;

@@ -220,7 +220,7 @@ class GatherTask {
     const Tile& tile = layer_.tiles()[tile_index];
     const bool masked = weighted_.size() < layer_.synapses().size();
     GatherLine line{};
-    line.neurons = memory_.neurons.prepare(layer_, call_, tile, 1)[0];
+    line.neurons = memory_.neurons.prepare(layer_, call_, tile, call_.geometry().columns_out());
     line.source_count = static_cast<int>(weighted_.size());
     line.fire = vector_kernels().fire_column[width_index(tile.width)][dynamics_index(layer_.neurons().dynamics)];
     const auto kernel = kernel_of(tile);

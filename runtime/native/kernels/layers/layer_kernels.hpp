@@ -29,11 +29,16 @@ bool table_fits(const SpikingLayer& layer, const LayerCall& call);
 double table_cost(const SpikingLayer& layer, const LayerCall& call, double input_spikes);
 void run_table(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task);
 
+bool sparse_fits(const SpikingLayer& layer, const LayerCall& call);
+double sparse_cost(const SpikingLayer& layer, const LayerCall& call, double input_spikes);
+void run_sparse(const SpikingLayer& layer, const LayerCall& call, const LayerTask& task);
+
 // The first of several with the same cost is taken.
-inline constexpr std::array<LayerKernel, 3> layer_kernels{{
+inline constexpr std::array<LayerKernel, 4> layer_kernels{{
     {"gather", gather_fits, gather_cost, run_gather},
     {"chunk", chunk_fits, chunk_cost, run_chunk},
     {"table", table_fits, table_cost, run_table},
+    {"sparse", sparse_fits, sparse_cost, run_sparse},
 }};
 
 }  // namespace snnc::kernels

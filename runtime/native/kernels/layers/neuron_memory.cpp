@@ -67,40 +67,27 @@ void store(const TileLine& at, const std::int32_t* from, std::int32_t* to) {
 
 }  // namespace
 
-std::vector<NeuronLine>& NeuronMemory::prepare(
-    const SpikingLayer& layer, const LayerCall& call, const Tile& tile, std::int64_t lines, std::int64_t left,
-    std::int64_t right) {
+NeuronLine& NeuronMemory::prepare(
+    const SpikingLayer& layer, const LayerCall& call, const Tile& tile, std::int64_t columns) {
   const Dynamics dynamics = layer.neurons().dynamics;
-  const std::int64_t columns = call.geometry().columns_out();
-  const std::int64_t line_size = (left + columns + right) * tile.width, size = lines * line_size;
+  const auto size = static_cast<std::size_t>(columns * tile.width);
   layer.tile_threshold(call, tile, threshold_);
-  NeuronLine line{};
-  line.columns = columns;
-  line.steps = call.steps;
-  line.threshold = threshold_;
-  line.low = layer.neurons().low;
-  line.high = layer.neurons().high;
-  line.leak = layer.neurons().leak;
-  line.bias = layer.has_bias() ? layer.tile_bias(tile) : nullptr;
-  line.fired_stride = words_of_line(columns, columns_per_word(tile.width));
-  line.fired_plane = word_steps * line.fired_stride;
-
-  std::int32_t* v = potentials_.reserve(static_cast<std::size_t>(size));
-  if (left + right > 0) std::fill_n(v, size, 0);
-  std::int32_t* counts = has_counts(dynamics) ? counts_.reserve(static_cast<std::size_t>(size)) : nullptr;
-  const std::int64_t fired_size = planes_of(dynamics) * line.fired_plane;
-  std::uint64_t* fired = fired_.reserve(static_cast<std::size_t>(lines * fired_size));
-  std::fill_n(fired, lines * fired_size, 0);
-  lines_.assign(static_cast<std::size_t>(lines), line);
-  for (NeuronLine& each : lines_) {
-    each.states.v = v + left * tile.width;
-    each.states.counts = counts == nullptr ? nullptr : counts + left * tile.width;
-    each.fired = fired;
-    v += line_size;
-    counts = counts == nullptr ? nullptr : counts + line_size;
-    fired += fired_size;
-  }
-  return lines_;
+  line_ = {};
+  line_.columns = columns;
+  line_.steps = call.steps;
+  line_.states.v = potentials_.reserve(size);
+  line_.states.counts = has_counts(dynamics) ? counts_.reserve(size) : nullptr;
+  line_.threshold = threshold_;
+  line_.low = layer.neurons().low;
+  line_.high = layer.neurons().high;
+  line_.leak = layer.neurons().leak;
+  line_.bias = layer.has_bias() ? layer.tile_bias(tile) : nullptr;
+  line_.fired_stride = words_of_line(columns, columns_per_word(tile.width));
+  line_.fired_plane = call.steps * line_.fired_stride;
+  const std::int64_t fired_size = planes_of(dynamics) * line_.fired_plane;
+  line_.fired = fired_.reserve(static_cast<std::size_t>(fired_size));
+  std::fill_n(line_.fired, fired_size, 0);
+  return line_;
 }
 
 void load_states(const TileLine& at, const NeuronStates& states) {

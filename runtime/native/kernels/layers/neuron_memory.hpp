@@ -1,8 +1,6 @@
 // States and spikes of the neurons of a task between the operators' arrays and scratch memory.
 #pragma once
 
-#include <vector>
-
 #include "scratch.hpp"
 #include "spiking_layer.hpp"
 
@@ -16,19 +14,18 @@ struct TileLine {
   std::int64_t image, line;
 };
 
-// Memory of the neurons of neighbouring output lines of a tile.
+// Memory of the neurons of a line of a tile.
 class NeuronMemory {
  public:
-  // `lines` lines with room for `left` and `right` columns more on their sides, which hold zeros. Spikes are cleared,
-  // states and masked taps are not set. Valid until the next call.
-  std::vector<NeuronLine>& prepare(const SpikingLayer& layer, const LayerCall& call, const Tile& tile,
-                                   std::int64_t lines, std::int64_t left = 0, std::int64_t right = 0);
+  // A line of `columns` pixels: an output line, or pixels of several ones. Spikes are cleared, states and masked taps
+  // are not set. Valid until the next call.
+  NeuronLine& prepare(const SpikingLayer& layer, const LayerCall& call, const Tile& tile, std::int64_t columns);
 
  private:
   alignas(cache_line) std::int32_t threshold_[64];
   Scratch<std::int32_t> potentials_, counts_;
   Scratch<std::uint64_t> fired_;
-  std::vector<NeuronLine> lines_;
+  NeuronLine line_;
 };
 
 // A line's states, [column][width], from and to [channel][plane]; its spikes to words.

@@ -119,7 +119,7 @@ class TableTask {
           memory_.strings.column(geometry.column_axis, layer_.tables().channels(), column));
     }
     TableLine line{};
-    line.neurons = memory_.neurons.prepare(layer_, call_, tile, 1)[0];
+    line.neurons = memory_.neurons.prepare(layer_, call_, tile, call_.geometry().columns_out());
     line.step_stride = memory_.strings.step_stride();
     line.columns = memory_.columns.data();
     line.mask = layer_.tables().mask();

@@ -1,0 +1,103 @@
+"""Blocks of a file of the schedule `stream`, run from memory to memory: states are neither allocated nor copied.
+
+There are three sets of states. A frame runs from one of them to the other two in turn, so that the states it began with
+are there until it is done. onnxruntime reads and writes these arrays themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import onnxruntime
+
+from snnc.runtime.states import State
+
+_SETS = 3
+_CONTROLS = ("seed", "first_sample", "first_step", "count")
+
+
+class BoundBlocks:
+    """The states of some streams and the blocks that they go through.
+
+    Args:
+        session: of a file of the schedule `stream`.
+        kept: states that go from frame to frame.
+        of_frame: states that begin anew with each frame.
+        decoded: names of the outputs that are no states.
+        streams: how many.
+    """
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        kept: Sequence[State],
+        of_frame: Sequence[State],
+        decoded: Sequence[str],
+        streams: int,
+    ) -> None:
+        self._session, self._kept, self._of_frame, self._decoded = session, kept, of_frame, decoded
+        self._sets = [{state.name: state.start(streams) for state in (*kept, *of_frame)} for _ in range(_SETS)]
+        first = session.get_inputs()[0]
+        self._frames = np.zeros((streams, *first.shape[1:]), np.float32)
+        self._read = {first.name: self._frames} | {name: np.zeros((), np.int64) for name in _CONTROLS}
+        self._bindings: dict[tuple[int, int], onnxruntime.IOBinding] = {}
+        self._begin, self._before, self._now = 0, 0, 0  # numbers of sets
+
+    @property
+    def states(self) -> dict[str, np.ndarray]:
+        """The kept states between frames, the arrays themselves: `[streams, ...]` by name."""
+        return {state.name: self._sets[self._begin][state.name] for state in self._kept}
+
+    def set(self, states: Mapping[str, np.ndarray], streams: np.ndarray | slice) -> None:
+        """Set the kept states of the chosen streams to `states`, `[chosen streams, ...]` by name."""
+        for name, array in self.states.items():
+            array[streams] = states[name]
+
+    def begin(self, frames: np.ndarray) -> None:
+        """A frame begins; one that has not ended is forgotten."""
+        self._frames[...] = frames
+        self._now = self._begin
+        for state in self._of_frame:
+            self._sets[self._now][state.name][...] = np.asarray(state.initial, state.dtype)
+
+    def run(self, first_step: int, count: int) -> dict[str, np.ndarray]:
+        """The next block of the frame; the states of the frame after it by the names of their outputs, the arrays
+        themselves."""
+        self._read["first_step"][...] = first_step
+        self._read["count"][...] = count
+        following = next(number for number in range(_SETS) if number not in (self._begin, self._now))
+        self._session.run_with_iobinding(self._binding(self._now, following))
+        self._before, self._now = self._now, following
+        return {state.output: self._sets[following][state.name] for state in self._of_frame}
+
+    def outputs(self) -> dict[str, np.ndarray]:
+        """The outputs after the last block, and the states of the frame, as copies."""
+        values = self._binding(self._before, self._now).get_outputs()[-len(self._decoded) :]
+        found = {name: np.array(value.numpy()) for name, value in zip(self._decoded, values, strict=True)}
+        return found | {state.output: self._sets[self._now][state.name].copy() for state in self._of_frame}
+
+    def reached(self, state: State) -> np.ndarray:
+        """What a kept state has become in the blocks so far."""
+        return self._sets[self._now][state.name]
+
+    def end(self) -> None:
+        """The frame is done: the next one goes on from its states."""
+        self._begin = self._now
+
+    def _binding(self, before: int, after: int) -> onnxruntime.IOBinding:
+        key = before, after
+        if key not in self._bindings:
+            binding = self._session.io_binding()
+            _bind(binding.bind_input, (self._read | self._sets[before]).items())
+            states = (*self._kept, *self._of_frame)
+            _bind(binding.bind_output, ((state.next, self._sets[after][state.name]) for state in states))
+            for name in self._decoded:
+                binding.bind_output(name, "cpu")
+            self._bindings[key] = binding
+        return self._bindings[key]
+
+
+def _bind(bind: Callable[..., None], arrays: Iterable[tuple[str, np.ndarray]]) -> None:
+    for name, array in arrays:
+        bind(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
