@@ -13,6 +13,7 @@ from snnc.api import SpikingModel, gathering, open_converted
 from snnc.cli import plot
 from snnc.measure.figures import draw_confusion, draw_layers, draw_potentials, draw_scatter
 from snnc.measure.page import PICTURES
+from snnc.measure.pictures import DARK, LIGHT
 
 DATA = ("--data", "digits:test", "--samples", "20")
 
@@ -37,7 +38,7 @@ class Page(HTMLParser):
 
 
 def headings(*names: str) -> list[str]:
-    return ["Layers", "Against steps", *(PICTURES[name][0] for name in names)]
+    return ["Layers", "Against steps", *(PICTURES[name].title for name in names)]
 
 
 def test_a_page_has_everything_in_it(invoke: Invoke, converted: Path) -> None:
@@ -45,19 +46,22 @@ def test_a_page_has_everything_in_it(invoke: Invoke, converted: Path) -> None:
     assert shown.stdout.endswith("wrote page.html\n")
     page = Page(Path("page.html"))
     assert page.headings == headings(*PICTURES)
-    assert len(page.sources) == len(PICTURES)
+    assert len(page.sources) == len(set(page.sources)) == 2 * len(PICTURES)  # light and dark
     assert all(source.startswith("data:image/png;base64,iVBOR") for source in page.sources)
     text = Path("page.html").read_text(encoding="utf-8")
     assert "http:" not in text  # a colon is no letter of base64, which may hold any word
     assert "https:" not in text
     assert "prefers-color-scheme: dark" in text
     assert "/4/Relu" in text
+    assert "The first 64 steps of 2 samples." in text
+    assert len(text) < 600_000  # a palette makes two pictures lighter than one without
 
 
 def test_a_page_without_an_ann(invoke: Invoke, converted: Path) -> None:
     invoke("eval", converted, *DATA, "--steps", "4", "--report", "page.html")
     wanted = ("curve", "energy", "layers", "potentials", "confusion", "raster")
-    assert Page(Path("page.html")).headings == headings(*wanted)
+    assert Page(Path("page.html")).headings == [*headings(*wanted), "Not on this page"]
+    assert "(snnc plot scatter): give the ANN with `--ann`." in Path("page.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("options", [CALIBRATED, ("--method", "exact", "--calib", "digits:train"), FAST])
@@ -78,12 +82,26 @@ def test_every_picture_has_a_command(invoke: Invoke, converted: Path) -> None:
         invoke("plot", name, converted, *DATA, "--ann", "net.onnx", "-o", f"{name}.png")
         assert Path(f"{name}.png").read_bytes().startswith(b"\x89PNG")
     invoke("plot", "raster", converted, *DATA, "-o", "raster.svg")
-    assert "<svg" in Path("raster.svg").read_text(encoding="utf-8")
+    invoke("plot", "raster", converted, *DATA, "--dark", "-o", "dark.svg")
+    light, dark = (Path(f"{name}.svg").read_text(encoding="utf-8") for name in ("raster", "dark"))
+    assert "<svg" in light
+    assert LIGHT.colours[0].lower() in light
+    assert DARK.colours[0].lower() in dark
+    assert f"fill: {DARK.back.lower()}" in dark
     Path("net.snn.onnx").write_bytes(converted.read_bytes())
     assert "wrote net.layers.png" in invoke("plot", "layers", "net.snn.onnx", *DATA).stdout
     assert (
         "give the ANN with `--ann`" in refuse(invoke, "SNN405", "plot", "scatter", converted, *DATA, exit_code=2).stderr
     )
+
+
+def test_dark_is_about_a_picture(invoke: Invoke, converted: Path) -> None:
+    """On the command line; in a config file it is a taste, whatever else a command does."""
+    assert "--dark is about" in invoke("eval", converted, *DATA, "--dark", exit_code=2).stderr
+    Path("snnc.toml").write_text("[eval]\ndark = true\nsteps = [4]\n", encoding="utf-8")
+    invoke("eval", converted, *DATA)
+    invoke("eval", converted, *DATA, "--plot", "curve.svg")
+    assert f"fill: {DARK.back.lower()}" in Path("curve.svg").read_text(encoding="utf-8")
 
 
 def test_large_networks_are_recorded_in_part(converted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +124,8 @@ def test_pictures_of_odd_networks() -> None:
         draw_scatter({f"layer{index}": (rng.random((2, 5)), rng.random((2, 5))) for index in range(40)}),
         draw_scatter({"silent": (silent, silent)}),
         draw_potentials({"silent": silent[None]}),
+        draw_potentials({"far below": silent[None] - 100}),
+        draw_potentials({"charges": rng.integers(-9000, 9000, (8, 3, 4))}, without_threshold={"charges"}),
         draw_confusion(np.array([[3]])),
         draw_confusion(rng.integers(0, 9, (100, 100)), against_ann=True),
     ]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import importlib
+import importlib.util
 import math
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from snnc.data import DataSet
 from snnc.ir.conversion import Conversion, Level
 from snnc.measure.trials import start_from
 from snnc.operators.layer import scale_of
+from snnc.reading import torch_export
 from snnc.simulate.ann import Ann
 from snnc.simulate.reference import simulate
 
@@ -243,13 +246,42 @@ def test_max_pooling_is_refused(training: Any) -> None:
         training.SpikingNetwork(network)
 
 
-def test_the_file_has_the_chain_that_the_compiler_reads(training: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("exporter", ["dynamo", "older", "dynamo in another form"])
+def test_the_file_has_the_chain_that_the_compiler_reads(
+    training: Any, tmp_path: Path, exporter: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """By either of torch's exporters, and by the older one where the other writes quantisers in another way."""
+    asked = []
+    by_dynamo, by_tracing = torch_export._by_dynamo, torch_export._by_tracing
+
+    def other_form(*given: Any) -> onnx.ModelProto:
+        model = by_tracing(*given)
+        next(node for node in model.graph.node if node.op_type == "Floor").op_type = "Ceil"
+        return model
+
+    def asking(name: str, export: Any) -> Any:
+        return lambda *given: asked.append(name) or export(*given)
+
+    if exporter == "older":
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    elif exporter == "dynamo":
+        pytest.importorskip("onnxscript")
+    else:
+        by_dynamo = other_form
+    monkeypatch.setattr(torch_export, "_by_dynamo", asking("dynamo", by_dynamo))
+    monkeypatch.setattr(torch_export, "_by_tracing", asking("older", by_tracing))
     network = dyadic_network()
     training.replace_relus(network, levels=4)
     set_thresholds(network, training, 1.2345678, 2.3456789)
-    training.export(network, torch.from_numpy(dyadic_images(1)), tmp_path / "net.onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        training.export(network, torch.from_numpy(dyadic_images(1)), tmp_path / "net.onnx")
+    assert capfd.readouterr() == ("", "")
+    assert asked == (["dynamo"] if exporter == "dynamo" else ["dynamo", "older"])
+    monkeypatch.undo()
+    reshaped = "Reshape" if exporter == "dynamo" else "Flatten"
     operators = [node.op_type for node in onnx.load(tmp_path / "net.onnx").graph.node if node.op_type != "Constant"]
-    assert operators == ["Conv", *CHAIN, "Conv", "Add", *CHAIN, "AveragePool", "Flatten", "Gemm"]
+    assert operators == ["Conv", *CHAIN, "Conv", "Add", *CHAIN, "AveragePool", reshaped, "Gemm"]
     converted = snnc.convert(tmp_path / "net.onnx", method="low-latency", steps=4, accept_poor=True)
     assert converted.report.calibration is not None
     assert (converted.report.calibration.given, converted.report.calibration.samples) == (2, 0)

@@ -25,6 +25,7 @@ from snnc.cli.console import Console
 @options.stored_form
 @reports.json_report
 @click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw the parts of every layer's error.")
+@reports.dark
 @options.threads
 @options.verbosity
 @click.pass_obj
@@ -39,6 +40,7 @@ def compare(
     seed: int | None,
     json_file: str | None,
     plot: str | None,
+    dark: bool,
     threads: int | None,
     **form: Any,
 ) -> None:
@@ -53,6 +55,7 @@ def compare(
     from snnc.measure.pictures import picture_format
     from snnc.simulate.ann import load_model
 
+    theme = reports.theme(dark, plot)
     reports.check_outputs(console, json_file, inputs=[net, ann, data], pictures=[plot])
     file = api.open_converted(net)
     opponent = load_model(ann)
@@ -70,5 +73,5 @@ def compare(
     console.result(budget_table(budget))
     console.result(budget_notes(budget))
     if plot:
-        console.write(plot, draw_budget(budget, title=net, form=picture_format(plot)))
+        console.write(plot, draw_budget(budget, title=net, form=picture_format(plot), theme=theme))
     console.report({"model": net, "ann": ann, "data": dataset.name, **budget.to_json()})

@@ -35,6 +35,7 @@ snnc verify exact.snn.onnx --data digits.npz:test
 @click.option(
     "--plot", type=options.OUTPUT, default="snnc-demo.png", show_default=True, metavar="FILE.png", help="The picture."
 )
+@reports.dark
 @click.option(
     "--keep",
     type=click.Path(file_okay=False),
@@ -43,7 +44,7 @@ snnc verify exact.snn.onnx --data digits.npz:test
 )
 @options.verbosity
 @click.pass_obj
-def demo(console: Console, plot: str, keep: str | None) -> None:
+def demo(console: Console, plot: str, dark: bool, keep: str | None) -> None:
     """Convert the network that comes with snnc, with soft and with hard reset, and measure both on 500 digits that
     neither training nor calibration has seen.
 
@@ -75,7 +76,10 @@ def demo(console: Console, plot: str, keep: str | None) -> None:
     console.result()
     console.result(curve_notes(curves[-1:]))
     drawn = {label: [curve] for label, curve in zip(labels, curves, strict=True)}
-    console.write(plot, draw_curves(drawn, title="snnc demo: 8x8 digits", form=picture_format(plot)))
+    console.write(
+        plot,
+        draw_curves(drawn, title="snnc demo: 8x8 digits", form=picture_format(plot), theme=reports.theme(dark, plot)),
+    )
     if keep:
         Path(keep).mkdir(exist_ok=True)
         contents = (network.read_bytes(), packed_digits(calibration, test), COMMANDS.encode())

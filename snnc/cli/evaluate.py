@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 @reports.json_report
 @reports.page_report
 @click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw accuracy and spike rate against steps.")
+@reports.dark
 @click.option(
     "--neurobench",
     type=options.OUTPUT,
@@ -79,6 +80,7 @@ def evaluate(
     json_file: str | None,
     page: str | None,
     plot: str | None,
+    dark: bool,
     neurobench: str | None,
     on: str | None,
     resume: str | None,
@@ -113,6 +115,7 @@ def evaluate(
         raise click.UsageError("--exit-margin auto and --target-drop belong together")
     if exit_every is not None and not leaving:
         raise click.UsageError("--exit-every is about --exit-margin, which is not given")
+    theme = reports.theme(dark, plot)
     reports.check_outputs(console, json_file, [neurobench, resume], [net, ann, data], pictures=[plot], page=page)
     file = api.open_converted(net)
     if margins is not None:
@@ -150,7 +153,7 @@ def evaluate(
         )
         console.result(exit_lines(exits))
     if plot:
-        console.write(plot, draw_curves({net: curves}, form=picture_format(plot)))
+        console.write(plot, draw_curves({net: curves}, form=picture_format(plot), theme=theme))
     if page:
         model = api.SpikingModel.load(net)
         found = gather(model, file, dataset, opponent, curves=curves, threads=threads, progress=console.progress)

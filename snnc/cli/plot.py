@@ -21,6 +21,7 @@ _PICTURES = ("curve", "energy", "layers", "scatter", "potentials", "budget", "co
     "-o", "--output", type=options.OUTPUT, metavar="FILE.png", help="The picture.  [default: NET.PICTURE.png]"
 )
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N samples, evenly spread over DATA.")
+@reports.dark
 @options.stored_form
 @options.threads
 @options.verbosity
@@ -34,6 +35,7 @@ def plot(
     ann: str | None,
     output: str | None,
     samples: int | None,
+    dark: bool,
     threads: int | None,
     **form: Any,
 ) -> None:
@@ -65,8 +67,8 @@ def plot(
     if ann is not None and opponent is not None:
         api.require_same_network(file, opponent, ann)
     dataset = options.load_data_for(console, file, data, form, samples=samples)
-    whats = (page.PICTURES[picture][1],)
+    whats = (page.PICTURES[picture].what,)
     model = api.SpikingModel.load(net)
     found = gather(model, file, dataset, opponent, whats=whats, threads=threads, progress=console.progress)
-    console.write(target, page.picture(picture, found, picture_format(target)))
+    console.write(target, page.picture(picture, found, picture_format(target), dark=dark))
     console.report({})

@@ -5,11 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from os import PathLike
+from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from snnc.cli import options
 from snnc.cli.console import STDOUT, Console
+
+if TYPE_CHECKING:
+    from snnc.measure.pictures import Theme
 
 
 def _report_at_once(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -36,6 +41,19 @@ page_report = click.option(
     metavar="FILE.html",
     help="Write a page with tables and pictures, all in one file; measures some more for it.",
 )
+
+
+dark = click.option("--dark", is_flag=True, help="Draw in light colours on a dark ground, as for slides.")
+
+
+def theme(dark: bool, plot: str | None) -> Theme:
+    """The colours of the picture `plot`; a `--dark` that is given without a picture is no mistake of a config file."""
+    from snnc.measure.pictures import theme_of
+
+    given = click.get_current_context().get_parameter_source("dark") is ParameterSource.COMMANDLINE
+    if given and plot is None:
+        raise click.UsageError("--dark is about the picture of --plot, which is not given")
+    return theme_of(dark=dark)
 
 
 def check_outputs(

@@ -56,6 +56,7 @@ _LEVELS = [4, 8, 16, 32]
 @options.data_form
 @reports.json_report
 @click.option("--plot", type=options.OUTPUT, metavar="FILE.png", help="Draw accuracy and spike rate against steps.")
+@reports.dark
 @options.on
 @options.resume
 @options.worker_threads
@@ -78,6 +79,7 @@ def sweep(
     layout: str | None,
     json_file: str | None,
     plot: str | None,
+    dark: bool,
     on: str | None,
     resume: str | None,
     threads: int | None,
@@ -101,6 +103,7 @@ def sweep(
     from snnc.simulate.ann import load_model
 
     kept = [] if resume is None else [resume, f"{resume}.thresholds"]
+    theme = reports.theme(dark, plot)
     reports.check_outputs(console, json_file, kept, inputs=[net, calib, data], pictures=[plot])
     given = options.conversion_options(arguments)
     settles = has_levels(given.get("method"))
@@ -141,7 +144,7 @@ def sweep(
         print_sweep(console, curves)
     if plot:
         drawn = {label: [curve] for label, curve in curves.items()}
-        console.write(plot, draw_curves(drawn, title=Path(net).name, form=picture_format(plot)))
+        console.write(plot, draw_curves(drawn, title=Path(net).name, form=picture_format(plot), theme=theme))
     document = [
         {**cell, "reset": taken.reset, "curve": curve.to_json()}
         for taken, cell, curve in zip(decided, cells, curves.values(), strict=True)

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from snnc.measure.budget import PARTS, Budget
-from snnc.measure.pictures import COLOURS, STYLE, drawn, require_matplotlib
+from snnc.measure.pictures import LIGHT, Theme, drawn, require_matplotlib
 from snnc.measure.table import WIDTH, shorten, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _HEADERS = ("inherited", "clipping", "quantised", "timing")
-# What a layer inherits is grey: it is nobody's own. Hatches tell the others apart without any colour.
-_LOOKS = {
-    "inherited": ("#BBBBBB", ""),
-    "clipping": (COLOURS[1], "////"),
-    "quantisation": (COLOURS[0], ""),
-    "timing": (COLOURS[4], "...."),
-}
 _LONGEST_NAME = 28
 _ROW_INCHES = 0.32
 
@@ -54,29 +47,30 @@ def budget_notes(budget: Budget) -> str:
     return "\n".join(textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in notes)
 
 
-def draw_budget(budget: Budget, *, title: str = "", form: str = "png") -> bytes:
+def draw_budget(budget: Budget, *, title: str = "", form: str = "png", theme: Theme = LIGHT) -> bytes:
     """A bar for each layer, made of the parts of its error; a dot is the error itself.
 
     Args:
         budget: what was measured.
         title: printed above.
         form: the format of the picture, such as png, svg or pdf.
+        theme: its colours.
     """
     require_matplotlib()
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     layers = [layer for layer in budget.layers if layer.error is not None]
-    with mpl.rc_context({**STYLE, "axes.spines.right": False, "hatch.linewidth": 0.6}):
+    with mpl.rc_context(theme.style(axes__spines__right=False, hatch__linewidth=0.6)):
         height = 1.9 + _ROW_INCHES * max(1, len(layers))
         figure = Figure(figsize=(7, height), layout="constrained")
         axes = figure.add_subplot()
         lefts = [0.0]
         for row, layer in enumerate(layers):
-            lefts.append(_draw_bar(axes, row, {name: 100 * layer.parts[name].share for name in PARTS}))
+            lefts.append(_draw_bar(axes, row, {name: 100 * layer.parts[name].share for name in PARTS}, theme))
         errors = [100 * layer.error for layer in layers if layer.error is not None]
-        axes.plot(errors, range(len(layers)), "D", color="black", markersize=4, label="error", linestyle="none")
-        axes.axvline(0, color="black", linewidth=0.8)
+        axes.plot(errors, range(len(layers)), "D", color=theme.text, markersize=4, label="error", linestyle="none")
+        axes.axvline(0, color=theme.text, linewidth=0.8)
         axes.set_yticks(range(len(layers)), [shorten(layer.name, _LONGEST_NAME) for layer in layers])
         axes.set(
             ylim=(len(layers) - 0.4, -0.6), xlim=(1.1 * min(lefts), 1.05 * max([*errors, *axes.get_xlim()]) or 1.0)
@@ -92,16 +86,22 @@ def draw_budget(budget: Budget, *, title: str = "", form: str = "png") -> bytes:
         return drawn(figure, form)
 
 
-def _draw_bar(axes: Axes, row: int, shares: dict[str, float]) -> float:
+def _draw_bar(axes: Axes, row: int, shares: dict[str, float], theme: Theme) -> float:
     """Positive parts to the right of 0, negative ones to the left; where it begins there."""
     ends = {True: 0.0, False: 0.0}
+    # What a layer inherits is nobody's own. Hatches tell the others apart without any colour.
+    looks = {
+        "inherited": (theme.muted, ""),
+        "clipping": (theme.colours[1], "////"),
+        "quantisation": (theme.colours[0], ""),
+        "timing": (theme.colours[4], "...."),
+    }
     for name, share in shares.items():
-        colour, hatch = _LOOKS[name]
+        colour, hatch = looks[name]
         side = share >= 0
         label = name if row == 0 else None
-        bar = axes.barh(row, share, left=ends[side], height=0.66, label=label)
-        for patch in bar:
-            patch.set(color=colour, hatch=hatch, edgecolor="white", linewidth=0.5)
+        look: Any = {"color": colour, "hatch": hatch, "edgecolor": theme.back, "linewidth": 0.5}
+        axes.barh(row, share, left=ends[side], height=0.66, label=label, **look)
         ends[side] += share
     return ends[False]
 

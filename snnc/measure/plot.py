@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from snnc.files import write_atomically
 from snnc.measure.energy import break_even
-from snnc.measure.pictures import COLOURS, GREY, STYLE, drawn, picture_format, require_matplotlib
+from snnc.measure.pictures import LIGHT, Theme, drawn, picture_format, require_matplotlib, theme_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,9 @@ _MOST_ON_TWO_AXES = 3
 _MOST_RASTER_NEURONS = 2000
 
 
-def draw_curves(curves: Mapping[str, Sequence[Curve]], *, title: str = "", form: str = "png") -> bytes:
+def draw_curves(
+    curves: Mapping[str, Sequence[Curve]], *, title: str = "", form: str = "png", theme: Theme = LIGHT
+) -> bytes:
     """Accuracy and spike rate against steps, after figure 5 of RMP-SNN (Han et al. 2020).
 
     Up to three networks share one picture, with accuracy on the left axis and spike rate on the right one; more are
@@ -40,12 +43,13 @@ def draw_curves(curves: Mapping[str, Sequence[Curve]], *, title: str = "", form:
         curves: label → curves of its seeds, all with the same steps.
         title: printed above.
         form: the format of the picture, such as png, svg or pdf.
+        theme: its colours.
     """
     require_matplotlib()
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(theme.style()):
         shared = len(curves) <= _MOST_ON_TWO_AXES
         if shared:
             figure = Figure(figsize=(7, 4.6), layout="constrained")
@@ -57,26 +61,27 @@ def draw_curves(curves: Mapping[str, Sequence[Curve]], *, title: str = "", form:
             left, right = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
             left.spines.right.set_visible(False)
             right.spines.right.set_visible(False)
-        for (label, seeds), look in zip(curves.items(), _looks(list(curves)), strict=True):
+        for (label, seeds), look in zip(curves.items(), _looks(list(curves), theme), strict=True):
             _draw(left, seeds, _score_name(seeds[0]), 100, label=label, **look)
-            rate_look = {**look, "linestyle": "--", "markerfacecolor": "white"} if shared else look
+            rate_look = {**look, "linestyle": "--", "markerfacecolor": theme.back} if shared else look
             _draw(right, seeds, "spike_rate", 1, **rate_look)
         _label_axes(left, right, curves, shared=shared)
-        _draw_ann(left, curves)
+        _draw_ann(left, curves, theme)
         if len(curves) == 1:
-            _draw_break_even(left, next(iter(curves.values())))
-        _add_legend(figure, left, shared=shared)
+            _draw_break_even(left, next(iter(curves.values())), theme)
+        _add_legend(figure, left, theme, shared=shared)
         if title:
             figure.suptitle(title, fontweight="bold")
         return drawn(figure, form)
 
 
-def plot_raster(spikes: np.ndarray, path: str | PathLike[str], *, title: str = "") -> None:
-    """Write the picture of `draw_raster` to `path`, in the format that its suffix names (png, svg, pdf)."""
-    write_atomically(path, draw_raster(spikes, title=title, form=picture_format(path)))
+def plot_raster(spikes: np.ndarray, path: str | PathLike[str], *, title: str = "", dark: bool = False) -> None:
+    """Write the picture of `draw_raster` to `path`, in the format that its suffix names (png, svg, pdf); `dark`: light
+    colours on a dark ground."""
+    write_atomically(path, draw_raster(spikes, title=title, form=picture_format(path), theme=theme_of(dark=dark)))
 
 
-def draw_raster(spikes: np.ndarray, *, title: str = "", form: str = "png") -> bytes:
+def draw_raster(spikes: np.ndarray, *, title: str = "", form: str = "png", theme: Theme = LIGHT) -> bytes:
     """A dot for every spike: neurons upwards, steps to the right, and below them how many neurons fire at each step.
 
     Args:
@@ -84,6 +89,7 @@ def draw_raster(spikes: np.ndarray, *, title: str = "", form: str = "png") -> by
             inputs) are drawn in another colour.
         title: printed above.
         form: the format of the picture.
+        theme: its colours.
 
     Raises:
         ValueError: `spikes` has no neurons, or no steps.
@@ -101,11 +107,11 @@ def draw_raster(spikes: np.ndarray, *, title: str = "", form: str = "png") -> by
     steps, neurons = spikes.shape
     shown = np.unique(np.linspace(0, neurons - 1, min(neurons, _MOST_RASTER_NEURONS)).round().astype(int))
     signs = np.sign(spikes[:, shown].astype(np.int64))
-    with mpl.rc_context({**STYLE, "axes.grid": False, "axes.spines.right": False}):
+    with mpl.rc_context(theme.style(axes__grid=False, axes__spines__right=False)):
         figure = Figure(figsize=(7, 4.6), layout="constrained")
         raster, share = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         size = max(1.2, min(6.0, 320 / max(len(shown), steps)))
-        for sign, label, colour in ((1, "positive", COLOURS[0]), (-1, "negative", COLOURS[1])):
+        for sign, label, colour in ((1, "positive", theme.colours[0]), (-1, "negative", theme.colours[1])):
             step, position = np.nonzero(signs == sign)
             raster.scatter(step + 1, shown[position], s=size**2, marker="s", linewidths=0, color=colour, label=label)
         if signs.min() < 0:
@@ -115,14 +121,14 @@ def draw_raster(spikes: np.ndarray, *, title: str = "", form: str = "png") -> by
             axis.set_major_locator(MaxNLocator(integer=True))
         raster.set(ylabel="neuron", ylim=(-0.5, neurons - 0.5))
         firing = 100 * (spikes != 0).mean(1)
-        share.bar(np.arange(1, steps + 1), firing, width=1.0, color=GREY)
+        share.bar(np.arange(1, steps + 1), firing, width=1.0, color=theme.grey)
         share.set(xlabel="step", ylabel="firing (%)", xlim=(0.5, steps + 0.5))
         if title:
             figure.suptitle(title, fontweight="bold")
         return drawn(figure, form)
 
 
-def _looks(labels: Sequence[str]) -> list[dict[str, Any]]:
+def _looks(labels: Sequence[str], theme: Theme) -> list[dict[str, Any]]:
     """Colour, marker and line of every network.
 
     Many labels of two words, as `soft α=0.6` of a sweep, share the line of the first word and the colour of the second,
@@ -132,15 +138,16 @@ def _looks(labels: Sequence[str]) -> list[dict[str, Any]]:
     firsts, seconds = list(dict.fromkeys(word[0] for word in words)), list(dict.fromkeys(word[-1] for word in words))
     if len(labels) <= _MOST_ON_TWO_AXES or len(firsts) > len(_LINES) or any(len(word) != 2 for word in words):
         return [
-            {"color": COLOURS[index % len(COLOURS)], "marker": _MARKERS[index % len(_MARKERS)], "linestyle": "-"}
-            for index in range(len(labels))
+            {"color": theme.colours[index % len(theme.colours)], "marker": marker, "linestyle": "-"}
+            for index, marker in zip(range(len(labels)), itertools.cycle(_MARKERS), strict=False)
         ]
     import matplotlib as mpl
 
     shades = mpl.colormaps["viridis"]
+    low, high = theme.shades
     return [
         {
-            "color": shades(0.88 * seconds.index(second) / max(1, len(seconds) - 1)),
+            "color": shades(low + (high - low) * seconds.index(second) / max(1, len(seconds) - 1)),
             "marker": _MARKERS[firsts.index(first)],
             "linestyle": _LINES[firsts.index(first)],
         }
@@ -196,12 +203,12 @@ def _ticks(steps: Sequence[int]) -> list[int]:
     return kept
 
 
-def _draw_ann(axes: Axes, curves: Mapping[str, Sequence[Curve]]) -> None:
+def _draw_ann(axes: Axes, curves: Mapping[str, Sequence[Curve]], theme: Theme) -> None:
     """The accuracy of the ANN as a dashed line with its value."""
     accuracy = next(iter(curves.values()))[0].ann_accuracy
     if accuracy is None:
         return
-    axes.axhline(100 * accuracy, color=GREY, linestyle=(0, (6, 3)), linewidth=1.2, zorder=1)
+    axes.axhline(100 * accuracy, color=theme.grey, linestyle=(0, (6, 3)), linewidth=1.2, zorder=1)
     axes.annotate(
         f"ANN {100 * accuracy:.1f} %",
         (0, 100 * accuracy),
@@ -209,11 +216,11 @@ def _draw_ann(axes: Axes, curves: Mapping[str, Sequence[Curve]]) -> None:
         xytext=(6, -4),
         textcoords="offset points",
         va="top",
-        color=GREY,
+        color=theme.grey,
     )
 
 
-def _draw_break_even(axes: Axes, seeds: Sequence[Curve]) -> None:
+def _draw_break_even(axes: Axes, seeds: Sequence[Curve], theme: Theme) -> None:
     """From where on the network costs more than the float and than an int8 ANN, or that it does so always or never."""
     notes = []
     for name, line in break_even(seeds).items():
@@ -221,15 +228,15 @@ def _draw_break_even(axes: Axes, seeds: Sequence[Curve]) -> None:
         where = f"{'above' if line.last.ratio > 1 else 'below'} that of the {ann} at all T shown"
         if line.steps is not None:
             where = f"above that of the {ann} right of its line"
-            axes.axvline(line.steps, color=GREY, linestyle=":", linewidth=1.2, zorder=1)
-            look: Any = {"rotation": 90, "va": "top", "color": GREY, "fontsize": 7}
+            axes.axvline(line.steps, color=theme.grey, linestyle=":", linewidth=1.2, zorder=1)
+            look: Any = {"rotation": 90, "va": "top", "color": theme.grey, "fontsize": 7}
             place: Any = {"xycoords": ("data", "axes fraction"), "xytext": (2, -12), "textcoords": "offset points"}
             axes.annotate(f"break-even: {ann}", (line.steps, 1), **place, **look)
         notes.append(f"energy {where} ({line.prices.accumulate:g} pJ per SOP, {line.prices.ann_mac:g} per MAC)")
-    axes.set_title("\n".join(notes), fontsize=7, color=GREY, loc="right")
+    axes.set_title("\n".join(notes), fontsize=7, color=theme.grey, loc="right")
 
 
-def _add_legend(figure: Figure, left: Axes, *, shared: bool) -> None:
+def _add_legend(figure: Figure, left: Axes, theme: Theme, *, shared: bool) -> None:
     """The networks, and on shared axes which line belongs to which axis."""
     from matplotlib.lines import Line2D
 
@@ -237,8 +244,8 @@ def _add_legend(figure: Figure, left: Axes, *, shared: bool) -> None:
     if shared:
         score = left.get_ylabel().partition(" (")[0]
         handles += [
-            Line2D([], [], color=GREY, linestyle="-", marker="o"),
-            Line2D([], [], color=GREY, linestyle="--", marker="o", markerfacecolor="white"),
+            Line2D([], [], color=theme.grey, linestyle="-", marker="o"),
+            Line2D([], [], color=theme.grey, linestyle="--", marker="o", markerfacecolor=theme.back),
         ]
         labels += [f"{score} (left)", "spike rate (right)"]
     figure.legend(handles, labels, loc="outside lower center", ncols=min(5 if shared else 4, len(labels)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
@@ -9,6 +10,9 @@ from typing import TYPE_CHECKING
 from snnc.measure.output_lines import curve_lines
 from snnc.measure.report import certificate_lines, curve_grid, curve_notes, layer_grid, verify_lines
 from snnc.measure.table import percent
+
+# A line below the headers of a table; a line that continues the one before it is indented.
+_RULE, _GOES_ON = "──", re.compile(r"\n +")
 
 if TYPE_CHECKING:
     from snnc.ir.conversion import Report
@@ -66,5 +70,11 @@ def curve_summary(curve: Curve) -> str:
 
 
 def paragraphs(texts: Iterable[str]) -> str:
-    """Every text as a paragraph that keeps its lines."""
-    return "".join(f'<p style="white-space:pre-line">{escape(text)}</p>' for text in texts)
+    """Every text as a paragraph that keeps its lines, but those that only go on where 80 columns were full; a table as
+    it is."""
+    return "".join(
+        f"<pre>{escape(text)}</pre>"
+        if _RULE in text
+        else f'<p style="white-space:pre-line">{escape(_GOES_ON.sub(" ", text))}</p>'
+        for text in texts
+    )

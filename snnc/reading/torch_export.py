@@ -6,7 +6,7 @@ import importlib.util
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,19 +40,35 @@ def exported(module: torch.nn.Module, example: torch.Tensor) -> onnx.ModelProto:
     modes = {name: part.training for name, part in module.named_modules()}
     module.eval()
     try:
-        failures = []
-        for export in (_by_dynamo, _by_tracing):
-            try:
-                model = export(module, example)
-            except Exception as error:  # the exporters raise whatever the module does to them
-                failures.append(first_line(error))
-                continue
-            _compare(module, example, model)
-            return model
-        fail("SNN103", f"torch cannot export the module: {'; '.join(dict.fromkeys(failures))}")
+        model = written(module, example)
+        _compare(module, example, model)
+        return model
     finally:
         for name, part in module.named_modules():
             part.training = modes[name]
+
+
+def written(
+    module: torch.nn.Module,
+    example: torch.Tensor,
+    names: tuple[str, str] = ("input", "output"),
+    accepted: Callable[[onnx.ModelProto], bool] = lambda model: True,
+) -> onnx.ModelProto:
+    """What the first exporter writes that can, of a module that evaluates; `names` are those of its input and output.
+
+    A model that is not `accepted` is left for the next exporter. SNN103 where none is.
+    """
+    failures = []
+    for export in (_by_dynamo, _by_tracing):
+        try:
+            model = export(module, example, names)
+        except Exception as error:  # the exporters raise whatever the module does to them
+            failures.append(first_line(error))
+            continue
+        if accepted(model):
+            return model
+        failures.append("what it writes has another form than the module")
+    fail("SNN103", f"torch cannot export the module: {'; '.join(dict.fromkeys(failures))}")
 
 
 def _checked(module: torch.nn.Module, example: Any) -> torch.Tensor:
@@ -97,7 +113,7 @@ def _compare(module: torch.nn.Module, example: torch.Tensor, model: onnx.ModelPr
                 )
 
 
-def _by_dynamo(module: torch.nn.Module, example: torch.Tensor) -> onnx.ModelProto:
+def _by_dynamo(module: torch.nn.Module, example: torch.Tensor, names: tuple[str, str]) -> onnx.ModelProto:
     import torch
 
     if importlib.util.find_spec("onnxscript") is None:
@@ -105,17 +121,17 @@ def _by_dynamo(module: torch.nn.Module, example: torch.Tensor) -> onnx.ModelProt
     # A batch of one sample would be taken for the size of the network.
     several = torch.cat([example, example]) if len(example) == 1 else example
     automatic = torch.export.Dim.AUTO
-    return _written(module, several, dynamo=True, dynamic_shapes=({0: automatic},), verbose=False)
+    return _silently(module, several, names, dynamo=True, dynamic_shapes=({0: automatic},), verbose=False)
 
 
-def _by_tracing(module: torch.nn.Module, example: torch.Tensor) -> onnx.ModelProto:
-    return _written(module, example, dynamo=False, dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}})
+def _by_tracing(module: torch.nn.Module, example: torch.Tensor, names: tuple[str, str]) -> onnx.ModelProto:
+    return _silently(module, example, names, dynamo=False, dynamic_axes={name: {0: "batch"} for name in names})
 
 
-def _written(module: torch.nn.Module, example: torch.Tensor, **how: Any) -> onnx.ModelProto:
+def _silently(module: torch.nn.Module, example: torch.Tensor, names: tuple[str, str], **how: Any) -> onnx.ModelProto:
     import torch
 
-    named: dict[str, Any] = {"input_names": ["input"], "output_names": ["output"]}
+    named: dict[str, Any] = {"input_names": [names[0]], "output_names": [names[1]]}
     with tempfile.TemporaryDirectory(prefix="snnc-") as folder, _silence():
         path = Path(folder) / "module.onnx"
         torch.onnx.export(module, (example,), str(path), opset_version=_OPSET, **named, **how)
