@@ -45,9 +45,18 @@ void test_counts() {
   }
 }
 
+void test_last_spikes() {
+  const std::vector<std::uint64_t> spikes{0, 1, 0, std::uint64_t{1} << 40, 6};
+  CHECK(last_spike(spikes.data(), 0) == 0);
+  CHECK(last_spike(spikes.data(), 1) == 0);
+  CHECK(last_spike(spikes.data(), 3) == 1);
+  CHECK(last_spike(spikes.data(), 5) == 41);
+}
+
 }  // namespace
 
 void test_words() {
   test_unpack();
   test_counts();
+  test_last_spikes();
 }
