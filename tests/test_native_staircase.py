@@ -97,6 +97,15 @@ def random_table(random: Random, channels: int, steps: int, extreme: bool) -> tu
     return first, np.where(padding, INT32.max, breaks).astype(np.int32), np.where(padding, 0, rises).astype(np.int32)
 
 
+def random_neurons(
+    random: Random, shape: tuple[int, ...], within: tuple[int, int], per_channel: bool, extreme: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Thresholds, potentials, and counts within the limits."""
+    theta_shape = (shape[1], *[1] * (len(shape) - 2)) if per_channel else ()
+    threshold = np.asarray(random.integers(1, INT32.max if extreme else 9, theta_shape, endpoint=True), np.int32)
+    return threshold, random_int32s(random, shape, extreme), random.integers(*within, shape, np.int32, endpoint=True)
+
+
 # --- both forms are the reference -------------------------------------------------------------------------------------
 
 
@@ -114,9 +123,7 @@ def test_staircase_equals_the_reference(
     random: Random,
 ) -> None:
     low, high = within
-    theta_shape = (shape[1], *[1] * (len(shape) - 2)) if per_channel else ()
-    threshold = np.asarray(random.integers(1, INT32.max if extreme else 9, theta_shape, endpoint=True), np.int32)
-    v, counted = random_int32s(random, shape, extreme), random.integers(low, high, shape, np.int32, endpoint=True)
+    threshold, v, counted = random_neurons(random, shape, within, per_channel, extreme)
     for count in counts:
         current = random_currents(random, shape, count, LARGEST_CURRENT if extreme else 9)
         wanted = staircase_reference(current, v, counted, threshold, count, low, high)
@@ -140,9 +147,7 @@ def test_charge_is_current_of_the_first_step(
 ) -> None:
     """Long enough blocks go on after the last spike; a block without steps keeps the charge."""
     low, high = within
-    theta_shape = (shape[1], *[1] * (len(shape) - 2)) if per_channel else ()
-    threshold = np.asarray(random.integers(1, INT32.max if extreme else 9, theta_shape, endpoint=True), np.int32)
-    v, counted = random_int32s(random, shape, extreme), random.integers(low, high, shape, np.int32, endpoint=True)
+    threshold, v, counted = random_neurons(random, shape, within, per_channel, extreme)
     for count in counts:
         charge = random_currents(random, shape, 1, LARGEST_CURRENT if extreme else 30)
         charge *= random.random(charge.shape) < random.choice([0, 0.1, 1])

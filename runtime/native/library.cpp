@@ -57,7 +57,8 @@ class DomainOf {
 
 using Domain =
     DomainOf<ops::PoissonEncode, ops::SpikeEncode, ops::SpikeUnpack, ops::RMP, ops::IF, ops::Staircase,
-             ops::StaircaseTable, ops::StaircaseCharge, ops::SpikeMaxPool, ops::SpikeProduct, ops::SpikingConv, ops::SpikingConvAdd,
+             ops::StaircaseTable, ops::StaircaseCharge, ops::SpikeMaxPool, ops::SpikeProduct, ops::SpikingConv,
+             ops::SpikingConvAdd,
              ops::SpikingGemm, ops::StaircaseConv, ops::StaircaseConvAdd, ops::StaircaseGemm, ops::SpikeReadout1,
              ops::SpikeReadout, ops::SpikeCount, ops::SpikeTotals, ops::LastSpike>;
 
