@@ -176,7 +176,9 @@ def build_block(graph: gs.Graph) -> Block:
             LAYERS[node.op].emit(node, writer)
             block.states += writer.states_of(node)
     by_source = fanouts(layers(graph))
-    totals = [writer.totals(source, _fanout_of(source, by_source)) for source in sources]
+    # onnxruntime orders nodes from the outputs back, the last written first: written from the last source to the first,
+    # each is counted right behind the layer that fires it, while its words are in the cache and before they are kept.
+    totals = [writer.totals(source, _fanout_of(source, by_source)) for source in reversed(sources)][::-1]
     for index, what in enumerate((SPIKE_TOTALS, SYNAPTIC_OPERATIONS)):
         before = writer.names.unique(f"{what}/before")
         batch = writer.node("Shape", [before], f"{what}/batch", start=0, end=1)
@@ -195,7 +197,8 @@ def _until_quiet(sources: Sequence[gs.Node], writer: BlockWriter) -> tuple[State
     """The steps until every sample was quiet, as a state, and whether all are now."""
     firing = [source.outputs[0] for source in sources if source_signal(source.outputs[0]).copies is not None]
     last = [
-        writer.node("LastSpike", [writer.words.of(spikes).name], f"{spikes.name}/last", DOMAIN) for spikes in firing
+        writer.node("LastSpike", [writer.words.of(spikes).name], f"{spikes.name}/last", DOMAIN)
+        for spikes in reversed(firing)
     ]
     latest = writer.node("Max", last, f"{STEPS_USED}/latest")
     before, after = (writer.names.unique(f"{STEPS_USED}/{when}") for when in ("before", "after"))
