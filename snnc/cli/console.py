@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snnc.cli.progress import Bar
-from snnc.diagnostics import Diagnostic
+from snnc.diagnostics import Alike, Diagnostic
 
 if TYPE_CHECKING:
     from rich.console import Console as Terminal
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {"error": "bold red", "warning": "bold yellow"}
 _CONTINUED = 4
-# Of the warnings of one rule that are logged one by one, layer by layer.
+# Of the warnings of one rule, layer by layer.
 _MOST_ALIKE = 3
 
 
@@ -215,18 +215,22 @@ class Console(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print what the compiler logs. Of many warnings of one rule the first are told, and how many follow; a hint
         that they share is told once."""
-        first: Any = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        if not isinstance(first, Diagnostic):
+        logged: Any = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        if not isinstance(logged, Alike):
             self.note(record.getMessage())
             return
-        if first.text in self._found:
+        for each in logged.found:
+            self._warn(each)
+
+    def _warn(self, diagnostic: Diagnostic) -> None:
+        if diagnostic.text in self._found:
             return
-        self._found[first.text] = first.to_json()
-        self._alike[first.rule.code] += 1
-        if self.quiet or (self._alike[first.rule.code] > _MOST_ALIKE and not self.verbose):
+        self._found[diagnostic.text] = diagnostic.to_json()
+        self._alike[diagnostic.rule.code] += 1
+        if self.quiet or (self._alike[diagnostic.rule.code] > _MOST_ALIKE and not self.verbose):
             return
-        hint = (first.rule.code, first.hint)
-        self._print(first, first.finding if hint in self._hints else first.text)
+        hint = (diagnostic.rule.code, diagnostic.hint)
+        self._print(diagnostic, diagnostic.finding if hint in self._hints else diagnostic.text)
         self._hints.add(hint)
 
     def _sum_up(self) -> None:
