@@ -125,6 +125,9 @@ def test_cost_of_many_images(bench: Bench) -> None:
     assert (cost["images"], cost["steps"]) == (50000, 4096)
     assert cost["core_hours"] == pytest.approx(2 * 50000 * 4096 * document["microseconds"] / 1e6 / 3600)
     assert "\n50,000 images x 4,096 steps: " in bench(*arguments).stdout
+    refused = bench("--cost", "50000x4097", exit_code=1)
+    assert refused.stdout == ""
+    assert "error[SNN404] 4097 steps; net.snn.onnx allows 1 to 4096" in refused.stderr
     for wrong in ("50000", "0x1", "1x", "x", "1x1x1", "-1x1"):
         assert "is not of the form 50000x4096" in bench("--cost", wrong, exit_code=2).stderr
 
