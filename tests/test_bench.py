@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import networks
 import numpy as np
@@ -198,7 +198,7 @@ def test_layers_get_what_sources_cause(network: onnx.ModelProto, options: dict[s
 
 
 @pytest.mark.parametrize("schedule", ["loop", "stream", "unrolled"])
-def test_counts_of_signed_spikes(schedule: str) -> None:
+def test_counts_of_signed_spikes(schedule: Literal["loop", "stream", "unrolled"]) -> None:
     calib = np.random.default_rng(0).random((40, 1, 8, 8))
     converted = package.convert(DIGITS, calib=calib, method="exact", levels=40, accept_poor=True, schedule=schedule)
     file, images = ConvertedFile(converted.model, "net"), images_of(4)

@@ -19,7 +19,7 @@ from snnc.methods.defaults import make_options
 def test_hints_fit_the_method(method: str) -> None:
     rule = RULES["SNN406"]
     expected = rule.settling_hint if method == "exact" else rule.hint
-    conversion = Conversion(GOOD, make_options(method=method))
+    conversion = Conversion(onnx.parser.parse_model(GOOD), make_options(method=method))
     conversion.diagnostics.report("SNN406", "too large")
     assert expected in conversion.diagnostics.found[0].text
     failing = Pass("failing", Level.SOURCE, Level.SOURCE, lambda conversion: fail("SNN406", "too large"))
@@ -29,7 +29,7 @@ def test_hints_fit_the_method(method: str) -> None:
 
 
 def test_a_hint_that_was_given_stays() -> None:
-    conversion = Conversion(GOOD, make_options(method="exact"))
+    conversion = Conversion(onnx.parser.parse_model(GOOD), make_options(method="exact"))
     conversion.diagnostics.report("SNN406", "too large", hint="do this")
     assert "hint: do this" in str(conversion.diagnostics.found[0])
 

@@ -302,7 +302,17 @@ def test_a_simulator_that_hangs_is_ended(hanging: tuple[Path, Path]) -> None:
 
 def test_an_interruption_ends_the_simulator_too(hanging: tuple[Path, Path], converted: Path, tmp_path: Path) -> None:
     python, pids = hanging
-    command = [sys.executable, "-m", "snnc", "export", converted, "--nir", "norse", "-o", tmp_path / "net.nir"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "snnc",
+        "export",
+        converted,
+        "--nir",
+        "norse",
+        "-o",
+        tmp_path / "net.nir",
+    ]
     with subprocess.Popen([*command, "--simulator", python], stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and (not pids.exists() or pids.read_text().count("\n") < 2):
             time.sleep(0.02)
@@ -387,9 +397,10 @@ def test_the_command_refuses_and_leaves_nothing(
 def test_unknown_targets_and_no_samples_are_refused(converted: Path) -> None:
     with pytest.raises(DiagnosticError, match=r"SNN405.*'sinabs'"):
         snnc.export_nir(converted, "sinabs")
-    for wrong in ("samples", "timeout"):
-        with pytest.raises(DiagnosticError, match=r"SNN405.*at least 1"):
-            snnc.export_nir(converted, **{wrong: 0})
+    with pytest.raises(DiagnosticError, match=r"SNN405.*at least 1"):
+        snnc.export_nir(converted, samples=0)
+    with pytest.raises(DiagnosticError, match=r"SNN405.*at least 1 second"):
+        snnc.export_nir(converted, timeout=0)
 
 
 # --- other simulators -------------------------------------------------------------------------------------------------
