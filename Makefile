@@ -17,6 +17,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 NATIVE  := runtime/native
 SOURCES := pyproject.toml setup.py $(wildcard $(NATIVE)/*.map $(foreach depth,. */. */*/.,$(NATIVE)/$(depth)/*.?pp))
 
+TYPED   := benchmarks fuzz torchvision_forms zoo
+
 .PHONY: demo test lint format native-test docs sdist clean
 .DELETE_ON_ERROR:
 
@@ -30,13 +32,17 @@ test: $(VENV)/.test
 native-test: $(VENV)/.test
 	$(BIN)/python -m pytest tests/test_native_*.py
 
-# mypy must see passes/ and runtime/ as the packages that they are once installed.
+# mypy must see passes/ and runtime/ as the packages that they are once installed, tests as modules that lie beside each
+# other, and the folders of tests as packages.
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	rm -rf build/typing
 	$(BIN)/python setup.py --quiet build_py --build-lib build/typing
-	mypy="$$(realpath $(BIN)/mypy)" && cd build/typing && "$$mypy" --config-file ../../pyproject.toml -p snnc
+	ln -s ../../tests build/typing/tests
+	mypy="$$(realpath $(BIN)/mypy)" && cd build/typing && \
+	  typed() { "$$mypy" --config-file ../../pyproject.toml "$$@"; } && typed -p snnc && typed tests/*.py && \
+	  MYPYPATH=tests typed $(patsubst %,-p tests.%,$(TYPED))
 
 # The C++ is formatted by `.clang-format`.
 format: $(VENV)/.test

@@ -27,7 +27,8 @@ def run_pass(step: Pass, conversion: Conversion) -> None:
     if conversion.level != step.takes:
         raise InternalError(step.name, f"takes level {step.takes.name}, got {conversion.level.name}")
     try:
-        with np.errstate(all="ignore"):  # what overflows has a rule: weights are finite, and their rounding is judged
+        # What overflows has a rule: weights are finite, and their rounding is judged.
+        with np.errstate(all="ignore"), conversion.diagnostics.together():
             step.run(conversion)
     except DiagnosticError as error:
         raise DiagnosticError([conversion.diagnostics.completed(found) for found in error.diagnostics]) from error

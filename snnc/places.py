@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -16,19 +17,31 @@ from snnc.diagnostics import fail
 _LONGEST_PREFIX = 40
 
 
+#: What helps against an error of the system, where it is something else than another folder.
+_HINTS = {
+    errno.ENOSPC: "make room there, or choose a path on another disk",
+    errno.EDQUOT: "make room there, or choose a path on another disk",
+    errno.EFBIG: "choose a path on a disk that can hold files as large",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "choose a path whose links lead to a file",
+    errno.EPIPE: "what reads the pipe has to read to its end",
+}
+
+
 @contextmanager
-def _said(path: str | PathLike[str]) -> Iterator[None]:
-    """SNN401 in the place of an error of the system."""
+def said(path: str | PathLike[str]) -> Iterator[None]:
+    """SNN401 in the place of an error of the system, with a hint that fits it."""
     try:
         yield
     except OSError as error:
-        fail("SNN401", f"{os.fspath(path)}: {error.strerror or error}")
+        hint = _HINTS.get(error.errno or 0, "")
+        fail("SNN401", f"{os.fspath(path)}: {error.strerror or error}", hint=hint)
 
 
 def mode_of(path: str | PathLike[str]) -> int | None:
     """The mode of what `path` and its links lead to; None where there is nothing yet. SNN401 for links in a circle and
     names that no file can have."""
-    with _said(path):
+    with said(path):
         try:
             return os.stat(path).st_mode
         except FileNotFoundError:
@@ -53,14 +66,14 @@ def write_together(files: Sequence[tuple[str | PathLike[str], bytes]]) -> None:
     temporary: list[str] = []
     try:
         for path, content in replaced:
-            with _said(path):
+            with said(path):
                 _write_beside(file_behind(path), content, temporary)
         for path, content in files:
             if is_stream(path):
-                with _said(path), open(path, "wb") as stream:
+                with said(path), open(path, "wb") as stream:
                     stream.write(content)
         for (path, _), written in zip(replaced, temporary, strict=True):
-            with _said(path):
+            with said(path):
                 os.replace(written, file_behind(path))
     finally:  # also where Ctrl-C interrupts it
         for written in temporary:
@@ -86,7 +99,7 @@ def made_folder(folder: str | PathLike[str]) -> Iterator[Path]:
     check_folder(folder)
     place, made = file_behind(folder), mode_of(folder) is None
     try:
-        with _said(folder):
+        with said(folder):
             place.mkdir(exist_ok=True)
         yield place
         made = False

@@ -27,15 +27,22 @@ class Scratch:
         self._close = weakref.finalize(self, os.close, self.descriptor)
 
     def append(self, content: np.ndarray | bytes) -> int:
-        """Write `content` behind what is there; where it begins."""
+        """Write `content` behind what is there; where it begins. SNN412 where there is no room for it."""
         start = self.size
         array = np.frombuffer(content, np.uint8) if isinstance(content, bytes) else np.ascontiguousarray(content)
         rest = memoryview(array.reshape(-1).view(np.uint8).data)
         while len(rest):
-            written = os.pwrite(self.descriptor, rest, self.size)
+            written = self._write(rest)
             self.size += written
             rest = rest[written:]
         return start
+
+    def _write(self, content: memoryview) -> int:
+        """Write some of it, and how much."""
+        try:
+            return os.pwrite(self.descriptor, content, self.size)
+        except OSError as error:
+            fail("SNN412", f"temporary files in {tempfile.gettempdir()}: {error.strerror or error}")
 
     def close(self) -> None:
         """Give the space back."""

@@ -13,8 +13,9 @@ import pytest
 
 from snnc.files import ConvertedFile
 from snnc.ir.conversion import Conversion
+from snnc.ir.report import Comparison
 from snnc.measure import comparison
-from snnc.measure.comparison import Comparison, compare_forms
+from snnc.measure.comparison import compare_forms
 from snnc.simulate.traces import Trace
 
 STEPS = 70
@@ -54,7 +55,8 @@ def flipped(layer: str, step: int, sample: int) -> Fault:
     """The trace with one spike of a layer missing or too many."""
 
     def change(words: np.ndarray) -> np.ndarray:
-        words[(step // 64, sample, *[0] * (words.ndim - 2))] ^= np.uint64(1 << (step % 64))
+        place = (step // 64, sample, *[0] * (words.ndim - 2))
+        words[place] ^= np.uint64(1 << (step % 64))
         return words
 
     return words_changed(layer, change)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 import networks
 import numpy as np
@@ -65,13 +66,12 @@ def model_of(name: str) -> onnx.ModelProto:
 def converted(name: str, schedule: str = "stream") -> ConvertedFile:
     """One of `NETWORKS`, or the digits network."""
     if name == "digits":
-        source, calib = snnc.__path__[0] + "/demo/digits.onnx", "digits:train"
-        options = {"calib_samples": 48}
+        source: str | onnx.ModelProto = snnc.__path__[0] + "/demo/digits.onnx"
+        options: dict[str, Any] = {"calib": "digits:train", "calib_samples": 48}
     else:
-        source, calib, options = model_of(name), networks.images_for(model_of(name), 24, seed=1), {}
-    model = snnc.convert(
-        source, calib=calib, method="exact", levels=LEVELS, schedule=schedule, accept_poor=True, **options
-    )
+        source, options = model_of(name), {"calib": networks.images_for(model_of(name), 24, seed=1)}
+    options |= {"method": "exact", "levels": LEVELS, "schedule": schedule, "accept_poor": True}
+    model = snnc.convert(source, **options)
     return ConvertedFile(model.model, name)
 
 

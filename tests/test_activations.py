@@ -18,6 +18,7 @@ from snnc.integers.activations import Activations, in_batches
 from snnc.integers.histogram import Histogram
 from snnc.ir.conversion import Level
 from snnc.ir.trees import targets
+from snnc.runtime.session import make_session
 
 BINS = 2048
 SHARES = st.sampled_from([0.5, 0.9, 0.99, 0.999, 1.0])
@@ -34,7 +35,8 @@ def samples(draw: st.DrawFn) -> np.ndarray:
     if draw(st.booleans()):
         values = np.maximum(values, 0)
     scales = draw(st.lists(st.sampled_from([0.0, 1e-3, 1.0, 700.0]), min_size=channels, max_size=channels))
-    return (values * np.array(scales)[:, None]).astype(np.float32)
+    scaled: np.ndarray = (values * np.array(scales)[:, None]).astype(np.float32)
+    return scaled
 
 
 def histogram_of(values: np.ndarray, parts: int = 1, bins: int = BINS) -> Histogram:
@@ -145,7 +147,7 @@ def test_where_activations_come_from() -> None:
     assert not walks
     network = analog_network(conversion.graph)
     neurons = [node for node in targets(conversion.graph) if node.op == "RMP"]
-    session = module.make_session(network.model.SerializeToString())
+    session = make_session(network.model.SerializeToString())
     for node in neurons:
         (values,) = session.run([network.outputs[node.name]], {"x": images})
         wanted = histogram_of(np.moveaxis(values, 1, 0).reshape(values.shape[1], -1))

@@ -40,7 +40,7 @@ def metadata(model: onnx.ModelProto) -> dict[str, Any]:
 
 
 def without_what_was_tried(model: onnx.ModelProto) -> onnx.ModelProto:
-    copy = onnx.ModelProto.FromString(model.SerializeToString())
+    copy: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
     for entry in copy.metadata_props:
         if entry.key == "snnc.calibration":
             entry.value = json.dumps({**json.loads(entry.value), "alphas": {}})
@@ -127,7 +127,8 @@ def test_an_alpha_that_does_not_fit_is_out(model: onnx.ModelProto, monkeypatch: 
 
 def test_the_word_is_an_option() -> None:
     assert make_options(alpha="auto").alpha == "auto"
-    assert type(make_options(alpha=np.str_("auto")).alpha) is str
+    for word in ("auto", np.str_("auto")):
+        assert type(make_options(alpha=word).alpha) is str
     assert make_options(alpha=np.float32(0.5)).alpha == 0.5
     for wrong in ("automatic", "Auto", "0.5", True, np.True_, b"auto"):
         with pytest.raises(DiagnosticError, match="of the wrong type"):

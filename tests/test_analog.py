@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import golden
 import networks
@@ -21,7 +22,7 @@ from snnc.ir.trees import layers
 from snnc.operators import SOURCES
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.txt"))
-COMMON = {"bias": "current", "max_pool": "exact"}
+COMMON: dict[str, Any] = {"bias": "current", "max_pool": "exact"}
 
 
 def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray], names: list[str] | None = None) -> dict[str, np.ndarray]:

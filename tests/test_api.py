@@ -207,7 +207,7 @@ def test_a_network_of_one_output_has_no_accuracy() -> None:
 def test_the_order_of_an_addition_does_not_matter() -> None:
     import onnx
 
-    def rates(addition: str) -> dict[str, float]:
+    def rates(addition: str) -> dict[str, float | list[float]]:
         model = onnx.parser.parse_model(f"""
         <ir_version: 8, opset_import: ["" : 17]>
         net (float[N, 2] x) => (float[N, 2] y) <float[2, 2] W = {{1, -0.5, 0.5, 1}}>

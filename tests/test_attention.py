@@ -199,7 +199,9 @@ def attending(draw: st.DrawFn) -> onnx.ModelProto:
     """Random networks of heads that attend, and of normalisations, x `[N, places, features]`."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     places, features, heads = draw(st.integers(2, 4)), draw(st.sampled_from([2, 4])), draw(st.sampled_from([1, 2]))
-    nodes, weights, current = [], {}, "x"
+    nodes: list[str] = []
+    weights: dict[str, Any] = {}
+    current = "x"
     for index in range(draw(st.integers(1, 2))):
         kind = draw(st.sampled_from(["attention", "attention", "layer", "softmax", "instance"]))
         before, current = current, f"t{index}"
@@ -224,8 +226,8 @@ def attending(draw: st.DrawFn) -> onnx.ModelProto:
     text = f"net (float[N, {places}, {features}] x) => (float[N, {places}, 3] y) {{ {' '.join(nodes)} }}"
     network = model(text)
     for name, value in weights.items():
-        kind = np.int64 if np.asarray(value).dtype.kind == "i" else np.float32
-        network.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value, kind), name))
+        number = np.int64 if np.asarray(value).dtype.kind == "i" else np.float32
+        network.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value, number), name))
     return network
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import networks
 import numpy as np
@@ -13,7 +13,10 @@ import pytest
 from exact_networks import compared, converted
 from forms import check_canonical
 
-torch = pytest.importorskip("torch")
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = pytest.importorskip("torch")
 
 EXPORTERS = pytest.mark.parametrize(
     "dynamo",
@@ -54,9 +57,11 @@ def _exported(module: Encoder, dynamo: bool) -> onnx.ModelProto:
     if dynamo:
         shapes = ({0: torch.export.Dim("batch")},)
         program = torch.onnx.export(module, example, dynamo=True, dynamic_shapes=shapes, verbose=False)
+        assert program is not None
         proto: onnx.ModelProto = program.model_proto
         return proto
-    file, axes = io.BytesIO(), {"x": {0: "N"}, "y": {0: "N"}}
+    file: Any = io.BytesIO()  # which is not declared, and taken
+    axes = {"x": {0: "N"}, "y": {0: "N"}}
     torch.onnx.export(module, example, file, dynamo=False, input_names=["x"], output_names=["y"], dynamic_axes=axes)
     return onnx.load_from_string(file.getvalue())
 

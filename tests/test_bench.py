@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import networks
 import numpy as np
@@ -125,6 +125,9 @@ def test_cost_of_many_images(bench: Bench) -> None:
     assert (cost["images"], cost["steps"]) == (50000, 4096)
     assert cost["core_hours"] == pytest.approx(2 * 50000 * 4096 * document["microseconds"] / 1e6 / 3600)
     assert "\n50,000 images x 4,096 steps: " in bench(*arguments).stdout
+    refused = bench("--cost", "50000x4097", exit_code=1)
+    assert refused.stdout == ""
+    assert "error[SNN404] 4097 steps; net.snn.onnx allows 1 to 4096" in refused.stderr
     for wrong in ("50000", "0x1", "1x", "x", "1x1x1", "-1x1"):
         assert "is not of the form 50000x4096" in bench("--cost", wrong, exit_code=2).stderr
 
@@ -195,7 +198,7 @@ def test_layers_get_what_sources_cause(network: onnx.ModelProto, options: dict[s
 
 
 @pytest.mark.parametrize("schedule", ["loop", "stream", "unrolled"])
-def test_counts_of_signed_spikes(schedule: str) -> None:
+def test_counts_of_signed_spikes(schedule: Literal["loop", "stream", "unrolled"]) -> None:
     calib = np.random.default_rng(0).random((40, 1, 8, 8))
     converted = package.convert(DIGITS, calib=calib, method="exact", levels=40, accept_poor=True, schedule=schedule)
     file, images = ConvertedFile(converted.model, "net"), images_of(4)

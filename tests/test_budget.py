@@ -91,6 +91,7 @@ def test_constant_inputs_lose_nothing_to_timing() -> None:
         assert image.parts["timing"] == Part(0.0, 0.0)
         assert first.parts["timing"] == Part(0.0, 0.0)
         assert first.parts["quantisation"].size > 0
+        assert second.error is not None
         assert second.error > 0
 
 

@@ -25,7 +25,7 @@ from snnc.scratch import Scratch
 
 MODEL = networks.small().model()
 IMAGES = networks.images_for(MODEL, 40, seed=1)
-OPTIONS = {"calib_steps": 70, "steps": 16, "relaxed": True, "accept_poor": True}
+OPTIONS: dict[str, Any] = {"calib_steps": 70, "steps": 16, "relaxed": True, "accept_poor": True}
 
 
 def in_batches() -> Iterator[np.ndarray]:
@@ -56,7 +56,12 @@ def test_the_file_is_the_same_whatever_memory_there_is(
     whole = snnc.convert(MODEL, calib=IMAGES, **chosen)
     written: list[int] = []
     append = Scratch.append
-    monkeypatch.setattr(Scratch, "append", lambda self, piece: written.append(len(piece)) or append(self, piece))
+
+    def counted(self: Scratch, piece: np.ndarray) -> int:
+        written.append(len(piece))
+        return append(self, piece)
+
+    monkeypatch.setattr(Scratch, "append", counted)
     pieces = snnc.convert(MODEL, calib=in_batches(), calib_memory=20_000, **chosen)
     assert [layer.threshold for layer in pieces.report.layers] == [layer.threshold for layer in whole.report.layers]
     assert pieces.model.SerializeToString() == whole.model.SerializeToString()
@@ -136,6 +141,7 @@ def test_what_is_reserved_is_what_is_used(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_command_takes_sizes(invoke: Invoke) -> None:
     data = load("digits:train", (1, 8, 8))
+    assert data.labels is not None
     np.savez("data.npz", x=np.tile(data.images, (8, 1, 1, 1)), y=np.tile(data.labels, 8))
     invoke("convert", "net.onnx", "--calib", "data.npz", *FAST, "-o", "whole.snn.onnx")
     found = invoke("convert", "net.onnx", "--calib", "data.npz", "--calib-memory", "1MiB", *FAST, "-o", "few.snn.onnx")

@@ -20,6 +20,7 @@ from snnc.api import SpikingModel, open_converted, verify
 from snnc.data import load
 from snnc.diagnostics import DiagnosticError, InternalError
 from snnc.emit.embedded import embed, extract
+from snnc.emit.quantised import quantised_network
 from snnc.passes import certify
 
 NAME = "max-pool and biases"
@@ -58,7 +59,8 @@ def test_the_quantised_network_runs_anywhere(model: SpikingModel) -> None:
     images = networks.images_for(body(NAME), 6, seed=4)
     wanted = model.session().run(images).logits
     evaluator = ReferenceEvaluator(model.quantised)
-    assert np.array_equal(evaluator.run(["y"], {"x": images})[0], wanted)
+    outputs: Any = evaluator.run(["y"], {"x": images})
+    assert np.array_equal(outputs[0], wanted)
 
 
 def changed(model: SpikingModel, what: str) -> SpikingModel:
@@ -92,7 +94,7 @@ def test_too_few_steps_are_found(model: SpikingModel) -> None:
 
 
 def test_a_conversion_that_is_not_equal_is_our_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = certify.quantised_network
+    original = quantised_network
 
     def wrong(graph: Any) -> onnx.ModelProto:
         quantised = original(graph)
@@ -134,7 +136,9 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     curve = snnc.evaluate(
         "a.snn.onnx", load("digits:test", (1, 8, 8)).select(np.linspace(0, 499, 40).round().astype(int))
     )
-    assert document["accuracy"] == curve.points[-1].accuracy > 0.9
+    accuracy = curve.points[-1].accuracy
+    assert accuracy is not None
+    assert document["accuracy"] == accuracy > 0.9
     assert f"accuracy {100 * document['accuracy']:.1f} % (" in few
     assert "and so has the quantised ANN" in few
     np.savez("wrong.npz", x=np.zeros((3, 1, 8, 8), np.float32), y=[0, 1, 10])

@@ -193,7 +193,7 @@ def test_the_bytes_on_stdout_are_utf8(command: Invoke, tmp_path: Path) -> None:
 def test_what_is_not_finite_is_null() -> None:
     from snnc.cli.run import run_numbers
 
-    outputs = {
+    outputs: dict[str, np.ndarray] = {
         "y": np.array([[1.0, np.inf], [np.nan, 0.5]], np.float32),
         "spike_totals": np.zeros((2, 1), np.int64),
         "synaptic_operations": np.zeros(2, np.int64),

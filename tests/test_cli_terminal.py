@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pty
 import re
 import struct
 import sys
 import termios
+from contextlib import nullcontext
 from fcntl import ioctl
 from pathlib import Path
 from subprocess import Popen
@@ -17,7 +17,7 @@ import pytest
 from commands import DIGITS, FAST, model_with_everything_wrong, process, save
 
 from snnc.cli.console import Console
-from snnc.diagnostics import RULES, Diagnostic
+from snnc.diagnostics import Diagnostics
 
 _COLUMNS = 80
 _CODES = re.compile(r"(\x1b\[[0-9;?]*[A-Za-z]|\r|\n)")
@@ -130,12 +130,17 @@ def test_one_bar_for_all_stages(folder: Path) -> None:
     assert "━" not in screen(text)
 
 
-def test_many_warnings_of_one_rule_are_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
-    found = [Diagnostic(RULES["SNN504"], "no neuron fired", f"layer{index}", "Relu") for index in range(60)]
+def report_many(together: bool) -> None:
+    found = Diagnostics()
+    with found.together() if together else nullcontext():
+        for index in range(60):
+            found.report("SNN504", "no neuron fired", node=f"layer{index}", op="Relu")
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_many_warnings_of_one_rule_are_summed_up(together: bool, capsys: pytest.CaptureFixture[str]) -> None:
     with Console() as console:
-        log = logging.getLogger("snnc")
-        for each in found:
-            log.warning("%s", each)
+        report_many(together)
         console.result("done")
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 5

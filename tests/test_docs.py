@@ -25,6 +25,7 @@ OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 RULE = re.compile(r"\bSNN\d{3}\b")
 COMMAND = re.compile(r"^snnc .*$|`snnc [^`]*`", flags=re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)[^)]*\)")
+PICTURE = re.compile(r'(?:src|srcset)="(?!https?:)([^"]*)"')
 
 
 def name_of(document: Path) -> str:
@@ -109,7 +110,7 @@ def test_rules_and_options_in_documents_exist(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_links_lead_somewhere(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    for target in LINK.findall(text):
+    for target in LINK.findall(text) + PICTURE.findall(text):
         assert not target or (document.parent / target).exists(), target
 
 

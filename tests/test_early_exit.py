@@ -108,6 +108,7 @@ def test_samples_leave_when_their_lead_reaches_the_margin(
         here = steps if run.sample_steps is None else np.where(settled, run.sample_steps, steps)
         leaves = (wanted == 0) & ((lead(run.logits) >= margin) | settled | (steps == end))
         wanted = np.where(leaves, here, wanted)
+    assert taken is not None
     assert np.array_equal(taken, wanted)
 
 
@@ -233,9 +234,9 @@ def test_what_makes_no_sense(models: dict[str, api.SpikingModel], network: onnx.
     for every in (0, 65):
         assert refusal(model, images, exit_margin=1, exit_every=every).endswith("must be from 1 to 64")
     assert refusal(model, images, exit_every=2) == "exit_every is given, and no exit_margin"
-    given = {"calib": networks.images_for(network, 60), "method": "low-latency", "accept_poor": True}
+    given: dict[str, Any] = {"calib": networks.images_for(network, 60), "method": "low-latency", "accept_poor": True}
     for name, value in (("schedule", "unrolled"), ("controls", "fixed")):
-        fixed = snnc.convert(network, **given, **{name: value})
+        fixed = snnc.convert(network, **{**given, name: value})
         assert "its steps are fixed" in refusal(fixed, images, exit_margin=1)
     with pytest.raises(ValueError, match="must be from 1 to"):
         model.run(images, 10**6, exit_margin=1)
@@ -292,6 +293,6 @@ def test_the_command_line(invoke: Invoke, tmp_path: Path) -> None:
     shown = invoke(*measure, "--exit-margin", "auto", "--target-drop", "20%").stdout
     assert "target drop  20 %: the smallest margin " in shown
     assert all(len(line) <= 80 for line in shown.splitlines())
-    for wrong in (("--exit-margin", "auto"), ("--exit-margin", "1", "--target-drop", "1%"), ("--target-drop", "1%")):
-        assert "belong together" in invoke(*measure, *wrong, exit_code=2).stderr
+    for alone in (("--exit-margin", "auto"), ("--exit-margin", "1", "--target-drop", "1%"), ("--target-drop", "1%")):
+        assert "belong together" in invoke(*measure, *alone, exit_code=2).stderr
     assert "give one seed" in invoke(*measure, "--exit-margin", "1", "--seeds", "1,2", exit_code=2).stderr

@@ -106,6 +106,7 @@ def test_a_network_that_settles(folder: Path) -> None:
             (folder / f"exact-{schedule}.snn.onnx").write_bytes(streams.content("functions", schedule))
         steps = streams.converted("functions", "loop").options.steps
         expected = SpikingSession(folder / "exact-loop.snn.onnx").run(frames)
+        assert expected.sample_steps is not None
         for schedule in ("loop", "stream"):
             found = hosted(folder, f"exact-{schedule}")
             assert found["steps"] == steps

@@ -70,7 +70,7 @@ def test_a_dense_layer_by_hand() -> None:
     potential, counts = (state for state in file.block.states if state.layer == layer.name)
     weight = weight_of_the_first_layer(file)
     images = networks.images_for(net.model(), 30, seed=5)
-    n = np.rint(np.clip(images / np.float32(file.layers[0].scale), -255, 255)).astype(np.int64)
+    n = np.rint(np.clip(images / np.float32(np.max(file.layers[0].scale)), -255, 255)).astype(np.int64)
     threshold, start = np.asarray(layer.threshold_integer), np.asarray(potential.initial)
     charge = n @ weight.astype(np.int64) + start
     wanted = np.clip(charge // threshold, 0, 7)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import networks
 import numpy as np
 import onnx
@@ -18,7 +20,7 @@ from snnc.passes.settle import settling_steps
 from snnc.simulate.ann import Ann
 
 
-def exact(ann: onnx.ModelProto, level: Level, **options: int) -> Conversion:
+def exact(ann: onnx.ModelProto, level: Level, **options: Any) -> Conversion:
     return run_to(ann, level, method="exact", **options)
 
 

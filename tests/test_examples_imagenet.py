@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -106,7 +107,9 @@ def test_the_export_converts(network: str, example: ModuleType, data: Path, tmp_
     settings = example.Settings(**{**SETTINGS, "network": network})
     run = example.Run(settings, example.Images(data / "train", SIZE), "cpu")
     images = torch.stack([example.Images(data / "val", SIZE)[-1, number][0] for number in range(6)])
-    example.export(run.network, SIZE, tmp_path / "net.onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        example.export(run.network, SIZE, tmp_path / "net.onnx")
     with torch.no_grad():
         expected = run.network.eval()(images).numpy()
     logits = onnxruntime.InferenceSession(tmp_path / "net.onnx").run(["logits"], {"image": images.numpy()})[0]

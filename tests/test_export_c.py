@@ -96,6 +96,7 @@ def test_networks_that_settle(body: str, tmp_path: Path) -> None:
     graph, images = open_converted(model).calibrated(), networks.images_for(model.model, 2)
     export = export_c(model)
     assert export.program.settles
+    assert "potentials have room for any number of steps and of inputs" in export.files["net.h"]
     assert_same_spikes(graph, export, c_programs.build(export, tmp_path), images, 0)
 
 

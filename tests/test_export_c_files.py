@@ -21,7 +21,7 @@ from snnc.api.exporting_c import export_c
 from snnc.api.model import open_converted
 from snnc.diagnostics import DiagnosticError
 from snnc.export.c import planner
-from snnc.export.c.integers import runs
+from snnc.export.c.integers import BYTES, potential_type, runs
 from snnc.export.c.memory import place
 from snnc.export.c.program import Identifiers, Scratch, shown
 
@@ -128,6 +128,21 @@ def test_bad_arguments(options: Choices, code: str) -> None:
     with pytest.raises(DiagnosticError) as caught:
         export_c(model, **options)
     assert [each.rule.code for each in caught.value.diagnostics] == [code]
+
+
+def test_networks_that_settle_need_no_number_of_steps() -> None:
+    """Their types are those for any number, and a number that is given is refused."""
+    model = exact_networks.converted(exact_networks.body("max-pool and biases"))
+    with pytest.raises(DiagnosticError, match=r"SNN405.*needs no number\n.*leave `most_steps` away"):
+        export_c(model, most_steps=10)
+    program = export_c(model).program
+    assert program.most_steps is None
+    graph = open_converted(model).calibrated()
+    neurons = [node for node in graph.nodes if node.op == "Staircase"]
+    assert neurons
+    for neuron in neurons:
+        assert potential_type(neuron, None) == potential_type(neuron, 2**25)
+        assert BYTES[potential_type(neuron, 1)] <= BYTES[potential_type(neuron, None)]
 
 
 def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

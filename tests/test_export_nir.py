@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -264,6 +267,63 @@ def test_a_simulator_that_cannot_run_is_an_error(tmp_path: Path) -> None:
         nir_check.check(network, content, trains(file), str(python))
 
 
+_STARTS_ANOTHER = "#!/bin/sh\nsleep 600 &\necho $! > {pids}\necho $$ >> {pids}\nwait\n"
+
+
+@pytest.fixture
+def hanging(tmp_path: Path) -> tuple[Path, Path]:
+    """A simulator that does nothing, as a script that starts another program; and where their numbers are."""
+    python, pids = tmp_path / "python", tmp_path / "pids"
+    python.write_text(_STARTS_ANOTHER.format(pids=pids))
+    python.chmod(0o755)
+    return python, pids
+
+
+def still_running(pids: Path) -> list[str]:
+    """Those of the processes that have not ended."""
+    return [pid for pid in pids.read_text().split() if (found := state_of(int(pid))) and found not in "ZX"]
+
+
+def state_of(pid: int) -> str:
+    """The letter of `ps`; "" where there is no such process."""
+    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return shown.strip()[:1]
+
+
+def test_a_simulator_that_hangs_is_ended(hanging: tuple[Path, Path]) -> None:
+    python, pids = hanging
+    network, content = written(file_of(chain(), reset="hard"), "norse")
+    with pytest.raises(DiagnosticError, match=r"SNN422.*was not done within 1 s, and was ended") as caught:
+        nir_check.check(network, content, trains(file_of(chain(), reset="hard")), str(python), 1)
+    assert "`--timeout SECONDS`" in caught.value.diagnostics[0].hint
+    assert len(pids.read_text().split()) == 2
+    assert not still_running(pids)
+
+
+def test_an_interruption_ends_the_simulator_too(hanging: tuple[Path, Path], converted: Path, tmp_path: Path) -> None:
+    python, pids = hanging
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "snnc",
+        "export",
+        converted,
+        "--nir",
+        "norse",
+        "-o",
+        tmp_path / "net.nir",
+    ]
+    with subprocess.Popen([*command, "--simulator", python], stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and (not pids.exists() or pids.read_text().count("\n") < 2):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert said.endswith("error: interrupted; nothing was written\n")
+    assert not still_running(pids)
+    assert not (tmp_path / "net.nir").exists()
+
+
 # --- the network inside the file --------------------------------------------------------------------------------------
 
 
@@ -327,6 +387,8 @@ def test_the_command_refuses_and_leaves_nothing(
     refuse(invoke, "SNN101", "export", "/dev/null", "--nir", "spyx", "-o", "net.nir")
     refuse(invoke, "SNN401", "export", converted, "--nir", "norse", "-o", "nowhere/net.nir")
     assert "--nir TARGET" in invoke("export", converted, "-o", "net.nir", exit_code=2).stderr
+    alone = ("export", converted, "--nir", "norse", "-o", "net.nir", "--timeout", "5")
+    assert "--timeout is about --simulator" in invoke(*alone, exit_code=2).stderr
     monkeypatch.setitem(__import__("sys").modules, "nir", None)
     result = refuse(invoke, "SNN407", "export", converted, "--nir", "generic", "-o", "net.nir")
     assert "pip install 'snnc[nir]'" in result.stderr
@@ -337,6 +399,8 @@ def test_unknown_targets_and_no_samples_are_refused(converted: Path) -> None:
         snnc.export_nir(converted, "sinabs")
     with pytest.raises(DiagnosticError, match=r"SNN405.*at least 1"):
         snnc.export_nir(converted, samples=0)
+    with pytest.raises(DiagnosticError, match=r"SNN405.*at least 1 second"):
+        snnc.export_nir(converted, timeout=0)
 
 
 # --- other simulators -------------------------------------------------------------------------------------------------

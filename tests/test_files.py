@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from snnc.api import SpikingModel, open_converted
 from snnc.diagnostics import DiagnosticError
 from snnc.files import ConvertedFile, set_metadata, write_atomically
 from snnc.runtime import SpikingSession
+from snnc.scratch import Scratch
 from snnc.simulate.block_runner import StreamRunner
 
 DIGITS = Path(snnc.__file__).parent / "demo" / "digits.onnx"
@@ -146,3 +149,33 @@ def test_a_file_of_the_first_release_still_runs() -> None:
     assert (file.format_version, file.options.threshold, file.options.v_init) == (1, "vmax", 0.0)
     streamed = list(StreamRunner(file.block).run(images, [70]))[-1]
     assert streamed.spike_totals.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.ENOSPC, "make room there"),
+        (errno.ENAMETOOLONG, "a shorter name"),
+        (errno.EACCES, "in a folder that exists"),
+    ],
+)
+def test_the_hint_fits_the_error(number: int, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(DiagnosticError) as caught:
+        write_atomically(tmp_path / "out", b"content")
+    (found,) = caught.value.diagnostics
+    assert (found.rule.code, found.message) == ("SNN401", f"{tmp_path}/out: {os.strerror(number)}")
+    assert hint in found.text
+    assert not list(tmp_path.iterdir())
+
+
+def test_temporary_files_that_find_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(DiagnosticError, match=r"SNN412.*No space left on device\n  hint: let TMPDIR name"):
+        Scratch().append(b"content")

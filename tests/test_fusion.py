@@ -22,6 +22,7 @@ from snnc.ir.conversion import Conversion, Level
 from snnc.ir.trees import targets
 from snnc.measure.report import layer_table
 from snnc.operators import LAYERS
+from snnc.operators.staircase import Staircase
 from snnc.runtime.session import make_session
 from snnc.simulate.block_runner import Snapshot, StreamRunner
 from snnc.simulate.reference import simulate
@@ -282,9 +283,10 @@ def test_staircases_have_operators_of_their_own() -> None:
     for neuron in targets(golden.run_to(net.model(), Level.FUSED, bias="current").graph)[:-1]:
         before, neuron.op = neuron.op, "Staircase"
         neuron.attrs |= {"low": 0, "high": 8}
-        fused = select(neuron)
+        fused, room = select(neuron), LAYERS[neuron.op]
         assert fused is not None
-        found[neuron.name] = (fused.op, fused.attributes() | LAYERS[neuron.op].attributes(neuron, whole_layer=True))
+        assert isinstance(room, Staircase)
+        found[neuron.name] = (fused.op, fused.attributes() | room.attributes(neuron, whole_layer=True))
         neuron.op = before
     convolution = {"strides": [1, 1], "dilations": [1, 1], "pads": [1] * 4, "group": 1}
     bounds = {"low": 0, "high": 8}

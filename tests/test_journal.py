@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import snnc
-from snnc.diagnostics import DiagnosticError
+from snnc.diagnostics import DiagnosticError, fail
 from snnc.workers.journal import JournalFile
 
 if TYPE_CHECKING:
@@ -119,3 +120,57 @@ def test_what_is_kept_of_other_work_stays(tmp_path: Path) -> None:
     assert again.of("two", 1).known == {}
     again.remove()
     assert not (tmp_path / "kept").exists()
+
+
+SWEEP = ("sweep", "net.onnx", "--calib", "digits:train", "--data", "digits:test", "--samples", "8", "--steps", "4")
+QUICK = (*SWEEP, "--calib-samples", "8", "--calib-steps", "8", "--resume", "kept")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_what_a_sweep_keeps_goes_when_its_outputs_are_written(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thresholds too, which are not estimated again; and so does what a conversion keeps."""
+    failed = invoke(*QUICK, "--json", "/dev/full", exit_code=1)
+    assert "hint: make room there, or choose a path on another disk" in failed.stderr
+    convert = ("convert", "net.onnx", "--calib", "digits:train", *QUICK[10:14], "--accept-poor", "-o", "out.onnx")
+    invoke(*convert, "--json", "/dev/full", exit_code=1)
+    assert {each.name for each in Path().iterdir()} == {"net.onnx", "kept", "kept.thresholds", "out.onnx.resume"}
+    monkeypatch.delattr("snnc.integers.layer_simulation.SpikeTrains.mean_currents")
+    assert "1 of 1 parts are known" in invoke(*QUICK).stderr
+    invoke(*convert)
+    assert {each.name for each in Path().iterdir()} == {"net.onnx", "out.onnx"}
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_a_sweep_that_ends_early_leaves_what_was_there(
+    interrupted: bool, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own thresholds and those of another sweep, which are there when the first one is done as well."""
+
+    def stop(*_: Any, **__: Any) -> None:
+        if interrupted:
+            raise KeyboardInterrupt
+        fail("SNN305", "no labels")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("snnc.api.sweeping.evaluate", stop)
+        code = 130 if interrupted else 1
+        stopped = invoke(*QUICK, exit_code=code)
+        assert ("interrupted; the same command goes on where it was, from kept" in stopped.stderr) == interrupted
+        before = json.loads(Path("kept.thresholds").read_text())["found"]
+        invoke(*QUICK, "--calib-steps", "9", exit_code=code)
+        both = json.loads(Path("kept.thresholds").read_text())["found"]
+    assert len(before) == 1
+    assert both == {**both, **before}
+    assert len(both) == 2
+    invoke(*QUICK)
+    (left,) = json.loads(Path("kept.thresholds").read_text())["found"].items()
+    assert [left] == [item for item in both.items() if item[0] not in before]
+
+
+def test_thresholds_of_somebody_else_stay_as_they_are(invoke: Invoke) -> None:
+    for name in ("kept.thresholds", "net.snn.onnx.resume"):
+        Path(name).write_text("my notes")
+    assert "holds no thresholds" in invoke(*QUICK, exit_code=1).stderr
+    convert = ("convert", "net.onnx", "--calib", "digits:train", *QUICK[10:14])
+    assert "SNN401" in invoke(*convert, exit_code=1).stderr
+    assert [Path(name).read_text() for name in ("kept.thresholds", "net.snn.onnx.resume")] == ["my notes"] * 2

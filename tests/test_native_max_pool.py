@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -73,7 +74,9 @@ def pool_reference(window: Window, spikes: Array, counts: Array, count: int, sig
     maxima = np.zeros((*by_step.shape[:3], *size), np.int64)
     for place in itertools.product(*map(range, size)):
         seen = itertools.product(*(window.elements(axis, at) for axis, at in enumerate(place)))
-        maxima[(..., *place)] = np.max([by_step[(..., *element)] for element in seen], axis=0)
+        around: Any = [(..., *element) for element in seen]
+        here: Any = (..., *place)
+        maxima[here] = np.max([by_step[element] for element in around], axis=0)
     fired = np.diff(maxima, axis=0)
     assert set(np.unique(fired)) <= ({-1, 0, 1} if signed else {0, 1})
     return [joined_words_of(fired) if signed else words_of(fired > 0), by_step[-1].astype(np.int32)]
@@ -156,14 +159,14 @@ def test_opposite_spikes_of_one_step_cancel() -> None:
     window = Window((1,), (1,), (1,), (1,), (0, 0))
     words = np.array([[[0b11], [0b10]]], np.uint64)
     before = zeros((1, 1, 1), "i4")
-    wanted = [np.array([[[0b01], [0]]], np.uint64), np.array([[[1]]], np.int32)]
+    wanted: list[Array] = [np.array([[[0b01], [0]]], np.uint64), np.array([[[1]]], np.int32)]
     assert_both_forms_give(wanted, "SpikeMaxPool", window.attributes(True), words, before, 2)
 
 
 def test_bits_behind_the_block_are_no_spikes() -> None:
     window = Window((2,), (2,), (1,), (1,), (0, 0))
     words = np.array([[[0b1100, 0b0101]]], np.uint64)
-    wanted = [np.array([[[0b01]]], np.uint64), np.array([[[0, 1]]], np.int32)]
+    wanted: list[Array] = [np.array([[[0b01]]], np.uint64), np.array([[[0, 1]]], np.int32)]
     assert_both_forms_give(wanted, "SpikeMaxPool", window.attributes(False), words, zeros((1, 1, 2), "i4"), 2)
 
 

@@ -27,7 +27,8 @@ def counts_by_step(words: Array, before: Array, count: int, signed: bool) -> Arr
     """[count + 1, N, C, ...]"""
     sides = np.split(bits_of(words, count).astype(np.int64), 1 + signed, axis=2)
     changes = sides[0] - sides[1] if signed else sides[0]
-    return before + np.concatenate([np.zeros((1, *before.shape), np.int64), np.cumsum(changes, axis=0)])
+    counts: np.ndarray = before + np.concatenate([np.zeros((1, *before.shape), np.int64), np.cumsum(changes, axis=0)])
+    return counts
 
 
 def product_reference(

@@ -155,7 +155,7 @@ def test_charge_is_current_of_the_first_step(
         wanted = staircase_reference(current, v, counted, threshold, count, low, high)
         if count == 0:
             no_spikes, _, _ = wanted
-            wanted = no_spikes, v + charge.astype(np.int32).reshape(v.shape), counted
+            wanted = [no_spikes, v + charge.astype(np.int32).reshape(v.shape), counted]
         states = (charge, v, counted, threshold, count)
         assert_both_forms_give(wanted, "StaircaseCharge", f"low = {low}, high = {high}", *states)
         _, v, counted = wanted

@@ -35,7 +35,8 @@ METHODS: list[dict[str, Any]] = [{}, {"method": "exact", "levels": 32}, {"method
 
 def samples(mean: Any, *shape: int) -> np.ndarray:
     """128 samples of a normal distribution around `mean`, with deviation 1."""
-    return (mean + np.random.default_rng(0).normal(size=(128, *shape))).astype(np.float32)
+    images: np.ndarray = (mean + np.random.default_rng(0).normal(size=(128, *shape))).astype(np.float32)
+    return images
 
 
 def offset_findings(model: Any, data: np.ndarray, **options: Any) -> list[Diagnostic]:

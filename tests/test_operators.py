@@ -122,7 +122,8 @@ def expected(node: gs.Node, values: list[np.ndarray]) -> np.ndarray:
 
 
 def without_bias(node: gs.Node, values: list[np.ndarray]) -> np.ndarray:
-    return expected(node, values) - expected(node, [np.zeros_like(value) for value in values])
+    alone: np.ndarray = expected(node, values) - expected(node, [np.zeros_like(value) for value in values])
+    return alone
 
 
 def signal(node: gs.Node, example: Example, lowest: int) -> Signal:
@@ -208,7 +209,8 @@ def test_scales_are_carried_and_carried_back(example: Example) -> None:
     operands = [values + 100 * index for index in range(example.operands)]
     carried = room.carry(node, operands)
     if carried is None:  # one value for each channel can be carried all the same
-        operands = [values[(slice(None), *[slice(1)] * (values.ndim - 1))]]
+        first = (slice(None), *[slice(1)] * (values.ndim - 1))
+        operands = [values[first]]
         carried = room.carry(node, operands)
         assert carried is not None
     else:
@@ -228,7 +230,7 @@ def test_weights_on_a_grid_compute_the_same(example: Example) -> None:
     if heavy is None:
         return
     pattern = [(shape[0], *[1] * (len(shape) - 1)) for shape in (example.shape, example.out)]
-    scale_in, scale = (2.0 ** random.integers(-3, 4, shape) for shape in pattern)
+    scale_in, scale = (2.0 ** random.integers(-3, 4, shape).astype(np.float64) for shape in pattern)
     assert heavy.takes(node, scale_in)
     exact = heavy.on_grid(node, heavy.weights(node), scale_in, scale)
     assert exact is not None
@@ -251,7 +253,8 @@ def test_fanout_counts_the_sums_that_a_spike_reaches(example: Example) -> None:
         assert found.shape == example.shape
         for index in np.ndindex(*example.shape):
             values = [np.zeros((1, *example.shape), np.int64) for _ in range(example.operands)]
-            values[position][(0, *index)] = 1
+            element = (0, *index)
+            values[position][element] = 1
             reached = without_bias(node, values)[0] != 0
             assert found[index] == (reached.sum() if weighted(node) is not None else cost[reached].sum()), index
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from reports import verified
 
 import snnc
 from snnc.diagnostics import DiagnosticError
@@ -160,15 +161,16 @@ LABELS = np.arange(80) % 5
 
 def test_every_output_is_in_the_report_and_in_the_file() -> None:
     model = snnc.convert(ANN, calib=IMAGES, method="low-latency", steps=32)
-    outputs = model.report.verification.outputs
+    found_of_model = verified(model.report)
+    outputs = found_of_model.outputs
     assert [(found.meaning, found.places) for found in outputs.values()] == [
         ("classes", 16),
         ("classes", 1),
         ("values", 1),
     ]
     first = next(iter(outputs.values()))
-    assert (first.agreement, first.error) == (model.report.verification.agreement, model.report.verification.error)
-    assert snnc.api.open_converted(model).verification == model.report.verification
+    assert (first.agreement, first.error) == (found_of_model.agreement, found_of_model.error)
+    assert snnc.api.open_converted(model).verification == found_of_model
     curve = snnc.evaluate(model, IMAGES, ann=ANN, steps=[4, 32])
     assert list(curve.points[-1].outputs) == list(outputs)
     result, expected = model.session().run(IMAGES, 32).outputs, Ann(ANN).run(IMAGES)
@@ -199,7 +201,7 @@ def test_any_output_can_be_the_one_that_fails(monkeypatch: pytest.MonkeyPatch) -
     report = snnc.convert(ANN, calib=IMAGES, method="low-latency", steps=32, accept_poor=True).report
     (warning,) = [found for found in report.diagnostics.found if found.rule.code == "SNN503"]
     assert warning.message.startswith(f"output {last!r}: ")
-    assert report.verification.outputs[last].missed == "an error of 0.25"
+    assert verified(report).outputs[last].missed == "an error of 0.25"
 
 
 def test_labels_give_accuracies_and_their_difference() -> None:
@@ -208,16 +210,22 @@ def test_labels_give_accuracies_and_their_difference() -> None:
     labels = Ann(ann).run(images)[ann.graph.output[0].name].argmax(1)
     labels[::2] = (labels[::2] + 1) % 5
     model = snnc.convert(ann, calib=(images, labels), method="exact", levels=2, accept_poor=True)
-    found = model.report.verification
+    found = verified(model.report)
+    assert found.ann_accuracy is not None
+    assert found.accuracy is not None
     assert found.ann_accuracy < 1
     assert found.accuracy_interval == interval(found.accuracy, found.samples)
     curve = snnc.evaluate(model, (images, labels), ann=ann)
     last = curve.points[-1]
+    assert last.lost is not None
+    assert last.gained is not None
+    assert curve.ann_accuracy is not None
+    assert last.accuracy is not None
     assert last.lost - last.gained == round(80 * (curve.ann_accuracy - last.accuracy))
     assert last.drop_interval == paired_difference(last.lost, last.gained, 80)
-    without = snnc.convert(ann, calib=images, method="exact", levels=2, accept_poor=True).report.verification
+    without = verified(snnc.convert(ann, calib=images, method="exact", levels=2, accept_poor=True).report)
     assert (without.accuracy, without.ann_accuracy, without.drop_interval) == (None, None, None)
-    others = snnc.convert(ann, calib=(images, labels + 5), method="exact", accept_poor=True).report.verification
+    others = verified(snnc.convert(ann, calib=(images, labels + 5), method="exact", accept_poor=True).report)
     assert others.accuracy is None  # labels of something else
 
 
@@ -252,15 +260,15 @@ def test_a_silent_channel_that_the_ann_uses_is_warned_of() -> None:
     first[:, 2] *= 0.3
     model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(first, model.graph.initializer[0].name))
     images = np.abs(networks.images_for(model, 60))
-    rough = {"threshold": "max", "method": "low-latency", "per_channel": False, "accept_poor": True}
+    rough: dict[str, Any] = {"threshold": "max", "method": "low-latency", "per_channel": False, "accept_poor": True}
     report = snnc.convert(model, calib=images, steps=1, **rough).report
-    ((name, found),) = report.verification.channels.items()
+    ((name, found),) = verified(report).channels.items()
     assert (found.silent, found.silent_channels) == (1, [2])
     (warning,) = [finding for finding in report.diagnostics.found if finding.rule.code == "SNN521"]
     assert warning.node == name
     assert warning.message.startswith("1 of 6 channels never fired (2), which have ")
     report = snnc.convert(model, calib=images, steps=32, **rough).report
-    assert report.verification.channels[name].silent == 0
+    assert verified(report).channels[name].silent == 0
     assert "SNN521" not in {finding.rule.code for finding in report.diagnostics.found}
 
 
@@ -273,11 +281,16 @@ def test_features_that_hide_behind_larger_ones() -> None:
     found = hidden_inputs(layer(1e5), images, 256)
     assert found is not None
     assert (found.features, found.hidden, found.hidden_features) == (3, 1, [1])
-    assert (found.widest, found.resolution) == (40, pytest.approx(390.625))
+    assert found.widest == 40
+    assert found.resolution == pytest.approx(390.625)
     assert hidden_inputs(layer(1e5), images, 4096) is None
-    assert hidden_inputs(layer(50, levels=100), images, 1).hidden == 1
+    of_levels = hidden_inputs(layer(50, levels=100), images, 1)
+    assert of_levels is not None
+    assert of_levels.hidden == 1
     maps = np.broadcast_to(images[:, :, None, None], (2, 3, 5, 5))
-    assert hidden_inputs(layer(1e5), maps, 256).hidden_features == [1]
+    of_maps = hidden_inputs(layer(1e5), maps, 256)
+    assert of_maps is not None
+    assert of_maps.hidden_features == [1]
     assert hidden_inputs(layer(1e5), np.moveaxis(maps, 1, -1), 256) is None  # channels last
 
 
@@ -292,7 +305,9 @@ def test_hidden_features_are_warned_of() -> None:
     report = snnc.convert(net.model(), calib=images, steps=64, accept_poor=True).report
     (warning,) = [found for found in report.diagnostics.found if found.rule.code == "SNN522"]
     assert warning.message.startswith("1 of 3 input features (1) vary by at most ")
-    assert math.isfinite(report.verification.hidden_inputs.widest)
+    hidden = verified(report).hidden_inputs
+    assert hidden is not None
+    assert math.isfinite(hidden.widest)
 
 
 def test_curves_without_an_ann_have_no_outputs() -> None:

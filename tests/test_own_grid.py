@@ -149,7 +149,7 @@ def users_counts(ann: onnx.ModelProto, model: SpikingModel, images: np.ndarray) 
     outputs = {name: node.output[0] for name, node in zip(node_names(ann), ann.graph.node, strict=True)}
     layers = [layer for layer in open_converted(model).layers if layer.name in outputs and layer.kind == "neuron"]
     values = values_of(ann, [outputs[layer.name] for layer in layers], images)
-    return {layer.name: np.rint(values[outputs[layer.name]] / np.float64(layer.scale)) for layer in layers}
+    return {layer.name: np.rint(values[outputs[layer.name]] / np.asarray(layer.scale, np.float64)) for layer in layers}
 
 
 def counts(model: SpikingModel, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -115,7 +115,9 @@ def test_integers_at_the_input(name: str) -> None:
     expected = Ann(model).run(PIXELS.astype(np.float32))["y"]
     outputs = converted.run(PIXELS.astype(np.float32)).outputs["y"]
     assert np.linalg.norm(outputs - expected) < 0.1 * np.linalg.norm(expected)
-    assert snnc.evaluate(converted, PIXELS, ann=model).points[-1].error < 0.1
+    error = snnc.evaluate(converted, PIXELS, ann=model).points[-1].error
+    assert error is not None
+    assert error < 0.1
 
 
 def test_integers_without_data() -> None:

@@ -9,6 +9,7 @@ import networks
 import numpy as np
 import onnx
 import pytest
+from reports import verified
 
 import snnc
 from snnc.diagnostics import DiagnosticError
@@ -166,7 +167,7 @@ def test_a_refusal_names_the_first_weak_layer() -> None:
 )
 def test_following_a_hint_gives_what_it_says(layers: int, given: dict[str, Any]) -> None:
     """Each remedy replaces what was given, and the conversion then prints the same numbers."""
-    common = {"steps": 64, "calib_samples": 32, "calib_steps": 64}
+    common: dict[str, Any] = {"steps": 64, "calib_samples": 32, "calib_steps": 64}
     try:
         found = snnc.convert(deep(layers), **common, **given).report.diagnostics.found
         hints = [diagnostic.hint for diagnostic in found if diagnostic.rule.code == "SNN503"]
@@ -177,7 +178,7 @@ def test_following_a_hint_gives_what_it_says(layers: int, given: dict[str, Any])
     assert remedies, hint
     for remedy in remedies:
         change = {name: int(v) if name in ("steps", "leak") else v for name, v in options_of(remedy).items()}
-        report = snnc.convert(deep(layers), accept_poor=True, **{**common, **given, **change}).report.verification
+        report = verified(snnc.convert(deep(layers), accept_poor=True, **{**common, **given, **change}).report)
         claimed = f"output error {report.error:.3f}"
         if report.agreement is not None:
             claimed = f"agreement {100 * report.agreement:.1f} %, {claimed}"
@@ -214,29 +215,32 @@ def test_class_numbers_have_no_error() -> None:
     del model.graph.output[0].type.tensor_type.shape.dim[1:]
     model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
     report = snnc.convert(model, calib=networks.images_for(model, 200, seed=1), steps=256).report
-    assert report.verification.error is None
-    assert report.verification.agreement >= 0.9
-    assert report.verification.judged_by == "classes"
+    found = verified(report)
+    assert found.error is None
+    assert (found.agreement or 0) >= 0.9
+    assert found.judged_by == "classes"
 
 
 def test_a_poor_conversion_can_be_accepted() -> None:
     report = snnc.convert(deep(16), alpha=1.0, steps=64, accept_poor=True).report
     assert "SNN503" in {found.rule.code for found in report.diagnostics.found}
-    weak = report.verification.first_weak_layer
+    weak, carried = verified(report).first_weak_layer, verified(report).carried
+    assert weak is not None
     assert weak.why == "vanishes"
-    assert report.verification.carried[weak.layer] == weak.share < 0.5
+    assert carried[weak.layer] == weak.share < 0.5
     neurons = [layer.name for layer in report.layers if layer.kind == "neuron"]
     earlier = neurons[: neurons.index(weak.layer)]
     assert earlier
     for name in earlier:
-        assert report.verification.carried[name] >= 0.5
+        assert carried[name] >= 0.5
 
 
 def test_saturation_is_seen() -> None:
     report = snnc.convert(deep(6), alpha=0.05, steps=64, accept_poor=True).report
-    weak = report.verification.first_weak_layer
+    weak = verified(report).first_weak_layer
+    assert weak is not None
     assert weak.why == "saturates"
-    assert weak.share == report.verification.saturated[weak.layer] > 0.01
+    assert weak.share == verified(report).saturated[weak.layer] > 0.01
 
 
 def test_carried_shares_are_those_of_a_comparison_with_the_ann() -> None:
@@ -244,7 +248,7 @@ def test_carried_shares_are_those_of_a_comparison_with_the_ann() -> None:
     model = deep(3)
     images = networks.images_for(model, 50, seed=1)
     converted = snnc.convert(model, calib=images, steps=32, accept_poor=True)
-    carried = converted.report.verification.carried
+    carried = verified(converted.report).carried
     samples = snnc.data.as_dataset(images).images[np.random.default_rng(0).permutation(50)[:10]]
     compared = snnc.compare(converted, model, samples)
     assert set(compared) == set(carried) != set()
@@ -257,25 +261,27 @@ def test_both_initial_potentials_are_measured(v_init: float | None) -> None:
     model = deep(2)
     images = networks.images_for(model, 100, seed=1)
     converted = snnc.convert(model, calib=images, threshold="rate", v_init=v_init, steps=32, accept_poor=True)
-    trials = converted.report.verification.initial_potentials
-    chosen = converted.report.verification.v_init
+    found = verified(converted.report)
+    trials, chosen = found.initial_potentials, found.v_init
     assert set(trials) == {"0", "0.5"}
-    assert converted.report.verification.curve == trials[f"{chosen:g}"].curve
+    assert found.curve == trials[f"{chosen:g}"].curve
     assert [np.max(layer.v_init) > 0 for layer in converted.report.layers if layer.kind == "neuron"] == [chosen > 0] * 2
     if v_init is not None:
         assert chosen == v_init
     else:
-        zero, half = (np.mean([row[1] for row in trials[name].curve if row[0] >= 16]) for name in ("0", "0.5"))
-        samples = converted.report.verification.samples
+        zero, half = (
+            float(np.mean([row[1] or 0 for row in trials[name].curve if row[0] >= 16])) for name in ("0", "0.5")
+        )
+        samples = found.samples
         noise = np.sqrt(max(zero * (1 - zero), 1 / samples) / samples)
         assert chosen == (0.5 if half > zero + noise else 0.0)
     for start in (0.0, 0.5):
         alone = snnc.convert(model, calib=images, threshold="rate", v_init=start, steps=32, accept_poor=True)
-        assert alone.report.verification.curve == trials[f"{start:g}"].curve
+        assert verified(alone.report).curve == trials[f"{start:g}"].curve
 
 
 def test_the_choice_is_that_of_the_file() -> None:
     converted = snnc.convert(deep(2), steps=32, accept_poor=True)
     file = snnc.api.open_converted(converted)
-    assert file.options.v_init == converted.report.verification.v_init
+    assert file.options.v_init == verified(converted.report).v_init
     assert converted.report.layers[1].v_init == file.layers[1].v_init

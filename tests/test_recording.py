@@ -76,7 +76,7 @@ def test_a_soft_reset_neuron_keeps_the_account_of_its_charge() -> None:
     """In thresholds: what came in, less the spikes, is what is there."""
     model = ann()
     images = networks.images_for(model, 30)
-    choices = {"coding": "direct", "bias": "current", "steps": 20, "v_init": 0.0, "accept_poor": True}
+    choices: dict[str, Any] = {"coding": "direct", "bias": "current", "steps": 20, "v_init": 0.0, "accept_poor": True}
     converted = snnc.convert(model, calib=images, **choices)
     found = snnc.record(converted, images[:2], layers=["Relu_1"], potentials=True)
     charge = found["Relu_1"].cumsum(0) + found.potentials["Relu_1"]
@@ -171,7 +171,8 @@ def test_integers_of_numpy_are_integers() -> None:
     converted = snnc.convert(model, calib=images, bias="current", accept_poor=True, **options)
     assert snnc.record(converted, images, steps=two, seed=two, first_sample=two)["Relu_4"].shape == (2, 30, 5)
     assert [point.steps for point in snnc.evaluate(converted, images, steps=two, seed=two, threads=two).points] == [2]
-    assert [point.steps for point in snnc.evaluate(converted, images, steps=np.array([2, 4])).points] == [2, 4]
+    array: Any = np.array([2, 4])
+    assert [point.steps for point in snnc.evaluate(converted, images, steps=array).points] == [2, 4]
     one, other = converted.session(threads=two).run(images, two, seed=two), converted.session().run(images, 2, seed=2)
     np.testing.assert_array_equal(one.logits, other.logits)
     exact = snnc.convert(model, calib=images, method="exact", levels=np.int64(4))

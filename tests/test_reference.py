@@ -21,7 +21,7 @@ def test_the_reference_is_independent() -> None:
     """It imports numpy, the standard library and its own other files, nothing else of snnc and nothing of ONNX."""
     modules: set[str] = set()
     for part in PARTS:
-        tree = ast.parse(Path(part.__file__).read_text(encoding="utf-8"))
+        tree = ast.parse(Path(str(part.__file__)).read_text(encoding="utf-8"))
         modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     others = {module for module in modules if module.split(".")[0] not in {*sys.stdlib_module_names, "numpy"}}

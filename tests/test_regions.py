@@ -19,6 +19,7 @@ from snnc.ir.conversion import Level
 from snnc.ir.domain import DOMAIN
 from snnc.ir.function_kind import Kind, Other, Quantiser
 from snnc.ir.graph import REGION
+from snnc.ir.region import region_between
 from snnc.methods import METHODS
 from snnc.methods.rmp import Rmp
 from snnc.passes import fold_batchnorm, regions
@@ -289,7 +290,7 @@ def test_long_rows_are_not_cut_again_and_again(
         tried.append(arguments)
         return found(*arguments)
 
-    found = regions.region_between
+    found = region_between
     monkeypatch.setattr(regions, "region_between", counted)
     row = " ".join(f"h{place + 1} = Add (h{place}, h{place})" for place in range(length))
     text = f"a = MatMul (x, V) h0 = Exp (a) {row} {'h' if behind else 'y'} = Identity (h{length}) {behind}"

@@ -52,8 +52,8 @@ def test_the_option_is_a_share_or_a_percentage() -> None:
         assert make_options(method=METHOD, target_drop=value).target_drop == pytest.approx(0.005)
     for wrong in ("half", "%", True, "0.5 percent"):
         assert refused(method=METHOD, target_drop=wrong).endswith("of the wrong type")
-    for wrong in (0, "0%", 0.5, "30%", -0.01):
-        assert "must be above 0 and at most 0.2" in refused(method=METHOD, target_drop=wrong)
+    for share in (0, "0%", 0.5, "30%", -0.01):
+        assert "must be above 0 and at most 0.2" in refused(method=METHOD, target_drop=share)
 
 
 def test_options_that_do_not_go_together() -> None:
@@ -73,7 +73,8 @@ def test_the_chosen_steps_are_those_of_the_file(found: api.SpikingModel) -> None
     assert target is not None
     assert target.met
     steps = target.tried[-1].steps
-    assert [tried.steps for tried in target.tried] == [steps for steps in CANDIDATES if steps <= target.tried[-1].steps]
+    assert steps is not None
+    assert [tried.steps for tried in target.tried] == [tried for tried in CANDIDATES if tried <= steps]
     assert all(tried.bound > 0.04 for tried in target.tried[:-1])
     assert target.tried[-1].bound <= 0.04
     file = api.open_converted(found)
@@ -134,7 +135,12 @@ def test_without_labels_classes_are_compared(model: onnx.ModelProto, data: DataS
 def test_activations_are_measured_once(model: onnx.ModelProto, data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
     walks = []
     walk = Activations.walk
-    monkeypatch.setattr(Activations, "walk", lambda self, *rest: walks.append(self) or walk(self, *rest))
+
+    def counted(self: Activations, *rest: Any) -> Any:
+        walks.append(self)
+        return walk(self, *rest)
+
+    monkeypatch.setattr(Activations, "walk", counted)
     snnc.convert(model, calib=data, method=METHOD, target_drop=0.04)
     assert len(walks) == 2  # ranges, then histograms
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import networks
 import numpy as np
@@ -158,7 +159,7 @@ def test_alpha_during_is_the_default_and_measures_at_the_rates_to_come() -> None
     """Halving a threshold gives more spikes, so the next layer's mean sums are measured at higher rates."""
     assert make_options(alpha=0.5).alpha_when == "during"
     model = two_layers().model()
-    thresholds = {}
+    thresholds: dict[str, list[Any]] = {}
     for when in ("during", "after"):
         report = networks.emit(
             model, alpha=0.5, threshold="rate", alpha_when=when, calib_steps=256, weight_bits=16

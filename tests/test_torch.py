@@ -6,7 +6,7 @@ import importlib.util
 import logging
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,7 +15,10 @@ import snnc
 from snnc.data import as_dataset, check_labels
 from snnc.diagnostics import DiagnosticError
 
-torch = pytest.importorskip("torch")
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = pytest.importorskip("torch")
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).random((24, 1, 6, 6), np.float32))
 LABELS = torch.arange(24) % 3
@@ -167,7 +170,13 @@ def test_a_module_that_cannot_be_exported() -> None:
 
 
 def test_what_is_no_module_or_no_batch_is_refused() -> None:
-    for module, example in ((Views, IMAGES[:1]), (Views(), IMAGES[:0]), (Views(), [1, 2]), (Views(), torch.ones(3))):
+    wrong: list[tuple[Any, Any]] = [
+        (Views, IMAGES[:1]),
+        (Views(), IMAGES[:0]),
+        (Views(), [1, 2]),
+        (Views(), torch.ones(3)),
+    ]
+    for module, example in wrong:
         with pytest.raises(DiagnosticError, match="SNN405"):
             snnc.from_torch(module, example)
 

@@ -252,7 +252,8 @@ def test_the_file_has_the_chain_that_the_compiler_reads(
 ) -> None:
     """By either of torch's exporters, and by the older one where the other writes quantisers in another way."""
     asked = []
-    by_dynamo, by_tracing = torch_export._by_dynamo, torch_export._by_tracing
+    by_dynamo: Any = torch_export._by_dynamo
+    by_tracing = torch_export._by_tracing
 
     def other_form(*given: Any) -> onnx.ModelProto:
         model = by_tracing(*given)
@@ -260,7 +261,11 @@ def test_the_file_has_the_chain_that_the_compiler_reads(
         return model
 
     def asking(name: str, export: Any) -> Any:
-        return lambda *given: asked.append(name) or export(*given)
+        def ask(*given: Any) -> Any:
+            asked.append(name)
+            return export(*given)
+
+        return ask
 
     if exporter == "older":
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

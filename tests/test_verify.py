@@ -18,9 +18,10 @@ import snnc
 from snnc.diagnostics import InternalError
 from snnc.files import ConvertedFile
 from snnc.ir.conversion import Conversion
+from snnc.ir.report import Comparison
 from snnc.ir.trees import largest_total, source_nodes, source_signal
 from snnc.measure import comparison
-from snnc.measure.comparison import Comparison, compare_forms
+from snnc.measure.comparison import compare_forms
 
 ENCODER = "snnc/x/encode"
 WRITTEN = [

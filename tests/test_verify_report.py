@@ -15,9 +15,9 @@ from faults import IMAGES, NEURON, STEPS, compare, emitted, flipped, inject
 import snnc
 from snnc.cli.app import snnc as command
 from snnc.diagnostics import InternalError
-from snnc.ir.report import Verification
+from snnc.ir.report import Comparison, Verification
 from snnc.measure import comparison
-from snnc.measure.comparison import Comparison, compare_forms
+from snnc.measure.comparison import compare_forms
 from snnc.measure.report import compared_lines
 from snnc.simulate.traces import Trace
 

@@ -23,6 +23,8 @@ from models import NETWORKS, build_network, full_name
 from steps import PRECISIONS, Steps, accuracy, sgd
 from torch import nn
 
+import snnc.training
+
 HELD_OUT = 0.05
 # The schedule of Wide ResNet (Zagoruyko and Komodakis, 2016): a fifth, after 60, 120 and 160 of 200 epochs.
 MILESTONES = (0.3, 0.6, 0.8)
@@ -110,17 +112,7 @@ class Run:
 
 def export(network: nn.Module, path: Path) -> None:
     """Write one ONNX file: opset 18, input "image" [batch, 3, 32, 32], output "logits" [batch, classes]."""
-    network.eval()
-    torch.onnx.export(
-        network,
-        (torch.zeros(1, *IMAGE_SHAPE, device=next(network.parameters()).device),),
-        str(path),
-        input_names=["image"],
-        output_names=["logits"],
-        dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
-        opset_version=18,
-        dynamo=False,
-    )
+    snnc.training.export_ann(network, torch.zeros(1, *IMAGE_SHAPE, device=next(network.parameters()).device), path)
 
 
 def train(settings: Settings, data: Path, output: Path, checkpoint: Path | None, device: str = "cpu") -> None:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import snnc.training
 from snnc.data import load
 
 
@@ -63,16 +64,7 @@ def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 def export(network: nn.Module, path: Path) -> None:
     """Write one ONNX file: opset 18, input "image" [batch, 1, 8, 8], output "logits" [batch, 10]."""
-    torch.onnx.export(
-        network,
-        (torch.zeros(1, 1, 8, 8),),
-        str(path),
-        input_names=["image"],
-        output_names=["logits"],
-        dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
-        opset_version=18,
-        dynamo=False,
-    )
+    snnc.training.export_ann(network, torch.zeros(1, 1, 8, 8), path)
 
 
 def main() -> None:

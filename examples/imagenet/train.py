@@ -25,6 +25,8 @@ from networks import NETWORKS, build_network
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+import snnc.training
+
 MOMENTUM = 0.9
 MILESTONES = (1 / 3, 2 / 3)
 DECAY = 0.1
@@ -138,17 +140,7 @@ def accuracy(network: nn.Module, images: Images, batch_size: int, workers: int, 
 
 def export(network: nn.Module, size: int, path: Path) -> None:
     """Write one ONNX file: opset 18, input "image" [batch, 3, size, size], output "logits" [batch, classes]."""
-    network.eval()
-    torch.onnx.export(
-        network,
-        (torch.zeros(1, 3, size, size, device=next(network.parameters()).device),),
-        str(path),
-        input_names=["image"],
-        output_names=["logits"],
-        dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
-        opset_version=18,
-        dynamo=False,
-    )
+    snnc.training.export_ann(network, torch.zeros(1, 3, size, size, device=next(network.parameters()).device), path)
 
 
 def train(

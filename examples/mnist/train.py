@@ -22,6 +22,8 @@ import torch.nn.functional as F
 from networks import NETWORKS
 from torch import Tensor, nn
 
+import snnc.training
+
 VALIDATION_IMAGES = 5_000
 MAX_SHIFT = 2
 
@@ -103,17 +105,7 @@ def accuracy(network: nn.Module, data: Split) -> float:
 
 def export(network: nn.Module, path: Path) -> None:
     """Write one ONNX file: opset 18, input "image" [batch, 1, 28, 28], output "logits" [batch, 10]."""
-    network.eval()
-    torch.onnx.export(
-        network,
-        (torch.zeros(1, 1, 28, 28),),
-        str(path),
-        input_names=["image"],
-        output_names=["logits"],
-        dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
-        opset_version=18,
-        dynamo=False,
-    )
+    snnc.training.export_ann(network, torch.zeros(1, 1, 28, 28), path)
 
 
 @dataclass

@@ -103,7 +103,8 @@ def convert(
             fail("SNN305", conversion.data.label_problem)
     with opened(on) as conversion.workers, checkpoint_at(checkpoint) as conversion.checkpoint:
         pipeline.run(conversion)
-        judge(conversion)
+        with conversion.diagnostics.together():
+            judge(conversion)
     assert conversion.emitted is not None
     return SpikingModel(conversion.emitted, conversion.report, conversion.quantised)
 

@@ -13,7 +13,7 @@ from snnc.api.model import SpikingModel, open_converted
 from snnc.data import DataSet, Preparation
 from snnc.data.synthetic import synthetic
 from snnc.diagnostics import fail
-from snnc.export.nir_check import Check, check, recorded, trains_of
+from snnc.export.nir_check import TIMEOUT, Check, check, recorded, trains_of
 from snnc.export.nir_graph import NirNetwork, nir_network
 from snnc.export.nir_targets import TARGETS
 from snnc.export.nir_writer import require_nir
@@ -55,12 +55,13 @@ def export_nir(
     steps: int | None = None,
     seed: int | None = None,
     simulator: str | PathLike[str] | None = None,
+    timeout: int = TIMEOUT,
 ) -> NirExport:
     """The network as a graph of NIR for `target` (`generic`, `norse`, `snntorch`, `spyx`), with the same spikes.
 
     The graph is run on `samples` of `data` (as in `evaluate`; smooth random images where there are none) for `steps`,
     and every spike compared: by an interpreter of NIR, and in the target's own simulator where it is installed, here or
-    for the Python interpreter `simulator`.
+    for the Python interpreter `simulator`, which may take `timeout` seconds and then is ended.
 
     Raises:
         DiagnosticError: SNN420: what the target cannot compute, all at once. SNN421, SNN422: it fires otherwise or does
@@ -68,6 +69,8 @@ def export_nir(
     """
     if target not in TARGETS:
         fail("SNN405", f"no target of NIR is called {target!r}", hint=f"choose one of {', '.join(TARGETS)}")
+    if whole("timeout", timeout) < 1:
+        fail("SNN405", f"timeout is {timeout}, must be at least 1 second")
     require_nir()
     file = open_converted(model)
     _check_neurons(file, target)
@@ -78,7 +81,7 @@ def export_nir(
     images = np.asarray(dataset.images, np.float32)
     content = _content(network)
     trains = trains_of(file, images, chosen, file.choose_seed(seed))
-    found = check(network, content, trains, None if simulator is None else str(simulator))
+    found = check(network, content, trains, None if simulator is None else str(simulator), timeout)
     return NirExport(content, network, recorded(network, trains), found)
 
 

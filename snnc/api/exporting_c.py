@@ -70,8 +70,9 @@ def export_c(
     """The network as a program in C99 with the same spikes: integers only, no allocation, no library.
 
     `name` begins its files and public names. `most_steps` are as many as it will ever run (the file's max_steps, unless
-    something is said): fewer may need smaller membrane potentials. `preparation` says what becomes of the bytes of an
-    image in front of the network (scale, mean, std): as the file says, and divided by 255 where it does not.
+    something is said): fewer may need smaller membrane potentials. Networks that settle have room for any number, and
+    none can be given. `preparation` says what becomes of the bytes of an image in front of the network (scale, mean,
+    std): as the file says, and divided by 255 where it does not.
 
     Raises:
         DiagnosticError: SNN423: what cannot be written, all at once. SNN404, SNN405: an argument is wrong.

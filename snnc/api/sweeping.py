@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from os import PathLike, fspath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnc.api.conversion import Estimates, convert
 from snnc.api.measuring import evaluate
 from snnc.api.model import Model, loaded
-from snnc.integers.checkpoint import checkpoint_at
+from snnc.integers.checkpoint import Checkpoint
 from snnc.measure.evaluation import Curve
 from snnc.workers import Workers, opened
-from snnc.workers.journal import JournalFile, journal_at
+from snnc.workers.journal import JournalFile
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -21,6 +24,32 @@ if TYPE_CHECKING:
 
 #: What the stage is called in which a cell is measured; the others are those of its conversion.
 SIMULATING = "simulating"
+
+
+@dataclass(frozen=True)
+class SweepFiles:
+    """What an interrupted sweep goes on from: `measured` in the file that the user names, `thresholds` beside it."""
+
+    measured: JournalFile
+    thresholds: Checkpoint
+
+
+def thresholds_beside(path: str | PathLike[str]) -> str:
+    """Where a sweep that keeps what it measures in `path` keeps its thresholds."""
+    return f"{fspath(path)}.thresholds"
+
+
+@contextmanager
+def sweep_files(path: str | PathLike[str] | SweepFiles | None) -> Iterator[SweepFiles | None]:
+    """The files of a sweep, from which what is of it is removed at the end; they stay as they are where the sweep was
+    interrupted or failed. Those that are open stay so. SNN401 where one of them holds something else."""
+    if path is None or isinstance(path, SweepFiles):
+        yield path
+        return
+    files = SweepFiles(JournalFile(path), Checkpoint(Path(thresholds_beside(path))))
+    yield files
+    files.measured.remove()
+    files.thresholds.remove()
 
 
 def sweep(
@@ -32,7 +61,7 @@ def sweep(
     at_steps: Sequence[int] | None = None,
     threads: int | None = None,
     on: str | Workers | None = None,
-    checkpoint: str | PathLike[str] | JournalFile | None = None,
+    checkpoint: str | PathLike[str] | SweepFiles | None = None,
     progress: Callable[[int, str, float], None] = lambda cell, stage, share: None,
     **options: Unpack[ConvertOptions],
 ) -> list[Curve]:
@@ -56,9 +85,7 @@ def sweep(
     ann = loaded(model)
     estimates: Estimates = {}
     curves = []
-    place = checkpoint.path if isinstance(checkpoint, JournalFile) else checkpoint
-    thresholds = None if place is None else f"{fspath(place)}.thresholds"
-    with opened(on, threads) as workers, journal_at(checkpoint) as journal, checkpoint_at(thresholds) as known:
+    with opened(on, threads) as workers, sweep_files(checkpoint) as kept:
         for index, cell in enumerate(cells):
 
             def tell(stage: str, share: float, index: int = index) -> None:
@@ -67,7 +94,13 @@ def sweep(
             longest = {} if at_steps is None else {"steps": max(at_steps)}
             chosen: dict[str, Any] = {**longest, **options, **cell, "accept_poor": True}
             converted = convert(
-                ann, calib=calib, progress=tell, estimates=estimates, on=workers, checkpoint=known, **chosen
+                ann,
+                calib=calib,
+                progress=tell,
+                estimates=estimates,
+                on=workers,
+                checkpoint=None if kept is None else kept.thresholds,
+                **chosen,
             )
             curves.append(
                 evaluate(
@@ -77,7 +110,7 @@ def sweep(
                     steps=at_steps,
                     threads=threads,
                     on=workers,
-                    checkpoint=journal,
+                    checkpoint=None if kept is None else kept.measured,
                     progress=lambda share, tell=tell: tell(SIMULATING, share),  # type: ignore[misc]
                 )
             )

@@ -68,8 +68,8 @@ class Commands(click.Group):
             ctx.exit(USAGE if only_options else MODEL_OR_DATA)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except KeyboardInterrupt as error:
-            console.error(f"interrupted; {str(error) or 'nothing was written'}")
+        except KeyboardInterrupt:
+            console.interrupted()
             ctx.exit(INTERRUPTED)
         except MemoryError:
             console.error("out of memory: use fewer samples")

@@ -106,6 +106,8 @@ def bench(
     reports.check_outputs(console, json_file, inputs=[net, ann, data])
     file = api.open_converted(net)
     steps, seed = choose_controls(file, steps, seed)
+    if cost is not None and not file.settles:
+        file.choose_steps(cost[1])
     if against is not None and ann is not None and data is not None:
         dataset, calibration = choose_samples(console, file, data, form, samples or 32, batch or 1)
         require_room(file, min(batch or 1, len(dataset)))

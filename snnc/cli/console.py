@@ -15,38 +15,32 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from os import PathLike, fspath
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from snnc.cli.progress import Bar
-from snnc.diagnostics import Diagnostic
+from snnc.diagnostics import Alike, Diagnostic
 
 if TYPE_CHECKING:
     from rich.console import Console as Terminal
 
-    from snnc.workers.journal import JournalFile
-
 _COLOURS = {"error": "bold red", "warning": "bold yellow"}
 _CONTINUED = 4
-# Of the warnings of one rule that are logged one by one, layer by layer.
+# Of the warnings of one rule, layer by layer.
 _MOST_ALIKE = 3
 
-
 STDOUT = "-"
+_Kept = TypeVar("_Kept")
 
 
 def as_json(document: Any) -> bytes:
     """The content of a JSON file."""
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     return text.encode("utf-8", "backslashreplace")  # of names of files that are no UTF-8
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, with what there is to say of it."""
 
 
 class Console(logging.Handler):
@@ -65,7 +59,8 @@ class Console(logging.Handler):
         self._stdout_taken = False
         self._files: list[tuple[str, bytes]] = []
         self._folders: dict[str, int] = {}
-        self._kept: JournalFile | None = None
+        self._kept = ExitStack()
+        self._goes_on_from: list[str | PathLike[str]] = []
         self._introduction = ""
         self._bar: Bar | None = None
         self._hints: set[tuple[str, str]] = set()
@@ -83,6 +78,7 @@ class Console(logging.Handler):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         logging.getLogger("snnc").removeHandler(self)
+        self._kept.__exit__(kind, error, trace)
         self._sum_up()
         self.clear_progress()
 
@@ -151,14 +147,18 @@ class Console(logging.Handler):
         self._folders[fspath(folder)] = len(files)
         self._files += [(os.path.join(folder, name), content) for name, content in files.items()]
 
-    def kept_until_done(self, path: str | None) -> JournalFile | None:
-        """What `--resume` names, which goes once all outputs of the command are written and not before."""
-        from snnc.workers.journal import JournalFile
+    def kept_until_done(self, kept: AbstractContextManager[_Kept], *paths: str | PathLike[str] | None) -> _Kept:
+        """What the command goes on from after an interruption, in these files. It ends, and what is kept goes, once all
+        outputs of the command are written and not before; or with what the command fails with."""
+        self._goes_on_from = [path for path in paths if path is not None]
+        return self._kept.enter_context(kept)
 
-        if path is None:
-            return None
-        self._kept = JournalFile(path)
-        return self._kept
+    def interrupted(self) -> None:
+        """Print that the command was interrupted, and whether it can go on."""
+        what = "nothing was written"
+        if any(map(os.path.exists, self._goes_on_from)):
+            what = f"the same command goes on where it was, from {self._goes_on_from[0]}"
+        self.error(f"interrupted; {what}")
 
     def report(self, document: dict[str, Any]) -> None:
         """The command is done: write all its files, and the document of `--json` with all `diagnostics` so far where
@@ -180,8 +180,7 @@ class Console(logging.Handler):
             elif os.path.dirname(path) not in self._folders:
                 self.result(f"wrote {path}")
         sys.stdout.flush()
-        if self._kept is not None:
-            self._kept.remove()
+        self._kept.close()  # what the command could go on from
 
     def report_failure(self, document: dict[str, Any]) -> None:
         """The command has failed: print the document where `--json -` was asked for, and write no file."""
@@ -215,18 +214,22 @@ class Console(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print what the compiler logs. Of many warnings of one rule the first are told, and how many follow; a hint
         that they share is told once."""
-        first: Any = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        if not isinstance(first, Diagnostic):
+        logged: Any = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        if not isinstance(logged, Alike):
             self.note(record.getMessage())
             return
-        if first.text in self._found:
+        for each in logged.found:
+            self._warn(each)
+
+    def _warn(self, diagnostic: Diagnostic) -> None:
+        if diagnostic.text in self._found:
             return
-        self._found[first.text] = first.to_json()
-        self._alike[first.rule.code] += 1
-        if self.quiet or (self._alike[first.rule.code] > _MOST_ALIKE and not self.verbose):
+        self._found[diagnostic.text] = diagnostic.to_json()
+        self._alike[diagnostic.rule.code] += 1
+        if self.quiet or (self._alike[diagnostic.rule.code] > _MOST_ALIKE and not self.verbose):
             return
-        hint = (first.rule.code, first.hint)
-        self._print(first, first.finding if hint in self._hints else first.text)
+        hint = (diagnostic.rule.code, diagnostic.hint)
+        self._print(diagnostic, diagnostic.finding if hint in self._hints else diagnostic.text)
         self._hints.add(hint)
 
     def _sum_up(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snnc.cli import options, reports
-from snnc.cli.console import STDOUT, Console, Interrupted
+from snnc.cli.console import STDOUT, Console
 from snnc.cli.progress import Overall, stages_of
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def convert(
     from snnc.data import DataSet
     from snnc.data.synthetic import synthetic_seed
     from snnc.integers.calibration_split import image_memory
+    from snnc.integers.checkpoint import checkpoint_at
     from snnc.measure.report import (
         alpha_lines,
         certificate_lines,
@@ -114,20 +115,15 @@ def convert(
         options.refuse_data_form(form)
     ann = load_model(net)
     data = None if calib is None else load_for(console, ann, calib, form, chosen, image_memory(calib_memory))
-    try:
-        model = api.convert(
-            ann,
-            calib=data,
-            calib_memory=calib_memory,
-            checkpoint=resume,
-            on=on,
-            progress=Overall(console.progress, stages_of(decided)),
-            **chosen,
-        )
-    except KeyboardInterrupt:
-        if resume is None or not resume.exists():
-            raise
-        raise Interrupted(f"the same command goes on where it was, from {resume}") from None
+    model = api.convert(
+        ann,
+        calib=data,
+        calib_memory=calib_memory,
+        checkpoint=console.kept_until_done(checkpoint_at(resume), resume),
+        on=on,
+        progress=Overall(console.progress, stages_of(decided)),
+        **chosen,
+    )
     console.result(layer_table(model.report.layers))
     assert model.report.verification is not None
     assert model.report.calibration is not None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from snnc.cli import options, reports
-from snnc.cli.console import Console, Interrupted, as_json
+from snnc.cli.console import Console, as_json
 from snnc.ir.options import OPTIONS
 
 if TYPE_CHECKING:
@@ -103,6 +102,7 @@ def evaluate(
     from snnc.measure.plot import draw_curves
     from snnc.measure.report import curve_notes, curve_table, exit_lines
     from snnc.simulate.ann import load_model
+    from snnc.workers.journal import journal_at
 
     if seed is not None and seeds is not None:
         raise click.UsageError("--seed and --seeds exclude each other")
@@ -126,13 +126,8 @@ def evaluate(
     memory = image_memory(CALIB_MEMORY)
     dataset = options.load_data_for(console, file, data, form, samples=samples, memory=memory)
     seeds = seeds or [file.options.seed if seed is None else seed]
-    kept = console.kept_until_done(resume)
-    try:
-        curves = measure(console, net, dataset, opponent, seeds, steps=steps, threads=threads, on=on, checkpoint=kept)
-    except KeyboardInterrupt:
-        if resume is None or not os.path.exists(resume):
-            raise
-        raise Interrupted(f"the same command goes on where it was, from {resume}") from None
+    kept = console.kept_until_done(journal_at(resume), resume)
+    curves = measure(console, net, dataset, opponent, seeds, steps=steps, threads=threads, on=on, checkpoint=kept)
     console.result(curve_table(curves))
     if len(curves) == 1:
         console.lines(curve_lines(curves[0]))
@@ -182,22 +177,21 @@ def measure(
     steps: list[int] | None,
     threads: int | None,
     on: str | None = None,
-    checkpoint: str | JournalFile | None = None,
+    checkpoint: JournalFile | None = None,
 ) -> list[Curve]:
     """One curve for each seed."""
     from snnc import api
     from snnc.workers import opened
-    from snnc.workers.journal import journal_at
 
     curves = []
-    with opened(on, threads) as workers, journal_at(checkpoint) as journal:
+    with opened(on, threads) as workers:
         for index, seed in enumerate(seeds):
             stage = "simulating" if len(seeds) == 1 else f"simulating with seed {seed}"
 
             def progress(share: float, index: int = index, stage: str = stage) -> None:
                 console.progress(stage, (index + share) / len(seeds))
 
-            given: dict[str, Any] = {"threads": threads, "on": workers, "checkpoint": journal, "progress": progress}
+            given: dict[str, Any] = {"threads": threads, "on": workers, "checkpoint": checkpoint, "progress": progress}
             curves.append(api.evaluate(net, dataset, ann=ann, steps=steps, seed=seed, **given))
     return curves
 

@@ -33,7 +33,8 @@ NIR_TARGETS = ("generic", "norse", "snntorch", "spyx")
     "--most-steps",
     type=int,
     metavar="T",
-    help="Steps that the C will run at most; fewer may take less memory.  [default: those that the file allows]",
+    help="Steps that the C will run at most; fewer may take less memory. Networks of the method exact have room for "
+    "any number.  [default: those that the file allows]",
 )
 @click.option("--data", "data", metavar="DATA", help="Samples of the check.  [default: smooth random images]")
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Take N of them, evenly spread.  [default: 4]")
@@ -51,6 +52,9 @@ NIR_TARGETS = ("generic", "norse", "snntorch", "spyx")
     type=options.EXISTING,
     metavar="PYTHON",
     help="The Python interpreter that has the target's simulator.  [default: this one]",
+)
+@click.option(
+    "--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="How long that one may take.  [default: 600]"
 )
 @options.stored_form
 @reports.json_report
@@ -71,6 +75,7 @@ def export(
     seed: int | None,
     recording: str | None,
     simulator: str | None,
+    timeout: int | None,
     json_file: str | None,
     **form: Any,
 ) -> None:
@@ -85,12 +90,14 @@ def export(
     """
     from snnc import api
     from snnc.api.exporting import SAMPLES
+    from snnc.export.nir_check import TIMEOUT
 
     if as_c and target is not None:
         raise click.UsageError("--nir and --c are two forms: ask for one")
     if as_c:
         checking = {"data": data, "samples": samples, "steps": steps, "seed": seed, "record": recording}
-        exported_c.refuse_others({**checking, "simulator": simulator, "layout": form["layout"]}, "--nir")
+        there = {"simulator": simulator, "timeout": timeout, "layout": form["layout"]}
+        exported_c.refuse_others({**checking, **there}, "--nir")
         reports.check_outputs(console, json_file, [], [net])
         exported_c.export_c(console, net, output, name, most_steps, form)
         return
@@ -98,6 +105,8 @@ def export(
         raise click.UsageError("say what to write: --nir TARGET or --c")
     if target == NIR_TARGETS[0] and simulator is not None:
         raise click.UsageError("--simulator belongs to the other targets: generic has none")
+    if timeout is not None and simulator is None:
+        raise click.UsageError("--timeout is about --simulator, which is not given")
     exported_c.refuse_others({"name": name, "most-steps": most_steps}, "--c")
     reports.check_outputs(console, json_file, [output, recording], [net, data])
     if data is None:
@@ -105,7 +114,16 @@ def export(
     samples = SAMPLES if samples is None else samples
     file = api.open_converted(net)
     dataset = None if data is None else options.load_data_for(console, file, data, form, samples=samples)
-    found = api.export_nir(net, target, data=dataset, samples=samples, steps=steps, seed=seed, simulator=simulator)
+    found = api.export_nir(
+        net,
+        target,
+        data=dataset,
+        samples=samples,
+        steps=steps,
+        seed=seed,
+        simulator=simulator,
+        timeout=TIMEOUT if timeout is None else timeout,
+    )
     console.lines(_lines(found, target))
     console.write(output, found.content)
     if recording:

@@ -10,7 +10,7 @@ import click
 
 from snnc.cli import options, reports
 from snnc.cli.cells import SweepProgress, cell_label
-from snnc.cli.console import Console, Interrupted
+from snnc.cli.console import Console
 from snnc.cli.convert import load_for
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def sweep(
          --method exact --levels 4,8,16,32
     """
     from snnc import api
+    from snnc.api.sweeping import sweep_files, thresholds_beside
     from snnc.data import Preparation
     from snnc.integers.calibration_split import CALIB_MEMORY, image_memory
     from snnc.measure.pictures import picture_format
@@ -102,7 +103,7 @@ def sweep(
     from snnc.methods.defaults import check_range_is_used, make_options
     from snnc.simulate.ann import load_model
 
-    kept = [] if resume is None else [resume, f"{resume}.thresholds"]
+    kept = [] if resume is None else [resume, thresholds_beside(resume)]
     theme = reports.theme(dark, plot)
     reports.check_outputs(console, json_file, kept, inputs=[net, calib, data], pictures=[plot])
     given = options.conversion_options(arguments)
@@ -130,13 +131,9 @@ def sweep(
         for cell, taken in zip(cells, decided, strict=True)
     ]
     progress = SweepProgress(console, labels, decided)
-    where: dict[str, Any] = {"threads": threads, "on": on, "checkpoint": console.kept_until_done(resume)}
-    try:
-        found = api.sweep(ann, calibration, dataset, cells, at_steps=cuts, progress=progress, **where, **given)
-    except KeyboardInterrupt:
-        if resume is None:
-            raise
-        raise Interrupted(f"the same command goes on where it was, from {resume}") from None
+    where: dict[str, Any] = {"threads": threads, "on": on}
+    where["checkpoint"] = console.kept_until_done(sweep_files(resume), *kept)
+    found = api.sweep(ann, calibration, dataset, cells, at_steps=cuts, progress=progress, **where, **given)
     curves = dict(zip(labels, found, strict=True))
     if settles:
         print_levels(console, [taken.levels for taken in decided], list(curves.values()))

@@ -9,17 +9,19 @@ assertions that name the pass (`InternalError`), never diagnostics.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
+from snnc.diagnostics.alike import Alike, alike
 from snnc.diagnostics.origins import Origins
 from snnc.diagnostics.rules import RULES, Rule
 from snnc.diagnostics.words import in_python
 
 log = logging.getLogger("snnc")
 
-__all__ = ["RULES", "Diagnostic", "DiagnosticError", "Diagnostics", "InternalError", "Rule", "fail"]
+__all__ = ["RULES", "Alike", "Diagnostic", "DiagnosticError", "Diagnostics", "InternalError", "Rule", "fail"]
 
 
 @dataclass(frozen=True)
@@ -57,16 +59,28 @@ class Diagnostic:
     @property
     def finding(self) -> str:
         """Its text without the hint: what was found, and where."""
-        place = ""
-        if self.node or self.op:
-            place = f"{self.op or 'node'} {self.node!r}"
-            place += f" {self.shape}: " if self.shape else ": "
+        place = f"{self.place}: " if self.place else ""
         text = f"{self.severity}[{self.rule.code}] {place}{self.message}"
+        return f"{text}\n  in: {self.origin}" if self.origin else text
+
+    @property
+    def place(self) -> str:
+        """The node with its operator and shape, "" where it is about none."""
+        if not (self.node or self.op):
+            return ""
+        return " ".join(filter(None, [self.op or "node", repr(self.node), self.shape]))
+
+    @property
+    def origin(self) -> str:
+        """Module and line of the user's program, as far as they are known."""
         if self.module:
-            text += f"\n  in: module {self.module}" + (f" ({self.source})" if self.source else "")
-        elif self.source:
-            text += f"\n  in: {self.source}"
-        return text
+            return f"module {self.module}" + (f" ({self.source})" if self.source else "")
+        return self.source
+
+    @property
+    def place_and_origin(self) -> str:
+        """Both in a line."""
+        return f"{self.place} in {self.origin}" if self.origin else self.place
 
     def fitting(self, settles: bool) -> Diagnostic:
         """The same with the hint for networks that settle, where that is asked for and no better one was given."""
@@ -117,7 +131,8 @@ class InternalError(AssertionError):
 
 @dataclass
 class Diagnostics:
-    """Collects findings. Warnings are kept and, if `logged`, logged; `raise_errors` raises the errors together.
+    """Collects findings. Warnings are kept and, if `logged`, logged (as an `Alike` each, in `together` one for all that
+    are alike); `raise_errors` raises the errors together.
 
     `settles` says whether what they are of is a network that settles, for hints that fit; `origins` where its nodes
     come from, where that is known."""
@@ -126,6 +141,7 @@ class Diagnostics:
     logged: bool = True
     settles: bool = False
     origins: Origins | None = None
+    _waiting: list[Diagnostic] | None = field(default=None, init=False, repr=False, compare=False)
 
     def report(self, rule: str, message: str, *, node: str = "", op: str = "", shape: str = "", hint: str = "") -> None:
         """Add one finding of the rule with this code; the same finding is kept once."""
@@ -137,8 +153,26 @@ class Diagnostics:
         if diagnostic in self.found:
             return
         self.found.append(diagnostic)
-        if diagnostic.rule.warning and self.logged:
-            log.warning("%s", diagnostic)
+        if not (diagnostic.rule.warning and self.logged):
+            return
+        if self._waiting is None:
+            log.warning("%s", Alike((diagnostic,)))
+        else:
+            self._waiting.append(diagnostic)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Within it warnings wait to be logged, also where it fails: those of one rule with one hint are one then."""
+        if self._waiting is not None:  # within another one
+            yield
+            return
+        self._waiting = []
+        try:
+            yield
+        finally:
+            waiting, self._waiting = self._waiting, None
+            for each in alike(waiting):
+                log.warning("%s", each)
 
     def completed(self, diagnostic: Diagnostic) -> Diagnostic:
         """The same with all that is known here: a hint that fits, and where its node comes from."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnc.diagnostics import fail
-from snnc.export import nir_simulators
+from snnc.export import nir_process, nir_simulators
 from snnc.export.nir_graph import NirNetwork
 from snnc.export.nir_interpreter import Interpreter, SubtractingInterpreter
 from snnc.export.nir_writer import INPUT, require_nir
@@ -30,6 +30,8 @@ from snnc.simulate.reference_coding import graded
 Array = NDArray[Any]
 #: What every node of interest gives in a step, by its name.
 Step = Mapping[str, Array]
+#: Seconds that a simulator in another Python may take.
+TIMEOUT = 600
 _INTERPRETER = "snnc's own interpreter of NIR"
 
 
@@ -83,9 +85,11 @@ def _numbers(file: ConvertedFile, images: Array) -> Array:
     return graded(images, unit, attrs.get("low", -255), attrs.get("high", 255), origin=origin)
 
 
-def check(network: NirNetwork, content: bytes, trains: Trains, python: str | None = None) -> Check:
+def check(
+    network: NirNetwork, content: bytes, trains: Trains, python: str | None = None, timeout: int = TIMEOUT
+) -> Check:
     """Hold the graph in the file `content` against `trains`; `python` is an interpreter that has the target's
-    simulator, where this one has not.
+    simulator, where this one has not, and has to be done after `timeout` seconds.
 
     Raises:
         DiagnosticError: SNN421: something differs. SNN422: the simulator fails.
@@ -100,7 +104,7 @@ def check(network: NirNetwork, content: bytes, trains: Trains, python: str | Non
     if target in nir_simulators.PACKAGES:
         without = "" if python else nir_simulators.missing(target)
         if not without:
-            simulator, steps = _simulated(network, content, given, python)
+            simulator, steps = _simulated(network, content, given, python, timeout)
             _compare(network, trains, steps, simulator, exact=network.exact_readouts)
             by.insert(0, simulator)
     spikes = sum(int(train.sum()) for train in trains.spikes.values())
@@ -116,7 +120,9 @@ def _interpreted(network: NirNetwork, content: bytes) -> Interpreter:
     return kind(require_nir().read(io.BytesIO(content)), network.target.time_step)
 
 
-def _simulated(network: NirNetwork, content: bytes, given: Array, python: str | None) -> tuple[str, Iterator[Step]]:
+def _simulated(
+    network: NirNetwork, content: bytes, given: Array, python: str | None, timeout: int
+) -> tuple[str, Iterator[Step]]:
     """The name of the simulator, and what it gives."""
     target, nodes = network.target.name, [*network.neurons.values(), *network.readouts.values()]
     if python is None:
@@ -131,14 +137,15 @@ def _simulated(network: NirNetwork, content: bytes, given: Array, python: str | 
         np.savez(job, x=given, nodes=np.array(nodes))
         command = [python, nir_simulators.__file__, target, graph, job, result]
         try:
-            done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+            status, said = nir_process.run([str(word) for word in command], timeout)
         except OSError as error:
             fail("SNN422", f"{python} cannot be run ({error.strerror or error})")
-        if done.returncode or not result.exists():
-            said = done.stderr.strip().splitlines()
-            fail(
-                "SNN422", f"{target} in {python} does not run the exported graph ({said[-1] if said else 'no result'})"
-            )
+        except subprocess.TimeoutExpired:
+            message = f"{target} in {python} was not done within {timeout} s, and was ended"
+            fail("SNN422", message, hint="give it more with `--timeout SECONDS`, or fewer `--samples` or `--steps`")
+        if status or not result.exists():
+            last = said.strip().splitlines()[-1:] or ["no result"]
+            fail("SNN422", f"{target} in {python} does not run the exported graph ({last[0]})")
         with np.load(result) as arrays:
             found = {name: arrays[f"node/{name}"] for name in nodes}
             return str(arrays["simulator"]), _steps(found)

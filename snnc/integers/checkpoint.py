@@ -2,7 +2,8 @@
 
 The file is written anew, whole or not at all, whenever the threshold of a layer is known. What is found belongs to a
 key: all that it depends on (`snnc.thresholds.sharing.dependencies`: the network, the data, the options) and the version
-of snnc; what is of another key is not used. Spikes are not kept: they follow from the thresholds, bit for bit.
+of snnc; what is of another key stays and is not used. Spikes are not kept: they follow from the thresholds, bit for
+bit.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from typing import Any
 import numpy as np
 
 import snnc
-from snnc.diagnostics import DiagnosticError
+from snnc.diagnostics import DiagnosticError, fail
 from snnc.files import write_atomically
+from snnc.places import said
 from snnc.thresholds import Estimate
 
 _LOG = logging.getLogger("snnc")
 _COMPLETE = "complete"
+#: Of every checkpoint, as `json.dumps` writes it.
+_BEGINNING = b'{"snnc": '
 _NO_ROOM = {"SNN401", "SNN412"}
 
 
@@ -37,23 +41,22 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path) -> None:
-        """Read what is in the file, if there is one; one that is damaged counts as one of another conversion."""
+        """Read what is in the file, if there is one; one that is damaged counts as one of another conversion. SNN401
+        where it holds something else, or it cannot be read."""
         self.path = path
-        self._found: dict[str, dict[str, Any]] = {}
-        self._undecided = path.exists()
-        if self._undecided:
-            try:
-                self._found = _read(path)
-            except (OSError, ValueError, TypeError, KeyError):
-                self._found = {}
+        found = _read(path)
+        self._undecided = found is not None
+        self._found: dict[str, dict[str, Any]] = found or {}
+        self._asked: set[str] = set()
 
     def load(self, dependencies: Any, layers: int) -> tuple[dict[str, Estimate], bool]:
         """What is known of a network of so many layers, and whether that is all there is to know."""
-        entry = self._found.get(_key(dependencies))
+        key = _key(dependencies)
+        self._asked.add(key)
+        entry = self._found.get(key)
         if self._undecided:
             self._undecided = False
             if entry is None:
-                self._found.clear()
                 _LOG.warning(
                     "%s is of another conversion (network, data, options or version of snnc): it is not used",
                     self.path,
@@ -69,7 +72,19 @@ class Checkpoint:
         """Write what is known now."""
         found = {name: _plain(estimate) for name, estimate in estimates.items()}
         self._found[_key(dependencies)] = {"estimates": found, _COMPLETE: complete}
-        write_atomically(self.path, json.dumps({"snnc": snnc.__version__, "found": self._found}).encode())
+        self._write(self._found)
+
+    def remove(self) -> None:
+        """The conversions that were asked for are done: what is kept of others stays."""
+        others = {key: entry for key, entry in self._found.items() if key not in self._asked}
+        if others:
+            self._write(others)
+        else:
+            self.path.unlink(missing_ok=True)
+
+    def _write(self, found: dict[str, dict[str, Any]]) -> None:
+        document = {"snnc": snnc.__version__, "found": found}
+        write_atomically(self.path, json.dumps(document).encode())
 
     def __enter__(self) -> Checkpoint:
         return self
@@ -113,9 +128,25 @@ def _estimate(values: dict[str, Any]) -> Estimate:
     return Estimate(**{**values, "threshold": np.asarray(threshold) if isinstance(threshold, list) else threshold})
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """ValueError, TypeError or KeyError where it is no checkpoint."""
-    found: dict[str, dict[str, Any]] = json.loads(path.read_bytes())["found"]
+def _read(path: Path) -> dict[str, dict[str, Any]] | None:
+    """What is in the file, nothing where it is damaged; None where there is none."""
+    with said(path):
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+    if content and not content.startswith(_BEGINNING):
+        hint = "give another file, or remove it"
+        fail("SNN401", f"{path} is there, and holds no thresholds that could be gone on from", hint=hint)
+    try:
+        return _parsed(content)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def _parsed(content: bytes) -> dict[str, dict[str, Any]]:
+    """ValueError, TypeError, KeyError or AttributeError where it is no checkpoint."""
+    found: dict[str, dict[str, Any]] = json.loads(content)["found"]
     for entry in found.values():
         for values in entry["estimates"].values():
             _estimate(values)

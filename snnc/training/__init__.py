@@ -10,7 +10,7 @@
 Needs torch (`pip install "snnc[torch]"`); converting and running do not.
 """
 
-from snnc.training.export import export
+from snnc.training.export import export, export_ann
 from snnc.training.quantiser import Quantiser
 from snnc.training.replacement import quantisers, replace_relus
 from snnc.training.residual import ResidualNoise, residual_deviations
@@ -22,6 +22,7 @@ __all__ = [
     "SpikingNetwork",
     "SpikingRun",
     "export",
+    "export_ann",
     "quantisers",
     "replace_relus",
     "residual_deviations",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import onnx
 from torch import Tensor, nn
@@ -21,16 +22,25 @@ def export(network: nn.Module, example: Tensor, path: str | os.PathLike[str]) ->
 
     `example`: one batch of inputs. A quantiser is written as Div, Clip, Mul, Add, Floor, Div, Mul: by torch's exporter
     of today (with onnxscript) where it writes them so, else by the older one. Raises ValueError for a threshold that
-    training has made 0 or less. The network's mode is left as it is.
+    training has made 0 or less, and where there is no quantiser. The network's mode is left as it is.
     """
     found = quantisers(network)
     for name, quantiser in found.items():
         if not quantiser.threshold.item() > 0:
             raise ValueError(f"the threshold of {name} is {quantiser.threshold.item():g}, it must be positive")
+    _write(network, example, path, lambda model: count_quantisers(model) >= len(found))
+
+
+def export_ann(network: nn.Module, example: Tensor, path: str | os.PathLike[str]) -> None:
+    """Write `network`, trained without quantisers, as `export` does; its thresholds come from data."""
+    _write(network, example, path, lambda model: True)
+
+
+def _write(
+    network: nn.Module, example: Tensor, path: str | os.PathLike[str], accepted: Callable[[onnx.ModelProto], bool]
+) -> None:
     with evaluating(network):
-        model = written(
-            network, example, ("image", "logits"), accepted=lambda model: count_quantisers(model) >= len(found)
-        )
+        model = written(network, example, ("image", "logits"), accepted=accepted)
     write_atomically(path, model.SerializeToString())
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import snnc
 from snnc.diagnostics import fail
 from snnc.files import write_atomically
+from snnc.places import said
 
 _LOG = logging.getLogger("snnc")
 _SUM = "sum"
@@ -49,12 +50,11 @@ class JournalFile:
         self._asked: set[str] = set()
         self._cut = False
         self._whole = 0  # bytes of whole lines
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            fail("SNN401", f"{self.path}: {error.strerror or error}")
+        with said(self.path):
+            try:
+                content = self.path.read_bytes()
+            except FileNotFoundError:
+                return
         *lines, last = content.split(b"\n")
         self._whole, self._cut = len(content) - len(last), bool(last)
         entries = [_entry(line) for line in lines]
@@ -80,14 +80,12 @@ class JournalFile:
 
     def write(self, entry: dict[str, Any]) -> None:
         """Add a line."""
-        try:
+        with said(self.path):
             if self._cut:
                 os.truncate(self.path, self._whole)
                 self._cut = False
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(f"{json.dumps({**entry, _SUM: _checksum(entry)})}\n")
-        except OSError as error:
-            fail("SNN401", f"{self.path}: {error.strerror or error}")
 
     def remove(self) -> None:
         """The works that were asked for are done: what is kept of others stays."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,7 +24,7 @@ LARGE_CLASSES = 1000
 # Slightly inhibitory weights: the potentials of neurons that never fire drift down instead of wandering about 0.
 MEAN_WEIGHT = -0.02
 _RESNET34 = ((64, 3), (128, 4), (256, 6), (512, 3))
-_VGG16 = [64, 64, "A", 128, 128, "A", 256, 256, 256, "A", 512, 512, 512, "A", 512, 512, 512, "A"]
+_VGG16: list[int | str] = [64, 64, "A", 128, 128, "A", 256, 256, 256, "A", 512, 512, 512, "A", 512, 512, 512, "A"]
 
 
 @dataclass
@@ -51,7 +52,7 @@ class _Network:
     def relu(self, x: str) -> str:
         return self.node("Relu", [x])
 
-    def node(self, op: str, inputs: list[str], **attrs: object) -> str:
+    def node(self, op: str, inputs: list[str], **attrs: Any) -> str:
         name = f"{op.lower()}{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, inputs, [f"{name}/out"], name, **attrs))
         return f"{name}/out"

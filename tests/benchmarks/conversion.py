@@ -63,7 +63,7 @@ def _files(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Pat
 
 def _weights(path: Path) -> float:
     model = onnx.load(path)
-    return sum(tensor.ByteSize() for tensor in model.graph.initializer) / _MIB
+    return float(sum(tensor.ByteSize() for tensor in model.graph.initializer)) / _MIB
 
 
 def _measure(path: Path, method: str) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def main(path: str, method: str) -> None:
         dims = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]]
         Ann(model).run(np.random.default_rng(0).random((_BATCH, *dims), np.float32))
     else:
-        pipeline.run_pass = timed
+        vars(pipeline)["run_pass"] = timed
         snnc.convert(path, method=method, relaxed=True, accept_poor=True)
         peak = max(peak for _, _, peak in passes)
     found = {"seconds": time.perf_counter() - begin, "cpu_seconds": time.process_time() - cpu, "passes": passes}

@@ -83,7 +83,7 @@ class Layer:
             copies=1,
             signed=0,
         )
-        dims = ["N", channels, size, size]
+        dims: list[str | int | None] = ["N", channels, size, size]
         inputs = [
             helper.make_tensor_value_info("spikes", TensorProto.UINT64, dims),
             helper.make_tensor_value_info("v", TensorProto.INT32, dims),

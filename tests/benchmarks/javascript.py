@@ -17,8 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +82,7 @@ def main() -> None:
         driver.mkdir()
         (driver / "measure.mjs").write_bytes((web.DRIVER / "measure.mjs").read_bytes())
         (driver / "node_modules").symlink_to(node_packages.installed(web.DRIVER / "package.json"))
-        hosts = {
+        hosts: dict[str, Callable[[], Any]] = {
             "Python, native operators": lambda: in_python(native, image, arguments.runs),
             "Python, functions": lambda: in_python(functions, image, arguments.runs),
             "onnxruntime-node": lambda: in_node(node, arguments.runs),

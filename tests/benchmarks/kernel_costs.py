@@ -22,6 +22,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import ceil
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -178,7 +179,7 @@ def _run(kernel: str, bits: int, inputs: int, outputs: int, size: int, density: 
 def _model(weight: npt.NDArray[np.int64], size: int) -> onnx.ModelProto:
     """One `SpikingConv` whose neurons seldom fire."""
     outputs, inputs = weight.shape[:2]
-    layer = {"strides": [1, 1], "dilations": [1, 1], "pads": [1] * 4, "group": 1, "soft_reset": 1}
+    layer: dict[str, Any] = {"strides": [1, 1], "dilations": [1, 1], "pads": [1] * 4, "group": 1, "soft_reset": 1}
     names = ["spikes", "weight", "v", "threshold", "count"]
     node = helper.make_node("SpikingConv", names, ["fired", "v_out"], domain=DOMAIN, copies=1, signed=0, **layer)
     graph = helper.make_graph(

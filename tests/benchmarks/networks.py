@@ -136,7 +136,7 @@ def with_rate(
     seed: int = 0,
     steps: int = 256,
     calibration_steps: int = 256,
-    weight_bits: int | Literal["auto"] = AUTO,
+    weight_bits: int | Literal["auto"] = "auto",
 ) -> Converted:
     """The network `name` in which every layer fires at about `rate` (share of steps); thresholds come from `cache`
     where they are known."""
@@ -184,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def weight_bits(text: str) -> int | Literal["auto"]:
     """What `--weight-bits` says."""
-    return AUTO if text == AUTO else int(text)
+    return "auto" if text == AUTO else int(text)
 
 
 if __name__ == "__main__":

@@ -146,7 +146,8 @@ def without_relu(ann: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(ann)
     outputs = {value.name for value in copy.graph.output}
-    kept, renamed = [], {}
+    kept: list[onnx.NodeProto] = []
+    renamed: dict[str, str] = {}
     for node in copy.graph.node:
         for index, name in enumerate(node.input):
             node.input[index] = renamed.get(name, name)

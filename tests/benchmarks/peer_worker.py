@@ -22,7 +22,7 @@ from typing import Any
 MODES = ("step", "multi", "step-nhwc", "multi-nhwc")
 RATE = 0.02
 CALIBRATION_STEPS = 16
-_VGG16 = [64, 64, "A", 128, 128, "A", 256, 256, 256, "A", 512, 512, 512, "A", 512, 512, 512, "A"]
+_VGG16: list[int | str] = [64, 64, "A", 128, 128, "A", 256, 256, 256, "A", 512, 512, 512, "A", 512, 512, 512, "A"]
 
 
 def main() -> None:
@@ -136,7 +136,7 @@ def build(name: str, tool: SpikingJelly | Sinabs) -> Any:
             return self.neurons(self.main(x) + self.shortcut(x))
 
     def conv(channels: int, filters: int, kernel: int = 3, stride: int = 1) -> nn.Module:
-        made: nn.Module = layers.Conv2d(channels, filters, kernel, stride, kernel // 2, bias=False)
+        made: nn.Conv2d = layers.Conv2d(channels, filters, kernel, stride, kernel // 2, bias=False)
         nn.init.kaiming_normal_(made.weight, nonlinearity="relu")
         return made
 

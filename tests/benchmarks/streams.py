@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     options = _parse(arguments)
     ann = _ann(options)
-    samples = _images(options, input_dims(ann))
+    samples = _images(options, tuple(size or 1 for size in input_dims(ann)))
     if options.snn is None:
         calib = samples[-4 * CALIBRATION :]
         file = open_converted(convert(ann, method="exact", levels=options.levels, calib=calib, accept_poor=True))

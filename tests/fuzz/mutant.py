@@ -90,8 +90,9 @@ def _options(draw: random.Random) -> dict[str, Any]:
         found["calib_steps"] = draw.choice([2, 8])
         more: list[dict[str, Any]] = [{}, {}, {}, {"reset": "hard"}, {"leak": 3}, {"alpha": 0.6}, {"threshold": "vmax"}]
         found |= draw.choice(more)
-    forms: list[dict[str, Any]] = [{"schedule": "unrolled"}, {"schedule": "stream"}, {"per_channel": True}]
-    found |= draw.choice([{}] * 8 + forms)
+    forms: list[dict[str, Any]] = [{}] * 8
+    forms += [{"schedule": "unrolled"}, {"schedule": "stream"}, {"per_channel": True}]
+    found |= draw.choice(forms)
     if draw.random() < 0.04:
         found["shape"] = draw.choice(["3,8,8", "2,6,6", "x=4", "99999999999,2", "", "é", "0", "-1,2", "1x2x5x5"])
     if draw.random() < 0.04:

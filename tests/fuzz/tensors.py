@@ -20,7 +20,7 @@ _LOCATIONS = (
 
 def some_tensor(model: onnx.ModelProto, draw: random.Random) -> TensorProto:
     """A constant of the graph or in an attribute; ValueError where there is none."""
-    found = list(model.graph.initializer)
+    found: list[TensorProto] = list(model.graph.initializer)
     found += [attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")]
     if not found:
         raise ValueError("no constants")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,7 +13,7 @@ EXPORTERS = ("dynamo", "torchscript")
 
 def exported(module: torch.nn.Module, image: tuple[int, ...], exporter: str, path: Path) -> Path:
     """`path`, to which the module has been written for batches of any size."""
-    named = {"input_names": ["images"], "output_names": ["scores"]}
+    named: dict[str, Any] = {"input_names": ["images"], "output_names": ["scores"]}
     example = torch.zeros(2, *image)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the exporters themselves

@@ -111,7 +111,7 @@ def _converted(task: Task) -> str:
     output = model.model.graph.output[0].name
     spiking = verify(model, test) if task.method == "exact" else model.run(test.images)
     classes = [predictions(outputs[output]) for outputs in (Ann(ann).run(test.images), spiking.outputs)]
-    shares = [float((found == test.labels).mean()) for found in classes]
+    shares = [float(np.mean(found == test.labels)) for found in classes]
     return f"ANN {100 * shares[0]:.2f} %, SNN {100 * shares[1]:.2f} %; {_verified(model)}"
 
 

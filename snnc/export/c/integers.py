@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from snnc.integers.limits import INT32, reach
 from snnc.ir.graph import activation_inputs, constant, sample_shape
+from snnc.ir.options import LARGEST_MAX_STEPS
 from snnc.ir.trees import largest_total, signal_of
 from snnc.operators.layer import initial_potential
 
@@ -36,14 +37,14 @@ def sum_type(tensor: gs.Tensor) -> str:
     return holding(math.floor(signal.low.min()), math.ceil(signal.high.max()))
 
 
-def potential_type(layer: gs.Node, most_steps: int) -> str:
-    """Of a membrane potential after up to `most_steps` steps, and while a current is added to it.
+def potential_type(layer: gs.Node, most_steps: int | None) -> str:
+    """Of a membrane potential after up to `most_steps` steps (None: any number), and while a current is added to it.
 
     It starts at V(0), moves by a current in each step (by no more than what ever comes, where that is bounded:
     `reach`), and what a spike gives back leaves it below the threshold. No neuron of the grid needs more than 32 bits.
     """
     root = activation_inputs(layer)[0]
-    largest = math.ceil(signal_of(root).magnitude) * (reach(root, most_steps) + 1)
+    largest = math.ceil(signal_of(root).magnitude) * (reach(root, most_steps or LARGEST_MAX_STEPS) + 1)
     if layer.op == "SpikeReadout":
         return holding(-largest, largest)
     threshold = thresholds_of(layer)
@@ -65,10 +66,10 @@ def start_of(layer: gs.Node) -> Ints:
     return np.asarray(initial_potential(layer, thresholds_of(layer)), np.int64)
 
 
-def count_type(tensor: gs.Tensor, most_steps: int) -> str:
-    """Of the spikes of `tensor` so far, negative ones subtracted."""
-    total = largest_total(tensor)
-    largest = most_steps if total is None else min(total, most_steps)
+def count_type(tensor: gs.Tensor, most_steps: int | None) -> str:
+    """Of the spikes of `tensor` after up to `most_steps` steps (None: any number), negative ones subtracted."""
+    total, most = largest_total(tensor), most_steps or LARGEST_MAX_STEPS
+    largest = most if total is None else min(total, most)
     return holding(-largest, largest)
 
 

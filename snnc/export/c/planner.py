@@ -28,7 +28,8 @@ _KEYWORDS = frozenset(
 
 def plan(file: ConvertedFile, name: str, most_steps: int | None, preparation: Preparation) -> Program:
     """The program of a converted network; `name` begins its public names, `most_steps` are as many as it will ever run
-    (None: as many as the file allows), `preparation` says what becomes of pixels where the file does not.
+    (None: as many as the file allows; networks that settle have no such limit), `preparation` says what becomes of
+    pixels where the file does not.
 
     Raises:
         DiagnosticError: SNN423, once for each node that cannot be written; SNN404, SNN405: an argument is wrong.
@@ -36,9 +37,7 @@ def plan(file: ConvertedFile, name: str, most_steps: int | None, preparation: Pr
     if not _NAME.fullmatch(name) or name in _KEYWORDS:
         hint = "use letters, digits and _, up to 32 of them, a letter first"
         fail("SNN405", f"{name!r} cannot begin the names of a C program", hint=hint)
-    steps = file.options.max_steps if most_steps is None else whole("most_steps", most_steps)
-    if not 1 <= steps <= file.options.max_steps:
-        fail("SNN404", f"{steps} steps; {file.name} allows 1 to {file.options.max_steps}")
+    steps = _most_steps(file, most_steps)
     graph = file.calibrated()
     check(graph)
     encoder = next(node for node in graph.nodes if node.inputs[0].name == graph.inputs[0].name)
@@ -51,6 +50,19 @@ def plan(file: ConvertedFile, name: str, most_steps: int | None, preparation: Pr
             layers.write(node)
     place(program.scratch)
     return program
+
+
+def _most_steps(file: ConvertedFile, asked: int | None) -> int | None:
+    """How many steps there must be room for."""
+    if file.settles:
+        if asked is not None:
+            message = f"most_steps: {file.name} runs until it is quiet, on input after input, and needs no number"
+            fail("SNN405", message, hint="leave `--most-steps` away: its potentials have room for any number")
+        return None
+    steps = file.options.max_steps if asked is None else whole("most_steps", asked)
+    if not 1 <= steps <= file.options.max_steps:
+        fail("SNN404", f"{steps} steps; {file.name} allows 1 to {file.options.max_steps}")
+    return steps
 
 
 def check(graph: gs.Graph) -> None:

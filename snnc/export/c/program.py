@@ -149,10 +149,11 @@ class Input:
 
 @dataclass
 class Program:
-    """All of it. `layers` are the sources by index of a trace: name, identifier, number of elements."""
+    """All of it. `layers` are the sources by index of a trace: name, identifier, number of elements. `most_steps` are
+    those that potentials have room for from start to start; None where they have it for any number."""
 
     name: str
-    most_steps: int
+    most_steps: int | None
     input: Input
     layers: list[tuple[str, str, int]] = field(default_factory=list)
     constants: list[Constant] = field(default_factory=list)

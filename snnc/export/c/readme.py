@@ -11,6 +11,7 @@ def readme(program: Program, network: str) -> str:
     name = program.name
     rows = [f"| {_cell(layer)} | {flash:,} | {states:,} |" for layer, flash, states in program.bytes_by_layer()]
     scratch = ", ".join(f"{count:,} of {ctype}" for ctype, count in program.scratch_counts.items()) or "none"
+    room = "any number of" if program.most_steps is None else f"{program.most_steps:,}"
     return lines(
         [
             f"# {_cell(network)} as C",
@@ -37,7 +38,7 @@ def readme(program: Program, network: str) -> str:
             f"  {program.scratch_bytes:,} of scratch memory of a step ({scratch}).",
             f"- RAM, an input: {program.input.bytes:,} bytes.",
             "",
-            f"Potentials have room for {program.most_steps:,} steps. The size of the struct holds where numbers are",
+            f"Potentials have room for {room} steps. The size of the struct holds where numbers are",
             "aligned to their size, as on ARM and RISC-V.",
         ]
     )

@@ -30,7 +30,7 @@ class Sample:
 
 def sample_of(file: ConvertedFile, program: Program) -> Sample:
     """A smooth random input, as the network runs it in onnxruntime."""
-    given, steps = program.input, min(file.options.steps, program.most_steps)
+    given, steps = program.input, min(file.options.steps, program.most_steps or file.options.steps)
     if given.pixels is None:
         limit = float(input_limit(file.layers))
         images = synthetic(given.shape, 1, (-limit, limit), 0).images

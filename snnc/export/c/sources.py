@@ -56,7 +56,7 @@ def _places(program: Program, network: str, seed: int, steps: int) -> dict[str, 
         "inputs": given.count,
         "steps": steps,
         "seed": seed,
-        "most_steps": program.most_steps,
+        "room": _room(program),
         "layers": len(program.layers),
         "outputs": _output_comments(program),
         "input_comment": what,
@@ -69,6 +69,16 @@ def _places(program: Program, network: str, seed: int, steps: int) -> dict[str, 
     }
     places["encoders"] = "".join(filled(f"{part}.h", places) for part in _encoders(program))
     return places
+
+
+def _room(program: Program) -> str:
+    name = program.name
+    if program.most_steps is None:
+        return f"/* It settles: potentials have room for any number of steps and of inputs without {name}_start. */\n"
+    return (
+        f"/* Potentials have room for this many steps; never run more without {name}_start. */\n"
+        f"#define {name.upper()}_MOST_STEPS {program.most_steps}\n"
+    )
 
 
 def _encoders(program: Program) -> list[str]:

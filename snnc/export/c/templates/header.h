@@ -21,9 +21,7 @@ extern "C" {
 #define @NAME@_INPUTS @inputs@
 /* Steps that the network was converted for. */
 #define @NAME@_STEPS @steps@
-/* Potentials have room for this many steps; never run more without @name@_start. */
-#define @NAME@_MOST_STEPS @most_steps@
-/* Layers that fire or pass numbers on, the input first. */
+@room@/* Layers that fire or pass numbers on, the input first. */
 #define @NAME@_LAYERS @layers@
 @outputs@
 /* @input_comment@ */
