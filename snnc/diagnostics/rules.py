@@ -367,7 +367,8 @@ RULES: dict[str, Rule] = _rules(
         "SNN506",
         "the batch axis was made free",
         "feed any number of samples; nothing else changes",
-        "The model was exported for a fixed batch size. The converted file accepts any.",
+        "The model was exported for a fixed batch size, or its batch is not the first axis of everything inside it.\n"
+        "The converted file accepts any number of samples; it was run in batches of several sizes to see that.",
         warning=True,
     ),
     Rule(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 from snnc.measure.budget import PARTS, Budget
 from snnc.measure.pictures import LIGHT, Theme, drawn, require_matplotlib
-from snnc.measure.table import WIDTH, shorten, table
+from snnc.measure.table import filled, shorten, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +43,7 @@ def budget_notes(budget: Budget) -> str:
             f"Not compared, as the ANN does not have them in this form: {', '.join(budget.skipped)}. What they lose is "
             "in the parts of the layers behind them."
         )
-    return "\n".join(textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in notes)
+    return "\n".join(filled(note, 2) for note in notes)
 
 
 def draw_budget(budget: Budget, *, title: str = "", form: str = "png", theme: Theme = LIGHT) -> bytes:

@@ -34,6 +34,8 @@ _WIDE = 30
 _SHOWN_PERCENTILES, _SHOWN_POTENTIALS = (1, 99.9), (-2.0, 4.0)
 # Below the first percentile lies one percent anyway.
 _NOTED = 0.015
+# Points of the energy picture so near in energy (a ratio) and in height (points of per cent) share one number of steps.
+_APART, _ABOVE = 1.12, 4
 # Words on a matrix are light or dark from this share of its row on.
 _DEEP = 60
 
@@ -153,6 +155,7 @@ def draw_energy(curve: Curve, *, form: str = "png", theme: Theme = LIGHT) -> byt
     require_matplotlib()
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     name = "accuracy" if curve.points[-1].accuracy is not None else "agreement"
     with mpl.rc_context(theme.style(axes__spines__right=False)):
@@ -165,16 +168,29 @@ def draw_energy(curve: Curve, *, form: str = "png", theme: Theme = LIGHT) -> byt
             shares = [100 * (getattr(point, name) or 0.0) for point in curve.points]
             axes.plot(energies, shares, marker="os"[index], color=theme.colours[index], label=f"spiking, {title}")
             if index == 0:
-                for energy, share, point in zip(energies, shares, curve.points, strict=True):
-                    place: Any = {"textcoords": "offset points", "xytext": (4, -10), "fontsize": 7, "color": theme.grey}
-                    axes.annotate(f"T={point.steps}", (energy, share), **place)
+                _note_steps(axes, energies, shares, [point.steps for point in curve.points], theme)
             energy = prices.ann_energy_uj(curve.ann_macs)
             axes.axvline(energy, color=theme.colours[index], linestyle=(0, (4, 2)), label=f"ANN, {title}")
         if name == "accuracy" and curve.ann_accuracy is not None:
             axes.axhline(100 * curve.ann_accuracy, color=theme.grey, linestyle=":", label="accuracy of the ANN")
         axes.set(xscale="log", xlabel="energy of synapses per sample (µJ, 45 nm)", ylabel=f"{name} (%)", ylim=(0, 102))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda energy, _: f"{energy:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         figure.legend(loc="outside lower center", ncols=3)
         return drawn(figure, form)
+
+
+def _note_steps(
+    axes: Axes, energies: Sequence[float], shares: Sequence[float], steps: Sequence[int], theme: Theme
+) -> None:
+    """The numbers of steps at their points; of points that lie on each other the first one."""
+    place: Any = {"textcoords": "offset points", "xytext": (4, -10), "fontsize": 7, "color": theme.grey}
+    noted: list[tuple[float, float]] = []
+    for energy, share, count in zip(energies, shares, steps, strict=True):
+        if all(energy > _APART * left or abs(share - height) > _ABOVE for left, height in noted):
+            axes.annotate(f"T={count}", (energy, share), **place)
+            noted.append((energy, share))
 
 
 def _panels(values: Mapping[str, Any], draw: Any, xlabel: str, ylabel: str, form: str, theme: Theme) -> bytes:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from snnc.measure.activity import named
-from snnc.measure.table import WIDTH, percent, shorten, table
+from snnc.measure.table import filled, percent, shorten, table
 
 if TYPE_CHECKING:
     from snnc.ir.report import Channels, Verification
@@ -46,7 +45,7 @@ def curve_lines(curve: Curve) -> list[str]:
     last, lines = curve.points[-1], []
     if last.accuracy is not None:
         line = accuracy_line(last.accuracy, last.accuracy_interval, curve.ann_accuracy, last.drop_interval)
-        lines.append(_filled(f"At T = {last.steps}: {line}", indent=2))
+        lines.append(filled(f"At T = {last.steps}: {line}", indent=2))
     elif last.agreement is not None:
         lines.append(f"At T = {last.steps}: agreement {percent(last.agreement)}{_ends(last.agreement_interval)}")
     if len(curve.outputs) > 1 or any(facts.places > 1 for facts in curve.outputs.values()):
@@ -92,12 +91,8 @@ def channel_lines(channels: Mapping[str, Channels]) -> str:
             which = named(found.saturated_channels, found.saturated)
             parts.append(f"{found.saturated} of {found.channels} saturated ({which})")
         if parts:
-            lines.append(_filled(f"channels     {shorten(name, 24)}: {'; '.join(parts)}", indent=13))
+            lines.append(filled(f"channels     {shorten(name, 24)}: {'; '.join(parts)}", indent=13))
     return "\n".join(lines)
-
-
-def _filled(text: str, indent: int) -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _meaning(facts: Facts) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from snnc.diagnostics import fail
 from snnc.measure.budget_report import budget_notes, draw_budget
 from snnc.measure.figures import draw_confusion, draw_energy, draw_layers, draw_potentials, draw_scatter
@@ -73,12 +75,21 @@ def _confusion(found: Gathered, form: str, theme: Theme) -> bytes | None:
 
 
 def _raster(found: Gathered, form: str, theme: Theme) -> bytes | None:
-    """Of the first layer behind the input, of one sample."""
+    """Of the first layer behind the input, of one sample; of a network that settles up to its last spike."""
     if not found.recording:
         return None
     layers = [layer.name for layer in found.model.report.layers if layer.kind == "neuron"]
     name = next(name for name in (*layers, *found.recording) if name in found.recording)
-    return draw_raster(found.recording[name][:, 0], title=name, form=form, theme=theme)
+    spikes = found.recording[name][:, 0]
+    if found.model.certificate is not None:
+        spikes = spikes[: max(map(_steps_used, found.recording.values()))]
+    return draw_raster(spikes, title=name, form=form, theme=theme)
+
+
+def _steps_used(spikes: np.ndarray) -> int:
+    """Steps of `[T, N, ...]` up to the last spike of the first sample, at least one."""
+    fired = np.flatnonzero(spikes[:, 0].reshape(len(spikes), -1).any(1))
+    return int(fired[-1]) + 1 if len(fired) else 1
 
 
 class Picture(NamedTuple):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from snnc.measure.energy import break_even
 from snnc.measure.output_lines import verdict_lines
-from snnc.measure.table import WIDTH, Grid, percent, table
+from snnc.measure.table import Grid, filled, percent, table
 
 if TYPE_CHECKING:
     from snnc.ir.conversion import LayerReport
@@ -90,9 +89,9 @@ def verify_lines(verification: Verification) -> str:
     lines += verdict_lines(verification)
     enough = verification.recommended_steps
     if enough is not None:
-        lines.append(f"{_steps(enough)} {'is' if enough == 1 else 'are'} enough")
+        lines.append(f"{_steps(enough)} {'is' if enough == 1 else 'are'} enough to follow the ANN")
     elif verification.missed is None and not any(found.missed for found in verification.outputs.values()):
-        lines.append("they do not show how many steps are enough")
+        lines.append("these samples do not show how many steps are enough to follow the ANN")
     return "\n".join([*lines, *_potentials(verification)])
 
 
@@ -111,10 +110,10 @@ def certificate_lines(certificate: Certificate) -> str:
     text = (
         f"certificate: all counts and potentials of {certificate.layers} layers equal those of {opponent}"
         f"{_levels(certificate.levels)} on {samples} of {certificate.data}; last spike after "
-        f"{certificate.mean_steps:.1f} steps on average, {certificate.steps} at most (never more than "
-        f"{certificate.most_steps - 1})"
+        f"{certificate.mean_steps:.1f} steps on average, {certificate.steps} at most (after no more than "
+        f"{certificate.most_steps - 1} for any input)"
     )
-    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
+    return filled(text, len("certificate: "))
 
 
 def _levels(levels: Mapping[str, int]) -> str:
@@ -139,7 +138,7 @@ def alpha_lines(calibration: Calibration) -> str:
         parts.append(f"{alpha}: {', '.join(found) or 'nothing finite'}")
     steps = next(iter(calibration.alphas.values()))[-1][0]
     text = f"alpha        {calibration.alpha:g} was best at {_steps(steps)}; {'; '.join(parts)}"
-    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
+    return filled(text, 13)
 
 
 def given_lines(calibration: Calibration) -> str:
@@ -164,7 +163,7 @@ def target_lines(target: Target) -> str:
         f"target drop  {drop}: {met} with {last.what}, at most {bound} ({100 * target.confidence:.0f} % "
         f"confidence; of {last.samples:,} samples {counted}); bounds by {what} {', '.join(parts)}"
     )
-    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
+    return filled(text, 13)
 
 
 def compared_lines(verification: Verification) -> str:
@@ -175,7 +174,7 @@ def compared_lines(verification: Verification) -> str:
         found = extent if entry.skipped is None else f"not compared: {entry.skipped}"
         parts.append(f"{' = '.join(entry.forms)} ({found})")
     text = f"same spikes  {'; '.join(parts) or '(not noted)'}"
-    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 13)
+    return filled(text, 13)
 
 
 def _potentials(verification: Verification) -> list[str]:
@@ -186,12 +185,13 @@ def _potentials(verification: Verification) -> list[str]:
     goal = trials[chosen].goal
     if goal is None:
         return []
-    what = percent(goal) if verification.judged_by == "classes" else f"error {goal:.3f}"
+    what = percent(goal) if verification.judged_by == "classes" else f"an error of {goal:.3f}"
     needs = {v_init: "more steps" if trial.steps is None else _steps(trial.steps) for v_init, trial in trials.items()}
     (other,) = [v_init for v_init in trials if v_init != chosen] or [chosen]
     if other == chosen:
         return []
-    return [f"V(0) = {names[chosen]}: {what} with {needs[chosen]}; V(0) = {names[other]} with {needs[other]}"]
+    need = f"{what} with {needs[chosen]}, at {names[other]} with {needs[other]}"
+    return [f"potentials that start at {names[chosen]} reach {need}"]
 
 
 def curve_table(curves: Sequence[Curve]) -> str:
@@ -263,7 +263,7 @@ def exit_lines(exits: Exits) -> str:
         f"that left before the end, and that in the same class as there. A margin is a lead in units of the output, "
         f"whose median at the end is {exits.lead:,.4g}. Choose it on calibration data, not on test data."
     )
-    lines = [found, textwrap.fill(notes, WIDTH)]
+    lines = [found, filled(notes, 0)]
     return "\n".join(lines if exits.chosen is None else [*lines, _chosen_margin(exits.chosen, exits.samples)])
 
 
@@ -278,19 +278,16 @@ def _chosen_margin(chosen: ChosenMargin, samples: int) -> str:
         f"target drop  {100 * chosen.drop:.3g} %: {met} {chosen.margin:.4g}, at most {100 * chosen.bound:.2g} % "
         f"({100 * chosen.confidence:.0f} % confidence; of {samples:,} samples {counted})"
     )
-    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
+    return filled(text, 13)
 
 
 def break_even_lines(lines: Mapping[str, BreakEven]) -> list[str]:
     """At how many synaptic operations the network costs what its ANN does, and what it does cost."""
-    return [
-        textwrap.fill(
-            f"Break-even with {_OPPONENTS[name].format(**asdict(line.prices))}: {_where(line)}. {_verdict(line.last)}.",
-            WIDTH,
-            subsequent_indent="  ",
-        )
+    texts = [
+        f"Break-even with {_OPPONENTS[name].format(**asdict(line.prices))}: {_where(line)}. {_verdict(line.last)}."
         for name, line in lines.items()
     ]
+    return [filled(text, 2) for text in texts]
 
 
 def _where(line: BreakEven) -> str:
@@ -311,10 +308,11 @@ def _settled(curves: Sequence[Curve]) -> list[str]:
     if not steps:
         return []
     spikes = statistics.fmean(curve.points[-1].spikes_per_neuron for curve in curves)
-    return [
+    text = (
         f"Settled: last spike after {statistics.fmean(steps):.1f} steps on average, {max(steps)} at most; "
         f"{spikes:.2f} spikes per neuron."
-    ]
+    )
+    return [filled(text, 2)]
 
 
 def sweep_table(curves: dict[str, Curve], name: str) -> str:

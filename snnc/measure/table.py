@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -42,23 +42,38 @@ def table(
 ) -> str:
     """Rows below their headers. The first `text_columns` are flush left, numbers flush right.
 
-    If the table is wider than `width` (None: the terminal), the first column is shortened in the middle; if that is
-    not enough, what does not fit goes below, behind the first column again.
+    If the table is wider than `width` (None: the terminal), names of the first column are shortened in the middle, as
+    far as they stay apart; if that is not enough, what does not fit goes below, behind the first column again.
     """
     width = table_width() if width is None else width
     cells = [list(headers), *(list(row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
     excess = sum(widths) + len(GAP) * (len(widths) - 1) - width
     if excess > 0:
-        widths[0] = max(_SHORTEST_NAME, widths[0] - excess)
+        shortest = _shortest({row[0] for row in cells}, min(widths[0], width))
+        widths[0] = max(shortest, widths[0] - excess)
     for row in cells:
         row[0] = shorten(row[0], widths[0])
     return "\n\n".join(_part(cells, widths, columns, text_columns) for columns in _columns(widths, width))
 
 
+def _shortest(names: Collection[str], most: int) -> int:
+    """The fewest columns, up to `most`, in which shortened names are as many as the names."""
+    for width in range(min(_SHORTEST_NAME, most), most):
+        if len({shorten(name, width) for name in names}) == len(names):
+            return width
+    return most
+
+
 def table_width() -> int:
-    """The columns of the terminal of stdout; 80 where it is none."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
+    """The columns that the environment states (COLUMNS), else those of the terminal of stdout, else 80."""
+    return shutil.get_terminal_size().columns
+
+
+def filled(text: str, indent: int) -> str:
+    """`text` in lines of at most 80 columns, fewer where the terminal has fewer; those that go on are indented."""
+    width = min(WIDTH, max(table_width(), 2 * indent))
+    return textwrap.fill(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _columns(widths: Sequence[int], width: int) -> list[list[int]]:

@@ -52,8 +52,9 @@ def refusal(graph: gs.Graph, node: gs.Node, method: str) -> Reason:
         if node.op == "Div":
             return "it divides two activations", _MULTIPLIES
         return "it combines two activations element by element", _COMBINED.get(node.op, _COMBINE)
-    if not all(map(is_activation, node.outputs)):
-        return _no_activation(node)
+    for result in node.outputs:
+        if result.outputs and not is_activation(result):
+            return _no_activation(result)
     if node.op in _RECURRENT:
         return "recurrent layers are not supported", "convert a feed-forward network; `snnc stream` feeds it frames"
     if node.op in _CONTROL:
@@ -91,9 +92,8 @@ def _normalization(node: gs.Node, method: str) -> Reason:
     return message, "let it run over axes behind the batch, with constant factors and one output"
 
 
-def _no_activation(node: gs.Node) -> Reason:
-    """Of a node whose output is no float32 `[batch, ...]`."""
-    result = node.outputs[0]
+def _no_activation(result: gs.Variable) -> Reason:
+    """Of an output that is no float32 `[batch, ...]`."""
     if result.dtype is not None and not np.issubdtype(result.dtype, np.floating):
         return "it computes integers or truth values, on which layers depend", "export with static shapes, batch apart"
     return no_batch(result)

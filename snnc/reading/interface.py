@@ -61,5 +61,5 @@ def _report_free_sizes(dims: Sequence[TensorShapeProto.Dimension], place: dict[s
     free = [str(axis) for axis, dim in enumerate(dims) if axis and dim.dim_value < 1]
     axes = f"axis {free[0]} has no size" if len(free) == 1 else f"axes {' and '.join(free)} have no size"
     example = ",".join(str(dim.dim_value) if dim.dim_value > 0 else "SIZE" for dim in list(dims)[1:])
-    hint = f"pass `--shape {example}`, or `--calib DATA` of the size that the network gets"
+    hint = f"pass `--shape {example}`, or convert with `--calib DATA` of the size that the network gets"
     found.report("SNN105", f"{axes}, and the neurons have to be counted", **place, hint=hint)
