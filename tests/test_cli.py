@@ -295,7 +295,8 @@ def test_shortened_names_stay_apart() -> None:
     names = [f"node_Softmax_{index}/result/relay" for index in (17, 88, 89)]
     shown = table(["layer", *"abcdefgh"], [[name, *["1234567"] * 8] for name in names]).splitlines()
     first = [line.split()[0] for line in shown[2:5]]
-    assert len(set(first)) == 3 and max(map(len, shown)) <= 80
+    assert len(set(first)) == 3
+    assert max(map(len, shown)) <= 80
 
 
 def test_a_table_in_a_pipe_is_as_wide_as_columns_says(monkeypatch: pytest.MonkeyPatch) -> None:
