@@ -53,7 +53,7 @@ format: $(VENV)/.test
 	else echo "clang-format is not installed: C++ left as it is"; fi
 
 docs: $(VENV)/.docs
-	$(BIN)/python -m mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 sdist: | $(BIN)/python
 	$(PIP) 'build>=1.0'
