@@ -39,13 +39,29 @@ def _images_and_steps(ctx: click.Context, param: click.Parameter, value: str | N
     return int(images), int(steps)
 
 
+def _opponents(ctx: click.Context, param: click.Parameter, value: str | None) -> list[Name] | None:
+    """Reads `int8,dense`."""
+    if value is None:
+        return None
+    from snnc.measure.opponents import NAMES
+
+    names = options.WORDS(ctx, param, value) or []
+    wrong = [name for name in names if name not in NAMES]
+    if wrong:
+        known = ", ".join(NAMES)
+        raise click.BadParameter(f"{', '.join(map(repr, wrong))} is none of {known}", ctx, param)
+    return names
+
+
 @click.command(short_help="Measure the speed of a converted network.")
 @click.argument("net", type=options.EXISTING, metavar="NET.snn.onnx")
 @click.option("--data", metavar="DATA", help="Take the images from here.  [default: random images]")
 @click.option(
     "--against",
-    type=click.Choice(["int8", "dense"]),
-    help="Time it in turn with its ANN in onnxruntime, quantised to int8 or as it is, instead of layer by layer.",
+    callback=_opponents,
+    metavar="NAME,...",
+    help="Time it in turn with others, instead of layer by layer: int8, dense (its ANN in onnxruntime, quantised or as "
+    "it is), spikingjelly (the same spiking network there).",
 )
 @click.option("--ann", type=options.EXISTING, metavar="NET.onnx", help="The ANN, for --against, and for its accuracy.")
 @click.option(
@@ -71,7 +87,7 @@ def bench(
     /,
     net: str,
     data: str | None,
-    against: Name | None,
+    against: list[Name] | None,
     ann: str | None,
     samples: int | None,
     batch: int | None,
@@ -90,7 +106,7 @@ def bench(
     grows with steps times batch, up to minutes for a large network; smaller --steps and --batch make it short.
     Random images may spike more than your data.
 
-    With --against, times the whole network in turn with its ANN on the same samples, and says what both get right.
+    With --against, times the whole network in turn with others on the same samples, and says what all get right.
 
     \b
     snnc bench net.snn.onnx --data mnist.npz:test --batch 16 --threads 2
@@ -135,7 +151,7 @@ def bench(
     console.report({"model": net, "ann": ann, "data": data_entry, "seed": seed, **numbers})
 
 
-def _check_usage(against: str | None, ann: str | None, data: str | None, samples: int | None) -> None:
+def _check_usage(against: list[Name] | None, ann: str | None, data: str | None, samples: int | None) -> None:
     if against is None and samples is not None:
         raise click.UsageError("--samples is for --against")
     if against is not None and (ann is None or data is None):

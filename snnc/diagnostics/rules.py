@@ -232,7 +232,8 @@ RULES: dict[str, Rule] = _rules(
         "install it with the command in the message",
         "Plots need matplotlib, the `digits` data set scikit-learn, image folders Pillow: `pip install snnc[plot]`.\n"
         "Clusters need Ray: `pip install snnc[ray]`.\n"
-        "`snnc bench --against int8` needs onnxruntime.quantization, a part of the Python package of onnxruntime.",
+        "`snnc bench --against int8` needs onnxruntime.quantization, a part of the Python package of onnxruntime,\n"
+        "`--against spikingjelly` SpikingJelly and torch.",
     ),
     Rule(
         "SNN408",

@@ -23,9 +23,9 @@ from snnc.export.nir_graph import NirNetwork
 from snnc.export.nir_interpreter import Interpreter, SubtractingInterpreter
 from snnc.export.nir_writer import INPUT, require_nir
 from snnc.files import ConvertedFile
+from snnc.measure.encoded_input import EncodedInput
 from snnc.measure.recording import record
 from snnc.simulate.block_runner import StreamRunner
-from snnc.simulate.reference_coding import graded
 
 Array = NDArray[Any]
 #: What every node of interest gives in a step, by its name.
@@ -67,22 +67,11 @@ class Check:
 def trains_of(file: ConvertedFile, images: Array, steps: int, seed: int) -> Trains:
     """Run the converted network."""
     layers = [layer.name for layer in file.layers if layer.kind == "neuron"]
-    encoder = file.layers[0]
-    coded = [encoder.name] if encoder.levels == 1 else []
-    found = record(file, images, steps=steps, layers=[*coded, *layers], seed=seed, first_sample=0, potentials=False)
+    found = record(file, images, steps=steps, layers=layers, seed=seed, first_sample=0, potentials=False)
     *_, last = StreamRunner(file.block).run(images, [steps], seed=seed)
     readouts = {layer.name for layer in file.layers if layer.kind == "readout"}
     potentials = {state.layer: last.states[state.name] for state in file.block.states if state.layer in readouts}
-    given = found.pop(encoder.name) if coded else np.broadcast_to(_numbers(file, images), (steps, *images.shape))
-    return Trains(given, dict(found), potentials)
-
-
-def _numbers(file: ConvertedFile, images: Array) -> Array:
-    """The integers of an input that is not coded into spikes."""
-    attrs = next(node for node in file.calibrated().nodes if node.op == "DirectEncode").attrs
-    unit = np.asarray(attrs["scale"] / np.asarray(attrs.get("factor", 1.0)), np.float32)
-    origin = np.asarray(attrs.get("origin", 0.0), np.float32)
-    return graded(images, unit, attrs.get("low", -255), attrs.get("high", 255), origin=origin)
+    return Trains(EncodedInput(file).of(images, steps, seed=seed), dict(found), potentials)
 
 
 def check(

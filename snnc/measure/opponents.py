@@ -1,131 +1,85 @@
-"""What a spiking network is timed against: the ANN that it came from in onnxruntime, as it is or quantised to int8."""
+"""What a spiking network is timed against: the ANN that it came from in onnxruntime, as it is or quantised to int8, and
+the same spiking network in SpikingJelly."""
 
 from __future__ import annotations
 
-import logging
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from functools import partial
+from typing import Literal, get_args
 
 import numpy as np
 import onnx
 
-from snnc.diagnostics import fail
+from snnc.files import ConvertedFile
+from snnc.measure.int8 import quantised_ann
 from snnc.simulate.ann import Ann
 
-Name = Literal["int8", "dense"]
-# Per-channel scales are attributes of operators from this opset on.
-_OPSET = 13
-MOST_CALIBRATION_SAMPLES = 128
+Name = Literal["int8", "dense", "spikingjelly"]
+NAMES: tuple[Name, ...] = get_args(Name)
 
 
 @dataclass(frozen=True)
-class Opponent:
-    """An ANN ready to run: its name, how it was made, and what runs it."""
+class Answer:
+    """What an opponent gives for a batch: the first output of the network `[N, ...]` (None where it is not known), and
+    from a spiking one its spikes, int64 `[N, L]` as those of the network (the input first, then the neurons)."""
+
+    output: np.ndarray | None
+    spike_totals: np.ndarray | None = None
+
+
+class Opponent(ABC):
+    """Somebody who does the same with a batch; `made` says how."""
 
     name: Name
+    title: str
     made: str
-    ann: Ann
+
+    @abstractmethod
+    def prepare(self, images: np.ndarray, first_sample: int) -> Callable[[], object]:
+        """The function that runs a batch; what comes before it is not timed."""
+
+    @abstractmethod
+    def answer(self, images: np.ndarray, first_sample: int) -> Answer:
+        """What it gives for a batch."""
 
 
-def make_opponent(name: Name, model: onnx.ModelProto, calibration: np.ndarray, *, threads: int) -> Opponent:
-    """The opponent of that name; `calibration` `[S, ...]` float32 finds the ranges of an int8 one.
+class AnnOpponent(Opponent):
+    """An ANN in onnxruntime; `output` is the name of its first output."""
+
+    def __init__(self, name: Name, made: str, ann: Ann, output: str) -> None:
+        self.name, self.title, self.made = name, f"{name} ANN", f"{made}, in onnxruntime"
+        self.ann, self._output = ann, output
+
+    def prepare(self, images: np.ndarray, first_sample: int) -> Callable[[], object]:
+        return partial(self.ann.run, images)
+
+    def answer(self, images: np.ndarray, first_sample: int) -> Answer:
+        return Answer(self.ann.run(images)[self._output])
+
+
+def make_opponent(
+    name: Name,
+    file: ConvertedFile,
+    model: onnx.ModelProto,
+    calibration: np.ndarray,
+    *,
+    steps: int,
+    seed: int,
+    threads: int,
+) -> Opponent:
+    """The opponent of that name of the network `file`, which was converted from `model`; `calibration` `[S, ...]`
+    float32 finds the ranges of an int8 one.
 
     Raises:
-        DiagnosticError: SNN407 where onnxruntime's quantisation is not there, SNN405 where it refuses the network.
+        DiagnosticError: SNN407 where a package is missing, SNN405 where it refuses the network.
     """
+    output = file.block.outputs[0].name
     if name == "dense":
-        return Opponent(name, "the float ANN as it is", Ann(model, threads))
-    return _int8(model, calibration, threads)
+        return AnnOpponent(name, "the float network as it is", Ann(model, threads), output)
+    if name == "int8":
+        return AnnOpponent(name, *quantised_ann(model, calibration, threads=threads), output)
+    from snnc.measure.spikingjelly import SpikingJelly
 
-
-def _int8(model: onnx.ModelProto, calibration: np.ndarray, threads: int) -> Opponent:
-    """Static, QDQ, scales per channel; weights of 8 or of 7 bits, whichever comes closer to the float ANN.
-
-    Where the processor has no 8-bit dot product (VNNI), onnxruntime's sums of two 8-bit products saturate at 16 bits,
-    and weights of 7 bits are the better ones. Both are equally fast.
-    """
-    _require_quantisation()
-    expected = next(iter(Ann(model).run(calibration).values()))
-    tried: list[tuple[float, int, Ann]] = []
-    try:
-        with tempfile.TemporaryDirectory(prefix="snnc-") as folder, _quiet():
-            prepared = _prepared(model, Path(folder) / "prepared.onnx")
-            for bits in (8, 7):
-                quantised = _quantised(prepared, Path(folder) / f"int{bits}.onnx", calibration, bits)
-                ann = Ann(quantised, threads)
-                found = next(iter(ann.run(calibration).values()))
-                tried.append((float(np.linalg.norm((found - expected).astype(np.float64))), bits, ann))
-    except Exception as error:  # onnxruntime raises many kinds, all of them about the user's network
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        fail("SNN405", f"onnxruntime cannot quantise the network ({reason})", hint="compare with `--against dense`")
-    _, bits, ann = min(tried, key=lambda found: found[:2])
-    made = f"static QDQ, per channel, {bits}-bit weights, calibrated on {len(calibration)} samples"
-    return Opponent("int8", made, ann)
-
-
-def _require_quantisation() -> None:
-    try:
-        import onnxruntime.quantization  # noqa: F401
-    except ImportError as error:
-        fail("SNN407", f"an int8 ANN needs onnxruntime.quantization ({error})", hint="pip install onnxruntime sympy")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """onnxruntime's quantisation writes advice to the root logger."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
-
-
-def _prepared(model: onnx.ModelProto, path: Path) -> Path:
-    """The network as onnxruntime wants it: a newer opset, weights that cannot be overridden, batch normalization
-    folded, all shapes inferred."""
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    weights = {tensor.name for tensor in copy.graph.initializer}
-    inputs = [value for value in copy.graph.input if value.name not in weights]
-    del copy.graph.input[:]
-    copy.graph.input.extend(inputs)
-    if max((entry.version for entry in copy.opset_import if entry.domain in ("", "ai.onnx")), default=_OPSET) < _OPSET:
-        copy = onnx.version_converter.convert_version(copy, _OPSET)
-    quant_pre_process(copy, str(path), skip_symbolic_shape=True)
-    return path
-
-
-def _quantised(prepared: Path, path: Path, calibration: np.ndarray, bits: int) -> onnx.ModelProto:
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
-    size = (
-        onnx.load(str(prepared), load_external_data=False).graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
-    )
-    name = onnx.load(str(prepared), load_external_data=False).graph.input[0].name
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
-        def __init__(self) -> None:
-            starts = range(0, len(calibration) - size + 1, size)
-            self._batches = iter([{name: calibration[start : start + size]} for start in starts])
-
-        def get_next(self) -> Any:
-            return next(self._batches, None)
-
-    quantize_static(
-        str(prepared),
-        str(path),
-        Reader(),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        reduce_range=bits == 7,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
-    return onnx.load(str(path))
+    return SpikingJelly(file, steps=steps, seed=seed, threads=threads)

@@ -1,7 +1,7 @@
-"""A spiking network and an ANN, timed in turn on the same samples in one run.
+"""A spiking network and what it is compared with, timed in turn on the same samples in one run.
 
-Both run batch after batch, first the one, then the other, so that what else the machine does meets both; which goes
-first alternates. The ratio is taken within each pair.
+All run batch after batch, one after the other, so that what else the machine does meets them all; which goes first
+alternates. Ratios are taken within each turn.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from functools import partial
 import numpy as np
 
 from snnc.files import ConvertedFile
-from snnc.measure.opponents import Opponent
+from snnc.measure.opponents import Answer, Opponent
 from snnc.measure.outputs import predictions
-from snnc.measure.runner import make_runner
+from snnc.measure.runner import Ran, make_runner
 
 
 @dataclass(frozen=True)
 class Quartiles:
-    """Of all pairs."""
+    """Of all turns."""
 
     median: float
     first: float
@@ -36,8 +36,8 @@ class Quartiles:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: time per sample, and on the samples that were timed the accuracy (where there are labels) and the
-    agreement with the float ANN (where there are classes)."""
+    """Somebody who ran: milliseconds per sample, and on the samples that were timed the accuracy (where there are
+    labels) and the agreement with the float ANN (where there are classes)."""
 
     name: str
     milliseconds: Quartiles
@@ -46,31 +46,50 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Versus:
-    """What was found in `pairs` pairs of runs on `samples` samples, `batch` at a time.
+class Spikes:
+    """The spikes of another simulator beside those of the network: on how many samples every layer has as many, and the
+    sum of what the numbers of a sample's layers differ by over the sum of all."""
 
-    `ratio` is the time of the spiking network over that of the opponent. `operations` are the spiking network's
-    synaptic operations per sample, `break_even` those at which it would take as long as the opponent, at the speed that
-    it has here; `ann_macs` the multiply-accumulates of the ANN.
+    equal_samples: int
+    difference: float
+
+
+@dataclass(frozen=True)
+class Duel:
+    """An opponent: `made` says how it was made, `ratio` is the time of the spiking network over its time. `break_even`
+    are the synaptic operations per sample at which the spiking network would take as long, at the speed that it has
+    here; None, and `spikes` known, where the opponent is the same network."""
+
+    opponent: Side
+    title: str
+    made: str
+    ratio: Quartiles
+    break_even: float | None
+    spikes: Spikes | None
+
+
+@dataclass(frozen=True)
+class Versus:
+    """What was found in so many `turns`, each with all of them, on `samples` samples, `batch` at a time.
+
+    `operations` are the spiking network's synaptic operations per sample, `ann_macs` the multiply-accumulates of the
+    ANN.
     """
 
     samples: int
     batch: int
     steps: int
     threads: int
-    pairs: int
+    turns: int
     spiking: Side
-    opponent: Side
-    made: str
-    ratio: Quartiles
+    duels: list[Duel]
     operations: float
-    break_even: float
     ann_macs: int
 
 
 def compare(
     file: ConvertedFile,
-    opponent: Opponent,
+    opponents: Sequence[Opponent],
     images: np.ndarray,
     *,
     labels: np.ndarray | None,
@@ -82,65 +101,87 @@ def compare(
     repeats: int,
     progress: Callable[[str, float], None] = lambda stage, share: None,
 ) -> Versus:
-    """Run all `images` `repeats` times on both, in batches of `batch`, after one batch that does not count.
+    """Run all `images` `repeats` times on each, in batches of `batch`, after one batch that does not count.
 
     `len(images)` is a multiple of `batch`; `ann_output` is the first output of the float ANN.
     """
     run = make_runner(file, steps=steps, seed=seed, threads=threads)
-    output = file.block.outputs[0].name
     starts = range(0, len(images), batch)
     progress("warming up", 0.0)
     run(images[:batch], 0)
-    opponent.ann.run(images[:batch])
-    seconds: list[tuple[float, float]] = []
-    for index, (spiking_first, start) in enumerate(_turns(starts, repeats)):
+    for opponent in opponents:
+        opponent.prepare(images[:batch], 0)()
+    seconds: list[list[float]] = []
+    for index, (first, start) in enumerate(_turns(starts, repeats, 1 + len(opponents))):
         progress("measuring", index / (repeats * len(starts)))
         chosen = images[start : start + batch]
-        seconds.append(_time_pair(partial(run, chosen, start), partial(opponent.ann.run, chosen), spiking_first))
-    ran = [run(images[start : start + batch], start) for start in starts]
-    found = np.concatenate([part.outputs[output] for part in ran])
-    answer = opponent.ann.run(images)[output]
+        calls: list[Callable[[], object]] = [partial(run, chosen, start)]
+        calls += [opponent.prepare(chosen, start) for opponent in opponents]
+        seconds.append(_time(calls, first))
+    progress("comparing", 1.0)
+    batches = [(images[start : start + batch], start) for start in starts]
+    ran = [run(*each) for each in batches]
     times = 1000 * np.array(seconds) / batch
-    ratio = Quartiles.of(times[:, 0] / times[:, 1])
+    found = np.concatenate([part.outputs[file.block.outputs[0].name] for part in ran])
     operations = float(sum(part.synaptic_operations.sum() for part in ran)) / len(images)
+    duels = []
+    for opponent, own in zip(opponents, times[:, 1:].T, strict=True):
+        answers = [opponent.answer(*each) for each in batches]
+        ratio, spikes = Quartiles.of(times[:, 0] / own), _spikes(ran, answers)
+        output = _joined(answers, found if spikes is not None and spikes.equal_samples == len(images) else None)
+        side = _side(opponent.name, own, output, labels, ann_output)
+        break_even = operations / ratio.median if spikes is None else None
+        duels.append(Duel(side, opponent.title, opponent.made, ratio, break_even, spikes))
     return Versus(
         samples=len(images),
         batch=batch,
         steps=steps,
         threads=threads,
-        pairs=len(seconds),
+        turns=len(seconds),
         spiking=_side("spiking", times[:, 0], found, labels, ann_output),
-        opponent=_side(opponent.name, times[:, 1], answer, labels, ann_output),
-        made=opponent.made,
-        ratio=ratio,
+        duels=duels,
         operations=operations,
-        break_even=operations / ratio.median,
         ann_macs=sum(layer.macs for layer in file.layers),
     )
 
 
-def _turns(starts: Sequence[int], repeats: int) -> Iterator[tuple[bool, int]]:
-    """Every batch in every round, and whether the spiking network goes first."""
+def _turns(starts: Sequence[int], repeats: int, sides: int) -> Iterator[tuple[int, int]]:
+    """Every batch in every round, and which side goes first."""
     for turn in range(repeats):
         for index, start in enumerate(starts):
-            yield (turn + index) % 2 == 0, start
+            yield (turn + index) % sides, start
 
 
-def _time_pair(spiking: Callable[[], object], other: Callable[[], object], spiking_first: bool) -> tuple[float, float]:
-    """Seconds of both."""
-    first, second = (spiking, other) if spiking_first else (other, spiking)
-    times = []
-    for call in (first, second):
+def _time(calls: Sequence[Callable[[], object]], first: int) -> list[float]:
+    """Seconds of each; `first` begins, the others follow in their order."""
+    seconds = [0.0] * len(calls)
+    for index in (*range(first, len(calls)), *range(first)):
         start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return (times[0], times[1]) if spiking_first else (times[1], times[0])
+        calls[index]()
+        seconds[index] = time.perf_counter() - start
+    return seconds
+
+
+def _spikes(ran: Sequence[Ran], answers: Sequence[Answer]) -> Spikes | None:
+    """The spikes of an opponent beside ours; None where it has none."""
+    theirs = [answer.spike_totals for answer in answers if answer.spike_totals is not None]
+    if not theirs:
+        return None
+    ours = np.concatenate([part.spike_totals for part in ran])
+    differences = np.abs(np.concatenate(theirs) - ours)
+    return Spikes(int((differences == 0).all(1).sum()), float(differences.sum() / max(1, ours.sum())))
+
+
+def _joined(answers: Sequence[Answer], same: np.ndarray | None) -> np.ndarray | None:
+    """The outputs of all batches; where they are not known `same`."""
+    outputs = [answer.output for answer in answers if answer.output is not None]
+    return np.concatenate(outputs) if outputs else same
 
 
 def _side(
-    name: str, milliseconds: np.ndarray, output: np.ndarray, labels: np.ndarray | None, ann_output: np.ndarray
+    name: str, milliseconds: np.ndarray, output: np.ndarray | None, labels: np.ndarray | None, ann_output: np.ndarray
 ) -> Side:
-    found, expected = predictions(output), predictions(ann_output)
+    found, expected = None if output is None else predictions(output), predictions(ann_output)
     return Side(
         name,
         Quartiles.of(milliseconds),

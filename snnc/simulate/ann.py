@@ -48,12 +48,17 @@ def load_model(path: str | PathLike[str]) -> onnx.ModelProto:
 
 
 class Ann:
-    """The ANN in an onnxruntime session, as its file has it. Batches of any size, also where it is made for one."""
+    """The ANN in an onnxruntime session, as its file has it. Batches of any size, also where it is made for one.
 
-    def __init__(self, model: onnx.ModelProto, threads: int | None = None) -> None:
+    `as_written`: a quantised network is computed as its nodes say, which is the same everywhere; else by onnxruntime's
+    integer kernels, which are fast.
+    """
+
+    def __init__(self, model: onnx.ModelProto, threads: int | None = None, *, as_written: bool = True) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what fails is raised too
-        options.add_session_config_entry(_AS_WRITTEN, "1")
+        if as_written:
+            options.add_session_config_entry(_AS_WRITTEN, "1")
         if threads is not None:
             options.intra_op_num_threads = threads
         self._model = structured(model)

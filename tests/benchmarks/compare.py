@@ -28,11 +28,11 @@ from snnc.api import open_converted
 from snnc.data import as_dataset
 from snnc.ir.domain import DOMAIN
 from snnc.ir.options import AUTO
+from snnc.measure.int8 import MOST_CALIBRATION_SAMPLES
 
 from . import networks
 from .architectures import NETWORKS, images
-from .int8 import CALIBRATION, Int8
-from .opponents import PEERS_PYTHON, Dense, Opponent, Peer, Spiking
+from .opponents import PEERS_PYTHON, Dense, Int8, Opponent, Peer, Spiking
 
 OPPONENTS = ("dense", "int8", "plain", "spikingjelly", "sinabs", "self")
 CHECKED_IMAGES = 2
@@ -117,10 +117,10 @@ def _network(options: argparse.Namespace) -> tuple[networks.Converted, np.ndarra
     if options.snn is None:
         bits = networks.weight_bits(options.weight_bits)
         net = networks.with_rate(options.net, options.rate / 100, cache=options.cache, weight_bits=bits)
-        return net, images(options.batch, networks.IMAGES_SEED), images(CALIBRATION)
+        return net, images(options.batch, networks.IMAGES_SEED), images(MOST_CALIBRATION_SAMPLES)
     net = networks.from_files(options.snn, options.ann)
     dataset = as_dataset(options.data, open_converted(options.snn).input_dims)
-    return net, np.ascontiguousarray(dataset.images[: options.batch]), dataset.images[-CALIBRATION:]
+    return net, np.ascontiguousarray(dataset.images[: options.batch]), dataset.images[-MOST_CALIBRATION_SAMPLES:]
 
 
 def _operators(model: onnx.ModelProto) -> str:

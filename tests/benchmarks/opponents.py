@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from snnc.measure.int8 import quantised_ann
 from snnc.runtime.session import make_session
 
 FOLDS = (1, 4, 16, 64, 256)
@@ -167,6 +168,40 @@ def _session(model: onnx.ModelProto, threads: int) -> onnxruntime.InferenceSessi
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+class Int8:
+    """The ANN in int8 as `snnc bench --against int8` has it, on the images of our run, all at once. Its time is divided
+    by our steps, which it has none of: so the ratio is that of whole runs."""
+
+    def __init__(
+        self,
+        ann: onnx.ModelProto,
+        images: np.ndarray,
+        calibration: np.ndarray,
+        steps: int,
+        threads: int,
+        *,
+        cpu_time: bool = False,
+    ) -> None:
+        self.name, self.steps, self.now = "int8", steps, clock(cpu_time)
+        self.made, quantised = quantised_ann(ann, calibration, threads=threads)
+        self._run = partial(quantised.session.run, None, {ann.graph.input[0].name: images})
+        self._batch = len(images)
+        self._repeats = max(1, round(SHORTEST_RUN / 4 / best_within(0.2, self._run, self.now)))
+
+    def seconds(self) -> float:
+        """Run once; seconds per image and step of ours."""
+        start = self.now()
+        for _ in range(self._repeats):
+            self._run()
+        return (self.now() - start) / (self._repeats * self._batch * self.steps)
+
+    def describe(self) -> str:
+        return f"batch {self._batch}, {self.made}; times are divided by {self.steps} steps"
+
+    def close(self) -> None:
+        """Nothing to do."""
 
 
 class Peer:

@@ -26,13 +26,13 @@ import onnxruntime
 
 from snnc.api import convert, input_dims, open_converted
 from snnc.data import load
+from snnc.measure.int8 import MOST_CALIBRATION_SAMPLES, quantised_ann
 from snnc.runtime import StreamSession
 from snnc.runtime.session import make_session
 from snnc.simulate.ann import load_model
 
 from .architectures import NETWORKS, images, keyword
 from .frames import WORKLOADS, signals
-from .int8 import CALIBRATION, fastest, quantised
 from .opponents import clock
 
 # Shares of input integers that changed, in percent: a row for each.
@@ -46,12 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ann = _ann(options)
     samples = _images(options, tuple(size or 1 for size in input_dims(ann)))
     if options.snn is None:
-        calib = samples[-4 * CALIBRATION :]
+        calib = samples[-4 * MOST_CALIBRATION_SAMPLES :]
         file = open_converted(convert(ann, method="exact", levels=options.levels, calib=calib, accept_poor=True))
     else:
         file = open_converted(options.snn)
     frames = WORKLOADS[options.workload](samples, options.frames)
-    sides = Sides(file.stream_form().SerializeToString(), ann, samples[-CALIBRATION:], options.threads)
+    sides = Sides(file.stream_form().SerializeToString(), ann, samples[-MOST_CALIBRATION_SAMPLES:], options.threads)
     name = options.ann or (f"a random {options.net}" if options.net else "a random network for signals")
     print(f"{name}, {options.workload}, {len(frames)} frames; int8: {sides.scheme}", flush=True)
     runs = [sides.measure(frames, clock(options.cpu_time), first) for first in range(options.rounds)]
@@ -84,7 +84,8 @@ class Sides:
         self._ours, self._cold = (StreamSession(stream, threads=threads) for _ in range(2))
         self._input = ann.graph.input[0].name
         self._float = make_session(ann.SerializeToString(), native=False, threads=threads)
-        self.scheme, self._int8 = fastest(quantised(ann, calibration), calibration[:1], threads)
+        self.scheme, quantised = quantised_ann(ann, calibration, threads=threads)
+        self._int8 = quantised.session
 
     def measure(self, frames: np.ndarray, now: Callable[[], float], first: int) -> Run:
         """All frames; `first` says which side begins with the first frame."""
@@ -163,7 +164,7 @@ def _ann(options: argparse.Namespace) -> onnx.ModelProto:
 
 def _images(options: argparse.Namespace, dims: tuple[int, ...]) -> np.ndarray:
     if options.data is None:
-        return signals(CALIBRATION, dims) if options.net is None else images(2 * CALIBRATION)
+        return signals(MOST_CALIBRATION_SAMPLES, dims) if options.net is None else images(2 * MOST_CALIBRATION_SAMPLES)
     return load(options.data, dims, scale=options.scale, mean=options.mean, std=options.std).images
 
 
