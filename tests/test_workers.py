@@ -6,7 +6,9 @@ import itertools
 import json
 import pickle
 import random
-from collections.abc import Iterable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ import pytest
 
 import snnc
 from snnc.diagnostics import DiagnosticError, fail
-from snnc.measure.simulation import samples_in_part
+from snnc.emit.block import Block
+from snnc.ir.conversion import LayerReport
+from snnc.measure.simulation import Simulation, samples_in_part
 from snnc.workers import Here, Part, Progress, Trains, Work, Workers, address_of, in_order, opened
 from snnc.workers.contract import Arrays, Found, Given
 from snnc.workers.identity import differences, identity
@@ -122,6 +126,93 @@ def test_an_evaluation_elsewhere(model: snnc.SpikingModel, seed: int) -> None:
     assert told[-1] == 1
 
 
+class Meeting(Work[int, int]):
+    """The first parts wait until as many as may run at once have come."""
+
+    def __init__(self, most: int, fails: int | None = None) -> None:
+        self.most, self.fails, self.threads = most, fails, list[int | None]()
+        self.barrier = threading.Barrier(most, timeout=20)
+        self.stopped = 0
+
+    def at_once(self, threads: int) -> int:
+        return min(self.most, threads)
+
+    def prepare(self, threads: int | None) -> Callable[[int, Sequence[Arrays], Progress], int]:
+        self.threads.append(threads)
+
+        def do(given: int, _: Sequence[Arrays], progress: Progress) -> int:
+            if given < self.most:
+                self.barrier.wait()
+            progress(0.5)
+            if self.fails is None:
+                return 10 * given
+            if given == self.fails:
+                raise RuntimeError(f"part {given}")
+            try:
+                for _ in range(2000):  # 20 seconds, unless somebody says that nobody waits any more
+                    time.sleep(0.01)
+                    progress(0.6)
+            except BaseException:
+                self.stopped += 1
+                raise
+            return given
+
+        return do
+
+
+@pytest.mark.parametrize(("threads", "each"), [(3, 1), (7, 2), (None, None)])
+def test_parts_at_once(threads: int | None, each: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They really run at the same time, share the threads, and come in their order."""
+    monkeypatch.setattr("snnc.workers.here.own_cpus", lambda: 3)
+    work, told = Meeting(3), list[float]()
+    found = list(Here(threads).run(work, (Part(index, index) for index in range(6)), 6, told.append))
+    assert found == [(index, 10 * index) for index in range(6)]
+    assert work.threads == [each or 1]
+    assert told == sorted(told)
+    assert told[-1] == 1
+
+
+def test_one_thread_does_one_part_after_the_other() -> None:
+    work = Meeting(1)
+    assert list(Here(1).run(work, [Part(4, 2)], 1)) == [(4, 20)]
+    assert work.threads == [1]
+
+
+def test_a_part_that_fails_stops_the_others() -> None:
+    work = Meeting(2, fails=0)
+    with pytest.raises(RuntimeError, match="part 0"):
+        list(Here(2).run(work, [Part(index, index) for index in range(8)], 8))
+    assert work.stopped >= 1  # and a third one that had begun by then
+
+
+def test_who_is_interrupted_waits_for_nobody() -> None:
+    def interrupt(share: float) -> None:
+        raise KeyboardInterrupt
+
+    work = Meeting(2, fails=9)
+    with pytest.raises(KeyboardInterrupt):
+        list(Here(2).run(work, [Part(index, index) for index in range(8)], 8, interrupt))
+    assert work.stopped == 2
+
+
+def test_an_evaluation_in_threads(model: snnc.SpikingModel) -> None:
+    given: dict[str, Any] = {"ann": ANN, "steps": [3, STEPS], "first_sample": 5}
+    wanted = snnc.evaluate(model, (IMAGES, LABELS), threads=1, **given).to_json()
+    for threads in (2, 3, 9):
+        assert snnc.evaluate(model, (IMAGES, LABELS), threads=threads, **given).to_json() == wanted
+
+
+def test_large_networks_take_their_memory_once() -> None:
+    def at_once(neurons: int, threads: int = 64) -> int:
+        layer = LayerReport("layer", "neuron", "RMP", (neurons,), neurons, 1.0, fused="SpikingGemm")
+        return Simulation(Block("x", (1,), "N"), [layer], [1], 0).at_once(threads)
+
+    assert at_once(1_000) == 64
+    assert at_once(1_000, threads=2) == 2
+    assert 1 < at_once(1_000_000) < 64
+    assert at_once(50_000_000) == 1
+
+
 OPTIONS: list[dict[str, Any]] = [
     {"steps": 40},
     {"steps": 40, "threshold": "vmax", "per_channel": True, "reset": "hard"},
@@ -170,7 +261,7 @@ def test_an_evaluation_goes_on_where_it_was(
     given: dict[str, Any] = {"ann": ANN, "steps": [3, STEPS]}
     wanted = snnc.evaluate(model, (IMAGES, LABELS), **given)
     with pytest.raises(KeyboardInterrupt):
-        snnc.evaluate(model, (IMAGES, LABELS), checkpoint=path, progress=interrupt_after(0.6), **given)
+        snnc.evaluate(model, (IMAGES, LABELS), checkpoint=path, threads=1, progress=interrupt_after(0.6), **given)
     assert len(path.read_text().splitlines()) == 2
     with path.open("a") as file:
         file.write('{"key": "half')

@@ -22,7 +22,8 @@ from snnc.measure.drop import CONFIDENCE, Pairs, smallest
 from snnc.measure.outputs import predictions
 from snnc.runtime.early_exit import default_interval, lead
 from snnc.runtime.session import largest_batch
-from snnc.simulate.block_runner import Snapshot, StreamRunner
+from snnc.simulate.block_runner import Snapshot
+from snnc.simulate.cut_runner import CutRunner
 
 #: Margins to choose from, in median leads at the end: two for each power of two.
 CANDIDATES = tuple(2.0 ** (power / 2) for power in range(-8, 9))
@@ -114,7 +115,7 @@ def measure_exits(
     `margins` are not looked at.
     """
     every = default_interval(steps, settles=bool(block.quiet)) if every is None else every
-    runner = StreamRunner(block, threads=threads)
+    runner = CutRunner(block, threads=threads)
     batch = largest_batch([layer for layer in layers if layer.kind != "readout"])
     cuts = [*range(every, steps, every), steps]
     parts = []
@@ -155,10 +156,12 @@ def _choose(
     )
 
 
-def _looks(runner: StreamRunner, images: np.ndarray, cuts: Sequence[int], seed: int, first_sample: int) -> _Looks:
+def _looks(runner: CutRunner, images: np.ndarray, cuts: Sequence[int], seed: int, first_sample: int) -> _Looks:
     output = runner.block.outputs[0].name
     rows = []
     for snapshot in runner.run(images, cuts, seed=seed, first_sample=first_sample):
+        if snapshot.step not in cuts:  # the end of a block
+            continue
         classes = predictions(snapshot.outputs[output])
         assert classes is not None
         taken, ended = _taken(snapshot, len(images), cuts[-1])

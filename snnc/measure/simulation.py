@@ -15,7 +15,7 @@ import numpy as np
 from snnc.emit.block import Block
 from snnc.ir.conversion import LayerReport
 from snnc.measure.outputs import OutputKind, OutputPart, Truth, output_kinds, predictions
-from snnc.runtime.session import beyond_limit, largest_batch
+from snnc.runtime.session import beyond_limit, bytes_per_sample, largest_batch
 from snnc.simulate.block_runner import Snapshot
 from snnc.simulate.cut_runner import CutRunner
 from snnc.workers import Part, Progress, Work, Workers
@@ -24,6 +24,8 @@ from snnc.workers.journal import Journal
 
 # Larger parts are not faster, and there are fewer of them to go round.
 _MOST_SAMPLES = 32
+# What parts that are simulated at once may take together.
+_BYTES_AT_ONCE = 2**30
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,10 @@ class Simulation(Work[Samples, PartFound]):
     sources: Sequence[LayerReport]
     cuts: Sequence[int]
     seed: int
+
+    def at_once(self, threads: int) -> int:
+        part = samples_in_part(self.sources) * bytes_per_sample(self.sources)
+        return max(1, min(threads, _BYTES_AT_ONCE // part))
 
     def prepare(self, threads: int | None) -> Callable[[Samples, Sequence[Arrays], Progress], PartFound]:
         runner, kinds = CutRunner(self.block, threads=threads), output_kinds(self.block)

@@ -16,8 +16,9 @@ import numpy as np
 
 from snnc.diagnostics import DiagnosticError, fail
 from snnc.workers.contract import Arrays, Found, Given, Part, Progress, Trains, Work, Workers
+from snnc.workers.here import own_cpus
 from snnc.workers.identity import identity
-from snnc.workers.joining import join, own_cpus, ray
+from snnc.workers.joining import join, ray
 from snnc.workers.task import do_part
 
 # Beyond it a part is what ends its workers.

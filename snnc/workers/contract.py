@@ -40,6 +40,10 @@ class Work(ABC, Generic[Given, Found]):
         """The function for every part, with what all of them share, such as a session of onnxruntime with so many
         threads (None: as many as there are cores). It is called once in every process."""
 
+    def at_once(self, threads: int) -> int:
+        """How many parts a process with so many threads may do at once, each in a thread that calls the function."""
+        return 1
+
 
 class Trains(ABC):
     """Lists of arrays that stay where they were made, by name and by the index of their part."""

@@ -1,13 +1,33 @@
-"""Work in this process, part by part."""
+"""Work in this process: part by part, or several parts at once.
+
+A part has small operators, between which threads wait for each other; parts know nothing of each other. So threads get
+a part each, where the work allows it.
+"""
 
 from __future__ import annotations
 
+import itertools
+import os
+import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
 
 import numpy as np
 
 from snnc.integers.train_storage import TrainStorage
 from snnc.workers.contract import Arrays, Found, Given, Part, Progress, Trains, Work, Workers
+
+# How often progress is told while parts are worked on.
+_POLL_SECONDS = 0.1
+# Parts that are given out for each thread, so that it need not wait for the slowest.
+_AHEAD = 2
+
+
+def own_cpus() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Here(Workers):
@@ -23,6 +43,11 @@ class Here(Workers):
         count: int,
         progress: Progress = lambda share: None,
     ) -> Iterator[tuple[int, Found]]:
+        threads = self._threads or own_cpus()
+        at_once = min(work.at_once(threads), count)
+        if at_once > 1:
+            yield from _Several(work, threads // at_once, at_once).run(iter(parts), count, progress)
+            return
         do = work.prepare(self._threads)
         for done, part in enumerate(parts):
 
@@ -88,3 +113,52 @@ class _Lazy:
 
     def __getitem__(self, index: int, /) -> np.ndarray:
         return self._storage.read(self._name, self._places[index])
+
+
+class _Stopped(Exception):
+    """Nobody waits for what a part finds."""
+
+
+class _Several:
+    """So many parts at once, each in a thread of Python with `threads` threads of its own."""
+
+    def __init__(self, work: Work[Any, Any], threads: int, at_once: int) -> None:
+        self._do, self._at_once = work.prepare(threads), at_once
+        self._stopped = threading.Event()
+        self._shares: dict[int, float] = {}
+
+    def run(self, parts: Iterator[Part[Any]], count: int, progress: Progress) -> Iterator[tuple[int, Any]]:
+        """What is found, in the order of the parts. Parts are asked for, and progress is told, by the thread that
+        asks."""
+        executor = ThreadPoolExecutor(self._at_once, thread_name_prefix="snnc")
+        running: deque[tuple[int, Future[Any]]] = deque()
+        done, told = 0, 0.0
+        try:
+            while True:
+                for part in itertools.islice(parts, _AHEAD * self._at_once - len(running)):
+                    running.append((part.index, executor.submit(self._part, part)))
+                if not running:
+                    return
+                index, future = running[0]
+                wait([future], timeout=_POLL_SECONDS)
+                if future.done():
+                    running.popleft()
+                    found = future.result()
+                    self._shares.pop(index, None)
+                    done += 1
+                    yield index, found
+                share = (done + sum(self._shares.copy().values())) / count
+                if share > told:
+                    told = share
+                    progress(share)
+        finally:
+            self._stopped.set()
+            executor.shutdown(cancel_futures=True)
+
+    def _part(self, part: Part[Any]) -> Any:
+        def tell(share: float) -> None:
+            if self._stopped.is_set():
+                raise _Stopped
+            self._shares[part.index] = share
+
+        return self._do(part.given, part.kept, tell)

@@ -32,11 +32,6 @@ def ray() -> Any:
         fail("SNN407", f"`--on ray` needs Ray, install it with `{_INSTALL}`")
 
 
-def own_cpus() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def join(ray: Any, address: str | None, cpus: int, object_bytes: int) -> None:
     """Connect this process with the cluster at `address`, or with one that is started (None). SNN415 if that fails."""
     if address is None:
