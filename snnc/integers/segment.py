@@ -16,8 +16,10 @@ from snnc.ir.names import COUNT, FIRST_SAMPLE, FIRST_STEP, SEED
 from snnc.ir.state import State
 from snnc.runtime.session import make_session
 from snnc.workers import Progress, Work
-from snnc.workers.contract import Arrays
+from snnc.workers.contract import Arrays, Found
 
+# Each takes memory for its currents, up to some 16 MiB at a time.
+_MOST_AT_ONCE = 16
 #: Of every block: the largest sum and the sum of the positive ones by channel `[C]`, and the share that is positive.
 BlockSums = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -69,8 +71,15 @@ class Segment:
             progress((index + 1) / len(self.blocks))
 
 
+class BatchWork(Work[Batch, Found]):
+    """Work on a layer: batches are small (`largest_batch`), and several of them may be in work."""
+
+    def at_once(self, threads: int) -> int:
+        return min(threads, _MOST_AT_ONCE)
+
+
 @dataclass(frozen=True)
-class Fired(Work[Batch, list[np.ndarray]]):
+class Fired(BatchWork[list[np.ndarray]]):
     """What a layer gives in every block."""
 
     segment: Segment
@@ -85,7 +94,7 @@ class Fired(Work[Batch, list[np.ndarray]]):
 
 
 @dataclass(frozen=True)
-class MeanCurrents(Work[Batch, Any]):
+class MeanCurrents(BatchWork[Any]):
     """What is left by `reduce` of the first state at the end times `factor`, which broadcasts against a sample."""
 
     segment: Segment
@@ -104,7 +113,7 @@ class MeanCurrents(Work[Batch, Any]):
 
 
 @dataclass(frozen=True)
-class MeasuredSums(Work[Batch, list[BlockSums]]):
+class MeasuredSums(BatchWork[list[BlockSums]]):
     """The three outputs of a model without states, for every block."""
 
     segment: Segment

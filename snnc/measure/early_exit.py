@@ -22,7 +22,7 @@ from snnc.measure.drop import CONFIDENCE, Pairs, smallest
 from snnc.measure.outputs import predictions
 from snnc.runtime.early_exit import default_interval, lead
 from snnc.runtime.session import largest_batch
-from snnc.simulate.block_runner import Snapshot
+from snnc.simulate.block_runner import Snapshot, StreamRunner
 from snnc.simulate.cut_runner import CutRunner
 
 #: Margins to choose from, in median leads at the end: two for each power of two.
@@ -115,7 +115,8 @@ def measure_exits(
     `margins` are not looked at.
     """
     every = default_interval(steps, settles=bool(block.quiet)) if every is None else every
-    runner = CutRunner(block, threads=threads)
+    # One that settles is looked at every few steps: that many readings cost more than short blocks.
+    runner = StreamRunner(block, threads=threads) if block.quiet else CutRunner(block, threads=threads)
     batch = largest_batch([layer for layer in layers if layer.kind != "readout"])
     cuts = [*range(every, steps, every), steps]
     parts = []
@@ -156,7 +157,9 @@ def _choose(
     )
 
 
-def _looks(runner: CutRunner, images: np.ndarray, cuts: Sequence[int], seed: int, first_sample: int) -> _Looks:
+def _looks(
+    runner: StreamRunner | CutRunner, images: np.ndarray, cuts: Sequence[int], seed: int, first_sample: int
+) -> _Looks:
     output = runner.block.outputs[0].name
     rows = []
     for snapshot in runner.run(images, cuts, seed=seed, first_sample=first_sample):

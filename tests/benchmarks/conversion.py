@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.conversion --net vgg16 resnet20 --method exact
     python -m tests.benchmarks.conversion --blocks 6 12 24 --method exact
-    python -m tests.benchmarks.conversion --file NET.onnx
+    python -m tests.benchmarks.conversion --file NET.onnx --method rmp --calib mnist.npz:train --passes
 
 Memory is the peak of a process. That of the ANN: a process that loads it into onnxruntime and runs one batch of 16.
 Both without what Python takes with all libraries loaded.
@@ -35,12 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--blocks", type=int, nargs="*", default=[], help="residual networks with ReLUs in front")
     parser.add_argument("--file", type=Path, nargs="*", default=[])
     parser.add_argument("--method", default="exact")
+    parser.add_argument("--calib", default="", help="calibration data for --file (default: synthetic images)")
     parser.add_argument("--passes", action="store_true", help="the passes that take more than 5 % of the time")
     options = parser.parse_args(arguments)
     print("network                    weights     ANN  conversion   peak  x weights   CPU time")
     with tempfile.TemporaryDirectory() as folder:
         for name, path in _files(options, Path(folder)):
-            ann, found = _measure(path, "ann"), _measure(path, options.method)
+            ann, found = _measure(path, "ann"), _measure(path, options.method, options.calib)
             weights = _weights(path)
             print(
                 f"{name:24} {weights:6.1f} MB {ann['peak'] / _MIB:5.0f} MB {found['seconds']:7.1f} s "
@@ -66,8 +67,8 @@ def _weights(path: Path) -> float:
     return float(sum(tensor.ByteSize() for tensor in model.graph.initializer)) / _MIB
 
 
-def _measure(path: Path, method: str) -> dict[str, Any]:
-    command = [sys.executable, str(_WORKER), str(path), method]
+def _measure(path: Path, method: str, calib: str = "") -> dict[str, Any]:
+    command = [sys.executable, str(_WORKER), str(path), method, *([calib] if calib else [])]
     found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return found
 

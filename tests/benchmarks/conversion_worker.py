@@ -1,6 +1,6 @@
 """Converts a network, or runs it as an ANN, and prints time and memory of the process as JSON.
 
-    python conversion_worker.py NET.onnx METHOD
+    python conversion_worker.py NET.onnx METHOD [CALIBRATION DATA]
     python conversion_worker.py NET.onnx ann
 
 Peaks, in bytes, are without what the process has at the start, with all libraries loaded. Reads the counters of Linux.
@@ -27,7 +27,7 @@ from snnc.simulate.ann import Ann
 _BATCH = 16
 
 
-def main(path: str, method: str) -> None:
+def main(path: str, method: str, calib: str | None = None) -> None:
     """Measure, and print."""
     logging.disable(logging.CRITICAL)
     before = _read("VmRSS")
@@ -52,7 +52,7 @@ def main(path: str, method: str) -> None:
         Ann(model).run(np.random.default_rng(0).random((_BATCH, *dims), np.float32))
     else:
         vars(pipeline)["run_pass"] = timed
-        snnc.convert(path, method=method, relaxed=True, accept_poor=True)
+        snnc.convert(path, calib=calib, method=method, relaxed=True, accept_poor=True)
         peak = max(peak for _, _, peak in passes)
     found = {"seconds": time.perf_counter() - begin, "cpu_seconds": time.process_time() - cpu, "passes": passes}
     print(json.dumps({**found, "peak": max(peak, _read("VmHWM") - before)}))
@@ -69,4 +69,4 @@ def _read(field: str) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])
