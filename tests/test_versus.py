@@ -251,7 +251,7 @@ def test_all_take_turns(converted: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     def held(name: str, seconds: float, more_spikes: int | None = None) -> Held:
         def totals(images: np.ndarray, first_sample: int) -> np.ndarray:
-            found = real(images, first_sample).spike_totals.copy()
+            found: np.ndarray = real(images, first_sample).spike_totals.copy()
             found[0, -1] += more_spikes
             return found
 

@@ -149,7 +149,7 @@ class Meeting(Work[int, int]):
             if given == self.fails:
                 raise RuntimeError(f"part {given}")
             try:
-                for _ in range(2000):  # 20 seconds, unless somebody says that nobody waits any more
+                for _wait in range(2000):  # 20 seconds, unless somebody says that nobody waits any more
                     time.sleep(0.01)
                     progress(0.6)
             except BaseException:

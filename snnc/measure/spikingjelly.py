@@ -89,9 +89,9 @@ class SpikingJelly(Opponent):
     def _fastest(self, given: Any) -> _Network:
         """The fastest form of the network for a batch like this."""
         tried: list[tuple[float, int, int, _Network]] = []
-        for index, channels_last in enumerate((False, True)):
-            network = _Network(self._graph, channels_last=channels_last)
-            for at_once, _ in itertools.product(STEPS_AT_ONCE, range(_TRIALS)):
+        with quiet_logging():  # torch tells that there is no Triton
+            networks = [_Network(self._graph, channels_last=channels_last) for channels_last in (False, True)]
+            for (index, network), at_once, _ in itertools.product(enumerate(networks), STEPS_AT_ONCE, range(_TRIALS)):
                 start = time.perf_counter()
                 network.run(given, at_once, counts=False)
                 tried.append((time.perf_counter() - start, at_once, index, network))
@@ -211,7 +211,7 @@ def _neurons(node: gs.Node, factors: dict[str, np.ndarray]) -> _Neurons:
 
 def _decoded(node: gs.Node, potential: np.ndarray, steps: int) -> np.ndarray:
     """The value of a readout in ANN units, float32."""
-    value = node.attrs["scale"] * potential / max(steps - delay_of(node), 0)
+    value = node.attrs["scale"] * potential / (steps - delay_of(node))
     bias = constant(node, 1)
     decoded: np.ndarray = np.asarray(value if bias is None else value + bias, np.float32)
     return decoded
@@ -243,7 +243,7 @@ def _reason(node: gs.Node) -> str:
 
 def _require() -> None:
     try:
-        with quiet_logging():  # torch tells that there is no Triton
+        with quiet_logging():
             importlib.import_module("spikingjelly.activation_based.neuron")
     except ImportError as error:
         hint = "pip install spikingjelly, or beside a torch that is there: pip install --no-deps spikingjelly loguru"
