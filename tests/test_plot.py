@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from snnc.diagnostics import DiagnosticError
 from snnc.measure.evaluation import Curve, Point
+from snnc.measure.figures import draw_confusion
 from snnc.measure.pictures import picture_format
 from snnc.measure.plot import draw_curves, plot_raster
 
@@ -41,7 +44,16 @@ def draw(path: Path, curves: dict[str, list[Curve]], title: str = "") -> None:
 
 
 def is_picture(path: Path) -> bool:
-    return path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000
+    return path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000 and is_whole(path.read_bytes())
+
+
+def is_whole(png: bytes, inches: float = 7) -> bool:
+    """Whether nothing reaches the border of a picture on white, and it is no wider than it should be."""
+    with Image.open(io.BytesIO(png)) as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    border = np.concatenate([pixels[:4].reshape(-1), pixels[-4:].reshape(-1), pixels[:, :4].reshape(-1)])
+    border = np.concatenate([border, pixels[:, -4:].reshape(-1)])
+    return bool((border == 255).all()) and abs(pixels.shape[1] / (160 * inches) - 1) < 0.05
 
 
 @pytest.mark.parametrize("networks", [1, 2, 3, 4, 12])
@@ -52,9 +64,25 @@ def test_several_networks(tmp_path: Path, networks: int) -> None:
     assert is_picture(tmp_path / "plot.png")
 
 
-def test_names_that_are_no_cells(tmp_path: Path) -> None:
-    draw(tmp_path / "plot.png", {f"net{index}.snn.onnx": [curve(0.9)] for index in range(5)})
+@pytest.mark.parametrize("networks", [1, 5])
+def test_names_that_are_no_cells(tmp_path: Path, networks: int) -> None:
+    draw(tmp_path / "plot.png", {f"net{index}{'-long' * 20}.snn.onnx": [curve(0.9)] for index in range(networks)})
     assert is_picture(tmp_path / "plot.png")
+
+
+@pytest.mark.parametrize("networks", [2, 4])
+def test_networks_that_take_other_steps(tmp_path: Path, networks: int) -> None:
+    """As those of several levels: every one is drawn to its end."""
+    curves = {f"levels {2**index}": [curve(0.9, steps=STEPS[: 2 + index])] for index in range(networks)}
+    draw(tmp_path / "plot.png", curves)
+    assert is_picture(tmp_path / "plot.png")
+
+
+@pytest.mark.parametrize("against_ann", [True, False])
+@pytest.mark.parametrize("classes", [1, 10, 20, 100])
+def test_words_of_a_confusion_are_not_cut(classes: int, against_ann: bool) -> None:
+    counts = np.random.default_rng(0).integers(0, 9, (classes, classes))
+    assert is_whole(draw_confusion(counts, against_ann=against_ann), 5.4)
 
 
 def test_seeds_labels_and_single_steps(tmp_path: Path) -> None:

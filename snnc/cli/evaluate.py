@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -148,7 +149,7 @@ def evaluate(
         )
         console.result(exit_lines(exits))
     if plot:
-        console.write(plot, draw_curves({net: curves}, form=picture_format(plot), theme=theme))
+        console.write(plot, draw_curves({Path(net).name: curves}, form=picture_format(plot), theme=theme))
     if page:
         model = api.SpikingModel.load(net)
         found = gather(model, file, dataset, opponent, curves=curves, threads=threads, progress=console.progress)

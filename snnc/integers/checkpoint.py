@@ -70,8 +70,9 @@ class Checkpoint:
 
     def keep(self, dependencies: Any, estimates: dict[str, Estimate], *, complete: bool = False) -> None:
         """Write what is known now."""
-        found = {name: _plain(estimate) for name, estimate in estimates.items()}
-        self._found[_key(dependencies)] = {"estimates": found, _COMPLETE: complete}
+        found, key = {name: _plain(estimate) for name, estimate in estimates.items()}, _key(dependencies)
+        self._asked.add(key)
+        self._found[key] = {"estimates": found, _COMPLETE: complete}
         self._write(self._found)
 
     def remove(self) -> None:

@@ -135,7 +135,7 @@ def draw_confusion(counts: np.ndarray, *, against_ann: bool = False, form: str =
     classes = len(counts)
     shares = 100 * counts / np.maximum(1, counts.sum(1, keepdims=True))
     with mpl.rc_context(theme.style(axes__grid=False)):
-        figure = Figure(figsize=(5.4, 4.6), layout="constrained")
+        figure = Figure(figsize=(5.4, 4.6), layout="compressed")
         axes = figure.add_subplot()
         colours = LinearSegmentedColormap.from_list("heat", theme.heat)
         picture = axes.imshow(shares, cmap=colours, vmin=0, vmax=100)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _PALETTE = 256
+# Inches around a picture.
+_BORDER = 0.08
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,9 @@ def picture_format(path: str | PathLike[str]) -> str:
 
 
 def drawn(figure: Figure, form: str) -> bytes:
-    """The picture as the content of a file of this format."""
+    """The picture as the content of a file of this format, with all that is in it and a narrow border."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=form)
+    figure.savefig(buffer, format=form, bbox_inches="tight", pad_inches=_BORDER)
     return buffer.getvalue()
 
 

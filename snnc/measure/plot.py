@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from snnc.files import write_atomically
 from snnc.measure.energy import break_even
 from snnc.measure.pictures import LIGHT, Theme, drawn, picture_format, require_matplotlib, theme_of
+from snnc.measure.table import shorten
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +28,11 @@ _SCORES = {
 }
 _MOST_ON_TWO_AXES = 3
 _MOST_RASTER_NEURONS = 2000
+_LONGEST_LABEL = 40
+# The value of the ANN stands so far below its line, from where to where.
+_ANN_LINE, _ANN_LABEL = 0.01, 0.08
+# About as many letters fit below a picture, and a line with its marker is as wide as so many.
+_LEGEND_LETTERS, _HANDLE_LETTERS = 90, 8
 
 
 def draw_curves(
@@ -40,7 +46,7 @@ def draw_curves(
     dotted lines show from which step on its arithmetic costs more than that of an ANN (`snnc.measure.energy`).
 
     Args:
-        curves: label → curves of its seeds, all with the same steps.
+        curves: label → curves of its seeds, which have the same steps.
         title: printed above.
         form: the format of the picture, such as png, svg or pdf.
         theme: its colours.
@@ -177,7 +183,7 @@ def _label_axes(left: Axes, right: Axes, curves: Mapping[str, Sequence[Curve]], 
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     first = next(iter(curves.values()))[0]
-    steps = [point.steps for point in first.points]
+    steps = sorted({point.steps for seeds in curves.values() for curve in seeds for point in curve.points})
     left.set_ylabel(_SCORES[_score_name(first)])
     if _score_name(first) == "error":
         left.set_ylim(bottom=0)
@@ -204,17 +210,21 @@ def _ticks(steps: Sequence[int]) -> list[int]:
 
 
 def _draw_ann(axes: Axes, curves: Mapping[str, Sequence[Curve]], theme: Theme) -> None:
-    """The accuracy of the ANN as a dashed line with its value."""
+    """The accuracy of the ANN as a dashed line with its value, at the end where fewer curves are in the way."""
     accuracy = next(iter(curves.values()))[0].ann_accuracy
     if accuracy is None:
         return
     axes.axhline(100 * accuracy, color=theme.grey, linestyle=(0, (6, 3)), linewidth=1.2, zorder=1)
+    points = [curve.points for seeds in curves.values() for curve in seeds]
+    ends = [[point for found in points for point in found[:2]], [point for found in points for point in found[-2:]]]
+    left, right = (sum(-_ANN_LABEL < (point.accuracy or 0) - accuracy < -_ANN_LINE for point in end) for end in ends)
     axes.annotate(
         f"ANN {100 * accuracy:.1f} %",
-        (0, 100 * accuracy),
+        (float(right < left), 100 * accuracy),
         xycoords=("axes fraction", "data"),
-        xytext=(6, -4),
+        xytext=(-6 if right < left else 6, -4),
         textcoords="offset points",
+        ha="right" if right < left else "left",
         va="top",
         color=theme.grey,
     )
@@ -241,6 +251,7 @@ def _add_legend(figure: Figure, left: Axes, theme: Theme, *, shared: bool) -> No
     from matplotlib.lines import Line2D
 
     handles, labels = left.get_legend_handles_labels()
+    labels = [shorten(label, _LONGEST_LABEL) for label in labels]
     if shared:
         score = left.get_ylabel().partition(" (")[0]
         handles += [
@@ -248,4 +259,5 @@ def _add_legend(figure: Figure, left: Axes, theme: Theme, *, shared: bool) -> No
             Line2D([], [], color=theme.grey, linestyle="--", marker="o", markerfacecolor=theme.back),
         ]
         labels += [f"{score} (left)", "spike rate (right)"]
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(5 if shared else 4, len(labels)))
+    room = _LEGEND_LETTERS // (max(map(len, labels)) + _HANDLE_LETTERS)
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(max(1, room), 5 if shared else 4, len(labels)))
