@@ -53,7 +53,7 @@ class PreparedRows(Rows):
         if stored.dtype.kind in "ui" and self.notes != notes:
             self.notes.append(f"{stored.dtype} values {_UNSCALED}")
 
-    def read(self, places: Places) -> Array:
+    def _read(self, places: Places) -> Array:
         return _to_values(self._stored[places], self._source, self._input_shape, self._preparation)[0]
 
 
