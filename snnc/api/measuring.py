@@ -47,10 +47,13 @@ def evaluate(
 ) -> Curve:
     """Accuracy, agreement with the ANN, spike rate and operations at each of `steps`, from one simulation.
 
-    `data` as in `convert`, prepared as the calibration data were (`preparation` comes first; a `DataSet` stays as it
-    is); labels are needed for accuracy, `ann` for agreement. `steps` defaults to the powers of two
-    up to the file's number of steps. Data may be measured part by part: with the index of its first sample as
-    `first_sample`, a part gets the input spikes that it would get as a part of the whole.
+    `data` as in `convert`, as they are stored: they are prepared as the calibration data were (`preparation` comes
+    first; a `DataSet` stays as it is). Arrays that are normalised already, as `SpikingSession.run` takes them, need
+    `snnc.data.Preparation(scale=1, mean=0, std=1)`; SNN524 is logged where they seem to be and nothing was said.
+
+    Labels are needed for accuracy, `ann` for agreement. `steps` defaults to the powers of two up to the file's number
+    of steps. Data may be measured part by part: with the index of its first sample as `first_sample`, a part gets the
+    input spikes that it would get as a part of the whole.
 
     `on` says who simulates: None is this process, `"ray"` a cluster of Ray on this machine, `"ray://HOST:PORT"` or
     `"HOST:PORT"` one that runs; `threads` are those of each worker then (1 if None). The numbers are the same.

@@ -140,6 +140,18 @@ def _normalise(values: FloatArray, preparation: Preparation, name: str) -> None:
         values /= _per_channel(preparation.std, "std", values, name)
 
 
+def as_given(values: FloatArray, preparation: Preparation, name: str) -> FloatArray:
+    """What `values` `[S, ...]` were before they were scaled and normalised; pixels stay divided by white."""
+    found: FloatArray = values.copy()
+    if preparation.std is not None:
+        found *= _per_channel(preparation.std, "std", found, name)
+    if preparation.mean is not None:
+        found += _per_channel(preparation.mean, "mean", found, name)
+    if preparation.scale is not None:
+        found /= np.float32(preparation.scale)
+    return found
+
+
 def _per_channel(numbers: Sequence[float], what: str, values: FloatArray, name: str) -> FloatArray:
     """`numbers` shaped to broadcast along the channels, the first or the last axis of a sample."""
     column = np.asarray(numbers, dtype=np.float32)
