@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from snnc import runtime
+    from snnc import data, runtime
     from snnc.api import (
         SpikingModel,
         check,
@@ -41,6 +41,7 @@ __all__ = [
     "check",
     "compare",
     "convert",
+    "data",
     "error_budget",
     "evaluate",
     "export_c",
@@ -53,6 +54,7 @@ __all__ = [
     "verify",
 ]
 
+_MODULES = {"data", "runtime"}
 _HOME = {
     "ConvertOptions": "snnc.api.options",
     "DiagnosticError": "snnc.diagnostics",
@@ -73,8 +75,8 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "runtime":
-        return importlib.import_module("snnc.runtime")
+    if name in _MODULES:
+        return importlib.import_module(f"snnc.{name}")
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
     raise AttributeError(f"module 'snnc' has no attribute {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import stat
@@ -16,6 +17,7 @@ from google.protobuf.message import DecodeError
 
 from snnc.data import DataSet, Preparation, as_dataset, load
 from snnc.data.preparation import shown
+from snnc.data.twice import prepared_twice
 from snnc.diagnostics import DiagnosticError, Diagnostics, fail
 from snnc.emit import format1
 from snnc.emit.block import Block
@@ -29,7 +31,7 @@ from snnc.ir.options import Options
 from snnc.ir.records import read_record
 from snnc.ir.report import Calibration, Certificate, Verification
 from snnc.places import check_folder, file_behind, is_stream, mode_of, write_together
-from snnc.runtime.session import FORMAT_VERSION
+from snnc.runtime.session import FORMAT_VERSION, beyond_limit
 
 
 def write_atomically(path: str | PathLike[str], content: bytes) -> None:
@@ -174,7 +176,7 @@ class ConvertedFile:
 
         Without `preparation` they are prepared as those that calibrated the network. A `DataSet` has been prepared
         before: it stays as it is. What takes more than `memory` bytes is read when it is asked for. SNN520 is logged
-        where data are prepared in another way.
+        where data are prepared in another way, SNN524 where they seem to be a second time.
         """
         said = Preparation.said(preparation)
         if isinstance(data, DataSet):
@@ -188,17 +190,34 @@ class ConvertedFile:
         else:
             found = as_dataset(data, self.input_dims, memory=memory, **wanted)
         added = Preparation(**{name: value for name, value in wanted.items() if name not in said.given})
+        if said.mean is None and said.std is None and {"mean", "std"} & added.given.keys():
+            self._warn_of_twice(found)
         notes = (*found.notes, f"{added} as the file says") if added.given else found.notes
         return dataclasses.replace(found, notes=notes)
 
     def _warn(self, said: Preparation, *, complete: bool) -> None:
-        """SNN520 where `said` contradicts the file or, where it is `complete`, leaves out what the file says."""
+        """SNN520 where `said` contradicts the file or, where it is `complete`, leaves out what the file says; not where
+        it is that the data are ready."""
+        if said.nothing_is_done:
+            return
         problems = said.contradictions(self.preparation)
         if complete:
             missing = {name: value for name, value in self.preparation.given.items() if name in ("mean", "std")}
             problems += [f"no {name} instead of {shown(missing[name])}" for name in missing if name not in said.given]
         if problems:
             Diagnostics().report("SNN520", f"{self.name}: {'; '.join(problems)}")
+
+    def _warn_of_twice(self, found: DataSet) -> None:
+        """SNN524 where the data were prepared before they were `found` to be, and are twice now."""
+        assert found.preparation is not None
+        twice = prepared_twice(found, found.preparation, functools.partial(beyond_limit, self.layers))
+        if twice is not None:
+            (smallest, largest), share = twice
+            message = (
+                f"{found.name}: values from {smallest:.3g} to {largest:.3g} fit the input scale of {self.name} as they "
+                f"are; with {self.preparation}, as the file says, {share:.0%} of them exceed it"
+            )
+            Diagnostics().report("SNN524", message)
 
     def quantised(self) -> onnx.ModelProto:
         """The quantised ANN at which the network settles; SNN402 where the file has none or it is damaged."""

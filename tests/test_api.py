@@ -246,3 +246,10 @@ def test_lost_weights_are_said_or_refused() -> None:
     assert "SNN509" not in codes(4)
     assert "SNN509" in codes(40)
     assert "SNN406" in codes(160)
+
+
+@pytest.mark.parametrize("module", ["data", "runtime"])
+def test_modules_that_users_name_are_there_at_once(module: str) -> None:
+    command = [sys.executable, "-c", f"import snnc; assert '{module}' in dir(snnc); print(snnc.{module}.__name__)"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == f"snnc.{module}\n", done.stderr

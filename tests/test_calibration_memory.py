@@ -69,6 +69,16 @@ def test_the_file_is_the_same_whatever_memory_there_is(
     assert (len(written) > 8) == simulated  # there are eight batches of images
 
 
+def test_a_network_is_certified_on_samples_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several batches of them, of which some hold no sample that calibrated, and others none that was held back."""
+    monkeypatch.setattr("snnc.passes.certify.largest_batch", lambda layers: 3)
+    chosen: dict[str, Any] = {"method": "exact", "relaxed": True, "accept_poor": True}
+    whole = snnc.convert(MODEL, calib=IMAGES, **chosen)
+    pieces = snnc.convert(MODEL, calib=in_batches(), calib_memory=1, **chosen)
+    assert pieces.certificate == whole.certificate
+    assert pieces.model.SerializeToString() == whole.model.SerializeToString()
+
+
 def test_trains_are_read_back_from_wherever_they_lie() -> None:
     random = np.random.default_rng(0)
     pieces = {name: [random.integers(0, 2**63, (5, 4), np.uint64) for _ in range(3)] for name in "abc"}

@@ -230,6 +230,8 @@ def test_sweep(invoke: Invoke, tmp_path: Path) -> None:
     )  # fmt: skip
     for label in ("soft α=1 ", "soft α=0.6", "hard α=1 ", "hard α=0.6"):
         assert result.stdout.count(f"\n{label}") == 2  # accuracy and spike rate
+    for label in ("hard α=1", "hard α=0.6"):
+        assert result.stderr.count(f"warning[SNN508] {label}: hard reset drops") == 1
     cells = json.loads((tmp_path / "sweep.json").read_text())["cells"]
     assert [(cell["reset"], cell["alpha"]) for cell in cells] == [
         ("soft", 1.0), ("soft", 0.6), ("hard", 1.0), ("hard", 0.6),

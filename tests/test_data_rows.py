@@ -14,7 +14,7 @@ from data_samples import COLOUR, GREY, LABELS, diagnosed
 
 from snnc.data import DataSet, as_dataset, load
 from snnc.data import dataset as dataset_module
-from snnc.data.rows import Rows
+from snnc.data.rows import ChosenRows, JoinedRows, Rows
 
 Image = pytest.importorskip("PIL.Image")
 SHAPE = (3, 5, 4)
@@ -62,6 +62,9 @@ def test_pieces_are_the_same_samples(
     assert isinstance(pieces.stored, Rows)
     assert pieces.stored.shape == (6, *SHAPE)
     same(whole, pieces)
+    none = pieces.stored[2:2]
+    assert none.shape == (0, *SHAPE)
+    assert none.dtype == np.float32
     chosen = np.array([4, 5, 1])
     same(whole.select(chosen), pieces.select(chosen))
     same(whole.select(chosen).select(slice(1, 3)), pieces.select(chosen).select(slice(1, 3)))
@@ -162,3 +165,13 @@ def test_a_disk_that_is_too_small_is_reported_before_it_is_full(
         load(compressed(tmp_path), SHAPE, memory=100)
     with diagnosed("SNN412", "TMPDIR"):
         as_dataset(iter([COLOUR, COLOUR]), SHAPE)
+
+
+def test_floats_that_are_not_scaled_are_read_from_no_place(tmp_path: Path) -> None:
+    """Nothing has no range, which a note would tell."""
+    np.save(tmp_path / "images.npy", np.full((6, *SHAPE), 3, np.float32))
+    rows = load(str(tmp_path / "images.npy"), SHAPE, memory=100).stored
+    assert isinstance(rows, Rows)
+    for some in (rows, ChosenRows(rows, np.arange(3)), JoinedRows([rows, np.zeros((2, *SHAPE), np.float32)])):
+        assert some[0:0].shape == (0, *SHAPE)
+        assert some[:0].dtype == np.float32

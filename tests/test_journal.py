@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +166,15 @@ def test_a_sweep_that_ends_early_leaves_what_was_there(
     invoke(*QUICK)
     (left,) = json.loads(Path("kept.thresholds").read_text())["found"].items()
     assert [left] == [item for item in both.items() if item[0] not in before]
+
+
+def test_a_sweep_that_kept_nothing_goes_on_from_nothing(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("snnc.api.sweeping.convert", stop)
+    assert "interrupted; nothing was written" in invoke(*QUICK, exit_code=130).stderr
+    assert os.listdir() == ["net.onnx"]
 
 
 def test_thresholds_of_somebody_else_stay_as_they_are(invoke: Invoke) -> None:

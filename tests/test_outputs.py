@@ -9,18 +9,20 @@ import networks
 import numpy as np
 import onnx
 import pytest
+from commands import Invoke
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from reports import verified
 
 import snnc
+from snnc.data import load
 from snnc.diagnostics import DiagnosticError
 from snnc.ir.conversion import LayerReport
 from snnc.measure.activity import channels_of, hidden_inputs
 from snnc.measure.evaluation import Curve
 from snnc.measure.intervals import interval, interval_of_means, paired_difference
-from snnc.measure.output_lines import accuracy_line, channel_lines
+from snnc.measure.output_lines import UNPREPARED, accuracy_line, channel_lines
 from snnc.measure.outputs import OutputKind, OutputPoint, OutputSums, Truth, kind_of, predictions
 from snnc.measure.quality import GOOD, USABLE, Yardstick
 from snnc.simulate.ann import Ann
@@ -316,3 +318,24 @@ def test_curves_without_an_ann_have_no_outputs() -> None:
     curve = snnc.evaluate(model, networks.images_for(ann, 5))
     assert isinstance(curve, Curve)
     assert (curve.outputs, curve.points[-1].outputs) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [((), True), (("--layout", "NCHW"), True), (("--mean", "0"), False), (("--scale", "0.0625"), False)],
+)
+def test_whoever_said_nothing_of_the_data_is_asked_for_the_accuracy(
+    form: tuple[str, ...], told: bool, invoke: Invoke
+) -> None:
+    fast = ("--method", "exact", "--calib-samples", "16", "--accept-poor")
+    assert len(UNPREPARED) <= WIDTH
+    found = invoke("convert", "net.onnx", "--calib", "digits:train", *fast, *form)
+    assert "accuracy" in found.stdout
+    assert (UNPREPARED in found.stdout) == told
+
+
+def test_where_no_accuracy_is_known_nobody_is_asked_for_it(invoke: Invoke) -> None:
+    np.save("images.npy", load("digits:train", (1, 8, 8)).images[:40])
+    fast = ("--method", "exact", "--calib-samples", "16", "--accept-poor")
+    assert UNPREPARED not in invoke("convert", "net.onnx", "--calib", "images.npy", *fast).stdout
+    assert UNPREPARED not in invoke("convert", "net.onnx", *fast).stdout

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import networks
 import numpy as np
 import pytest
 from commands import Invoke, dense_model, refuse
@@ -98,6 +101,45 @@ def test_a_data_set_that_was_not_prepared_alike_is_named(
     found = file.dataset(as_dataset(RAW, (4,), scale=0.01))
     np.testing.assert_array_equal(found.images, RAW * np.float32(0.01))
     assert "no mean instead of 0.5; no std instead of 0.25" in logged.records[0].getMessage()
+
+
+@pytest.mark.parametrize("measure", [snnc.evaluate, snnc.verify, snnc.record])
+def test_data_that_are_prepared_a_second_time_are_named(
+    measure: Callable[..., Any], model: snnc.SpikingModel, logged: pytest.LogCaptureFixture
+) -> None:
+    measure(model, READY)
+    (record,) = logged.records
+    text = record.getMessage()
+    assert "SNN524" in text
+    assert "-2 to 1.96" in text
+    assert "`scale=1, mean=0, std=1`" in text
+    logged.clear()
+    measure(model, READY, preparation=Preparation(scale=1, mean=(0,), std=(1,)))  # as it says
+    measure(model, DataSet(READY, None, "ready"))
+    assert not logged.records
+
+
+def test_data_that_are_only_unlike_the_calibration_data_are_no_second_time(
+    model: snnc.SpikingModel, logged: pytest.LogCaptureFixture
+) -> None:
+    """Larger ones, some negative ones, few or dark ones; pixels; a part of the preparation that is said."""
+    file = api.open_converted(model)
+    for data in (RAW * 10, RAW * -3, RAW - 10, RAW[:1], RAW * 0, RAW.astype(np.uint8), READY * 100):
+        file.dataset(data)
+    file.dataset(READY, Preparation(mean=(0.5,)))
+    assert not logged.records
+
+
+def test_channels_and_files_that_are_prepared_a_second_time(tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
+    small = networks.small().model()
+    raw = np.random.default_rng(1).random((40, *networks.images_for(small, 1).shape[1:])).astype(np.float32)
+    channels = raw.shape[1]
+    said = Preparation(mean=np.linspace(0.3, 0.5, channels), std=np.linspace(0.2, 0.3, channels))  # type: ignore[arg-type]
+    file = api.open_converted(snnc.convert(small, calib=raw, preparation=said, method="exact", relaxed=True))
+    np.save(tmp_path / "ready.npy", file.dataset(raw).images)
+    assert not logged.records
+    file.dataset(str(tmp_path / "ready.npy"), memory=100)
+    assert "SNN524" in logged.records[0].getMessage()
 
 
 def test_files_that_do_not_tell_work_as_before(logged: pytest.LogCaptureFixture) -> None:

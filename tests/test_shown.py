@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from commands import DIGITS
 
@@ -16,6 +18,8 @@ from snnc.cli.typed_options import TYPED_OPTIONS, typed_options
 from snnc.data import load
 from snnc.diagnostics import DiagnosticError
 from snnc.ir.options import OPTIONS
+from snnc.measure.certificate import Equality
+from snnc.measure.recording import Recording
 from snnc.measure.table import Grid
 
 
@@ -98,3 +102,30 @@ def test_a_sweep() -> None:
 def test_names_are_no_markup() -> None:
     assert "<script>" not in Grid(["<b>"], [["<script>"]]).html()
     assert Cells(Grid(["<b>"], [["<script>"]]).html()).found == ["<b>", "<script>"]
+
+
+def test_what_was_compared_is_told_in_a_line() -> None:
+    steps = np.array([3, 5])
+    same = Equality(steps, 10, 20, 4, outputs={"y": np.zeros((2, 1000))})
+    assert repr(same) == (
+        "Equality(4 layers on 2 samples; no differences; last spike after 4.0 steps on average, 5 at most)"
+    )
+    other = Equality(steps, 10, 20, 4, differences=["the output '<y>' is 1 instead of 2", "another one"])
+    assert "2 differences, first: the output '<y>' is 1" in repr(other)
+    assert Cells(other._repr_html_()).found[0] == repr(other)
+    assert repr(Equality(steps[:0], 0, 0, 4)) == "Equality(4 layers on 0 samples; no differences)"
+
+
+@pytest.mark.parametrize("name", sorted({*snnc.__all__} - {"data", "runtime"}))
+def test_help_shows_no_places_in_memory(name: str) -> None:
+    found = getattr(snnc, name)
+    if inspect.isfunction(found):
+        assert " at 0x" not in str(inspect.signature(found))
+
+
+def test_a_layer_that_was_not_recorded_is_named_with_those_that_were() -> None:
+    found = Recording()
+    found["relu"] = np.zeros((1, 1), bool)
+    with pytest.raises(KeyError, match="'conv' were recorded; there are those of 'relu'"):
+        found["conv"]
+    assert found.get("conv") is None

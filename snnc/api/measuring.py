@@ -31,6 +31,10 @@ from snnc.workers import Workers, opened
 from snnc.workers.journal import JournalFile, journal_at
 
 
+def _tell_nobody(share: float) -> None:
+    """Progress that nobody asked for."""
+
+
 def evaluate(
     model: str | PathLike[str] | SpikingModel,
     data: Any,
@@ -43,14 +47,17 @@ def evaluate(
     threads: int | None = None,
     on: str | Workers | None = None,
     checkpoint: str | PathLike[str] | JournalFile | None = None,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] | None = None,
 ) -> Curve:
     """Accuracy, agreement with the ANN, spike rate and operations at each of `steps`, from one simulation.
 
-    `data` as in `convert`, prepared as the calibration data were (`preparation` comes first; a `DataSet` stays as it
-    is); labels are needed for accuracy, `ann` for agreement. `steps` defaults to the powers of two
-    up to the file's number of steps. Data may be measured part by part: with the index of its first sample as
-    `first_sample`, a part gets the input spikes that it would get as a part of the whole.
+    `data` as in `convert`, as they are stored: they are prepared as the calibration data were (`preparation` comes
+    first; a `DataSet` stays as it is). Arrays that are normalised already, as `SpikingSession.run` takes them, need
+    `snnc.data.Preparation(scale=1, mean=0, std=1)`; SNN524 is logged where they seem to be and nothing was said.
+
+    Labels are needed for accuracy, `ann` for agreement. `steps` defaults to the powers of two up to the file's number
+    of steps. Data may be measured part by part: with the index of its first sample as `first_sample`, a part gets the
+    input spikes that it would get as a part of the whole.
 
     `on` says who simulates: None is this process, `"ray"` a cluster of Ray on this machine, `"ray://HOST:PORT"` or
     `"HOST:PORT"` one that runs; `threads` are those of each worker then (1 if None). The numbers are the same.
@@ -83,7 +90,7 @@ def evaluate(
             first_sample=first_sample,
             workers=workers,
             journal=kept,
-            progress=progress,
+            progress=progress or _tell_nobody,
         )
 
 
@@ -140,7 +147,7 @@ def evaluate_exits(
     seed: int | None = None,
     threads: int | None = None,
     preparation: Preparation | None = None,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] | None = None,
 ) -> Exits:
     """What samples of `data` take and give when they leave at each of the `margins`, beside the run of all `steps`
     (those of the file if None). `every`: steps between two looks at the outputs. With a `target_drop` instead of
@@ -172,7 +179,7 @@ def evaluate_exits(
         ann_outputs=ann_outputs,
         seed=file.choose_seed(seed),
         threads=threads,
-        progress=progress,
+        progress=progress or _tell_nobody,
     )
 
 
@@ -191,7 +198,7 @@ def verify(
     quantised: onnx.ModelProto | None = None,
     preparation: Preparation | None = None,
     threads: int | None = None,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] | None = None,
 ) -> Equality:
     """Whether a network of the method `exact` settles at its quantised ANN on all samples of `data`: counts and
     potentials of every layer, integer for integer (`Equality.differences` is empty then).
@@ -212,7 +219,7 @@ def verify(
         most_steps=file.options.steps,
         batch=largest_batch([layer for layer in file.layers if layer.kind != "readout"]),
         threads=threads,
-        progress=progress,
+        progress=progress or _tell_nobody,
     )
 
 
@@ -241,7 +248,7 @@ def error_budget(
     seed: int | None = None,
     threads: int | None = None,
     preparation: Preparation | None = None,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] | None = None,
 ) -> Budget:
     """What every layer loses against the ANN on the samples of `images`, and to what: what came with its inputs,
     clipping, quantisation, timing (`snnc.measure.budget` has the equations).
@@ -256,5 +263,11 @@ def error_budget(
     network = with_samples_in_front(network)
     array = file.dataset(images, preparation).images
     return measure_budget(
-        file, network, array, steps=steps, seed=file.choose_seed(seed), threads=threads, progress=progress
+        file,
+        network,
+        array,
+        steps=steps,
+        seed=file.choose_seed(seed),
+        threads=threads,
+        progress=progress or _tell_nobody,
     )

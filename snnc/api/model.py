@@ -87,7 +87,7 @@ class SpikingModel:
         threads: int | None = None,
     ) -> Result:
         """Simulate `images` `[N, ...]` once; for more than one call make a `session`. Pixels as they are stored (uint8)
-        are prepared as those that calibrated the network.
+        are prepared as those that calibrated the network; floats are taken as they are, as the ANN takes them.
 
         With an `exit_margin` a sample leaves as soon as the largest of its outputs leads by as much, in their own
         units; it is looked at every `exit_every` steps (`snnc.runtime.early_exit`). Its outputs are those of a run of

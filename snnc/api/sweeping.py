@@ -62,7 +62,7 @@ def sweep(
     threads: int | None = None,
     on: str | Workers | None = None,
     checkpoint: str | PathLike[str] | SweepFiles | None = None,
-    progress: Callable[[int, str, float], None] = lambda cell, stage, share: None,
+    progress: Callable[[int, str, float], None] | None = None,
     **options: Unpack[ConvertOptions],
 ) -> list[Curve]:
     """Convert `model` with the options of every cell, however poor it gets, and measure each conversion on `data`.
@@ -89,7 +89,8 @@ def sweep(
         for index, cell in enumerate(cells):
 
             def tell(stage: str, share: float, index: int = index) -> None:
-                progress(index, stage, share)
+                if progress is not None:
+                    progress(index, stage, share)
 
             longest = {} if at_steps is None else {"steps": max(at_steps)}
             chosen: dict[str, Any] = {**longest, **options, **cell, "accept_poor": True}

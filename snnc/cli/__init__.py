@@ -10,7 +10,9 @@ def main() -> None:
     try:
         from snnc.cli.app import snnc
         from snnc.cli.letters import allow_any_encoding
+        from snnc.cli.readers import outlive_readers
 
+        outlive_readers()
         allow_any_encoding()
         snnc(prog_name="snnc")
     except KeyboardInterrupt:  # between commands: while Python imports, or after click has gone

@@ -6,7 +6,6 @@ file); 2 wrong usage; 70 an error in snnc; 130 interrupted.
 
 from __future__ import annotations
 
-import errno
 import traceback
 from dataclasses import replace
 
@@ -76,8 +75,6 @@ class Commands(click.Group):
             console.report_failure({})
             ctx.exit(MODEL_OR_DATA)
         except OSError as error:
-            if error.errno == errno.EPIPE:  # the reader of a pipe has gone; click ends the process quietly
-                raise
             place = f"{error.filename}: " if error.filename else ""
             console.error(f"{place}{error.strerror or error}")
             console.report_failure({})

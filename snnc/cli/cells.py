@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class SweepProgress:
-    """Progress of every cell as a part of the progress of all."""
+    """Progress of every cell as a part of the progress of all; warnings name the cell from its first stage on."""
 
     def __init__(self, console: Console, labels: Sequence[str], options: Sequence[Options]) -> None:
         from snnc.api.sweeping import SIMULATING
@@ -26,6 +26,7 @@ class SweepProgress:
 
     def __call__(self, index: int, stage: str, share: float) -> None:
         """`share` of a stage of a cell is done."""
+        self._console.tell_of(self._labels[index])
         self._cells[index](stage, share)
 
     def _teller(self, index: int) -> Show:

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import replace
 from os import PathLike, fspath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -66,6 +67,7 @@ class Console(logging.Handler):
         self._hints: set[tuple[str, str]] = set()
         self._alike: Counter[str] = Counter()
         self._stage = ""
+        self._subject = ""
         self._started = time.monotonic()
 
     def __enter__(self) -> Console:
@@ -221,7 +223,16 @@ class Console(logging.Handler):
         for each in logged.found:
             self._warn(each)
 
+    def tell_of(self, subject: str) -> None:
+        """What warnings are about from now on, where a command does the same several times; "" for all of it. What was
+        told of all of it is not told again."""
+        self._subject = subject
+
     def _warn(self, diagnostic: Diagnostic) -> None:
+        if diagnostic.text in self._found:
+            return
+        if self._subject:
+            diagnostic = replace(diagnostic, message=f"{self._subject}: {diagnostic.message}")
         if diagnostic.text in self._found:
             return
         self._found[diagnostic.text] = diagnostic.to_json()

@@ -88,6 +88,7 @@ def convert(
     from snnc.data.synthetic import synthetic_seed
     from snnc.integers.calibration_split import image_memory
     from snnc.integers.checkpoint import checkpoint_at
+    from snnc.measure.output_lines import UNPREPARED
     from snnc.measure.report import (
         alpha_lines,
         certificate_lines,
@@ -134,6 +135,9 @@ def convert(
     if model.report.calibration.target is not None:
         console.result(target_lines(model.report.calibration.target))
     console.result(verify_lines(model.report.verification))
+    said = set() if model.preparation is None else model.preparation.given.keys()
+    if model.report.verification.ann_accuracy is not None and not said & {"scale", "mean", "std"}:
+        console.result(UNPREPARED)
     if model.certificate is not None:
         console.result(certificate_lines(model.certificate))
     if console.verbose:

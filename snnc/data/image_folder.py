@@ -93,7 +93,7 @@ class ImageRows(Rows):
         self.shape, self.dtype = (len(files), *self._decode(files[0]).shape), np.dtype(np.uint8)
         self.converted = 0  # the first one is decoded again
 
-    def read(self, places: Places) -> Array:
+    def _read(self, places: Places) -> Array:
         images = np.empty((len(places), *self.shape[1:]), np.uint8)
         for index, place in enumerate(places):
             pixels = self._decode(self._files[place])

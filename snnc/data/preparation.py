@@ -66,6 +66,11 @@ class Preparation:
         """What is said, by name: fields that are not None."""
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
+    @property
+    def nothing_is_done(self) -> bool:
+        """Whether it says that the data are ready: the scale is 1, all means 0, all standard deviations 1."""
+        return self.scale == 1 and set(self.mean or ()) == {0} and set(self.std or ()) == {1}
+
     def completed_by(self, stored: Preparation) -> Preparation:
         """What this one says, and `stored` where it says nothing."""
         return Preparation(**{**stored.given, **self.given})

@@ -53,7 +53,7 @@ class PreparedRows(Rows):
         if stored.dtype.kind in "ui" and self.notes != notes:
             self.notes.append(f"{stored.dtype} values {_UNSCALED}")
 
-    def read(self, places: Places) -> Array:
+    def _read(self, places: Places) -> Array:
         return _to_values(self._stored[places], self._source, self._input_shape, self._preparation)[0]
 
 
@@ -138,6 +138,18 @@ def _normalise(values: FloatArray, preparation: Preparation, name: str) -> None:
         values -= _per_channel(preparation.mean, "mean", values, name)
     if preparation.std is not None:
         values /= _per_channel(preparation.std, "std", values, name)
+
+
+def as_given(values: FloatArray, preparation: Preparation, name: str) -> FloatArray:
+    """What `values` `[S, ...]` were before they were scaled and normalised; pixels stay divided by white."""
+    found: FloatArray = values.copy()
+    if preparation.std is not None:
+        found *= _per_channel(preparation.std, "std", found, name)
+    if preparation.mean is not None:
+        found += _per_channel(preparation.mean, "mean", found, name)
+    if preparation.scale is not None:
+        found /= np.float32(preparation.scale)
+    return found
 
 
 def _per_channel(numbers: Sequence[float], what: str, values: FloatArray, name: str) -> FloatArray:

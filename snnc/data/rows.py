@@ -48,9 +48,13 @@ class Rows(ABC):
         """Number of elements."""
         return math.prod(self.shape)
 
-    @abstractmethod
     def read(self, places: Places) -> Array:
-        """The samples at these places, `[len(places), ...]`, in this order."""
+        """The samples at these places, `[len(places), ...]`, in this order; there may be none."""
+        return self._read(places) if len(places) else np.empty((0, *self.shape[1:]), self.dtype)
+
+    @abstractmethod
+    def _read(self, places: Places) -> Array:
+        """The same of one place or more."""
 
 
 class FileRows(Rows):
@@ -67,7 +71,7 @@ class FileRows(Rows):
             self._descriptor = os.open(source, os.O_RDONLY)
             weakref.finalize(self, os.close, self._descriptor)
 
-    def read(self, places: Places) -> Array:
+    def _read(self, places: Places) -> Array:
         found = np.empty((len(places), *self.shape[1:]), self.dtype)
         size = math.prod(self.shape[1:]) * self.dtype.itemsize
         starts = np.flatnonzero(np.diff(places, prepend=-2) != 1)
@@ -86,7 +90,7 @@ class ChosenRows(Rows):
         self.shape, self.dtype = (len(places), *rows.shape[1:]), rows.dtype
         self._rows, self._places = rows, places
 
-    def read(self, places: Places) -> Array:
+    def _read(self, places: Places) -> Array:
         return self._rows.read(self._places[places])
 
 
@@ -97,7 +101,7 @@ class JoinedRows(Rows):
         self.shape, self.dtype = (sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype
         self._parts = parts
 
-    def read(self, places: Places) -> Array:
+    def _read(self, places: Places) -> Array:
         found, first = np.empty((len(places), *self.shape[1:]), self.dtype), 0
         for part in self._parts:
             chosen = (places >= first) & (places < first + len(part))

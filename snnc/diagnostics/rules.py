@@ -472,6 +472,17 @@ RULES: dict[str, Rule] = _rules(
         warning=True,
     ),
     Rule(
+        "SNN524",
+        "the data seem to have been prepared before",
+        "give samples as they are stored; for prepared ones say `--scale 1 --mean 0 --std 1` (in Python by a "
+        "`snnc.data.Preparation`)",
+        "A converted file says how its calibration data were prepared, and data are prepared in the same way where\n"
+        "nothing else is said. Data that were normalised before are normalised twice then. Told where some values\n"
+        "are negative, nearly all fit the input scale of the network as they are given, and a tenth or more of them\n"
+        "do not once they are prepared. `SpikingSession.run` and `session.run` of onnxruntime prepare nothing.",
+        warning=True,
+    ),
+    Rule(
         "SNN530",
         "an input of the model is ignored",
         "nothing is to be done; remove the input from the model if it should not be there",

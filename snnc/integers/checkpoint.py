@@ -37,7 +37,8 @@ class Checkpoint:
     """The estimates of the layers of one conversion, or of several for which it makes choices, in the file `path`.
 
     As a context it removes the file at the end: there is nothing to go on with where the conversion is done or the
-    model or the data is at fault. It stays where the conversion was interrupted or there was no room for files.
+    model or the data is at fault. It stays where the conversion was interrupted, there was no room for files, or snnc
+    itself failed: what it holds is right then too, and the same command is soon where it failed.
     """
 
     def __init__(self, path: Path) -> None:

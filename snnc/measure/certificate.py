@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from html import escape
 
 import numpy as np
 import onnx
@@ -23,7 +24,7 @@ from snnc.runtime.session import make_session
 from snnc.simulate.block_runner import Snapshot, StreamRunner
 
 
-@dataclass
+@dataclass(repr=False)
 class Equality:
     """What was compared, and what was not equal.
 
@@ -38,6 +39,17 @@ class Equality:
     layers: int
     differences: list[str] = field(default_factory=list)
     outputs: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        samples, wrong = len(self.steps), len(self.differences)
+        words = [f"{self.layers} layers on {samples:,} sample{'' if samples == 1 else 's'}"]
+        words.append(f"{wrong:,} differences, first: {self.differences[0]}" if wrong else "no differences")
+        if samples:
+            words.append(f"last spike after {self.steps.mean():.1f} steps on average, {self.steps.max()} at most")
+        return f"Equality({'; '.join(words)})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self))}</p>"
 
 
 def compare_with_quantised(

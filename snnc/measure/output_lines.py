@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from snnc.measure.quality import Judged
 
 
+#: Where nothing was said of data that the ANN may want normalised.
+UNPREPARED = "if the ANN usually gets more right, its data need --mean and --std, or --scale"
+
+
 class Facts(Protocol):
     """What an output stands for (`snnc.measure.outputs`)."""
 

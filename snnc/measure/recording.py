@@ -34,6 +34,11 @@ class Recording(dict[str, np.ndarray]):
         super().__init__()
         self.potentials: dict[str, np.ndarray] = {}
 
+    def __missing__(self, name: str) -> np.ndarray:
+        raise KeyError(
+            f"no spikes of {name!r} were recorded; there are those of {', '.join(map(repr, self)) or 'none'}"
+        )
+
 
 def record(
     file: ConvertedFile,
