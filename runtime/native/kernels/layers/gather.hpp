@@ -60,7 +60,7 @@ struct ColumnSource {
   const Entry* entries;
   const u32* first;  // of the events in the field, by step
   const u32* last;
-  std::int64_t starts_stride, at_once;
+  std::int64_t starts_stride, at_once, whole_at_once;
   std::uintptr_t rows;
   std::int64_t no_row;  // number of the row of zeros
 
@@ -70,7 +70,8 @@ struct ColumnSource {
         first(source.starts + source.fields[column].first),
         last(source.starts + source.fields[column].last),
         starts_stride(source.starts_stride),
-        at_once(source.rows_at_once) {
+        at_once(source.rows_at_once),
+        whole_at_once(source.rows_at_once / rows_at_a_time * rows_at_a_time) {
     const std::int64_t shift = source.fields[column].shift;
     rows = reinterpret_cast<std::uintptr_t>(source.rows) - static_cast<std::uintptr_t>(shift * row_bytes);
     no_row = source.row_count + shift;
@@ -119,7 +120,7 @@ __attribute__((noinline)) void sum_parts(const Source* sources, int source_count
     for (const auto* from = source.begin(step); from < to;) {
       RowSums<typename Source::Row, width, narrow> sums;
       sums.clear();
-      const auto* const end = narrow && to - from > source.at_once ? from + source.at_once : to;
+      const auto* const end = narrow && to - from > source.at_once ? from + source.whole_at_once : to;
       source.add_events(sums, from, end);
       sums.add_to(total.v);
       from = end;

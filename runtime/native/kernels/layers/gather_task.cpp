@@ -15,8 +15,8 @@ namespace {
 
 // Lists are made for several lines at once, so that a tile's weights are used for all of them: about this many events.
 constexpr std::int64_t listed_events = 1 << 15;
-// Widening sums of 16 bits costs about as much as two rows.
-constexpr std::int64_t least_rows_at_once = 4;
+// Widening sums of 16 bits costs about as much as two rows; and fewer would not fill a part.
+constexpr std::int64_t least_rows_at_once = rows_at_a_time;
 
 // Rows that the entries of a list count, from column 0 of the plane to the last column: the row of zeros included.
 std::int64_t counted_rows(const Synapses& synapses, const LayerInput& input) {

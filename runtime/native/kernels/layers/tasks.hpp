@@ -82,6 +82,9 @@ struct ListLine {
   std::uint32_t* starts;        // [steps][columns + 1]
 };
 
+// Rows that gather adds without asking which of them there are, with rows of zeros for the others.
+constexpr std::int64_t rows_at_a_time = 4;
+
 // The events of a tile's line with their weights.
 struct GatherSource {
   const void* entries;          // numbers of rows, counted from column 0 of the plane
