@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 import golden
@@ -232,3 +233,19 @@ def _all_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
         for attribute in node.attribute:
             nodes += _all_nodes(attribute.g)
     return nodes
+
+
+def test_spikes_are_counted_behind_the_layer_that_fires_them(tmp_path: Path) -> None:
+    """Words that are counted at the end only are kept until then, and no longer in the cache."""
+    model = emitted()
+    session = make_session(model.SerializeToString(), threads=1, profile=str(tmp_path / "profile"))
+    image = model.graph.input[0]
+    sample = [dim.dim_value for dim in image.type.tensor_type.shape.dim[1:]]
+    session.run(None, {image.name: np.full((2, *sample), 0.5, np.float32), "steps": np.array(8)})
+    events = json.loads(Path(session.end_profiling()).read_text())
+    kernels = [each["args"]["op_name"] for each in events if each["name"].endswith("_kernel_time")]
+    order = [op for op in kernels if op == "SpikeTotals" or op.startswith(("Poisson", "Spiking"))]
+    firing = order[::2]
+    assert len(firing) > 1
+    assert "SpikeTotals" not in firing
+    assert order[1::2] == ["SpikeTotals"] * len(firing)
