@@ -1,4 +1,5 @@
-"""Running spiking networks: the native operator library, `SpikingSession`, `StreamSession`, `EarlyExitSession`.
+"""Running spiking networks: the native operator library, `SpikingSession`, `StreamSession`, `GradedSession`,
+`EarlyExitSession`.
 
 Needs onnxruntime and numpy only.
 """
@@ -12,14 +13,25 @@ from snnc.runtime.library import library_path
 
 if TYPE_CHECKING:
     from snnc.runtime.early_exit import EarlyExitSession
+    from snnc.runtime.graded import GradedFrame, GradedSession
     from snnc.runtime.session import SpikingSession
     from snnc.runtime.stream import Frame, StreamSession
 
-__all__ = ["EarlyExitSession", "Frame", "SpikingSession", "StreamSession", "library_path"]
+__all__ = [
+    "EarlyExitSession",
+    "Frame",
+    "GradedFrame",
+    "GradedSession",
+    "SpikingSession",
+    "StreamSession",
+    "library_path",
+]
 
 _HOME = {
     "EarlyExitSession": "early_exit",
     "Frame": "stream",
+    "GradedFrame": "graded",
+    "GradedSession": "graded",
     "SpikingSession": "session",
     "StreamSession": "stream",
 }

@@ -1,7 +1,5 @@
-"""Blocks of a file of the schedule `stream`, run from memory to memory: states are neither allocated nor copied.
-
-There are three sets of states. A frame runs from one of them to the other two in turn, so that the states it began with
-are there until it is done. onnxruntime reads and writes these arrays themselves.
+"""Blocks of a file of the schedule `stream`, and sweeps of the graded form, run from memory to memory: states are
+neither allocated nor copied. onnxruntime reads and writes these arrays themselves.
 """
 
 from __future__ import annotations
@@ -13,19 +11,20 @@ import onnxruntime
 
 from snnc.runtime.states import State
 
-_SETS = 3
 _CONTROLS = ("seed", "first_sample", "first_step", "count")
 
 
-class BoundBlocks:
-    """The states of some streams and the blocks that they go through.
+class _Bound:
+    """The states of some streams in several sets: a run reads one of them and writes another.
 
     Args:
-        session: of a file of the schedule `stream`.
+        session: of the file.
         kept: states that go from frame to frame.
         of_frame: states that begin anew with each frame.
         decoded: names of the outputs that are no states.
         streams: how many.
+        sets: of states. Those in `shared` have one array in all of them.
+        controls: names of the scalar inputs.
     """
 
     def __init__(
@@ -35,12 +34,17 @@ class BoundBlocks:
         of_frame: Sequence[State],
         decoded: Sequence[str],
         streams: int,
+        sets: int,
+        shared: Sequence[State] = (),
+        controls: Sequence[str] = (),
     ) -> None:
         self._session, self._kept, self._of_frame, self._decoded = session, kept, of_frame, decoded
-        self._sets = [{state.name: state.start(streams) for state in (*kept, *of_frame)} for _ in range(_SETS)]
+        own = [state for state in (*kept, *of_frame) if state not in shared]
+        of_all = {state.name: state.start(streams) for state in shared}
+        self._sets = [{state.name: state.start(streams) for state in own} | of_all for _ in range(sets)]
         first = session.get_inputs()[0]
         self._frames = np.zeros((streams, *first.shape[1:]), np.float32)
-        self._read = {first.name: self._frames} | {name: np.zeros((), np.int64) for name in _CONTROLS}
+        self._read = {first.name: self._frames} | {name: np.zeros((), np.int64) for name in controls}
         self._bindings: dict[tuple[int, int], onnxruntime.IOBinding] = {}
         self._begin, self._before, self._now = 0, 0, 0  # numbers of sets
 
@@ -54,36 +58,23 @@ class BoundBlocks:
         for name, array in self.states.items():
             array[streams] = states[name]
 
-    def begin(self, frames: np.ndarray) -> None:
-        """A frame begins; one that has not ended is forgotten."""
-        self._frames[...] = frames
-        self._now = self._begin
-        for state in self._of_frame:
-            self._sets[self._now][state.name][...] = np.asarray(state.initial, state.dtype)
-
-    def run(self, first_step: int, count: int) -> dict[str, np.ndarray]:
-        """The next block of the frame; the states of the frame after it by the names of their outputs, the arrays
-        themselves."""
-        self._read["first_step"][...] = first_step
-        self._read["count"][...] = count
-        following = next(number for number in range(_SETS) if number not in (self._begin, self._now))
-        self._session.run_with_iobinding(self._binding(self._now, following))
-        self._before, self._now = self._now, following
-        return {state.output: self._sets[following][state.name] for state in self._of_frame}
-
-    def outputs(self) -> dict[str, np.ndarray]:
-        """The outputs after the last block, and the states of the frame, as copies."""
-        values = self._binding(self._before, self._now).get_outputs()[-len(self._decoded) :]
-        found = {name: np.array(value.numpy()) for name, value in zip(self._decoded, values, strict=True)}
-        return found | {state.output: self._sets[self._now][state.name].copy() for state in self._of_frame}
-
     def reached(self, state: State) -> np.ndarray:
-        """What a kept state has become in the blocks so far."""
+        """What a kept state has become in the runs of the frame so far."""
         return self._sets[self._now][state.name]
 
     def end(self) -> None:
         """The frame is done: the next one goes on from its states."""
         self._begin = self._now
+
+    def _run(self, after: int) -> None:
+        """From the set that is now to another one."""
+        self._session.run_with_iobinding(self._binding(self._now, after))
+        self._before, self._now = self._now, after
+
+    def _outputs(self) -> dict[str, np.ndarray]:
+        """The outputs of the last run that are no states, as copies."""
+        values = self._binding(self._before, self._now).get_outputs()[-len(self._decoded) :]
+        return {name: np.array(value.numpy()) for name, value in zip(self._decoded, values, strict=True)}
 
     def _binding(self, before: int, after: int) -> onnxruntime.IOBinding:
         key = before, after
@@ -96,6 +87,68 @@ class BoundBlocks:
                 binding.bind_output(name, "cpu")
             self._bindings[key] = binding
         return self._bindings[key]
+
+
+class BoundBlocks(_Bound):
+    """The states of some streams and the blocks that they go through.
+
+    There are three sets of states. A frame runs from one of them to the other two in turn, so that the states it began
+    with are there until it is done.
+    """
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        kept: Sequence[State],
+        of_frame: Sequence[State],
+        decoded: Sequence[str],
+        streams: int,
+    ) -> None:
+        super().__init__(session, kept, of_frame, decoded, streams, sets=3, controls=_CONTROLS)
+
+    def begin(self, frames: np.ndarray) -> None:
+        """A frame begins; one that has not ended is forgotten."""
+        self._frames[...] = frames
+        self._now = self._begin
+        for state in self._of_frame:
+            self._sets[self._now][state.name][...] = np.asarray(state.initial, state.dtype)
+
+    def run(self, first_step: int, count: int) -> dict[str, np.ndarray]:
+        """The next block of the frame; the states of the frame after it by the names of their outputs, the arrays
+        themselves."""
+        self._read["first_step"][...] = first_step
+        self._read["count"][...] = count
+        following = next(number for number in range(len(self._sets)) if number not in (self._begin, self._now))
+        self._run(following)
+        return {state.output: self._sets[following][state.name] for state in self._of_frame}
+
+    def outputs(self) -> dict[str, np.ndarray]:
+        """The outputs after the last block, and the states of the frame, as copies."""
+        return self._outputs() | {state.output: self._sets[self._now][state.name].copy() for state in self._of_frame}
+
+
+class BoundSweeps(_Bound):
+    """The states of some streams and the sweeps that they go through, one for each frame.
+
+    States `in_place` are written over, so a sweep that fails leaves them anywhere; the others have two arrays in turn.
+    """
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        kept: Sequence[State],
+        decoded: Sequence[str],
+        streams: int,
+        in_place: Sequence[State],
+    ) -> None:
+        super().__init__(session, kept, (), decoded, streams, sets=2, shared=in_place)
+
+    def sweep(self, frames: np.ndarray) -> dict[str, np.ndarray]:
+        """The next frame: the outputs, as copies."""
+        self._frames[...] = frames
+        self._now = self._begin
+        self._run(1 - self._begin)
+        return self._outputs()
 
 
 def _bind(bind: Callable[..., None], arrays: Iterable[tuple[str, np.ndarray]]) -> None:

@@ -21,6 +21,8 @@ log = logging.getLogger("snnc.runtime")
 Record = TypeVar("Record", "FileOptions", "SpikingLayer")
 
 FORMAT_VERSION = 2
+#: In the place of a schedule: a frame is one sweep over the layers (`GradedSession`).
+GRADED = "graded"
 # What the tensors of the largest layer may take for one block: batches that stay near the caches run fastest.
 _BATCH_BYTES = 16 * 2**20
 _PLAIN_BYTES = 64 * 4  # per neuron: a float32 current at every step of a block
@@ -271,8 +273,10 @@ class SpikingSession:
         self._native = native
         self.session = make_session(source, native=native, threads=threads)
         self.options, self.layers = read_metadata(self.session)
-        if self.options.schedule == "stream":
-            raise ValueError("SpikingSession runs the schedules loop and unrolled, the file has 'stream'")
+        if self.options.schedule in ("stream", GRADED):
+            raise ValueError(
+                f"SpikingSession runs the schedules loop and unrolled, the file has {self.options.schedule!r}"
+            )
         self.max_steps = self.options.max_steps
         self._controls = {value.name for value in self.session.get_inputs()[1:]} | {
             value.name for value in self.session.get_overridable_initializers()

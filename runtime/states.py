@@ -15,7 +15,8 @@ LONGEST_BLOCK = 64
 
 @dataclass(frozen=True)
 class State:
-    """An entry of `snnc.states`: `next` is the output with the value after a block, `output` is set for totals."""
+    """An entry of `snnc.states`: `next` is the output with the value after a block or a sweep, `output` is set for
+    totals. The next value of one that is `in_place` may be written over it."""
 
     name: str
     next: str
@@ -24,6 +25,7 @@ class State:
     initial: Any
     output: str = ""
     what: str = ""
+    in_place: bool = False
 
     def start(self, samples: int) -> np.ndarray:
         """`[samples, *dims]` before the first step."""

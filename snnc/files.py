@@ -23,15 +23,21 @@ from snnc.emit import format1
 from snnc.emit.block import Block
 from snnc.emit.calibrated import extract_calibrated
 from snnc.emit.embedded import extract
+from snnc.emit.graded import graded_network
+from snnc.emit.layer_operators import PLAIN
 from snnc.emit.schedules import as_stream
 from snnc.emit.written import read_block
 from snnc.ir.conversion import LayerReport
+from snnc.ir.domain import DOMAIN
 from snnc.ir.option import whole
 from snnc.ir.options import Options
 from snnc.ir.records import read_record
 from snnc.ir.report import Calibration, Certificate, Verification
 from snnc.places import check_folder, file_behind, is_stream, mode_of, write_together
-from snnc.runtime.session import FORMAT_VERSION, beyond_limit
+from snnc.runtime.session import FORMAT_VERSION, GRADED, beyond_limit
+
+#: In the metadata of a graded form, which is no converted network, and what is not.
+_GRADED_FORM, _OF_STEPS = "snnc.graded", ("snnc.block", "snnc.quantised", "snnc.network")
 
 
 def write_atomically(path: str | PathLike[str], content: bytes) -> None:
@@ -113,6 +119,9 @@ class ConvertedFile:
         metadata = {entry.key: entry.value for entry in model.metadata_props}
         if "snnc.format_version" not in metadata:
             fail("SNN402", f"{name} carries no snnc.format_version")
+        if _GRADED_FORM in metadata:
+            hint = "give the network that it was written from, or run it with `snnc.runtime.GradedSession`"
+            fail("SNN402", f"{name} is the graded form of a network", hint=hint)
         self.format_version = self._read_version(metadata["snnc.format_version"])
         try:
             self._read(metadata)
@@ -249,9 +258,42 @@ class ConvertedFile:
         for entry in self.model.metadata_props:
             if entry.key not in own:
                 set_metadata(model, entry.key, entry.value)
-        options = next(json.loads(entry.value) for entry in self.model.metadata_props if entry.key == "snnc.options")
-        set_metadata(model, "snnc.options", json.dumps({**options, "schedule": "stream"}))
+        self._set_schedule(model, "stream")
         return model
+
+    def graded_form(self) -> onnx.ModelProto:
+        """The network as one sweep over its layers for each frame (docs/graded.md), run by `GradedSession`; SNN405
+        where it does not settle, SNN402 where the file does not tell its layers one by one."""
+        self.require_settling()
+        model = graded_network(self.calibrated(), self.block)
+        for entry in self.model.metadata_props:
+            if entry.key not in (*_OF_STEPS, "snnc.states"):
+                set_metadata(model, entry.key, entry.value)
+        operators = {node.name: node.op_type for node in model.graph.node if node.domain == DOMAIN}
+        layers = self._document("snnc.layers")
+        for layer in layers:
+            plain = None if layer.get("fused") is None else PLAIN
+            layer["fused"] = operators.get(layer["name"], plain)
+        set_metadata(model, "snnc.layers", json.dumps(layers))
+        self._set_schedule(model, GRADED)
+        set_metadata(model, _GRADED_FORM, "1")
+        return model
+
+    def _set_schedule(self, model: onnx.ModelProto, schedule: str) -> None:
+        set_metadata(model, "snnc.options", json.dumps({**self._document("snnc.options"), "schedule": schedule}))
+
+    def _document(self, key: str) -> Any:
+        return next(json.loads(entry.value) for entry in self.model.metadata_props if entry.key == key)
+
+    def require_settling(self) -> None:
+        """SNN405 unless a frame can go on from where the last one ended."""
+        if not self.settles or all(state.what != "entered charge" for state in self.block.states):
+            fail(
+                "SNN405",
+                f"{self.name} was converted by the method {self.options.method}, whose spikes depend on time: a frame "
+                "cannot go on from where the last one ended",
+                hint="convert the ANN with `--method exact`",
+            )
 
     def choose_steps(self, steps: int | None) -> int:
         """`steps`, or the file's own; SNN404 unless they are from 1 to its max_steps, and more than its delay, SNN405

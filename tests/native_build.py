@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 NATIVE = ROOT / "runtime" / "native"
 KERNELS_TEST = ROOT / "tests" / "native" / "kernels"
-LAYERS_TEST = ROOT / "tests" / "native" / "layers_test.cpp"
+LAYERS_TESTS = [ROOT / "tests" / "native" / f"{name}_test.cpp" for name in ("layers", "graded", "graded_pools")]
 
 # What setup.py compiles the library with, and every warning an error.
 FLAGS = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-fno-trapping-math", "-ffp-contract=off"]
@@ -24,7 +24,8 @@ def kernel_sources() -> list[Path]:
 
 def layer_sources() -> list[Path]:
     """The event-driven layers and the program that tests them."""
-    return [*sorted((NATIVE / "kernels" / "layers").glob("*.cpp")), LAYERS_TEST]
+    kernels = [source for room in ("layers", "graded") for source in sorted((NATIVE / "kernels" / room).glob("*.cpp"))]
+    return [*kernels, *LAYERS_TESTS]
 
 
 def library_sources() -> list[Path]:

@@ -13,7 +13,7 @@ from streams import content, converted
 
 from snnc.api import SpikingModel
 from snnc.ir.conversion import Report
-from snnc.runtime import Frame, SpikingSession, StreamSession
+from snnc.runtime import Frame, GradedSession, SpikingSession, StreamSession
 
 FRAMES, STREAMS = 6, 2
 
@@ -89,6 +89,44 @@ def test_files_of_any_schedule(feed: Invoke) -> None:
         Path("other.snn.onnx").write_bytes(content("digits", schedule))
         feed("stream", "other.snn.onnx", "--frames", "one.npy", "-o", f"{schedule}.npy", "--check", "2")
         assert np.array_equal(np.load(f"{schedule}.npy"), expected("one.npy"))
+
+
+def test_frames_in_one_sweep(feed: Invoke) -> None:
+    """The same outputs; events in the place of spikes, and no steps."""
+    arguments = ("stream", "exact.snn.onnx", "--frames", "two.npy", "--streams", "2", "--graded")
+    result = feed(*arguments, "--check", "1", "-o", "y.npz", "--json", "cost.json")
+    assert [line.split("  ")[0] for line in result.stdout.splitlines()[2:5]] == ["changed %", "events", "SOPs"]
+    assert "in every sweep" in result.stdout
+    assert "6 frames were held against fresh runs" in result.stdout
+    with np.load("y.npz") as found:
+        logits = found[next(iter(found.files))]
+        assert np.array_equal(logits.reshape(FRAMES * STREAMS, -1), expected("two.npy"))
+        assert "steps_used" not in found.files
+    cost: dict[str, Any] = json.loads(Path("cost.json").read_text())
+    assert cost["graded"]
+    assert cost["checked"] == 6
+    session = GradedSession(converted("digits").graded_form().SerializeToString(), streams=2)
+    frames = np.load("two.npy").reshape(6, 2, 1, 8, 8) / np.float32(255)
+    for entry, frame in zip(cost["frames"], map(session.feed, frames), strict=True):
+        assert "steps" not in entry
+        assert entry["changed"] == frame.changed.tolist()
+        assert entry["spikes"] == frame.events.tolist()
+        assert entry["operations"] == frame.synaptic_operations.tolist()
+    first = cost["frames"][0]
+    assert cost["cold"] == {name: np.sum(first[name], axis=1).mean() for name in ("spikes", "operations")}
+
+
+@pytest.mark.parametrize("state", ["counts", "v", "entered"])
+def test_a_sweep_that_ends_elsewhere_is_told(feed: Invoke, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    true = GradedSession.state
+
+    def wrong(session: GradedSession) -> dict[str, np.ndarray]:
+        found: dict[str, np.ndarray] = true.fget(session)  # type: ignore[attr-defined]
+        name = next(name for name in found if f"/{state}/" in name)
+        return {**found, name: found[name] + 1}
+
+    monkeypatch.setattr(GradedSession, "state", property(wrong))
+    refuse(feed, "SNN411", "stream", "exact.snn.onnx", "--frames", "one.npy", "--graded", "--check", "4", "-o", "y.npy")
 
 
 def test_the_session_of_a_model() -> None:

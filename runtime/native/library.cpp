@@ -11,6 +11,8 @@
 #include <string>
 #include <tuple>
 
+#include "ops/graded_layer.hpp"
+#include "ops/graded_pools.hpp"
 #include "ops/neurons.hpp"
 #include "ops/spike_counts.hpp"
 #include "ops/spike_encode.hpp"
@@ -60,7 +62,8 @@ using Domain =
              ops::StaircaseTable, ops::StaircaseCharge, ops::SpikeMaxPool, ops::SpikeProduct, ops::SpikingConv,
              ops::SpikingConvAdd,
              ops::SpikingGemm, ops::StaircaseConv, ops::StaircaseConvAdd, ops::StaircaseGemm, ops::SpikeReadout1,
-             ops::SpikeReadout, ops::SpikeCount, ops::SpikeTotals, ops::LastSpike>;
+             ops::SpikeReadout, ops::SpikeCount, ops::SpikeTotals, ops::LastSpike, ops::GradedConv, ops::GradedConvAdd,
+             ops::GradedGemm, ops::GradedSumPool, ops::GradedMaxPool, ops::GradedTotals>;
 
 // The domain for this function table, created on first use and never destroyed: sessions may live until the very end
 // of the process, and they hold pointers into it.

@@ -77,7 +77,7 @@ def export_nir(
     samples = None if samples is None else whole("samples", samples)
     chosen = file.choose_steps(steps)
     network = nir_network(file.calibrated(), TARGETS[target], steps=chosen, name=file.name)
-    dataset = _dataset(file, data, preparation, SAMPLES if samples is None else samples)
+    dataset = samples_of(file, data, preparation, SAMPLES if samples is None else samples)
     images = np.asarray(dataset.images, np.float32)
     content = _content(network)
     trains = trains_of(file, images, chosen, file.choose_seed(seed))
@@ -98,7 +98,7 @@ def _check_neurons(file: ConvertedFile, target: str) -> None:
         )
 
 
-def _dataset(file: ConvertedFile, data: Any, preparation: Preparation | None, samples: int) -> DataSet:
+def samples_of(file: ConvertedFile, data: Any, preparation: Preparation | None, samples: int) -> DataSet:
     """So many samples, evenly spread over `data`; smooth images in the range of the input where there are none."""
     if samples < 1:
         fail("SNN405", f"samples is {samples}, must be at least 1")

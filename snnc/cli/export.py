@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnc.cli import exported_c, options, reports
+from snnc.cli import exported_c, exported_graded, options, reports
 from snnc.cli.console import Console
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ NIR_TARGETS = ("generic", "norse", "snntorch", "spyx")
 @click.argument("net", type=options.EXISTING, metavar="NET.snn.onnx")
 @click.option("--nir", "target", type=click.Choice(NIR_TARGETS), help="Write a graph of NIR, as this one reads it.")
 @click.option("--c", "as_c", is_flag=True, help="Write C for microcontrollers into a folder.")
+@click.option("--graded", is_flag=True, help="Write the network as one sweep for each frame, in ONNX.")
 @click.option(
     "-o",
     "--output",
@@ -66,6 +67,7 @@ def export(
     net: str,
     target: str | None,
     as_c: bool,
+    graded: bool,
     output: str,
     name: str | None,
     most_steps: int | None,
@@ -79,35 +81,45 @@ def export(
     json_file: str | None,
     **form: Any,
 ) -> None:
-    """Write NET.snn.onnx for another simulator, and check there that every spike is the same; or as C for
-    microcontrollers.
+    """Write NET.snn.onnx for another simulator, and check there that every spike is the same; as C for
+    microcontrollers; or as one sweep over the layers for each frame.
 
     What cannot be computed there is refused, all at once; a check that fails writes nothing.
 
     \b
     snnc export net.snn.onnx --nir generic -o net.nir
     snnc export net.snn.onnx --c -o net
+    snnc export exact.snn.onnx --graded -o net.graded.onnx
     """
     from snnc import api
     from snnc.api.exporting import SAMPLES
     from snnc.export.nir_check import TIMEOUT
 
-    if as_c and target is not None:
-        raise click.UsageError("--nir and --c are two forms: ask for one")
+    if as_c + graded + (target is not None) > 1:
+        raise click.UsageError("--nir, --c and --graded are different forms: ask for one")
+    of_nir = {"steps": steps, "seed": seed, "record": recording, "simulator": simulator, "timeout": timeout}
+    of_c = {"name": name, "most-steps": most_steps}
     if as_c:
-        checking = {"data": data, "samples": samples, "steps": steps, "seed": seed, "record": recording}
-        there = {"simulator": simulator, "timeout": timeout, "layout": form["layout"]}
-        exported_c.refuse_others({**checking, **there}, "--nir")
+        exported_c.refuse_others({"data": data, "samples": samples}, "--nir and --graded")
+        exported_c.refuse_others({**of_nir, "layout": form["layout"]}, "--nir")
         reports.check_outputs(console, json_file, [], [net])
         exported_c.export_c(console, net, output, name, most_steps, form)
         return
+    if graded:
+        exported_c.refuse_others(of_nir, "--nir")
+        exported_c.refuse_others(of_c, "--c")
+        reports.check_outputs(console, json_file, [output], [net, data])
+        if data is None:
+            options.refuse_data_form(form)
+        exported_graded.export_graded(console, net, output, data, samples, form)
+        return
     if target is None:
-        raise click.UsageError("say what to write: --nir TARGET or --c")
+        raise click.UsageError("say what to write: --nir TARGET, --c or --graded")
     if target == NIR_TARGETS[0] and simulator is not None:
         raise click.UsageError("--simulator belongs to the other targets: generic has none")
     if timeout is not None and simulator is None:
         raise click.UsageError("--timeout is about --simulator, which is not given")
-    exported_c.refuse_others({"name": name, "most-steps": most_steps}, "--c")
+    exported_c.refuse_others(of_c, "--c")
     reports.check_outputs(console, json_file, [output, recording], [net, data])
     if data is None:
         options.refuse_data_form(form)

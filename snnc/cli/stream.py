@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     help="Hold every K-th frame against a fresh run; 0 for none.",
     show_default=True,
 )
+@click.option("--graded", is_flag=True, help="Run each frame in one sweep over the layers: events carry integers.")
 @options.stored_form
 @options.threads
 @options.verbosity
@@ -56,6 +57,7 @@ def stream(
     output: str | None,
     json_file: str | None,
     check: int,
+    graded: bool,
     threads: int | None,
     **form: Any,
 ) -> None:
@@ -72,11 +74,16 @@ def stream(
 
     reports.check_outputs(console, json_file, [output], [net, source])
     file = api.open_converted(net)
-    _require_settling(file)
+    file.require_settling()
     dataset = options.load_data_for(console, file, source, form, streams=streams or 1)
     frames = dataset.images.reshape(-1, streams or 1, *file.input_dims)
     course = follow(
-        file, frames, check=check, threads=threads, progress=lambda share: console.progress("feeding", share)
+        file,
+        frames,
+        graded=graded,
+        check=check,
+        threads=threads,
+        progress=lambda share: console.progress("feeding", share),
     )
     warn_of_clipping(console, file, dataset.images)
     console.result(course_table(course))
@@ -88,29 +95,33 @@ def stream(
 
 
 def outputs_of(course: Course, *, one_stream: bool) -> dict[str, np.ndarray]:
-    """Every output by name, then spikes, operations and steps: `[T, N, ...]`, or `[T, ...]` of `one_stream`."""
+    """Every output by name, then spikes, operations and, where there are some, steps: `[T, N, ...]`, or `[T, ...]` of
+    `one_stream`."""
     from snnc.ir.names import SPIKE_TOTALS, STEPS_USED, SYNAPTIC_OPERATIONS
 
-    counts = {SPIKE_TOTALS: course.spikes, SYNAPTIC_OPERATIONS: course.operations, STEPS_USED: course.steps}
-    found = {**course.outputs, **counts}
+    counts = {SPIKE_TOTALS: course.spikes, SYNAPTIC_OPERATIONS: course.operations}
+    steps = {} if course.steps is None else {STEPS_USED: course.steps}
+    found = {**course.outputs, **counts, **steps}
     return {name: value[:, 0] for name, value in found.items()} if one_stream else found
 
 
 def stream_document(net: str, dataset: DataSet, file: ConvertedFile, course: Course) -> dict[str, Any]:
     """What `--json` writes (docs/cli.md)."""
-    frames, streams = course.steps.shape
-    cold = {name: float(getattr(course.cold, name).mean()) for name in ("steps", "spikes", "operations")}
+    frames, streams = course.changed.shape
+    cold: dict[str, float] = {} if course.cold.steps is None else {"steps": float(course.cold.steps.mean())}
+    cold |= {"spikes": float(course.cold.spikes.mean()), "operations": float(course.cold.operations.mean())}
     return {
         "model": net,
         "data": {"name": dataset.name, "frames": frames, "streams": streams, "notes": list(dataset.notes)},
         "layers": [layer.name for layer in file.layers if layer.kind != "readout"],
         "macs_on_numbers": sum(layer.macs_on_numbers for layer in file.layers),
+        "graded": course.steps is None,
         "checked": course.checked,
         "cold": cold,
         "frames": [
             {
                 "changed": course.changed[index].tolist(),
-                "steps": course.steps[index].tolist(),
+                **({} if course.steps is None else {"steps": course.steps[index].tolist()}),
                 "spikes": course.spikes[index].tolist(),
                 "operations": course.operations[index].tolist(),
             }
@@ -119,24 +130,13 @@ def stream_document(net: str, dataset: DataSet, file: ConvertedFile, course: Cou
     }
 
 
-def _require_settling(file: ConvertedFile) -> None:
-    from snnc.diagnostics import fail
-
-    if not file.settles or all(state.what != "entered charge" for state in file.block.states):
-        fail(
-            "SNN405",
-            f"{file.name} was converted by the method {file.options.method}, whose spikes depend on time: a frame "
-            "cannot go on from where the last one ended",
-            hint="convert the ANN with `--method exact`",
-        )
-
-
 def _notes(course: Course, file: ConvertedFile) -> str:
-    frames, streams = course.steps.shape
+    frames, streams = course.changed.shape
     of_streams = "" if streams == 1 else f" of {streams:,} streams"
     lines = [
         f"{frames:,} frame{'' if frames == 1 else 's'}{of_streams}; SOPs do not count the multiply-accumulates of the",
-        f"first layer, which reads numbers: {sum(layer.macs_on_numbers for layer in file.layers):,} in every block.",
+        f"first layer, which reads numbers: {sum(layer.macs_on_numbers for layer in file.layers):,} in every "
+        f"{'block' if course.steps is not None else 'sweep at most'}.",
     ]
     if course.checked:
         count = f"{course.checked:,} frame{' was' if course.checked == 1 else 's were'}"

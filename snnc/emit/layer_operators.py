@@ -10,6 +10,7 @@ are `StaircaseConv`, `StaircaseConvAdd` and `StaircaseGemm`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,17 +112,29 @@ def select(target: gs.Node) -> Fused | None:
 
 
 def _of_tree(target: gs.Node) -> Fused | None:
-    root, room = producer(target.inputs[0]), LAYERS[target.op]
-    if root is None or not room.integrates:
+    found = pattern(target, lambda tensor: copies_of(tensor) is not None)
+    op = None if found is None else LAYERS[target.op].layer_operator(found.shape)
+    return None if found is None or op is None else Fused(op, found.main, found.residual)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """The tree of a layer in one of the shapes for which there are operators."""
+
+    shape: Shape
+    main: Synapses
+    residual: Synapses | None = None
+
+
+def pattern(target: gs.Node, moved: Callable[[gs.Tensor], bool]) -> Pattern | None:
+    """The shape of the tree that `target` reads; `moved` tells whether a tensor is what sources give, only moved."""
+    root = producer(target.inputs[0])
+    if root is None or not LAYERS[target.op].integrates:
         return None
     if root.op == "Add":
-        op = room.layer_operator("ConvAdd")
-        return None if op is None else _junction(root, op)
-    if root.op not in ("Conv", "Gemm"):
-        return None
-    op = room.layer_operator("Conv" if root.op == "Conv" else "Gemm")
-    main = _synapses(root)
-    return None if op is None or main is None else Fused(op, main)
+        return _junction(root, moved)
+    main = _synapses(root, moved) if root.op in ("Conv", "Gemm") else None
+    return None if main is None else Pattern("Conv" if root.op == "Conv" else "Gemm", main)
 
 
 def noted(target: gs.Node) -> Fused | None:
@@ -129,19 +142,19 @@ def noted(target: gs.Node) -> Fused | None:
     return None if target.attrs["fused"] == PLAIN else select(target)
 
 
-def _junction(junction: gs.Node, op: str) -> Fused | None:
+def _junction(junction: gs.Node, moved: Callable[[gs.Tensor], bool]) -> Pattern | None:
     branches = [producer(operand) for operand in activation_inputs(junction)]
-    first, second = (None if node is None else _synapses(node) for node in branches)
+    first, second = (None if node is None else _synapses(node, moved) for node in branches)
     if first is None or second is None:
         return None
     for main, residual in ((first, second), (second, first)):
         if main.node.op == "Conv" and _reads_one_position(residual.node):
-            return Fused(op, main, residual)
+            return Pattern("ConvAdd", main, residual)
     return None
 
 
-def _synapses(node: gs.Node) -> Synapses | None:
-    if weighted(node) is None or copies_of(activation_inputs(node)[0]) is None:
+def _synapses(node: gs.Node, moved: Callable[[gs.Tensor], bool]) -> Synapses | None:
+    if weighted(node) is None or not moved(activation_inputs(node)[0]):
         return None
     if node.op == "Scale" and (constant(node, 2) is not None or any(size > 1 for size in _weight_shape(node)[1:])):
         return None  # one weight for every channel is all that the operators know

@@ -11,7 +11,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import onnx
 
@@ -64,7 +64,10 @@ def describe_states(states: Sequence[State]) -> str:
     """The states as JSON, for hosts that drive the stream form and for `read_block`."""
     fields = {"name": "name", "next_name": "next", "dtype": "dtype", "dims": "dims", "initial": "initial"}
     fields |= {"layer": "layer", "output": "output", "what": "what"}
-    return json.dumps([{key: getattr(state, name) for name, key in fields.items()} for state in states])
+    entries: list[dict[str, Any]] = [{key: getattr(state, name) for name, key in fields.items()} for state in states]
+    for state, entry in zip(states, entries, strict=True):
+        entry |= {name: True for name in ("channels_last", "in_place") if getattr(state, name)}
+    return json.dumps(entries)
 
 
 def places_of(model: onnx.ModelProto) -> Places:

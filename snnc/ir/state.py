@@ -9,7 +9,7 @@ import numpy as np
 
 #: What a state of a layer is: the spikes so far are those that a neuron fired, the input count those that a pool or a
 #: product got (of its first input; a second one has its own).
-What = Literal["", "membrane potential", "spike count", "input count", "second input count", "entered charge"]
+What = Literal["", "membrane potential", "spike count", "input count", "second input count", "entered charge", "charge"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class State:
     """A tensor carried from block to block: `[N, *dims]` of `dtype`, starting at `initial` (broadcast).
 
     `layer` is the node whose state it is, and `what` it is there; `output` the output of the network that its last
-    value is, or "".
+    value is, or "". In graded networks the channels may be the last axis (`channels_last`), and the next value may be
+    written over the one before (`in_place`).
     """
 
     name: str
@@ -28,6 +29,8 @@ class State:
     layer: str = ""
     output: str = ""
     what: What = ""
+    channels_last: bool = False
+    in_place: bool = False
 
     def start(self, batch: int) -> np.ndarray:
         """The state before the first step."""

@@ -65,10 +65,10 @@ class GradedEncoder(SpikeSource):
         calibrator.settle(node, np.array(node.attrs.get("unit", calibrator.input_scale / LEVELS)))
 
     def emit(self, node: gs.Node, block: BlockWriter) -> None:
-        numbers = self._numbers(node, block)
+        numbers = self.numbers(node, block)
         block.currents.declare(node.outputs[0], numbers, first_step_only=False)
 
-    def _numbers(self, node: gs.Node, block: Nodes) -> str:
+    def numbers(self, node: gs.Node, block: Nodes) -> str:
         """n of the input: `[N, ...]`, float32. NaN becomes 0; decoding marks it."""
         pixels, spikes = node.inputs[0].name, node.outputs[0]
 
@@ -116,6 +116,10 @@ class ChargeEncode(GradedEncoder):
     def largest_total(self, node: gs.Node) -> int:
         return 1  # what has entered is one n, and a step may change it from one limit to the other
 
+    def count_range(self, node: gs.Node) -> tuple[int, int]:
+        low, high = super().limits(node)
+        return min(low, 0), max(high, 0)
+
     def states(self, node: gs.Node) -> list[State]:
         dims, name = sample_shape(node.outputs[0]), node.name
         return [State(f"entered/{name}", f"entered_next/{name}", "int32", dims, what="entered charge")]
@@ -124,14 +128,14 @@ class ChargeEncode(GradedEncoder):
         return 1
 
     def settled(self, node: gs.Node, reads: Sequence[str], nodes: Nodes) -> tuple[str, str]:
-        numbers = self._numbers(node, nodes)
+        numbers = self.numbers(node, nodes)
         return nodes.node("Cast", [numbers], f"{node.outputs[0].name}/settled", to=TensorProto.DOUBLE), ""
 
     def emit(self, node: gs.Node, block: BlockWriter) -> None:
         (entered,) = block.states_of(node)
         spikes = node.outputs[0].name
         name = block.names.unique(f"node/{entered.next_name}")
-        block.write("Cast", [self._numbers(node, block)], [entered.next_name], name, to=TensorProto.INT32)
+        block.write("Cast", [self.numbers(node, block)], [entered.next_name], name, to=TensorProto.INT32)
         change = block.node("Sub", [entered.next_name, entered.name], f"{spikes}/change")
         numbers = block.node("Cast", [change], f"{spikes}/numbers", to=TensorProto.FLOAT)
         block.currents.declare(node.outputs[0], numbers, first_step_only=True)

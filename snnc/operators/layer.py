@@ -119,6 +119,11 @@ class SpikeSource(Layer):
         where that grows with time."""
         return None
 
+    def count_range(self, node: gs.Node) -> tuple[int, int] | None:
+        """The smallest and the largest sum of all that ever comes of one element, and 0 between them; None where no
+        count of its own bounds it."""
+        return None
+
 
 def write_scale(node: gs.Node, scale: FloatArray) -> None:
     """Note what a spike (of a readout: a unit of potential) is worth in ANN units; `scale` broadcasts against a

@@ -54,6 +54,9 @@ class Staircase(Neuron):
     def largest_total(self, node: gs.Node) -> int:
         return int(max(-node.attrs["low"], node.attrs["high"]))
 
+    def count_range(self, node: gs.Node) -> tuple[int, int]:
+        return int(node.attrs["low"]), int(node.attrs["high"])
+
     def states(self, node: gs.Node) -> list[State]:
         return [*super().states(node), _counts(node)]
 
@@ -109,8 +112,12 @@ class StaircaseTable(SpikeSource):
         return int(np.abs(self._counts_of(node)).max())
 
     def settling_steps(self, node: gs.Node) -> int:
+        low, high = self.count_range(node)
+        return high - low
+
+    def count_range(self, node: gs.Node) -> tuple[int, int]:
         counts = self._counts_of(node)
-        return int(max(0, counts.max()) - min(0, counts.min()))
+        return min(0, int(counts.min())), max(0, int(counts.max()))
 
     def _counts_of(self, node: gs.Node) -> np.ndarray:
         """Every count that it can have, by channel."""

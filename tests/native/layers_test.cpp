@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "graded_test.hpp"
 #include "layers_runs.hpp"
 #include "layers_shapes.hpp"
 #include "layers_totals.hpp"
@@ -340,6 +341,8 @@ int main(int argc, char** argv) {
   test_random_layers(count);
   Random random(seed);
   failures += wrong_totals(random);
+  failures += check_graded_pools(seed);
+  failures += check_graded_layers(count, seed, shares, share);
   std::printf("%s:", vector_kernels().name);
   for (std::size_t i = 0; i < layer_kernels.size(); ++i) std::printf(" %d %s,", planned_for[i], layer_kernels[i].name);
   std::printf(" %d failures\n", failures);

@@ -32,6 +32,18 @@ struct SpikeCount {
   }
 };
 
+// A sample's shape with any number of leading axes replaced by 1, so that fan-outs repeat with a fixed period.
+inline void require_fanout_shape(const Shape& fanout, const Shape& counted, const char* name) {
+  const Shape sample(counted.begin() + 1, counted.end());
+  const auto first_kept = std::find_if(fanout.begin(), fanout.end(), [](std::int64_t dim) { return dim != 1; });
+  const auto kept = fanout.end() - first_kept;
+  const bool fits = fanout.size() == sample.size() && std::equal(first_kept, fanout.end(), sample.end() - kept);
+  if (!fits) {
+    throw InvalidInput("fanout has shape " + to_string(fanout) + ", must be " + to_string(sample) +
+                       " or that with leading axes of 1, for " + name + " " + to_string(counted));
+  }
+}
+
 // (spikes: uint64 [N, ...], fanout: int64 [...]) -> (total, operations: int64 [N])
 struct SpikeTotals {
   static constexpr const char* name = "SpikeTotals";
@@ -50,7 +62,7 @@ struct SpikeTotals {
     const auto spikes = context.input<std::uint64_t>(0);
     const auto fanout = context.input<std::int64_t>(1);
     require_batch_axis(spikes.shape, "spikes");
-    require_fanout_shape(fanout.shape, spikes.shape);
+    require_fanout_shape(fanout.shape, spikes.shape, "spikes");
 
     const std::int64_t samples = spikes.shape[0];
     auto* total = context.output<std::int64_t>(0, {samples});
@@ -64,19 +76,6 @@ struct SpikeTotals {
       total[sample] = sums.spikes;
       operations[sample] = sums.operations;
     });
-  }
-
- private:
-  // A sample's shape with any number of leading axes replaced by 1, so that fan-outs repeat with a fixed period.
-  static void require_fanout_shape(const Shape& fanout, const Shape& spikes) {
-    const Shape sample(spikes.begin() + 1, spikes.end());
-    const auto first_kept = std::find_if(fanout.begin(), fanout.end(), [](std::int64_t dim) { return dim != 1; });
-    const auto kept = fanout.end() - first_kept;
-    const bool fits = fanout.size() == sample.size() && std::equal(first_kept, fanout.end(), sample.end() - kept);
-    if (!fits) {
-      throw InvalidInput("fanout has shape " + to_string(fanout) + ", must be " + to_string(sample) +
-                         " or that with leading axes of 1, for spikes " + to_string(spikes));
-    }
   }
 };
 

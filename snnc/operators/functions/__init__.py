@@ -19,7 +19,7 @@ from functools import cache
 import onnx
 
 from snnc.ir.domain import DOMAIN, DOMAIN_VERSION, OPSET
-from snnc.operators.functions import encoding, layers, pooling, products, staircase, words
+from snnc.operators.functions import encoding, graded, layers, pooling, products, staircase, words
 
 __all__ = ["functions", "functions_used_by", "opsets_for", "parse_functions"]
 
@@ -47,7 +47,7 @@ def parse_functions(texts: Iterable[str], domain: str = DOMAIN) -> list[onnx.Fun
 
 @cache
 def _all_functions() -> tuple[onnx.FunctionProto, ...]:
-    modules = (words, encoding, staircase, layers, pooling, products)
+    modules = (words, encoding, staircase, layers, pooling, products, graded)
     return tuple(parse_functions(text for module in modules for text in module.FUNCTIONS))
 
 

@@ -44,6 +44,9 @@ class Geometry {
     return input_lines_[static_cast<std::size_t>(line * line_taps + tap)];
   }
 
+  // [lines_out, line_taps], as `input_line` gives them.
+  const std::int64_t* input_lines() const { return input_lines_.data(); }
+
   Axis column_axis;
   std::int64_t lines_in = 1, lines_out = 1, line_taps = 1;
   std::vector<std::int32_t> column_order;  // [columns_in]: the column at each place

@@ -1,6 +1,7 @@
 // The table of the vector kernels, one for each vector unit.
 #pragma once
 
+#include "../graded/tasks.hpp"
 #include "costs.hpp"
 #include "tasks.hpp"
 
@@ -34,6 +35,9 @@ struct VectorKernels {
   void (*table_line[2][3][dynamics_count])(const TableLine&);  // bytes of a number (2, 4), width, dynamics
   void (*add_stream[weight_types][3])(const AddStream&);
   void (*encode)(const EncodeSample&, std::int64_t tile);
+  std::int64_t (*list_changes)(const ListChanges&);
+  std::int64_t (*list_places)(const std::int32_t* changes, std::int64_t size, std::uint32_t* to);
+  void (*graded_lines[2][3])(const GradedLines&);  // bytes of a weight (1, 2), width
 };
 
 // The kernels for the vector unit of this machine (or that of the environment variable SNNC_SIMD).

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "../encode_tile.hpp"
+#include "../graded/graded_lines.hpp"
+#include "../graded/list_changes.hpp"
 #include "add_stream.hpp"
 #include "chunk.hpp"
 #include "gather.hpp"
@@ -29,6 +31,7 @@ namespace snnc::kernels::SNNC_SIMD {
   {SNNC_BY_ENTRY(gather_line, Weight, narrow, 16), SNNC_BY_ENTRY(gather_line, Weight, narrow, 32), \
    SNNC_BY_ENTRY(gather_line, Weight, narrow, 64)}
 
+#define SNNC_GRADED(Weight) {graded_lines<Weight, 16>, graded_lines<Weight, 32>, graded_lines<Weight, 64>}
 #define SNNC_ADD_STREAM(Weight) {add_stream<Weight, 16>, add_stream<Weight, 32>, add_stream<Weight, 64>}
 
 // Function pointers of different types: an entry in the wrong place does not compile.
@@ -54,6 +57,9 @@ const VectorKernels table = {
     {SNNC_BY_WIDTH(table_line, std::int16_t), SNNC_BY_WIDTH(table_line, std::int32_t)},
     {SNNC_ADD_STREAM(std::int8_t), SNNC_ADD_STREAM(std::int16_t), SNNC_ADD_STREAM(std::int32_t)},
     encode,
+    list_changes,
+    list_places,
+    {SNNC_GRADED(std::int8_t), SNNC_GRADED(std::int16_t)},
 };
 
 #undef SNNC_BY_DYNAMICS
@@ -62,6 +68,7 @@ const VectorKernels table = {
 #undef SNNC_FOR_WIDTHS
 #undef SNNC_BY_ENTRY
 #undef SNNC_GATHER
+#undef SNNC_GRADED
 #undef SNNC_ADD_STREAM
 
 }  // namespace snnc::kernels::SNNC_SIMD

@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "../dynamics.hpp"
 
@@ -32,6 +33,20 @@ struct Simd {
   }
 
   static u32 bits_of(Vector mask) { return static_cast<u32>(_mm256_movemask_ps(_mm256_castsi256_ps(mask))); }
+
+  static u32 not_zero(Vector v) { return bits_of(_mm256_cmpeq_epi32(v, _mm256_setzero_si256())) ^ 0xff; }
+  static Vector broadcast_pair(const std::int16_t* pair) {
+    std::int32_t both;
+    std::memcpy(&both, pair, sizeof both);
+    return broadcast(both);
+  }
+  static Vector add_products(Vector sum, Vector pair, const std::int16_t* row) {
+    return add(sum, _mm256_madd_epi16(pair, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row))));
+  }
+  static Vector add_products(Vector sum, Vector pair, const std::int8_t* row) {
+    const __m128i narrow = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row));
+    return add(sum, _mm256_madd_epi16(pair, _mm256_cvtepi8_epi16(narrow)));
+  }
 
   static Vector after_leak(Vector v, Vector leak) { return _mm256_sub_epi32(v, _mm256_srav_epi32(v, leak)); }
 

@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "../dynamics.hpp"
 
@@ -28,6 +29,20 @@ struct Simd {
   }
   static Vector add_where(Vector v, u32 bits, Vector w) {
     return _mm512_mask_add_epi32(v, static_cast<__mmask16>(bits), v, w);
+  }
+
+  static u32 not_zero(Vector v) { return _mm512_test_epi32_mask(v, v); }
+  static Vector broadcast_pair(const std::int16_t* pair) {
+    std::int32_t both;
+    std::memcpy(&both, pair, sizeof both);
+    return _mm512_set1_epi32(both);
+  }
+  static Vector add_products(Vector sum, Vector pair, const std::int16_t* row) {
+    return _mm512_dpwssd_epi32(sum, pair, _mm512_loadu_si512(row));
+  }
+  static Vector add_products(Vector sum, Vector pair, const std::int8_t* row) {
+    const __m256i narrow = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row));
+    return _mm512_dpwssd_epi32(sum, pair, _mm512_cvtepi8_epi16(narrow));
   }
 
   static Vector after_leak(Vector v, Vector leak) { return _mm512_sub_epi32(v, _mm512_srav_epi32(v, leak)); }

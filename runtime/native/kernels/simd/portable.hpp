@@ -51,6 +51,21 @@ struct Simd {
     return reinterpret_cast<Vector>(__builtin_convertvector(row, Signed));
   }
 
+  // A bit for each lane that is not 0.
+  static u32 not_zero(Vector v) { return (v[0] != 0) | (v[1] != 0) << 1 | (v[2] != 0) << 2 | (v[3] != 0) << 3; }
+
+  // Two numbers of 16 bits in every lane, and the sum of the products of them with the two of every lane of a row.
+  static Vector broadcast_pair(const std::int16_t* pair) {
+    return broadcast(static_cast<std::int32_t>(static_cast<std::uint16_t>(pair[0]) | u32{static_cast<std::uint16_t>(pair[1])} << 16));
+  }
+  template <class Weight>
+  static Vector add_products(Vector sum, Vector pair, const Weight* row) {
+    const auto numbers = static_cast<std::int32_t>(pair[0]);
+    const std::int32_t even = static_cast<std::int16_t>(numbers), odd = numbers >> 16;
+    for (int i = 0; i < lanes; ++i) sum[i] += static_cast<u32>(even * row[2 * i]) + static_cast<u32>(odd * row[2 * i + 1]);
+    return sum;
+  }
+
   // v + w in the lanes whose bit is set.
   static Vector add_where(Vector v, u32 bits, Vector w) {
     const Vector lane_bits = {1, 2, 4, 8};
