@@ -12,6 +12,13 @@ import onnxruntime
 from snnc.runtime.states import State
 
 _CONTROLS = ("seed", "first_sample", "first_step", "count")
+_TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(bool)": np.bool_,
+}
 
 
 class _Bound:
@@ -45,6 +52,7 @@ class _Bound:
         first = session.get_inputs()[0]
         self._frames = np.zeros((streams, *first.shape[1:]), np.float32)
         self._read = {first.name: self._frames} | {name: np.zeros((), np.int64) for name in controls}
+        self._written = _arrays_of(session, decoded, streams)
         self._bindings: dict[tuple[int, int], onnxruntime.IOBinding] = {}
         self._begin, self._before, self._now = 0, 0, 0  # numbers of sets
 
@@ -73,8 +81,12 @@ class _Bound:
 
     def _outputs(self) -> dict[str, np.ndarray]:
         """The outputs of the last run that are no states, as copies."""
-        values = self._binding(self._before, self._now).get_outputs()[-len(self._decoded) :]
-        return {name: np.array(value.numpy()) for name, value in zip(self._decoded, values, strict=True)}
+        found = {name: array.copy() for name, array in self._written.items()}
+        if len(found) < len(self._decoded):
+            values = self._binding(self._before, self._now).get_outputs()[-len(self._decoded) :]
+            pairs = zip(self._decoded, values, strict=True)
+            found |= {name: np.array(value.numpy()) for name, value in pairs if name not in found}
+        return {name: found[name] for name in self._decoded}
 
     def _binding(self, before: int, after: int) -> onnxruntime.IOBinding:
         key = before, after
@@ -84,7 +96,10 @@ class _Bound:
             states = (*self._kept, *self._of_frame)
             _bind(binding.bind_output, ((state.next, self._sets[after][state.name]) for state in states))
             for name in self._decoded:
-                binding.bind_output(name, "cpu")
+                if name in self._written:
+                    _bind(binding.bind_output, [(name, self._written[name])])
+                else:
+                    binding.bind_output(name, "cpu")
             self._bindings[key] = binding
         return self._bindings[key]
 
@@ -149,6 +164,21 @@ class BoundSweeps(_Bound):
         self._now = self._begin
         self._run(1 - self._begin)
         return self._outputs()
+
+
+def _arrays_of(session: onnxruntime.InferenceSession, names: Sequence[str], streams: int) -> dict[str, np.ndarray]:
+    """Arrays for those outputs `[streams, ...]` of which the file says how large they are."""
+    found = {}
+    for value in session.get_outputs():
+        batch, *dims = value.shape or [0]
+        if (
+            value.name in names
+            and value.type in _TYPES
+            and isinstance(batch, str)
+            and all(isinstance(dim, int) for dim in dims)
+        ):
+            found[value.name] = np.zeros((streams, *dims), _TYPES[value.type])
+    return found
 
 
 def _bind(bind: Callable[..., None], arrays: Iterable[tuple[str, np.ndarray]]) -> None:

@@ -1,12 +1,13 @@
-"""Frames of a stream, at batch 1: a network of the method exact against cold runs of it and against the ANN in int8.
+"""Frames of a stream, at batch 1: a network of the method exact, graded and in steps, against cold runs of it and
+against the ANN in int8.
 
     python -m tests.benchmarks.streams --ann NET.onnx --data DATA --workload shift
     python -m tests.benchmarks.streams --ann NET.onnx --snn NET.snn.onnx --data DATA --workload object
     python -m tests.benchmarks.streams --workload window
     python -m tests.benchmarks.streams --net vgg16 --workload object
 
-Every frame runs on every side, one after the other, each in turn first. Ours is asserted to equal the cold run in all
-states and outputs. See README.md in this folder.
+Every frame runs on every side, one after the other, each in turn first. The run in steps is asserted to equal the cold
+one in all states and outputs, the graded ones in all outputs. See README.md in this folder.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ import onnxruntime
 
 from snnc.api import convert, input_dims, open_converted
 from snnc.data import load
+from snnc.files import ConvertedFile
 from snnc.measure.int8 import MOST_CALIBRATION_SAMPLES, quantised_ann
-from snnc.runtime import StreamSession
+from snnc.runtime import GradedSession, StreamSession
 from snnc.runtime.session import make_session
 from snnc.simulate.ann import load_model
 
@@ -37,7 +39,7 @@ from .opponents import clock
 
 # Shares of input integers that changed, in percent: a row for each.
 BINS = (0, 0.001, 1, 3, 10, 30, 100)
-SIDES = ("ours", "cold", "int8", "float32")
+SIDES = ("graded", "graded cold", "steps", "steps cold", "int8", "float32")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         file = open_converted(options.snn)
     frames = WORKLOADS[options.workload](samples, options.frames)
-    sides = Sides(file.stream_form().SerializeToString(), ann, samples[-MOST_CALIBRATION_SAMPLES:], options.threads)
+    sides = Sides(file, ann, samples[-MOST_CALIBRATION_SAMPLES:], options.threads)
     name = options.ann or (f"a random {options.net}" if options.net else "a random network for signals")
     print(f"{name}, {options.workload}, {len(frames)} frames; int8: {sides.scheme}", flush=True)
     runs = [sides.measure(frames, clock(options.cpu_time), first) for first in range(options.rounds)]
@@ -68,20 +70,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 class Run:
-    """One pass over the frames: seconds `[T, sides]`, and what ours did."""
+    """One pass over the frames: seconds `[T, sides]`, and what ours did: SOPs graded, in steps, and in steps from the
+    start."""
 
     def __init__(self, frames: int) -> None:
         self.seconds = np.zeros((frames, len(SIDES)))
         self.changed, self.steps = np.zeros(frames), np.zeros(frames, np.int64)
-        self.operations, self.cold_operations = np.zeros(frames, np.int64), np.zeros(frames, np.int64)
+        self.operations = np.zeros((frames, 3), np.int64)
         self.outputs: dict[str, list[np.ndarray]] = {side: [] for side in SIDES}
 
 
 class Sides:
-    """What runs each frame: our stream, the same network from its initial states, and the ANN twice."""
+    """What runs each frame: our stream, graded and in steps, the same from the initial states, and the ANN twice."""
 
-    def __init__(self, stream: bytes, ann: onnx.ModelProto, calibration: np.ndarray, threads: int) -> None:
-        self._ours, self._cold = (StreamSession(stream, threads=threads) for _ in range(2))
+    def __init__(self, file: ConvertedFile, ann: onnx.ModelProto, calibration: np.ndarray, threads: int) -> None:
+        graded, steps = file.graded_form().SerializeToString(), file.stream_form().SerializeToString()
+        self._graded, self._graded_cold = (GradedSession(graded, threads=threads) for _ in range(2))
+        self._steps, self._steps_cold = (StreamSession(steps, threads=threads) for _ in range(2))
         self._input = ann.graph.input[0].name
         self._float = make_session(ann.SerializeToString(), native=False, threads=threads)
         self.scheme, quantised = quantised_ann(ann, calibration, threads=threads)
@@ -90,16 +95,19 @@ class Sides:
     def measure(self, frames: np.ndarray, now: Callable[[], float], first: int) -> Run:
         """All frames; `first` says which side begins with the first frame."""
         run = Run(len(frames))
-        self._ours.reset()
+        self._graded.reset()
+        self._steps.reset()
+        runners: list[Callable[[np.ndarray], Any]] = [self._graded.feed, self._graded_cold.feed]
+        runners += [self._steps.feed, self._steps_cold.feed]
+        runners += [partial(self._run_ann, session) for session in (self._int8, self._float)]
         for index, image in enumerate(frames):
-            self._cold.reset()
-            runners: list[Callable[[np.ndarray], Any]] = [self._ours.feed, self._cold.feed]
-            runners += [partial(self._run_ann, session) for session in (self._int8, self._float)]
-            found: dict[int, Any] = {}
+            self._graded_cold.reset()
+            self._steps_cold.reset()
+            found: dict[str, Any] = {}
             for turn in range(len(SIDES)):
                 side = (first + index + turn) % len(SIDES)
                 start = now()
-                found[side] = runners[side](image[None])
+                found[SIDES[side]] = runners[side](image[None])
                 run.seconds[index, side] = now() - start
             self._note(run, index, found)
         return run
@@ -107,44 +115,47 @@ class Sides:
     def _run_ann(self, session: onnxruntime.InferenceSession, image: np.ndarray) -> Any:
         return session.run(None, {self._input: image})
 
-    def _note(self, run: Run, index: int, found: dict[int, Any]) -> None:
-        ours, cold = found[0], found[1]
-        left, right = self._ours.state, self._cold.state
+    def _note(self, run: Run, index: int, found: dict[str, Any]) -> None:
+        graded, steps, cold = found["graded"], found["steps"], found["steps cold"]
+        left, right = self._steps.state, self._steps_cold.state
         assert all(np.array_equal(value, right[name]) for name, value in left.items()), f"states of frame {index}"
-        assert all(np.array_equal(value, cold.outputs[name]) for name, value in ours.outputs.items()), f"frame {index}"
-        run.changed[index], run.steps[index] = ours.changed[0], ours.steps[0]
-        run.operations[index] = ours.synaptic_operations.sum()
-        run.cold_operations[index] = cold.synaptic_operations.sum()
-        for side, values in zip(SIDES, (ours.logits, cold.logits, found[2][0], found[3][0]), strict=True):
-            run.outputs[side].append(values)
+        for name, value in cold.outputs.items():
+            for side in ("graded", "graded cold", "steps"):
+                assert np.array_equal(found[side].outputs[name], value), f"frame {index}, {side}"
+        run.changed[index], run.steps[index] = steps.changed[0], steps.steps[0]
+        run.operations[index] = [frame.synaptic_operations.sum() for frame in (graded, steps, cold)]
+        for side in SIDES:
+            value = found[side]
+            run.outputs[side].append(value[0] if isinstance(value, list) else value.logits)
 
 
 def print_times(seconds: np.ndarray) -> None:
     """Medians over rounds and frames, the first frame left out, and ratios of the same frame and round."""
     warm = seconds[:, 1:]
     for index, side in enumerate(SIDES):
-        line = f"{side:8} {1e6 * np.median(warm[..., index]):9.0f} µs per frame"
+        line = f"{side:11} {1e6 * np.median(warm[..., index]):9.0f} µs per frame"
         if index:
             low, median, high = np.percentile(warm[..., index] / warm[..., 0], [25, 50, 75])
-            line += f"; {side}/ours {median:.2f} ({low:.2f} to {high:.2f})"
+            line += f"; {side}/graded {median:.2f} ({low:.2f} to {high:.2f})"
         print(line)
 
 
 def print_by_change(seconds: np.ndarray, run: Run) -> None:
     """A row for frames that change about as much."""
-    print(" changed %  frames  steps  SOPs/cold   ours µs  cold µs  int8 µs  cold/ours  int8/ours")
+    print(" changed %  frames  steps  SOPs: graded  steps   graded µs  cold µs  steps µs  int8 µs  int8/graded")
     percent = 100 * run.changed
     for low, high in pairwise(BINS):
         chosen = (percent >= low) & ((percent < high) | (high == BINS[-1]))
         chosen[0] = False
         if not chosen.any():
             continue
-        ours, cold, int8 = (np.median(seconds[:, chosen, side]) * 1e6 for side in range(3))
-        share = run.operations[chosen].sum() / max(1, run.cold_operations[chosen].sum())
-        ratios = [np.median(seconds[:, chosen, side] / seconds[:, chosen, 0]) for side in (1, 2)]
+        graded, cold, steps, int8 = (np.median(seconds[:, chosen, side]) * 1e6 for side in (0, 1, 2, 4))
+        operations = run.operations[chosen].sum(0)
+        share = operations / max(1, operations[2])
+        ratio = np.median(seconds[:, chosen, 4] / seconds[:, chosen, 0])
         print(
-            f"{percent[chosen].mean():10.2f} {chosen.sum():7} {run.steps[chosen].mean():6.1f} {share:10.3f} "
-            f"{ours:9.0f} {cold:8.0f} {int8:8.0f} {ratios[0]:10.2f} {ratios[1]:10.2f}"
+            f"{percent[chosen].mean():10.2f} {chosen.sum():7} {run.steps[chosen].mean():6.1f} {share[0]:13.3f} "
+            f"{share[1]:6.3f} {graded:11.0f} {cold:8.0f} {steps:9.0f} {int8:8.0f} {ratio:12.2f}"
         )
 
 
@@ -152,8 +163,8 @@ def print_agreement(run: Run) -> None:
     """How often the others are of the float ANN's opinion."""
     if run.outputs["float32"][0].ndim == 2:
         classes = {side: np.concatenate(values).argmax(1) for side, values in run.outputs.items()}
-        shares = [f"{side} {100 * (classes[side] == classes['float32']).mean():.1f} %" for side in ("ours", "int8")]
-        print(f"same class as float32: {', '.join(shares)}; ours equals the cold run in every frame")
+        shares = [f"{side} {100 * (classes[side] == classes['float32']).mean():.1f} %" for side in ("graded", "int8")]
+        print(f"same class as float32: {', '.join(shares)}; graded, in steps and cold are equal in every frame")
 
 
 def _ann(options: argparse.Namespace) -> onnx.ModelProto:
