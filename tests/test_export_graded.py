@@ -18,7 +18,7 @@ from snnc.diagnostics import DiagnosticError
 from snnc.ir.conversion import Report
 from snnc.runtime import GradedSession
 
-OPERATORS = {"GradedConv": 3, "GradedSumPool": 2, "GradedTotals": 3}
+OPERATORS = {"GradedConv": 3, "GradedSumPool": 2}
 
 
 @pytest.fixture

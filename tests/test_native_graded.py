@@ -33,15 +33,19 @@ def session_of(
     op: str, inputs: dict[str, Array], attributes: dict[str, Any], form: str
 ) -> onnxruntime.InferenceSession:
     """A model of this node alone: weights, thresholds and fan-outs are initializers."""
-    names = OUTPUTS.get(op, ("fired", "v_out", "counts_out"))
+    names = OUTPUTS.get(op, ("fired", "v_out", "counts_out", "events", "operations"))
     node = helper.make_node(op, list(inputs), names, domain=DOMAIN, **attributes)
     infos = [
         helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), ["N", *value.shape[1:]])
         for name, value in inputs.items()
         if name not in CONSTANTS
     ]
-    kind = TensorProto.INT64 if op == "GradedTotals" else TensorProto.INT32
-    outputs = [helper.make_tensor_value_info(name, kind, None) for name in names]
+    outputs = [
+        helper.make_tensor_value_info(
+            name, TensorProto.INT64 if name in OUTPUTS["GradedTotals"] else TensorProto.INT32, None
+        )
+        for name in names
+    ]
     constants = [numpy_helper.from_array(value, name) for name, value in inputs.items() if name in CONSTANTS]
     graph = helper.make_graph([node], "operator", infos, outputs, constants)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, DOMAIN_VERSION)]
@@ -78,14 +82,22 @@ def convolved(x: Array, weight: Array, strides: Axes, dilations: Axes, pads: Axe
 
 
 def neurons(current: Array, inputs: dict[str, Array], low: int, high: int) -> list[Array]:
-    """The three outputs for a current `[N, M, y...]`, element by element with the channels last."""
+    """The outputs for a current `[N, M, y...]`, element by element with the channels last."""
     threshold = inputs["threshold"].reshape(-1).astype(np.int64)
     charged = inputs["v"].astype(np.int64) + np.moveaxis(current, 1, -1)
     counts = np.clip(inputs["counts"] + charged // threshold, low, high)
     fired = counts - inputs["counts"]
     left = charged - threshold * fired
     assert (np.abs(left) < 2**31).all()
-    return [np.moveaxis(fired, -1, 1).astype(np.int32), left.astype(np.int32), counts.astype(np.int32)]
+    changes = np.moveaxis(fired, -1, 1)
+    states = left.astype(np.int32), counts.astype(np.int32)
+    return [changes.astype(np.int32), *states, *totals(changes, inputs["fanout"])]
+
+
+def totals(changes: Array, fanout: Array) -> list[Array]:
+    """Events and operations of each sample."""
+    events, axes = changes != 0, tuple(range(1, changes.ndim))
+    return [events.sum(axes), (events * fanout).sum(axes)]
 
 
 def weights_of(random: Random, shape: Axes, largest: int, bits: int) -> Array:
@@ -109,6 +121,9 @@ def state_of(random: Random, inputs: dict[str, Array], shape: Axes, limits: tupl
     inputs["counts"] = random.integers(low, high, shape, np.int32, endpoint=True)
     inputs["threshold"] = threshold.reshape(-1, *[1] * (len(shape) - 2)) if by_channel else threshold.reshape(())
     inputs["begun"] = np.zeros(shape[0], np.int32)
+    sample = shape[-1], *shape[1:-1]
+    ones = int(random.integers(0, len(sample) + 1))
+    inputs["fanout"] = random.integers(0, 100, (*[1] * ones, *sample[ones:]))
 
 
 sizes = st.fixed_dictionaries(
@@ -215,10 +230,10 @@ def test_potentials_at_the_limits_of_int32(form: str) -> None:
     """Quotients by the smallest and the largest thresholds, rounded down."""
     v = np.array([[-(2**31), -(2**31) + 1, -1, 0, 1, 2**31 - 1]], np.int32)
     inputs = {"changes": np.zeros((1, 1), np.int32), "weight": np.ones((1, 6), np.float32), "v": v}
-    inputs |= {"counts": np.zeros((1, 6), np.int32), "begun": np.zeros(1, np.int32)}
+    inputs |= {"counts": np.zeros((1, 6), np.int32), "begun": np.zeros(1, np.int32), "fanout": np.ones(1, np.int64)}
     for threshold in (2**15, 2**15 + 2, 2**30, 2**31 - 1):
         given = {**inputs, "threshold": np.array(threshold, np.int32)}
-        order = ("changes", "weight", "v", "counts", "threshold", "begun")
+        order = ("changes", "weight", "v", "counts", "threshold", "begun", "fanout")
         given = {name: given[name] for name in order}
         attributes = {"low": -(2**15), "high": 2**15, "bits": 1}
         wanted = neurons(np.zeros((1, 6), np.int64), given, -(2**15), 2**15)
@@ -235,10 +250,13 @@ def test_first_frames_fire_without_changes(form: str) -> None:
         "counts": np.zeros((2, 4, 4, 5), np.int32),
         "threshold": np.array(10, np.int32),
         "begun": np.zeros(2, np.int32),
+        "fanout": np.full((1, 1, 1), 7),
     }
     attributes = {"strides": [1, 1], "dilations": [1, 1], "pads": [1] * 4, "group": 1, "low": 0, "high": 9, "bits": 3}
-    fired, v, counts = run("GradedConv", inputs, attributes, form)
+    fired, v, counts, events, operations = run("GradedConv", inputs, attributes, form)
     assert (fired == 2).all()
+    assert events.tolist() == [80, 80]
+    assert operations.tolist() == [560, 560]
     assert (v == 5).all()
     assert (counts == 2).all()
 

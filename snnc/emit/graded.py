@@ -61,6 +61,8 @@ class _Writer:
         self._nodes = Nodes(Names(names_in(graph.nodes)).take([block.input_name, *decoding, *constants]))
         self._moves = WordNodes(self._nodes)
         self._states: list[State] = []
+        self._fanouts = fanouts(layers(graph))
+        self._counted: dict[str, list[str]] = {}
         self._changes: dict[str, str] = {}
         self._values: dict[str, str] = {}
         self._batch = self._nodes.node("Shape", [block.input_name], "batch", start=0, end=1)
@@ -129,9 +131,10 @@ class _Writer:
                 changes = self._every(changes, synapses.node)
             inputs += [changes, self._nodes.constant(f"weight/{synapses.node.name}", synapses.weight())]
         threshold = self._nodes.constant(f"threshold/{layer.name}", found.threshold)
-        inputs += [v.name, counts.name, threshold, self._begun.name]
+        inputs += [v.name, counts.name, threshold, self._begun.name, self._fanout_of(layer)]
         fired = self._nodes.names.unique(f"{layer.name}/change")
-        outputs = [fired, v.next_name, counts.next_name]
+        self._counted[layer.name] = self._names_of_totals(layer)
+        outputs = [fired, v.next_name, counts.next_name, *self._counted[layer.name]]
         self._nodes.write(found.op, inputs, outputs, layer.name, DOMAIN, **found.attributes())
         return fired
 
@@ -253,7 +256,7 @@ class _Writer:
 
     def _totals(self, names: Sequence[str]) -> int:
         """Events and synaptic operations `[N, L]` under these names; L."""
-        sources, by_source = source_nodes(self._graph), fanouts(layers(self._graph))
+        sources = source_nodes(self._graph)
         zero = helper.make_tensor("value", TensorProto.INT64, [1], [0])
         nothing = self._nodes.node("ConstantOfShape", [self._batch], "no_events", value=zero)
         columns: list[list[str]] = []
@@ -262,15 +265,25 @@ class _Writer:
             if source_signal(spikes).copies is None:
                 columns.append([nothing, nothing])
                 continue
-            none = np.zeros([1] * len(sample_shape(spikes)), np.int64)
-            fanout = self._nodes.constant(f"fanout/{source.name}", by_source.get(spikes.name, none))
-            found = [self._nodes.names.unique(f"{label}/{source.name}") for label in ("events", "operations")]
-            node = self._nodes.names.unique(f"node/events/{source.name}")
-            self._nodes.write("GradedTotals", [self._changes[spikes.name], fanout], found, node, DOMAIN)
-            columns.append(found)
+            if source.name not in self._counted:
+                found = self._counted[source.name] = self._names_of_totals(source)
+                node = self._nodes.names.unique(f"node/events/{source.name}")
+                inputs = [self._changes[spikes.name], self._fanout_of(source)]
+                self._nodes.write("GradedTotals", inputs, found, node, DOMAIN)
+            columns.append(self._counted[source.name])
         shape = self._nodes.node("Concat", [self._nodes.integers([len(sources)]), self._batch], "rows_shape", axis=0)
         for name, parts in zip(names, zip(*reversed(columns), strict=True), strict=True):
             joined = self._nodes.node("Concat", list(parts), f"{name}/joined", axis=0)
             rows = self._nodes.node("Reshape", [joined, shape], f"{name}/rows", allowzero=1)
             self._write("Transpose", [rows], name, perm=[1, 0])
         return len(sources)
+
+    def _names_of_totals(self, source: gs.Node) -> list[str]:
+        """Of the events and the operations of a source."""
+        return [self._nodes.names.unique(f"{label}/{source.name}") for label in ("events", "operations")]
+
+    def _fanout_of(self, source: gs.Node) -> str:
+        """The fan-out map of a source; zero for neurons that nothing reads."""
+        spikes = source.outputs[0]
+        none = np.zeros([1] * len(sample_shape(spikes)), np.int64)
+        return self._nodes.constant(f"fanout/{source.name}", self._fanouts.get(spikes.name, none))

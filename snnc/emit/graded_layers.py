@@ -26,7 +26,7 @@ from snnc.operators.staircase import Staircase
 from snnc.operators.sum_pool import SumPool
 
 #: What the kernels hold: weights that are not one for each neuron, changes that are multiplied, counts, potentials.
-LARGEST_WEIGHT, LARGEST_CHANGE, LARGEST_COUNT_RANGE, POTENTIALS = 2**15 - 1, 2**15 - 1, 2**16, 2**31
+LARGEST_WEIGHT, LARGEST_CHANGE, LARGEST_COUNT_RANGE, POTENTIALS = 2**24 - 1, 2**15 - 1, 2**16, 2**31
 #: Sums over windows, counts that are compared, and weights are exact in float32 below it.
 _EXACT = 2**24
 
@@ -124,10 +124,8 @@ def _fits(synapses: Synapses) -> bool:
     if constant(synapses.node, 2) is not None or _largest(synapses) > LARGEST_CHANGE:
         return False
     weight = np.abs(synapses.weight())
-    if synapses.group == 1:
-        return float(weight.max(initial=0)) <= LARGEST_WEIGHT
     one_each = synapses.group == len(weight) and weight.shape[1] == 1
-    return one_each and float(weight.max(initial=0)) < _EXACT
+    return (synapses.group == 1 or one_each) and float(weight.max(initial=0)) <= LARGEST_WEIGHT
 
 
 def _largest_potential(layer: GradedLayer, initial: np.ndarray) -> int:

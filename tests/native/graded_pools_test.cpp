@@ -96,12 +96,17 @@ void check_pool(std::mt19937_64& random, bool largest) {
     axes.emplace_back(w.size, w.outputs, w.kernel, w.stride, w.dilation, w.pad);
   }
   const PoolOfPlane pool(axes);
-  const std::vector<std::int32_t> changes = random_changes(pool.size(), random);
-  std::vector<std::int32_t> found(static_cast<std::size_t>(pool.outputs()), -99), expected(found.size(), 0);
+  const std::int64_t planes = largest ? 1 : between(random, 0, 9);
+  const std::vector<std::int32_t> changes = random_changes(planes * pool.size(), random);
+  std::vector<std::int32_t> found(static_cast<std::size_t>(planes * pool.outputs()), -99), expected(found.size(), 0);
   const auto at = [](auto& values, std::int64_t index) -> auto& { return values[static_cast<std::size_t>(index)]; };
   if (!largest) {
-    each_element(windows, [&](std::int64_t output, std::int64_t element) { at(expected, output) += at(changes, element); });
-    snnc::kernels::sum_changes(pool, changes.data(), found.data());
+    for (std::int64_t plane = 0; plane < planes; ++plane) {
+      each_element(windows, [&](std::int64_t output, std::int64_t element) {
+        at(expected, plane * pool.outputs() + output) += at(changes, plane * pool.size() + element);
+      });
+    }
+    snnc::kernels::sum_changes(pool, changes.data(), planes, found.data());
     check(found == expected, "sums of windows");
     return;
   }

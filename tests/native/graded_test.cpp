@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <mutex>
 #include <random>
 #include <string>
 #include <thread>
@@ -40,13 +41,16 @@ struct Layer {
   std::vector<Part> parts;
   std::vector<std::int32_t> v, counts;  // [images, plane, outputs]
   std::vector<std::int32_t> threshold, begun;
+  std::vector<std::int64_t> fanout;     // [outputs, plane], or what of it repeats
   std::int32_t low, high;
 };
 
 struct Result {
   std::vector<std::int32_t> fired, v, counts;
+  std::int64_t events = 0, operations = 0;
   bool operator==(const Result& other) const {
-    return fired == other.fired && v == other.v && counts == other.counts;
+    return fired == other.fired && v == other.v && counts == other.counts && events == other.events &&
+           operations == other.operations;
   }
 };
 
@@ -104,6 +108,10 @@ Result reference(const Layer& layer) {
         result.counts[state] = static_cast<std::int32_t>(count);
         const std::int64_t place = (image * layer.outputs + output) * layer.plane + pixel;
         result.fired[static_cast<std::size_t>(place)] = static_cast<std::int32_t>(count - before);
+        if (count == before) continue;
+        const auto neuron = static_cast<std::size_t>(output * layer.plane + pixel);
+        ++result.events;
+        result.operations += layer.fanout[neuron % layer.fanout.size()];
       }
     }
   }
@@ -141,7 +149,7 @@ Layer random_layer(Random& random) {
   layer.images = between(random, 1, 3);
   layer.outputs = between(random, 0, 2) == 0 ? between(random, 1, 150) : between(random, 1, 70);
   const int density = std::vector<int>{0, 3, 26, 256}[static_cast<std::size_t>(between(random, 0, 3))];
-  const std::int64_t largest = between(random, 0, 1) == 0 ? 127 : 2000;
+  const std::int64_t largest = std::vector<std::int64_t>{127, 2000, 40'000}[static_cast<std::size_t>(between(random, 0, 2))];
   Part main{};
   main.inputs = between(random, 1, 40);
   const std::int64_t rank = between(random, 1, 3);
@@ -165,10 +173,12 @@ Layer random_layer(Random& random) {
   }
   layer.low = static_cast<std::int32_t>(between(random, 0, 1) == 0 ? 0 : -between(random, 1, 9));
   layer.high = static_cast<std::int32_t>(between(random, 1, 40));
-  const std::int64_t most = largest * (between(random, 0, 1) == 0 ? 30 : 3);
+  const std::int64_t most = std::min<std::int64_t>(largest, 2000) * (between(random, 0, 1) == 0 ? 30 : 3);
   for (std::int64_t i = 0; i < layer.outputs; ++i) {
     layer.threshold.push_back(static_cast<std::int32_t>(between(random, 1, most)));
   }
+  const std::int64_t fanouts = std::vector<std::int64_t>{1, layer.plane, layer.plane * layer.outputs}[static_cast<std::size_t>(between(random, 0, 2))];
+  for (std::int64_t i = 0; i < fanouts; ++i) layer.fanout.push_back(between(random, 0, 1000));
   for (std::int64_t i = 0; i < layer.images; ++i) layer.begun.push_back(static_cast<std::int32_t>(between(random, 0, 1)));
   for (std::int64_t i = 0; i < layer.images * layer.plane * layer.outputs; ++i) {
     const std::int32_t unit = layer.threshold[static_cast<std::size_t>(i % layer.outputs)];
@@ -187,6 +197,7 @@ Layer random_layer(Random& random) {
 // Cut into bands of lines; with several threads that share the lists.
 Result run(const Layer& layer, const GradedLayer& native, std::int64_t bands, bool threads) {
   Result result{std::vector<std::int32_t>(layer.v.size(), -1), layer.v, layer.counts};
+  std::mutex mutex;
   std::vector<Geometry> geometries;
   for (const Part& part : layer.parts) geometries.emplace_back(part.axes);
   GradedRun run{};
@@ -201,6 +212,8 @@ Result run(const Layer& layer, const GradedLayer& native, std::int64_t bands, bo
   run.threshold = layer.threshold.data();
   run.low = layer.low;
   run.high = layer.high;
+  run.fanout = layer.fanout.data();
+  run.fanout_period = static_cast<std::int64_t>(layer.fanout.size());
   std::vector<ChangeLists> lists;
   const std::int64_t lines = geometries[0].lines_out;
   for (std::int64_t image = 0; image < layer.images; ++image) {
@@ -208,7 +221,11 @@ Result run(const Layer& layer, const GradedLayer& native, std::int64_t bands, bo
     std::vector<std::thread> workers;
     for (std::int64_t task = 0; task < native.tiles() * bands; ++task) {
       const auto work = [&, image, task] {
-        native.compute(run, image, lists, task / bands, task % bands * lines / bands, (task % bands + 1) * lines / bands);
+        const auto totals = native.compute(
+            run, image, lists, task / bands, task % bands * lines / bands, (task % bands + 1) * lines / bands);
+        const std::lock_guard<std::mutex> lock(mutex);
+        result.events += totals.events;
+        result.operations += totals.operations;
       };
       if (threads && workers.size() < 4) workers.emplace_back(work);
       else work();
@@ -233,7 +250,7 @@ int check_limits() {
     std::vector<std::int32_t> changes(40);
     changes[33] = change;
     ChangeLists lists;
-    const bool taken = lists.list(changes.data(), 2, 20, 5);
+    const bool taken = lists.list(changes.data(), 2, 20, 5, 2);
     if (taken != (change == 32767 || change == -32767)) ++failures;
   }
   return failures;

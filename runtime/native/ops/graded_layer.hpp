@@ -12,15 +12,18 @@
 #include "conv_attributes.hpp"
 #include "layer_common.hpp"
 #include "session_threads.hpp"
+#include "spike_counts.hpp"
 #include "weights.hpp"
 
 namespace snnc::ops {
 
-// v, counts: int32 [N, y..., M], threshold: int32 [] or [M, 1, ...], begun: int32 [N]
-// -> fired: int32 [N, M, y...], v_out, counts_out
+// v, counts: int32 [N, y..., M], threshold: int32 [] or [M, 1, ...], begun: int32 [N], fanout: int64 [M, y...] or with
+// leading axes of 1 -> fired: int32 [N, M, y...], v_out, counts_out, events and operations: int64 [N]
 struct GradedNeurons {
-  static constexpr std::array inputs{ElementType::int32, ElementType::int32, ElementType::int32, ElementType::int32};
-  static constexpr std::array outputs{ElementType::int32, ElementType::int32, ElementType::int32};
+  static constexpr std::array inputs{
+      ElementType::int32, ElementType::int32, ElementType::int32, ElementType::int32, ElementType::int64};
+  static constexpr std::array outputs{
+      ElementType::int32, ElementType::int32, ElementType::int32, ElementType::int64, ElementType::int64};
 
   std::int32_t low, high;
 
@@ -38,6 +41,8 @@ struct GradedNeurons {
   static void infer_shapes(ort::ShapeContext& shapes, std::size_t first) {
     shapes.output_like(1, ElementType::int32, first);
     shapes.output_like(2, ElementType::int32, first + 1);
+    shapes.output_like(3, ElementType::int64, first, 1);
+    shapes.output_like(4, ElementType::int64, first, 1);
   }
 
   // Fills a run from the inputs behind `first`, for neurons `[N, M, y...]`. States that are given in other memory than
@@ -60,6 +65,10 @@ struct GradedNeurons {
       throw InvalidInput("begun has shape " + to_string(begun.shape) + ", must be " + to_string({neurons[0]}));
     }
     run.begun = begun.data;
+    const auto fanout = context.input<std::int64_t>(first + 4);
+    require_fanout_shape(fanout.shape, neurons, "neurons");
+    run.fanout = fanout.data;
+    run.fanout_period = fanout.size();
   }
 
  private:
@@ -88,21 +97,11 @@ struct GradedNeurons {
   }
 };
 
-// Weights that kernels multiply in 16 bits.
-inline ort::Input<float> graded_weight(const ort::NodeInfo& node, std::size_t index, const char* name) {
-  const auto weight = constant_weight(node, index, name);
-  constexpr float most = std::numeric_limits<std::int16_t>::max();
-  for (std::int64_t i = 0; i < weight.size(); ++i) {
-    if (std::fabs(weight.data[i]) > most) {
-      throw InvalidInput(std::string(name) + " has the value " + std::to_string(weight.data[i]) + ", beyond 16 bits");
-    }
-  }
-  return weight;
-}
-
 inline void run_graded(
     ort::Context& context, const kernels::GradedLayer& layer, const SessionThreads& threads, const char* name,
     const kernels::GradedRun& run) {
+  auto* const events = context.output<std::int64_t>(3, {run.images});
+  auto* const operations = context.output<std::int64_t>(4, {run.images});
   if (run.images == 0) return;
   // Each thread that calls keeps its lists; others only read them.
   static thread_local std::vector<std::vector<kernels::ChangeLists>> kept;
@@ -124,14 +123,24 @@ inline void run_graded(
   const std::int64_t wanted = expected > 1 ? tasks_per_thread * expected : 1;
   const std::int64_t bands = std::clamp<std::int64_t>((wanted + whole - 1) / whole, 1, std::max<std::int64_t>(lines, 1));
   const std::int64_t tasks = whole * bands;
+  std::vector<kernels::ChangeTotals> totals(static_cast<std::size_t>(tasks));
   SessionThreads::Roll roll(static_cast<std::size_t>(tasks));
   context.parallel_for(tasks, nanoseconds / static_cast<double>(tasks) + 1000, [&](std::int64_t task) {
     roll.present(static_cast<std::size_t>(task));
     const std::int64_t band = task % bands, tile = task / bands % layer.tiles(), image = task / bands / layer.tiles();
-    layer.compute(run, image, lists[static_cast<std::size_t>(image)], tile, band * lines / bands,
-                  (band + 1) * lines / bands);
+    totals[static_cast<std::size_t>(task)] = layer.compute(run, image, lists[static_cast<std::size_t>(image)], tile,
+                                                           band * lines / bands, (band + 1) * lines / bands);
   });
   threads.learn(roll);
+  for (std::int64_t image = 0; image < run.images; ++image) {
+    kernels::ChangeTotals sum{};
+    for (std::int64_t task = image * layer.tiles() * bands; task < (image + 1) * layer.tiles() * bands; ++task) {
+      sum.events += totals[static_cast<std::size_t>(task)].events;
+      sum.operations += totals[static_cast<std::size_t>(task)].operations;
+    }
+    events[image] = sum.events;
+    operations[image] = sum.operations;
+  }
 }
 
 // (changes: int32 [N, C, x...], weight: float32 [M, C, k...],
@@ -181,7 +190,7 @@ class GradedConvolution {
 
  private:
   static std::vector<ConvAttributes> read_convs(const ort::NodeInfo& node) {
-    std::vector<ConvAttributes> convs{conv_attributes(node, graded_weight(node, 1, "weight").shape)};
+    std::vector<ConvAttributes> convs{conv_attributes(node, constant_weight(node, 1, "weight").shape)};
     if (convs[0].group != 1) throw InvalidInput("group is " + std::to_string(convs[0].group) + ", must be 1");
     if constexpr (add) {
       const Shape weight = node.constant_input<float>(3, "residual_weight").shape;
@@ -203,7 +212,7 @@ class GradedConvolution {
     for (std::size_t i = 0; i < convs_.size(); ++i) {
       const bool own = i == 1 && one_weight_each(convs_[i]);
       const char* const label = i == 0 ? "weight" : "residual_weight";
-      const auto weight = own ? constant_weight(node, 2 * i + 1, label) : graded_weight(node, 2 * i + 1, label);
+      const auto weight = constant_weight(node, 2 * i + 1, label);
       std::int64_t taps = 1;
       for (std::size_t axis = 0; axis < convs_[i].rank(); ++axis) taps *= convs_[i].kernel(axis);
       parts.push_back({weight.data, convs_[i].inputs(), convs_[i].outputs(), taps, taps, taps * convs_[i].weight[1], own});
@@ -257,7 +266,7 @@ class GradedGemm {
 
  private:
   static kernels::GradedLayer make_layer(const ort::NodeInfo& node) {
-    const auto weight = graded_weight(node, 1, "weight");
+    const auto weight = constant_weight(node, 1, "weight");
     if (weight.shape.size() != 2) throw InvalidInput("weight has shape " + to_string(weight.shape) + ", must have rank 2");
     const std::int64_t inputs = weight.shape[0], outputs = weight.shape[1];
     return kernels::GradedLayer({{weight.data, inputs, outputs, 1, outputs, 1, false}});

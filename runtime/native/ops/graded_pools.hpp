@@ -77,8 +77,12 @@ struct GradedSumPool {
     const kernels::PoolOfPlane pool = windows.of(changes.shape);
     auto* sums = context.output<std::int32_t>(0, GradedWindows::pooled(changes.shape, pool));
     const std::int64_t size = pool.size(), outputs = pool.outputs();
-    context.parallel_for(changes.shape[0] * changes.shape[1], static_cast<double>(size), [&](std::int64_t plane) {
-      kernels::sum_changes(pool, changes.data + plane * size, sums + plane * outputs);
+    constexpr std::int64_t elements_of_task = 1 << 16;
+    const std::int64_t planes = changes.shape[0] * changes.shape[1];
+    const std::int64_t at_once = std::max<std::int64_t>(1, elements_of_task / std::max<std::int64_t>(size, 1));
+    context.parallel_for(tiles_of(planes, at_once), 0.3 * static_cast<double>(at_once * size), [&](std::int64_t task) {
+      const std::int64_t first = task * at_once, count = std::min(at_once, planes - first);
+      kernels::sum_changes(pool, changes.data + first * size, count, sums + first * outputs);
     });
   }
 

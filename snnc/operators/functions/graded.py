@@ -115,12 +115,13 @@ GradedNeuron <low, high> (current, v, counts, threshold) => (fired, v_out, count
 _CONV_ATTRIBUTES = "strides: ints = @strides, dilations: ints = @dilations, pads: ints = @pads, group: int = @group"
 _NEURON = f"""
   fired, v_out, counts_out = {DOMAIN}.GradedNeuron <low: int = @low, high: int = @high>
-    (current, v, counts, threshold)"""
+    (current, v, counts, threshold)
+  events, operations = {DOMAIN}.GradedTotals (fired, fanout)"""
 
 # `begun` is for kernels, which leave out neurons that nothing reaches.
 _GRADED_CONV = f"""
-GradedConv <strides, dilations, pads, group, low, high, bits> (changes, weight, v, counts, threshold, begun)
-  => (fired, v_out, counts_out) {{
+GradedConv <strides, dilations, pads, group, low, high, bits> (changes, weight, v, counts, threshold, begun, fanout)
+  => (fired, v_out, counts_out, events, operations) {{
   planes = {DOMAIN}.BitPlanes <bits: int = @bits> (changes)
   sums = Conv <{_CONV_ATTRIBUTES}> (planes, weight)
   batch = Shape <start = 0, end = 1> (changes)
@@ -130,7 +131,8 @@ GradedConv <strides, dilations, pads, group, low, high, bits> (changes, weight, 
 
 _GRADED_CONV_ADD = f"""
 GradedConvAdd <strides, dilations, pads, group, residual_group, low, high, bits, residual_bits>
-  (changes, weight, residual, residual_weight, v, counts, threshold, begun) => (fired, v_out, counts_out) {{
+  (changes, weight, residual, residual_weight, v, counts, threshold, begun, fanout)
+  => (fired, v_out, counts_out, events, operations) {{
   planes = {DOMAIN}.BitPlanes <bits: int = @bits> (changes)
   sums = Conv <{_CONV_ATTRIBUTES}> (planes, weight)
   batch = Shape <start = 0, end = 1> (changes)
@@ -143,7 +145,8 @@ GradedConvAdd <strides, dilations, pads, group, residual_group, low, high, bits,
 }}"""
 
 _GRADED_GEMM = f"""
-GradedGemm <low, high, bits> (changes, weight, v, counts, threshold, begun) => (fired, v_out, counts_out) {{
+GradedGemm <low, high, bits> (changes, weight, v, counts, threshold, begun, fanout)
+  => (fired, v_out, counts_out, events, operations) {{
   planes = {DOMAIN}.BitPlanes <bits: int = @bits> (changes)
   sums = MatMul (planes, weight)
   batch = Shape <start = 0, end = 1> (changes)
@@ -219,6 +222,6 @@ GradedTotals (changes, fanout) => (events, operations) {
 
 FUNCTIONS = (
     *(_POWERS_OF_TWO, _BIT_PLANES, _JOIN_PLANES, _GRADED_NEURON),
-    *(_GRADED_CONV, _GRADED_CONV_ADD, _GRADED_GEMM),
-    *(_GRADED_SUM_POOL, _LARGEST_OF_WINDOWS, _GRADED_MAX_POOL, _GRADED_TOTALS),
+    *(_GRADED_TOTALS, _GRADED_CONV, _GRADED_CONV_ADD, _GRADED_GEMM),
+    *(_GRADED_SUM_POOL, _LARGEST_OF_WINDOWS, _GRADED_MAX_POOL),
 )

@@ -4,64 +4,25 @@
 
 #include <algorithm>
 
-#include "../vector.hpp"
-#include "tasks.hpp"
+#include "rows.hpp"
 
 namespace snnc::kernels::SNNC_SIMD {
 
-// Sums of `width` channels in registers; several sets take turns where they are narrow, so that no addition waits.
-template <class Weight, int width, bool fetch>
-struct ChangeSums {
-  static constexpr int vectors = width / Simd::lanes;
-  static constexpr int sets = vectors >= 8 ? 1 : vectors >= 4 ? 2 : 4;
-  Simd::Vector sum[sets][vectors];
-  std::int64_t next_tile;  // bytes from a row to that of the next tile, which is fetched into the cache
+// So many entries are copied at once; behind the last one lies memory for as many.
+constexpr std::int64_t copied_at_once = 8;
 
-  SNNC_ALWAYS_INLINE void clear() {
-    for (auto& set : sum) {
-      for (auto& vector : set) vector = Simd::broadcast(0);
-    }
-  }
-
-  SNNC_ALWAYS_INLINE void add_entry(int set, const PairChange& entry, const Weight* rows) {
-    const Weight* const row = rows + std::int64_t{entry.place} * (2 * width);
-    const Simd::Vector pair = Simd::broadcast_pair(entry.changes);
-    if constexpr (fetch) {
-      constexpr std::int64_t cache_line = 64, row_bytes = 2 * width * sizeof(Weight);
-      const char* const next = reinterpret_cast<const char*>(row) + next_tile;
-      for (std::int64_t at = 0; at < row_bytes; at += cache_line) __builtin_prefetch(next + at, 0, 2);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < vectors; ++i) sum[set][i] = Simd::add_products(sum[set][i], pair, row + 2 * Simd::lanes * i);
-  }
-
-  // `rows` are those of place 0.
-  SNNC_ALWAYS_INLINE void add(const PairChange* entry, const PairChange* end, const Weight* rows) {
-    for (; end - entry >= sets; entry += sets) {
-#pragma GCC unroll 4
-      for (int set = 0; set < sets; ++set) add_entry(set, entry[set], rows);
-    }
-    for (; entry != end; ++entry) add_entry(0, *entry, rows);
-  }
-
-  SNNC_ALWAYS_INLINE void store(std::int32_t* to) {
-    for (int set = 1; set < sets; ++set) {
-      for (int i = 0; i < vectors; ++i) sum[0][i] = Simd::add(sum[0][i], sum[set][i]);
-    }
-    for (int i = 0; i < vectors; ++i) Simd::store(to + i * Simd::lanes, sum[0][i]);
-  }
-};
-
-// Adds the field of an output pixel; whether there was anything in it. Inlined, so that sums stay in registers.
-template <class Weight, int width, bool fetch>
-SNNC_ALWAYS_INLINE bool add_field(
-    ChangeSums<Weight, width, fetch>& sums, const GradedPart& part, std::int64_t line, std::int64_t column) {
+// The field of an output pixel of a part, in scratch memory; how many entries that are.
+template <class Change>
+std::int64_t collect_field(
+    const GradedPart& part, std::int64_t line, std::int64_t column, std::uint32_t* rows, Change* changes) {
+  typedef u32 Rows __attribute__((vector_size(32)));
   const GradedField& field = part.field;
+  const auto* const from_changes = static_cast<const Change*>(part.changes.changes);
   const std::int64_t first = column * field.stride - field.pad;
   // Without dilation the columns under a kernel line follow each other, and so do their entries.
   const bool joined = field.dilation == 1;
   const std::int64_t ranges = joined ? 1 : field.column_taps;
-  bool any = false;
+  std::int64_t count = 0;
   for (std::int64_t line_tap = 0; line_tap < field.line_taps; ++line_tap) {
     const std::int64_t input_line = field.input_lines[line * field.line_taps + line_tap];
     if (input_line < 0) continue;
@@ -69,32 +30,62 @@ SNNC_ALWAYS_INLINE bool add_field(
       const std::int64_t from = joined ? std::max<std::int64_t>(first, 0) : first + range * field.dilation;
       const std::int64_t to = joined ? std::min(first + field.column_taps, field.columns_in) : from + 1;
       if (from < 0 || from >= to || to > field.columns_in) continue;
-      const PairChange* const begin = part.changes.begin(input_line * field.columns_in + from);
-      const PairChange* const end = part.changes.begin(input_line * field.columns_in + to);
-      if (begin == end) continue;
-      any = true;
+      const std::int64_t begin = part.changes.offsets[input_line * field.columns_in + from];
+      const std::int64_t size = part.changes.offsets[input_line * field.columns_in + to] - begin;
       const std::int64_t tap = line_tap * field.column_taps + (joined ? from - first : range);
-      const std::int64_t shift = (tap - from) * part.tile.pairs * (2 * width);
-      sums.add(begin, end, static_cast<const Weight*>(part.tile.rows) + shift);
+      const auto shift = static_cast<u32>((tap - from) * part.channels);  // modulo 2^32: the sums are numbers of rows
+      for (std::int64_t i = 0; i < size; i += copied_at_once) {
+        Rows places;
+        std::memcpy(&places, part.changes.places + begin + i, sizeof places);
+        places += shift;
+        std::memcpy(rows + count + i, &places, sizeof places);
+        std::memcpy(changes + count + i, from_changes + begin + i, copied_at_once * sizeof(Change));
+      }
+      count += size;
     }
   }
-  return any;
+  return count;
+}
+
+// Adds the field of an output pixel; whether there was anything in it.
+template <class Rows, int width, bool fetch, class Sums>
+SNNC_ALWAYS_INLINE bool add_field(
+    Sums& sums, const GradedPart& part, const GradedScratch& scratch, std::int64_t next_tile, std::int64_t line,
+    std::int64_t column) {
+  using Weight = typename Rows::Weight;
+  auto* const changes = static_cast<typename Rows::Change*>(scratch.changes);
+  const std::int64_t count = collect_field(part, line, column, scratch.rows, changes);
+  // Rows are taken in sets: the last one is filled up with a row that is multiplied by 0.
+  for (int i = 0; i + 1 < Sums::sets; ++i) {
+    scratch.rows[count + i] = 0;
+    changes[count + i] = 0;
+  }
+  for (std::int64_t i = 0; i < count; i += Sums::sets) {
+    const Weight* rows[Sums::sets];
+#pragma GCC unroll 4
+    for (int set = 0; set < Sums::sets; ++set) {
+      rows[set] = static_cast<const Weight*>(part.rows) + std::int64_t{scratch.rows[i + set]} * width;
+      if constexpr (fetch) {
+        constexpr int cache_line = 64, row_bytes = width * sizeof(Weight);
+        const char* const next = reinterpret_cast<const char*>(rows[set]) + next_tile;
+        for (int at = 0; at < row_bytes; at += cache_line) __builtin_prefetch(next + at, 0, 2);
+      }
+    }
+    sums.add(changes + i, rows);
+  }
+  return count != 0;
 }
 
 // Adds what the entries of one pixel bring to neurons with one weight each.
 inline bool add_own(std::int32_t* sums, const GradedLines& lines, const GradedPart& part, std::int64_t pixel) {
-  const PairChange* const begin = part.changes.begin(pixel);
-  const PairChange* const end = part.changes.begin(pixel + 1);
-  const std::int64_t first_place = pixel % part.field.columns_in * part.tile.pairs;
-  const auto add = [&](std::int64_t channel, std::int32_t change) {
-    if (channel < 0 || channel >= lines.own) return;
-    const auto product = static_cast<u32>(part.weights[channel]) * static_cast<u32>(change);
+  const std::int64_t begin = part.changes.offsets[pixel], end = part.changes.offsets[pixel + 1];
+  const std::int64_t first_place = pixel % part.field.columns_in * part.channels + lines.first_channel;
+  const auto* const changes = static_cast<const std::int32_t*>(part.changes.changes);
+  for (std::int64_t i = begin; i < end; ++i) {
+    const std::int64_t channel = part.changes.places[i] - first_place;
+    if (channel < 0 || channel >= lines.own) continue;
+    const auto product = static_cast<u32>(part.weights[channel]) * static_cast<u32>(changes[i]);
     sums[channel] = static_cast<std::int32_t>(static_cast<u32>(sums[channel]) + product);
-  };
-  for (const PairChange* entry = begin; entry != end; ++entry) {
-    const std::int64_t channel = 2 * (entry->place - first_place) - lines.first_channel;
-    add(channel, entry->changes[0]);
-    add(channel + 1, entry->changes[1]);
   }
   return begin != end;
 }
@@ -135,27 +126,35 @@ inline bool is_reached(const GradedPart& part, std::int64_t line) {
   const GradedField& field = part.field;
   for (std::int64_t tap = 0; tap < field.line_taps; ++tap) {
     const std::int64_t start = field.input_lines[line * field.line_taps + tap] * field.columns_in;
-    if (start >= 0 && part.changes.begin(start) != part.changes.begin(start + field.columns_in)) return true;
+    if (start >= 0 && part.changes.offsets[start] != part.changes.offsets[start + field.columns_in]) return true;
   }
   return false;
 }
 
 // The changes of all neurons of a pixel, from the sums of what comes to them.
-inline void fire_pixel(std::int32_t* sums, const GradedLines& lines, std::int64_t pixel) {
+inline void fire_pixel(std::int32_t* sums, const GradedLines& lines, std::int64_t pixel, ChangeTotals& totals) {
   const std::int64_t first = pixel * lines.channels + lines.first_channel;
   settle(sums, lines, lines.v + first, lines.counts + first);
-  std::int32_t* const fired = lines.fired + lines.first_channel * lines.pixels + pixel;
+  const std::int64_t start = lines.first_channel * lines.pixels + pixel;
+  std::int32_t* const fired = lines.fired + start;
+  const bool each_its_own = lines.fanout_period > lines.pixels;
+  std::int64_t events = 0, operations = 0;
   for (int i = 0; i < lines.own; i += Simd::lanes) {
     u32 found = Simd::not_zero(Simd::load(sums + i));
     for (; found != 0; found &= found - 1) {
-      const int neuron = i + __builtin_ctz(found);
-      fired[neuron * lines.pixels] = sums[neuron];
+      const std::int64_t neuron = (i + __builtin_ctz(found)) * lines.pixels;
+      fired[neuron] = sums[i + __builtin_ctz(found)];
+      ++events;
+      if (each_its_own) operations += lines.fanout[start + neuron];
     }
   }
+  totals.events += events;
+  totals.operations += each_its_own || events == 0 ? operations : events * lines.fanout[pixel % lines.fanout_period];
 }
 
-template <class Weight, int width, bool fetch>
-void sum_and_fire(const GradedLines& lines) {
+template <class Rows, int width, bool fetch>
+ChangeTotals sum_and_fire(const GradedLines& lines) {
+  ChangeTotals totals{};
   alignas(64) std::int32_t sums[width];  // of channels that are not there too: their weights are 0
   for (std::int64_t line = lines.first_line; line < lines.last_line; ++line) {
     bool reached = lines.all;
@@ -163,28 +162,35 @@ void sum_and_fire(const GradedLines& lines) {
     if (!reached) continue;
     for (std::int64_t column = 0; column < lines.columns_out; ++column) {
       const std::int64_t pixel = line * lines.columns_out + column;
-      ChangeSums<Weight, width, fetch> sum;
-      sum.next_tile = lines.next_tile;
+      typename Rows::template Sums<width / Simd::lanes> sum;
       sum.clear();
       bool any = lines.all;
       for (int index = 0; index < lines.part_count; ++index) {
         const GradedPart& part = lines.parts[index];
-        if (part.weights == nullptr) any |= add_field(sum, part, line, column);
+        if (part.weights != nullptr) continue;
+        any |= add_field<Rows, width, fetch>(sum, part, lines.scratch, lines.next_tile, line, column);
       }
       sum.store(sums);
       for (int index = 0; index < lines.part_count; ++index) {
         const GradedPart& part = lines.parts[index];
         if (part.weights != nullptr) any |= add_own(sums, lines, part, pixel);
       }
-      if (any) fire_pixel(sums, lines, pixel);
+      if (any) fire_pixel(sums, lines, pixel, totals);
     }
   }
+  return totals;
 }
 
-template <class Weight, int width>
-void graded_lines(const GradedLines& lines) {
-  if (lines.next_tile != 0) sum_and_fire<Weight, width, true>(lines);
-  else sum_and_fire<Weight, width, false>(lines);
+template <class Rows, int width>
+ChangeTotals graded_lines(const GradedLines& lines) {
+  return lines.next_tile != 0 ? sum_and_fire<Rows, width, true>(lines) : sum_and_fire<Rows, width, false>(lines);
+}
+
+// The kernel for such rows; none where the vector unit does not take them.
+template <class Rows, int width>
+constexpr auto lines_of() -> ChangeTotals (*)(const GradedLines&) {
+  if constexpr (Rows::template exists<width>) return graded_lines<Rows, width>;
+  else return nullptr;
 }
 
 }  // namespace snnc::kernels::SNNC_SIMD

@@ -33,10 +33,19 @@ inline std::vector<WindowsOfElement> windows_of_elements(const PoolAxis& axis) {
 struct PoolOfPlane {
   std::vector<PoolAxis> axes;                        // three
   std::vector<std::vector<WindowsOfElement>> within;  // of each axis
+  std::vector<std::int64_t> only_window;             // of each element, or -1; empty where some lie in several
 
   explicit PoolOfPlane(std::vector<PoolAxis> last_axes) : axes(3 - last_axes.size(), PoolAxis(1, 1, 1, 1, 1, 0)) {
     axes.insert(axes.end(), last_axes.begin(), last_axes.end());
     for (const PoolAxis& axis : axes) within.push_back(windows_of_elements(axis));
+    const bool apart = std::all_of(within.begin(), within.end(), [](const auto& axis) {
+      return std::all_of(axis.begin(), axis.end(), [](const auto& windows) { return windows.last - windows.first <= 1; });
+    });
+    if (!apart) return;
+    only_window.assign(static_cast<std::size_t>(size()), -1);
+    for (std::int64_t element = 0; element < size(); ++element) {
+      each_window(element, [&](std::int64_t output) { only_window[static_cast<std::size_t>(element)] = output; });
+    }
   }
 
   std::int64_t size() const { return axes[0].size * axes[1].size * axes[2].size; }
@@ -85,15 +94,29 @@ struct PoolOfPlane {
   }
 };
 
-// One channel of a sample: sums of the changes in each window (no dilation).
-inline void sum_changes(const PoolOfPlane& pool, const std::int32_t* changes, std::int32_t* sums) {
-  std::memset(sums, 0, static_cast<std::size_t>(pool.outputs()) * sizeof *sums);
-  pool.each_change(changes, [&](std::int64_t element) {
-    pool.each_window(element, [&](std::int64_t output) {
-      sums[output] = static_cast<std::int32_t>(static_cast<std::uint32_t>(sums[output]) +
-                                               static_cast<std::uint32_t>(changes[element]));
-    });
-  });
+// Planes one after the other: sums of the changes in each window (no dilation).
+inline void sum_changes(const PoolOfPlane& pool, const std::int32_t* changes, std::int64_t planes, std::int32_t* sums) {
+  constexpr std::int64_t at_once = 4096;
+  std::uint32_t places[at_once];
+  const std::int64_t size = pool.size(), outputs = pool.outputs(), all = planes * size;
+  std::memset(sums, 0, static_cast<std::size_t>(planes * outputs) * sizeof *sums);
+  const auto add = [](std::int32_t& sum, std::int32_t change) {
+    sum = static_cast<std::int32_t>(static_cast<std::uint32_t>(sum) + static_cast<std::uint32_t>(change));
+  };
+  std::int64_t end = size;  // of the plane
+  for (std::int64_t first = 0; first < all; first += at_once) {
+    const std::int64_t found = vector_kernels().list_places(changes + first, std::min(at_once, all - first), places);
+    for (std::int64_t i = 0; i < found; ++i) {
+      const std::int64_t place = first + places[i];
+      for (; place >= end; end += size) sums += outputs;
+      const std::int64_t element = place - (end - size);
+      if (pool.only_window.empty()) {
+        pool.each_window(element, [&](std::int64_t output) { add(sums[output], changes[place]); });
+      } else if (pool.only_window[static_cast<std::size_t>(element)] >= 0) {
+        add(sums[pool.only_window[static_cast<std::size_t>(element)]], changes[place]);
+      }
+    }
+  }
 }
 
 // One channel of a sample: counts go on by the changes, in place; `fired` is what the largest of each window changes by.

@@ -1,43 +1,19 @@
 // What the kernels of graded layers read and write: changes of counts in the place of spikes, once for each frame.
-//
-// Two neighbouring channels are one entry: what a vector unit multiplies and adds in one instruction is a pair.
 #pragma once
 
 #include <cstdint>
 
 namespace snnc::kernels {
 
-// The changes of channels 2 * pair and 2 * pair + 1 at one pixel, not both 0. `place` is column * pairs + pair: the rows of
-// the columns of a kernel line follow each other, so that under one base address all entries of its field find theirs.
-struct PairChange {
-  std::uint32_t place;
-  std::int16_t changes[2];
-};
+// Rows of weights of how many changes are multiplied together: one in 32 bits, two in 16 bits, four in 8 bits.
+enum class RowGroup { one = 1, two = 2, four = 4 };
 
-// A change that does not fit into 16 bits is reported by this magnitude or more.
-constexpr std::int32_t largest_change = 32767;
-
-// An entry on its way into the list of its pixel.
-struct PlacedChange {
-  std::uint32_t pixel, pair;
-  std::int16_t changes[2];
-};
-
-// One sample of changes [channels, pixels] -> entries in the order of channels, and how many each pixel has.
-struct ListChanges {
-  const std::int32_t* changes;
-  std::int64_t channels, pixels;
-  PlacedChange* to;              // room for all pairs of channels at all pixels, and a vector more
-  std::uint32_t* counts;         // [pixels], added to
-};
-
-// The entries of a sample by pixel: those of pixel p are entries[offsets[p]] to entries[offsets[p + 1]].
+// Changes by pixel: those of pixel p are offsets[p] to offsets[p + 1]. A place is column * channels + channel: the rows of
+// the columns of a kernel line follow each other, so that under one base all entries of its field find theirs.
 struct ChangesByPixel {
-  const PairChange* entries;
+  const std::uint32_t* places;
+  const void* changes;           // int8, int16 or int32, as the group of rows wants them
   const std::uint32_t* offsets;
-
-  // Also where the pixel before it ends.
-  const PairChange* begin(std::int64_t pixel) const { return entries + offsets[pixel]; }
 };
 
 // Where a kernel looks for the field of an output pixel; pixels of lines outside the plane are not there.
@@ -47,24 +23,32 @@ struct GradedField {
   std::int64_t columns_in, stride, pad, dilation;
 };
 
-// Weights of one tile: [taps, pairs, width, 2], int8 or int16.
-struct GradedRows {
-  const void* rows;
-  std::int64_t pairs;
-};
-
 // One part of a layer at the output pixels: weighted sums of changes, or one weight for each neuron.
 struct GradedPart {
   ChangesByPixel changes;
   GradedField field;
-  GradedRows tile;
+  std::int64_t channels;        // of the input
+  const void* rows;             // of the tile: [taps, channels, width]
   const std::int32_t* weights;  // [channels of the tile] of one weight for each neuron; else nullptr
+};
+
+// The field of one output pixel, of one part: rows (their numbers in the tile) and changes. Memory for as many as there
+// can be, and some more.
+struct GradedScratch {
+  std::uint32_t* rows;
+  void* changes;
+};
+
+// Events, and the accumulations that they cause.
+struct ChangeTotals {
+  std::int64_t events, operations;
 };
 
 // Output lines [first_line, last_line) of one sample and one tile.
 struct GradedLines {
   const GradedPart* parts;
   int part_count;
+  GradedScratch scratch;
   std::int64_t first_line, last_line, columns_out;
   std::int64_t first_channel;    // of the tile
   int own;                       // channels of the tile that there are
@@ -77,6 +61,8 @@ struct GradedLines {
   std::int32_t* fired;           // [channels, pixels], zeros before
   std::int64_t pixels;
   bool all;                      // also pixels that nothing reaches
+  const std::int64_t* fanout;    // of the neurons of a sample [channels, pixels], as many as repeat
+  std::int64_t fanout_period;    // that is their number: it divides the pixels, or is that of all neurons
   std::int64_t next_tile;        // bytes to the rows of the next tile where these are to be fetched, else 0
 };
 

@@ -5,12 +5,9 @@
 #include <cstdint>
 
 #include "../layers/vector_kernels.hpp"
+#include "tasks.hpp"
 
 namespace snnc::kernels {
-
-struct ChangeTotals {
-  std::int64_t events, operations;
-};
 
 // Changes that are not 0, and the sum of the fan-outs of the neurons that gave them. Neuron e has the fan-out
 // fanout[e mod period]; `elements` is a multiple of `period`. Sums are modulo 2^64.

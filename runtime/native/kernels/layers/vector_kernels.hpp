@@ -12,6 +12,12 @@ constexpr int bytes_index(int bytes) { return bytes == 1 ? 0 : bytes == 2 ? 1 : 
 constexpr int width_index(int width) { return width == 16 ? 0 : width == 32 ? 1 : 2; }
 constexpr int dynamics_index(Dynamics dynamics) { return static_cast<int>(dynamics); }
 
+// Kinds of rows of graded layers: one of int8, int16 or int32, two of int16, four of int8.
+constexpr int graded_rows = 5;
+constexpr int graded_index(RowGroup group, int bytes) {
+  return group == RowGroup::one ? bytes_index(bytes) : group == RowGroup::two ? 3 : 4;
+}
+
 constexpr int size_index(int bytes) { return bytes == 2 ? 0 : 1; }
 
 // Indices: bytes of a weight (1, 2, 4; gather: int8, int16 with sums in 16 bits, int16, int32), bytes of an entry of a list
@@ -35,9 +41,10 @@ struct VectorKernels {
   void (*table_line[2][3][dynamics_count])(const TableLine&);  // bytes of a number (2, 4), width, dynamics
   void (*add_stream[weight_types][3])(const AddStream&);
   void (*encode)(const EncodeSample&, std::int64_t tile);
-  std::int64_t (*list_changes)(const ListChanges&);
   std::int64_t (*list_places)(const std::int32_t* changes, std::int64_t size, std::uint32_t* to);
-  void (*graded_lines[2][3])(const GradedLines&);  // bytes of a weight (1, 2), width
+  RowGroup (*row_group)(int width, int bytes);
+  int row_lanes;  // that rows of graded layers are interleaved for (see ../graded/rows.hpp)
+  ChangeTotals (*graded_lines[graded_rows][3])(const GradedLines&);  // one row of 1, 2, 4 bytes, two rows, four rows; width
 };
 
 // The kernels for the vector unit of this machine (or that of the environment variable SNNC_SIMD).

@@ -3,7 +3,7 @@
 
 #include "../encode_tile.hpp"
 #include "../graded/graded_lines.hpp"
-#include "../graded/list_changes.hpp"
+#include "../graded/list_places.hpp"
 #include "add_stream.hpp"
 #include "chunk.hpp"
 #include "gather.hpp"
@@ -31,7 +31,7 @@ namespace snnc::kernels::SNNC_SIMD {
   {SNNC_BY_ENTRY(gather_line, Weight, narrow, 16), SNNC_BY_ENTRY(gather_line, Weight, narrow, 32), \
    SNNC_BY_ENTRY(gather_line, Weight, narrow, 64)}
 
-#define SNNC_GRADED(Weight) {graded_lines<Weight, 16>, graded_lines<Weight, 32>, graded_lines<Weight, 64>}
+#define SNNC_GRADED(Rows) {lines_of<Rows, 16>(), lines_of<Rows, 32>(), lines_of<Rows, 64>()}
 #define SNNC_ADD_STREAM(Weight) {add_stream<Weight, 16>, add_stream<Weight, 32>, add_stream<Weight, 64>}
 
 // Function pointers of different types: an entry in the wrong place does not compile.
@@ -57,9 +57,11 @@ const VectorKernels table = {
     {SNNC_BY_WIDTH(table_line, std::int16_t), SNNC_BY_WIDTH(table_line, std::int32_t)},
     {SNNC_ADD_STREAM(std::int8_t), SNNC_ADD_STREAM(std::int16_t), SNNC_ADD_STREAM(std::int32_t)},
     encode,
-    list_changes,
     list_places,
-    {SNNC_GRADED(std::int8_t), SNNC_GRADED(std::int16_t)},
+    row_group,
+    Simd::lanes,
+    {SNNC_GRADED(OneRow<std::int8_t>), SNNC_GRADED(OneRow<std::int16_t>), SNNC_GRADED(OneRow<std::int32_t>),
+     SNNC_GRADED(TwoRows), SNNC_GRADED(FourRows)},
 };
 
 #undef SNNC_BY_DYNAMICS

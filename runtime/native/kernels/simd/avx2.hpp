@@ -35,18 +35,22 @@ struct Simd {
   static u32 bits_of(Vector mask) { return static_cast<u32>(_mm256_movemask_ps(_mm256_castsi256_ps(mask))); }
 
   static u32 not_zero(Vector v) { return bits_of(_mm256_cmpeq_epi32(v, _mm256_setzero_si256())) ^ 0xff; }
-  static Vector broadcast_pair(const std::int16_t* pair) {
-    std::int32_t both;
-    std::memcpy(&both, pair, sizeof both);
-    return broadcast(both);
+  static Vector subtract(Vector a, Vector b) { return _mm256_sub_epi32(a, b); }
+  static Vector multiply(Vector a, Vector b) { return _mm256_mullo_epi32(a, b); }
+
+  static constexpr bool two_rows = true, four_rows = false;
+  static void add_two_rows(
+      Vector& low, Vector& high, const std::int16_t* changes, const std::int16_t* first, const std::int16_t* second) {
+    const Vector a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(first));
+    const Vector b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(second));
+    std::int32_t all;
+    std::memcpy(&all, changes, sizeof all);
+    const Vector both = broadcast(all);
+    low = add(low, _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), both));
+    high = add(high, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), both));
   }
-  static Vector add_products(Vector sum, Vector pair, const std::int16_t* row) {
-    return add(sum, _mm256_madd_epi16(pair, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row))));
-  }
-  static Vector add_products(Vector sum, Vector pair, const std::int8_t* row) {
-    const __m128i narrow = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row));
-    return add(sum, _mm256_madd_epi16(pair, _mm256_cvtepi8_epi16(narrow)));
-  }
+  // Never called: products of bytes are not exact here.
+  static void add_four_rows(Vector*, Vector&, const std::int8_t*, const std::uint8_t* const (&)[4]) {}
 
   static Vector after_leak(Vector v, Vector leak) { return _mm256_sub_epi32(v, _mm256_srav_epi32(v, leak)); }
 

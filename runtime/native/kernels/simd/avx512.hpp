@@ -32,17 +32,34 @@ struct Simd {
   }
 
   static u32 not_zero(Vector v) { return _mm512_test_epi32_mask(v, v); }
-  static Vector broadcast_pair(const std::int16_t* pair) {
-    std::int32_t both;
-    std::memcpy(&both, pair, sizeof both);
-    return _mm512_set1_epi32(both);
+  static Vector subtract(Vector a, Vector b) { return _mm512_sub_epi32(a, b); }
+  static Vector multiply(Vector a, Vector b) { return _mm512_mullo_epi32(a, b); }
+
+  static constexpr bool two_rows = true, four_rows = true;
+  template <class Change>
+  static Vector broadcast_changes(const Change* changes) {
+    std::int32_t all;
+    std::memcpy(&all, changes, sizeof all);
+    return _mm512_set1_epi32(all);
   }
-  static Vector add_products(Vector sum, Vector pair, const std::int16_t* row) {
-    return _mm512_dpwssd_epi32(sum, pair, _mm512_loadu_si512(row));
+  static void add_two_rows(
+      Vector& low, Vector& high, const std::int16_t* changes, const std::int16_t* first, const std::int16_t* second) {
+    const Vector a = _mm512_loadu_si512(first), b = _mm512_loadu_si512(second), both = broadcast_changes(changes);
+    low = _mm512_dpwssd_epi32(low, _mm512_unpacklo_epi16(a, b), both);
+    high = _mm512_dpwssd_epi32(high, _mm512_unpackhi_epi16(a, b), both);
   }
-  static Vector add_products(Vector sum, Vector pair, const std::int8_t* row) {
-    const __m256i narrow = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row));
-    return _mm512_dpwssd_epi32(sum, pair, _mm512_cvtepi8_epi16(narrow));
+  static void add_four_rows(
+      Vector* sum, Vector& added, const std::int8_t* changes, const std::uint8_t* const (&rows)[4]) {
+    const Vector a = _mm512_loadu_si512(rows[0]), b = _mm512_loadu_si512(rows[1]);
+    const Vector c = _mm512_loadu_si512(rows[2]), d = _mm512_loadu_si512(rows[3]);
+    const Vector low = _mm512_unpacklo_epi8(a, b), high = _mm512_unpackhi_epi8(a, b);
+    const Vector low_too = _mm512_unpacklo_epi8(c, d), high_too = _mm512_unpackhi_epi8(c, d);
+    const Vector all = broadcast_changes(changes);
+    sum[0] = _mm512_dpbusd_epi32(sum[0], _mm512_unpacklo_epi16(low, low_too), all);
+    sum[1] = _mm512_dpbusd_epi32(sum[1], _mm512_unpackhi_epi16(low, low_too), all);
+    sum[2] = _mm512_dpbusd_epi32(sum[2], _mm512_unpacklo_epi16(high, high_too), all);
+    sum[3] = _mm512_dpbusd_epi32(sum[3], _mm512_unpackhi_epi16(high, high_too), all);
+    added = _mm512_dpbusd_epi32(added, _mm512_set1_epi8(-128), all);
   }
 
   static Vector after_leak(Vector v, Vector leak) { return _mm512_sub_epi32(v, _mm512_srav_epi32(v, leak)); }

@@ -54,17 +54,14 @@ struct Simd {
   // A bit for each lane that is not 0.
   static u32 not_zero(Vector v) { return (v[0] != 0) | (v[1] != 0) << 1 | (v[2] != 0) << 2 | (v[3] != 0) << 3; }
 
-  // Two numbers of 16 bits in every lane, and the sum of the products of them with the two of every lane of a row.
-  static Vector broadcast_pair(const std::int16_t* pair) {
-    return broadcast(static_cast<std::int32_t>(static_cast<std::uint16_t>(pair[0]) | u32{static_cast<std::uint16_t>(pair[1])} << 16));
-  }
-  template <class Weight>
-  static Vector add_products(Vector sum, Vector pair, const Weight* row) {
-    const auto numbers = static_cast<std::int32_t>(pair[0]);
-    const std::int32_t even = static_cast<std::int16_t>(numbers), odd = numbers >> 16;
-    for (int i = 0; i < lanes; ++i) sum[i] += static_cast<u32>(even * row[2 * i]) + static_cast<u32>(odd * row[2 * i + 1]);
-    return sum;
-  }
+  static Vector subtract(Vector a, Vector b) { return a - b; }
+  static Vector multiply(Vector a, Vector b) { return a * b; }
+
+  // Whether rows of weights are multiplied and added two by two, in 16 bits, or four by four, in 8 bits: `low` and `high`
+  // get the products of interleaved rows with as many changes (see ../graded/rows.hpp).
+  static constexpr bool two_rows = false, four_rows = false;
+  static void add_two_rows(Vector&, Vector&, const std::int16_t*, const std::int16_t*, const std::int16_t*) {}
+  static void add_four_rows(Vector*, Vector&, const std::int8_t*, const std::uint8_t* const (&)[4]) {}
 
   // v + w in the lanes whose bit is set.
   static Vector add_where(Vector v, u32 bits, Vector w) {
