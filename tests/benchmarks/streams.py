@@ -49,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     samples = _images(options, tuple(size or 1 for size in input_dims(ann)))
     if options.snn is None:
         calib = samples[-4 * MOST_CALIBRATION_SAMPLES :]
-        file = open_converted(convert(ann, method="exact", levels=options.levels, calib=calib, accept_poor=True))
+        bits = options.weight_bits
+        converted = convert(ann, method="exact", levels=options.levels, weight_bits=bits, calib=calib, accept_poor=True)
+        file = open_converted(converted)
     else:
         file = open_converted(options.snn)
     frames = WORKLOADS[options.workload](samples, options.frames)
@@ -193,6 +195,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--net", choices=sorted(NETWORKS), help="a network with random weights in the place of --ann")
     parser.add_argument("--data", help="images for frames and, the last ones, for calibration; default: random signals")
     parser.add_argument("--levels", type=int, default=8)
+    parser.add_argument("--weight-bits", type=int, default=16)
     parser.add_argument("--scale", type=float)
     parser.add_argument("--mean", type=numbers)
     parser.add_argument("--std", type=numbers)

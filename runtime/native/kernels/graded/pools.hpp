@@ -99,6 +99,7 @@ inline void sum_changes(const PoolOfPlane& pool, const std::int32_t* changes, st
   constexpr std::int64_t at_once = 4096;
   std::uint32_t places[at_once];
   const std::int64_t size = pool.size(), outputs = pool.outputs(), all = planes * size;
+  if (planes == 0) return;
   std::memset(sums, 0, static_cast<std::size_t>(planes * outputs) * sizeof *sums);
   const auto add = [](std::int32_t& sum, std::int32_t change) {
     sum = static_cast<std::int32_t>(static_cast<std::uint32_t>(sum) + static_cast<std::uint32_t>(change));
