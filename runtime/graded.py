@@ -42,6 +42,16 @@ class GradedFrame:
     clipped: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Origin:
+    """What the states are a function of: the `frames` of the streams that were `fed` since they began, or states that
+    were `given` and not followed by a frame. Replaced as a whole, so that no interrupt leaves half of one."""
+
+    frames: np.ndarray
+    fed: np.ndarray
+    given: Arrays | None = None
+
+
 class GradedSession(FrameSession[BoundSweeps, GradedFrame]):
     """One network on a fixed number of streams, frame by frame, each in one sweep over its layers.
 
@@ -73,11 +83,7 @@ class GradedSession(FrameSession[BoundSweeps, GradedFrame]):
         self._in_place = [state for state in self._kept if state.in_place and native]
         self._totals = (SPIKE_TOTALS, SYNAPTIC_OPERATIONS)
         self._grouped(largest_batch(self.layers, native=native), self._sweeps_of)
-        # What the states are a function of: a frame of the streams that were fed since they began, or a state that was
-        # given and not followed by a frame.
-        self._last = np.zeros((streams, *self.input_dims), np.float32)
-        self._fed = np.zeros(streams, bool)
-        self._given: Arrays | None = None
+        self._origin = _Origin(np.zeros((streams, *self.input_dims), np.float32), np.zeros(streams, bool))
         self._lost = False
 
     def _sweeps_of(self, streams: int) -> BoundSweeps:
@@ -102,32 +108,38 @@ class GradedSession(FrameSession[BoundSweeps, GradedFrame]):
             clipped=self._beyond_limit(frames),
         )
         self._end()
-        self._last[...] = frames
-        self._fed[:] = True
-        self._given, self._lost = None, False
+        self._origin = _Origin(frames.copy(), np.ones(self.streams, bool))
+        self._lost = False
         return frame
 
     def _sound(self) -> None:
         """Where a frame failed, the states are those that it began with again."""
         if not self._lost:
             return
-        if self._given is not None:
-            self._set(self._given)
+        origin = self._origin
+        if origin.given is not None:
+            super()._set(origin.given)
         else:
             super()._start(np.ones(self.streams, bool))
             for group, sweeps in self._groups:
-                sweeps.sweep(self._last[group])
+                sweeps.sweep(origin.frames[group])
             self._end()
-            super()._start(~self._fed)
+            super()._start(~origin.fed)
         self._lost = False
 
     def _set(self, states: Arrays) -> None:
+        self._lost = True  # until all of them are set
+        self._origin = _Origin(self._origin.frames, self._origin.fed, states)
         super()._set(states)
-        self._given, self._lost = states, False
+        self._lost = False
 
     def _start(self, mask: np.ndarray) -> None:
-        super()._start(mask)
-        self._fed[mask] = False
-        if self._given is not None:
+        frames, given = self._origin.frames, self._origin.given
+        if given is not None:
+            given = {name: value.copy() for name, value in given.items()}
             for state in self._kept:
-                self._given[state.name][mask] = state.start(1)
+                given[state.name][mask] = state.start(1)
+        self._lost = True
+        self._origin = _Origin(frames, self._origin.fed & ~mask, given)
+        super()._start(mask)
+        self._lost = False

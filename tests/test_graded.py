@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import re
 import subprocess
 import sys
@@ -387,6 +388,68 @@ def test_a_failure_while_going_back() -> None:
     fail(session, second, 0)  # fails in the frame that is fed again
     assert unchanged(session, before)
     fresh.compare(session, second, session.feed(second))
+
+
+class Interrupt:
+    """Interrupts a session at one of its lines, as they are run."""
+
+    def __init__(self, line: int) -> None:
+        self._left = line
+
+    def __call__(self, frame: Any, event: str, argument: Any) -> Any:
+        if not frame.f_code.co_filename.endswith(("graded.py", "blocks.py")):
+            return None
+        if event == "line":
+            self._left -= 1
+            if self._left < 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return self
+
+
+def interrupted(line: int, act: Callable[[], Any]) -> bool:
+    """Whether this line came in `act`: there it was interrupted."""
+    before = sys.gettrace()
+    sys.settrace(Interrupt(line))
+    try:
+        act()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@pytest.mark.parametrize("what", ["feed", "reset", "restore"])
+def test_an_interrupt_leaves_the_state_before_or_behind(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it comes, and with streams of which one began anew: never that of some streams or layers."""
+    monkeypatch.setattr("snnc.runtime.graded.largest_batch", lambda layers, native: 1)
+    session = GradedSession(content("functions"), streams=2, threads=1)
+    first, second, third = frames_for(converted("functions"), 3, 2)
+    session.feed(third)
+    other = session.state
+    acts: dict[str, Callable[[], Any]] = {
+        "feed": lambda: session.feed(second, warn=False),
+        "reset": lambda: session.reset([True, False]),
+        "restore": lambda: session.restore(other),
+    }
+
+    def begin() -> None:
+        session.feed(first, warn=False)
+        session.reset([False, True])
+
+    begin()
+    before = session.state
+    acts[what]()
+    behind = session.state
+    for line in itertools.count():
+        begin()
+        if not interrupted(line, acts[what]):
+            break
+        assert unchanged(session, before) or unchanged(session, behind), line
+        acts[what]()
+        assert unchanged(session, behind), line
+    assert line > 10  # otherwise nothing was tried
 
 
 @pytest.mark.parametrize("what", [np.zeros((2, 2, 8, 7)), np.full((2, 2, 8, 8), np.nan), np.zeros((1, 2, 8, 8))])
