@@ -244,7 +244,7 @@ def test_states_tell_where_their_channels_are() -> None:
 
 @pytest.mark.parametrize(
     ("limit", "largest"),
-    [("POTENTIALS", 2), ("LARGEST_WEIGHT", 0), ("LARGEST_CHANGE", 0), ("LARGEST_COUNT_RANGE", 0), ("_EXACT", 1)],
+    [("POTENTIALS", 2), ("LARGEST_SUM", 0), ("LARGEST_CHANGE", 0), ("LARGEST_COUNT_RANGE", 0), ("_EXACT", 1)],
 )
 def test_what_operators_do_not_hold_is_computed_in_64_bits(
     limit: str, largest: int, monkeypatch: pytest.MonkeyPatch

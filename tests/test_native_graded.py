@@ -240,6 +240,21 @@ def test_potentials_at_the_limits_of_int32(form: str) -> None:
         assert_same(run("GradedGemm", given, attributes, form), wanted, str(threshold))
 
 
+@pytest.mark.parametrize("limits", [(1, 5), (-3, 0), (0, 2**17)])
+def test_limits_that_no_neuron_has_are_refused(limits: tuple[int, int]) -> None:
+    inputs = {"changes": np.zeros((1, 1), np.int32), "weight": np.ones((1, 6), np.float32)}
+    state_of(np.random.default_rng(0), inputs, (1, 6), (0, 1), False)
+    with pytest.raises(Exception, match="GradedGemm: attributes low and high are"):
+        run("GradedGemm", inputs, {"low": limits[0], "high": limits[1], "bits": 1}, "native")
+
+
+def test_changes_beyond_16_bits_are_refused() -> None:
+    inputs = {"changes": np.full((1, 1), -(2**15), np.int32), "weight": np.ones((1, 6), np.float32)}
+    state_of(np.random.default_rng(0), inputs, (1, 6), (0, 1), False)
+    with pytest.raises(Exception, match="GradedGemm: a change does not fit into 16 bits"):
+        run("GradedGemm", inputs, {"low": 0, "high": 1, "bits": 16}, "native")
+
+
 @both_forms
 def test_first_frames_fire_without_changes(form: str) -> None:
     """Where a sample has not begun, neurons that nothing reaches fire what is above their threshold."""

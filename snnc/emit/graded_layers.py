@@ -25,9 +25,10 @@ from snnc.operators.layer import initial_potential
 from snnc.operators.staircase import Staircase
 from snnc.operators.sum_pool import SumPool
 
-#: What the kernels hold: weights that are not one for each neuron, changes that are multiplied, counts, potentials.
-LARGEST_WEIGHT, LARGEST_CHANGE, LARGEST_COUNT_RANGE, POTENTIALS = 2**24 - 1, 2**15 - 1, 2**16, 2**31
-#: Sums over windows, counts that are compared, and weights are exact in float32 below it.
+#: What the operators hold: Σ|W| of a neuron (functions sum in float32), changes, how far limits of counts are apart,
+#: potentials.
+LARGEST_SUM, LARGEST_CHANGE, LARGEST_COUNT_RANGE, POTENTIALS = 2**24 - 1, 2**15 - 1, 2**16, 2**31
+#: Sums over windows, and counts that are compared, are exact in float32 below it.
 _EXACT = 2**24
 
 
@@ -123,9 +124,9 @@ def _fits(synapses: Synapses) -> bool:
     """Whether an operator holds these synapses: a bias would be a current of every step."""
     if constant(synapses.node, 2) is not None or _largest(synapses) > LARGEST_CHANGE:
         return False
-    weight = np.abs(synapses.weight())
+    weight = synapses.weight()
     one_each = synapses.group == len(weight) and weight.shape[1] == 1
-    return (synapses.group == 1 or one_each) and float(weight.max(initial=0)) <= LARGEST_WEIGHT
+    return (synapses.group == 1 or one_each) and _largest_sum(synapses) <= LARGEST_SUM
 
 
 def _largest_potential(layer: GradedLayer, initial: np.ndarray) -> int:

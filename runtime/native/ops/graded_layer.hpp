@@ -31,6 +31,10 @@ struct GradedNeurons {
     const kernels::NeuronModel model = StaircaseNeurons::read(node);
     low = model.low;
     high = model.high;
+    if (low > 0 || high < 1) {
+      throw InvalidInput("attributes low and high are " + std::to_string(low) + " and " + std::to_string(high) +
+                         ", must be on both sides of 0 and 1");
+    }
     constexpr std::int64_t most_levels = 65536;  // the kernel divides in float32
     if (std::int64_t{high} - low > most_levels) {
       throw InvalidInput("attributes low and high are " + std::to_string(low) + " and " + std::to_string(high) +
@@ -98,7 +102,7 @@ struct GradedNeurons {
 };
 
 inline void run_graded(
-    ort::Context& context, const kernels::GradedLayer& layer, const SessionThreads& threads, const char* name,
+    ort::Context& context, const kernels::GradedLayer& layer, const SessionThreads& threads,
     const kernels::GradedRun& run) {
   auto* const events = context.output<std::int64_t>(3, {run.images});
   auto* const operations = context.output<std::int64_t>(4, {run.images});
@@ -112,7 +116,7 @@ inline void run_graded(
   context.parallel_for(run.images, listing, [&](std::int64_t image) {
     if (!layer.begin(run, image, lists[static_cast<std::size_t>(image)])) fits = false;
   });
-  if (!fits) throw InvalidInput(std::string(name) + ": a change does not fit into 16 bits");
+  if (!fits) throw InvalidInput("a change does not fit into 16 bits");
   double nanoseconds = 0;
   for (std::int64_t image = 0; image < run.images; ++image) {
     nanoseconds += layer.nanoseconds(lists[static_cast<std::size_t>(image)]);
@@ -185,7 +189,7 @@ class GradedConvolution {
     }
     std::vector<std::int32_t> threshold;
     neurons_.complete(context, run, first_state, neurons, threshold);
-    run_graded(context, layer_, threads_, name, run);
+    run_graded(context, layer_, threads_, run);
   }
 
  private:
@@ -261,7 +265,7 @@ class GradedGemm {
     run.inputs.push_back({changes.data, &one_pixel});
     std::vector<std::int32_t> threshold;
     neurons_.complete(context, run, first_state, {changes.shape[0], layer_.channels()}, threshold);
-    run_graded(context, layer_, threads_, name, run);
+    run_graded(context, layer_, threads_, run);
   }
 
  private:

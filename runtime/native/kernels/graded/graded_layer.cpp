@@ -138,7 +138,7 @@ int GradedLayer::change_bytes(const Part& part) const {
 }
 
 bool GradedLayer::begin(const GradedRun& run, std::int64_t image, std::vector<ChangeLists>& lists) const {
-  lists.resize(parts_.size());
+  if (lists.size() < parts_.size()) lists.resize(parts_.size());  // of a layer before: more of them stay
   const std::int64_t pixels = run.inputs[0].geometry->plane_out();
   std::memset(run.fired + image * channels_ * pixels, 0, static_cast<std::size_t>(channels_ * pixels) * sizeof *run.fired);
   bool fits = true;
@@ -167,7 +167,9 @@ GradedPart GradedLayer::part_of(
 ChangeTotals GradedLayer::compute(const GradedRun& run, std::int64_t image, const std::vector<ChangeLists>& lists,
                                   std::int64_t tile, std::int64_t first, std::int64_t last) const {
   const bool all = run.begun[image] == 0;
-  if (!all && std::all_of(lists.begin(), lists.end(), [](const ChangeLists& list) { return list.size() == 0; })) return {};
+  std::int64_t changes_of_all = 0;
+  for (std::size_t i = 0; i < parts_.size(); ++i) changes_of_all += lists[i].size();
+  if (!all && changes_of_all == 0) return {};
   static thread_local Scratch<std::uint32_t> rows;
   static thread_local Scratch<std::int32_t> changes;
   const Geometry& plane = *run.inputs[0].geometry;

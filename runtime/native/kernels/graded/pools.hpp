@@ -121,23 +121,31 @@ inline void sum_changes(const PoolOfPlane& pool, const std::int32_t* changes, st
 }
 
 // One channel of a sample: counts go on by the changes, in place; `fired` is what the largest of each window changes by.
+// Modulo 2^32, as in the ONNX form.
 inline void largest_changes(
     const PoolOfPlane& pool, const std::int32_t* changes, std::int32_t* counts, std::int32_t* fired) {
+  using u32 = std::uint32_t;
+  static thread_local std::vector<char> reached;
   std::memset(fired, 0, static_cast<std::size_t>(pool.outputs()) * sizeof *fired);
+  reached.assign(static_cast<std::size_t>(pool.outputs()), 0);
   bool any = false;
   pool.each_change(changes, [&](std::int64_t element) {
     any = true;
-    pool.each_window(element, [&](std::int64_t output) { fired[output] = 1; });
+    pool.each_window(element, [&](std::int64_t output) { reached[static_cast<std::size_t>(output)] = 1; });
   });
   if (!any) return;
-  for (std::int64_t output = 0; output < pool.outputs(); ++output) {
-    if (fired[output] != 0) fired[output] = -pool.largest(counts, output);
-    else fired[output] = INT32_MIN;  // no window that anything changes in
-  }
-  pool.each_change(changes, [&](std::int64_t element) { counts[element] += changes[element]; });
-  for (std::int64_t output = 0; output < pool.outputs(); ++output) {
-    fired[output] = fired[output] == INT32_MIN ? 0 : fired[output] + pool.largest(counts, output);
-  }
+  const auto add_largest = [&](u32 sign) {
+    for (std::int64_t output = 0; output < pool.outputs(); ++output) {
+      if (reached[static_cast<std::size_t>(output)] == 0) continue;
+      const u32 largest = static_cast<u32>(pool.largest(counts, output));
+      fired[output] = static_cast<std::int32_t>(static_cast<u32>(fired[output]) + sign * largest);
+    }
+  };
+  add_largest(~u32{0});
+  pool.each_change(changes, [&](std::int64_t element) {
+    counts[element] = static_cast<std::int32_t>(static_cast<u32>(counts[element]) + static_cast<u32>(changes[element]));
+  });
+  add_largest(1);
 }
 
 }  // namespace snnc::kernels
