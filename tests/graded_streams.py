@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pytest
 import streams
 
 from snnc.files import ConvertedFile
@@ -14,6 +15,8 @@ from snnc.ir.graph import constant
 from snnc.operators.layer import initial_charge, initial_potential
 from snnc.runtime import GradedFrame, GradedSession
 from snnc.simulate.block_runner import StreamRunner
+
+FORMS = pytest.mark.parametrize("native", [True, False], ids=["native", "functions"])
 
 
 @cache

@@ -46,7 +46,8 @@ def export_graded(
     """The network as one sweep over its layers for each frame, for `snnc.runtime.GradedSession`.
 
     It is fed `samples` of `data` (as in `evaluate`; smooth random images where there are none) as the frames of one
-    stream, and after each all counts, potentials and outputs are compared with those of a fresh run in steps.
+    stream, and after each all counts and outputs are compared with those of a fresh run in steps, and the potentials
+    of layers that are one operator (others keep their charge).
 
     Raises:
         DiagnosticError: SNN405: the network does not settle. SNN411: a frame ended elsewhere. SNN402: the file is older

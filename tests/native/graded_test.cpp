@@ -177,7 +177,8 @@ Layer random_layer(Random& random) {
   for (std::int64_t i = 0; i < layer.outputs; ++i) {
     layer.threshold.push_back(static_cast<std::int32_t>(between(random, 1, most)));
   }
-  const std::int64_t fanouts = std::vector<std::int64_t>{1, layer.plane, layer.plane * layer.outputs}[static_cast<std::size_t>(between(random, 0, 2))];
+  const std::vector<std::int64_t> periods{1, layer.plane, layer.plane * layer.outputs};
+  const std::int64_t fanouts = periods[static_cast<std::size_t>(between(random, 0, 2))];
   for (std::int64_t i = 0; i < fanouts; ++i) layer.fanout.push_back(between(random, 0, 1000));
   for (std::int64_t i = 0; i < layer.images; ++i) layer.begun.push_back(static_cast<std::int32_t>(between(random, 0, 1)));
   for (std::int64_t i = 0; i < layer.images * layer.plane * layer.outputs; ++i) {

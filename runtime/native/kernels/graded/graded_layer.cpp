@@ -25,7 +25,8 @@ int bytes_of(const std::vector<GradedWeights>& parts) {
     const std::int64_t size = part.own ? 0 : part.outputs * part.inputs * part.taps;
     for (std::int64_t i = 0; i < size; ++i) largest = std::max(largest, std::fabs(part.weights[i]));
   }
-  return largest <= std::numeric_limits<std::int8_t>::max() ? 1 : largest <= std::numeric_limits<std::int16_t>::max() ? 2 : 4;
+  if (largest <= std::numeric_limits<std::int8_t>::max()) return 1;
+  return largest <= std::numeric_limits<std::int16_t>::max() ? 2 : 4;
 }
 
 // Which channel of a tile an element of a row is: see rows.hpp.
@@ -75,7 +76,7 @@ bool ChangeLists::list_as(
   bool fits = true;
   each([&](std::int64_t, std::int64_t pixel, std::int32_t change) {
     fits = fits && change <= largest_change && change >= -largest_change;
-    const std::uint32_t size = change < 0 ? 0u - static_cast<std::uint32_t>(change) : static_cast<std::uint32_t>(change);
+    const auto bits = static_cast<std::uint32_t>(change), size = change < 0 ? 0 - bits : bits;
     offsets[pixel + 2] += size <= largest ? 1 : (size + largest - 1) / largest;
   });
   size_ = 0;
@@ -123,8 +124,8 @@ void GradedLayer::pack(const GradedWeights& weights, Part& part) const {
       for (std::int64_t input = 0; input < part.inputs; ++input) {
         for (std::int64_t i = 0; i < width_; ++i, ++at) {
           const std::int64_t output = tile * width_ + (group_ == RowGroup::one ? i : channel_at(i, group_));
-          const float weight =
-              output < channels_ ? weights.weights[output * weights.output_stride + input * weights.input_stride + tap] : 0;
+          const std::int64_t from = output * weights.output_stride + input * weights.input_stride + tap;
+          const float weight = output < channels_ ? weights.weights[from] : 0;
           write_weight(rows, at, static_cast<std::int32_t>(weight), bytes_, group_);
         }
       }
@@ -140,7 +141,8 @@ int GradedLayer::change_bytes(const Part& part) const {
 bool GradedLayer::begin(const GradedRun& run, std::int64_t image, std::vector<ChangeLists>& lists) const {
   if (lists.size() < parts_.size()) lists.resize(parts_.size());  // of a layer before: more of them stay
   const std::int64_t pixels = run.inputs[0].geometry->plane_out();
-  std::memset(run.fired + image * channels_ * pixels, 0, static_cast<std::size_t>(channels_ * pixels) * sizeof *run.fired);
+  const auto size = static_cast<std::size_t>(channels_ * pixels) * sizeof *run.fired;
+  std::memset(run.fired + image * channels_ * pixels, 0, size);
   bool fits = true;
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     const std::int64_t plane = run.inputs[i].geometry->plane_in(), inputs = parts_[i].inputs;

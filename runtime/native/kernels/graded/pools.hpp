@@ -39,7 +39,8 @@ struct PoolOfPlane {
     axes.insert(axes.end(), last_axes.begin(), last_axes.end());
     for (const PoolAxis& axis : axes) within.push_back(windows_of_elements(axis));
     const bool apart = std::all_of(within.begin(), within.end(), [](const auto& axis) {
-      return std::all_of(axis.begin(), axis.end(), [](const auto& windows) { return windows.last - windows.first <= 1; });
+      const auto one = [](const WindowsOfElement& windows) { return windows.last - windows.first <= 1; };
+      return std::all_of(axis.begin(), axis.end(), one);
     });
     if (!apart) return;
     only_window.assign(static_cast<std::size_t>(size()), -1);
@@ -68,7 +69,8 @@ struct PoolOfPlane {
   void each_window(std::int64_t element, const Body& body) const {
     const std::int64_t column = element % axes[2].size, line = element / axes[2].size % axes[1].size;
     const auto of = [&](std::size_t axis, std::int64_t at) { return within[axis][static_cast<std::size_t>(at)]; };
-    const WindowsOfElement planes = of(0, element / axes[2].size / axes[1].size), lines = of(1, line), columns = of(2, column);
+    const WindowsOfElement planes = of(0, element / axes[2].size / axes[1].size);
+    const WindowsOfElement lines = of(1, line), columns = of(2, column);
     for (std::int64_t z = planes.first; z < planes.last; ++z) {
       for (std::int64_t y = lines.first; y < lines.last; ++y) {
         for (std::int64_t x = columns.first; x < columns.last; ++x) {
@@ -79,15 +81,18 @@ struct PoolOfPlane {
   }
 
   std::int32_t largest(const std::int32_t* counts, std::int64_t output) const {
-    const auto window = [&](std::size_t axis, std::int64_t at) { return axes[axis].windows[static_cast<std::size_t>(at)]; };
+    const auto window = [&](std::size_t axis, std::int64_t at) {
+      return axes[axis].windows[static_cast<std::size_t>(at)];
+    };
     const PoolWindow x = window(2, output % axes[2].outputs());
     const PoolWindow y = window(1, output / axes[2].outputs() % axes[1].outputs());
     const PoolWindow z = window(0, output / axes[2].outputs() / axes[1].outputs());
     std::int32_t most = INT32_MIN;
     for (std::int64_t k = 0; k < z.elements; ++k) {
       for (std::int64_t j = 0; j < y.elements; ++j) {
-        const std::int64_t line = ((z.first + k * axes[0].dilation) * axes[1].size + y.first + j * axes[1].dilation) * axes[2].size;
-        for (std::int64_t i = 0; i < x.elements; ++i) most = std::max(most, counts[line + x.first + i * axes[2].dilation]);
+        const std::int64_t plane = (z.first + k * axes[0].dilation) * axes[1].size;
+        const std::int64_t first = (plane + y.first + j * axes[1].dilation) * axes[2].size + x.first;
+        for (std::int64_t i = 0; i < x.elements; ++i) most = std::max(most, counts[first + i * axes[2].dilation]);
       }
     }
     return most;
@@ -120,8 +125,8 @@ inline void sum_changes(const PoolOfPlane& pool, const std::int32_t* changes, st
   }
 }
 
-// One channel of a sample: counts go on by the changes, in place; `fired` is what the largest of each window changes by.
-// Modulo 2^32, as in the ONNX form.
+// One channel of a sample: counts go on by the changes, in place; `fired` is what the largest of each window changes
+// by. Modulo 2^32, as in the ONNX form.
 inline void largest_changes(
     const PoolOfPlane& pool, const std::int32_t* changes, std::int32_t* counts, std::int32_t* fired) {
   using u32 = std::uint32_t;

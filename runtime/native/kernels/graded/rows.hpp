@@ -1,8 +1,8 @@
 // How rows of weights are multiplied by changes and added, one or several at a time.
 //
-// Several rows are interleaved in registers, 128 bits by 128 bits: element 4 * g * block + 4 * i + k of a row of `g` times
-// `lanes` elements comes to vector i, lane 4 * block + k. Rows are packed in that order, so that sums are in the order of
-// channels.
+// Several rows are interleaved in registers, 128 bits by 128 bits: element 4 * g * block + 4 * i + k of a row of `g`
+// times `lanes` elements comes to vector i, lane 4 * block + k. Rows are packed in that order, so that sums are in the
+// order of channels.
 #pragma once
 
 #include "../vector.hpp"

@@ -8,8 +8,8 @@ namespace snnc::kernels {
 // Rows of weights of how many changes are multiplied together: one in 32 bits, two in 16 bits, four in 8 bits.
 enum class RowGroup { one = 1, two = 2, four = 4 };
 
-// Changes by pixel: those of pixel p are offsets[p] to offsets[p + 1]. A place is column * channels + channel: the rows of
-// the columns of a kernel line follow each other, so that under one base all entries of its field find theirs.
+// Changes by pixel: those of pixel p are offsets[p] to offsets[p + 1]. A place is column * channels + channel: the rows
+// of the columns of a kernel line follow each other, so that under one base all entries of its field find theirs.
 struct ChangesByPixel {
   const std::uint32_t* places;
   const void* changes;           // int8, int16 or int32, as the group of rows wants them

@@ -22,7 +22,9 @@ inline ChangeTotals change_totals(
     const std::int64_t found = vector_kernels().list_places(changes + first, size, places);
     events += found;
     if (period == 1) continue;
-    for (std::int64_t i = 0; i < found; ++i) operations += static_cast<std::uint64_t>(fanout[(first + places[i]) % period]);
+    for (std::int64_t i = 0; i < found; ++i) {
+      operations += static_cast<std::uint64_t>(fanout[(first + places[i]) % period]);
+    }
   }
   if (period == 1) operations = static_cast<std::uint64_t>(events) * static_cast<std::uint64_t>(fanout[0]);
   return {events, static_cast<std::int64_t>(operations)};
