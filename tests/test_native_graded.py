@@ -137,6 +137,7 @@ sizes = st.fixed_dictionaries(
         "density": st.sampled_from([0.0, 0.02, 0.5, 1.0]),
         "limits": st.sampled_from([(0, 1), (0, 6), (-3, 4), (-(2**15), 2**15), (0, 2**16)]),
         "by_channel": st.booleans(),
+        "depthwise": st.booleans(),
         "residual": st.sampled_from(["none", "dense", "own"]),
         "random": randoms,
     }
@@ -153,18 +154,24 @@ def layer_of(
     density: float,
     limits: tuple[int, int],
     by_channel: bool,
+    depthwise: bool,
     residual: str,
     random: Random,
 ) -> tuple[str, dict[str, Array], dict[str, Any], list[Array]]:
     """A convolution: its operator, inputs, attributes, and what it has to give."""
-    rank = len(window.size)
+    rank, group = len(window.size), outputs if depthwise else 1
+    channels = outputs if depthwise else channels
     inputs = {
         "changes": changes_of(random, (batch, channels, *window.size), bits, density),
-        "weight": weights_of(random, (outputs, channels, *window.kernel), largest, bits),
+        "weight": weights_of(random, (outputs, channels // group, *window.kernel), largest, bits),
     }
     axes = {"strides": list(window.strides), "dilations": list(window.dilations), "pads": list(window.pads)}
-    attributes: dict[str, Any] = {**axes, "group": 1, "low": limits[0], "high": limits[1], "bits": bits}
-    current = convolved(inputs["changes"], inputs["weight"], window.strides, window.dilations, window.pads)
+    attributes: dict[str, Any] = {**axes, "group": group, "low": limits[0], "high": limits[1], "bits": bits}
+    all_taps = inputs["weight"]
+    if depthwise:
+        all_taps = np.zeros((outputs, channels, *window.kernel), np.float32)
+        all_taps[np.arange(outputs), np.arange(outputs)] = inputs["weight"][:, 0]
+    current = convolved(inputs["changes"], all_taps, window.strides, window.dilations, window.pads)
     plane = current.shape[2:]
     if residual != "none":
         own = residual == "own" and outputs > 1  # one weight for one neuron is one for all

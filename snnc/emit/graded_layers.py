@@ -80,7 +80,7 @@ def graded_layer(layer: gs.Node) -> GradedLayer | None:
     channels, *plane = sample_shape(layer.outputs[0])
     last = np.moveaxis(initial, 0, -1) if initial.ndim else initial
     graded = GradedLayer(found, low, high, threshold, (*plane, channels), last.tolist())
-    if high - low > LARGEST_COUNT_RANGE or not all(map(_fits, graded.synapses)) or found.main.group != 1:
+    if high - low > LARGEST_COUNT_RANGE or not all(map(_fits, graded.synapses)):
         return None
     return graded if _largest_potential(graded, initial) < POTENTIALS else None
 

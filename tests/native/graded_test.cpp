@@ -32,7 +32,7 @@ struct Part {
   std::int64_t inputs, taps;
   std::vector<Axis> axes;
   bool own;
-  std::vector<float> weights;         // [outputs, inputs, taps], or [outputs]
+  std::vector<float> weights;         // [outputs, inputs, taps], or [outputs, taps]
   std::vector<std::int32_t> changes;  // [images, inputs, plane]
 };
 
@@ -81,10 +81,14 @@ std::int64_t current(const Part& part, std::int64_t image, std::int64_t output, 
   const std::int64_t plane = plane_of(part.axes, &Axis::in);
   const std::int32_t* const changes = part.changes.data() + image * part.inputs * plane;
   const auto at = [](const auto& values, std::int64_t index) { return values[static_cast<std::size_t>(index)]; };
-  if (part.own) return static_cast<std::int64_t>(at(part.weights, output)) * changes[output * plane + pixel];
   std::int64_t sum = 0;
   for (std::int64_t tap = 0; tap < part.taps; ++tap) {
     const std::int64_t element = element_under(part.axes, pixel, tap);
+    if (part.own) {
+      const auto weight = static_cast<std::int64_t>(at(part.weights, output * part.taps + tap));
+      if (element >= 0) sum += weight * changes[output * plane + element];
+      continue;
+    }
     for (std::int64_t input = 0; element >= 0 && input < part.inputs; ++input) {
       const auto weight = static_cast<std::int64_t>(at(part.weights, (output * part.inputs + input) * part.taps + tap));
       sum += weight * changes[input * plane + element];
@@ -138,7 +142,7 @@ std::int32_t random_change(Random& random, int density) {
 
 void fill(Part& part, std::int64_t images, std::int64_t outputs, std::int64_t largest, int density, Random& random) {
   part.taps = plane_of(part.axes, &Axis::kernel);
-  part.weights.resize(static_cast<std::size_t>(part.own ? outputs : outputs * part.inputs * part.taps));
+  part.weights.resize(static_cast<std::size_t>(outputs * part.taps * (part.own ? 1 : part.inputs)));
   for (float& weight : part.weights) weight = static_cast<float>(between(random, -largest, largest));
   part.changes.resize(static_cast<std::size_t>(images * part.inputs * plane_of(part.axes, &Axis::in)));
   for (std::int32_t& change : part.changes) change = random_change(random, density);
@@ -149,9 +153,11 @@ Layer random_layer(Random& random) {
   layer.images = between(random, 1, 3);
   layer.outputs = between(random, 0, 2) == 0 ? between(random, 1, 150) : between(random, 1, 70);
   const int density = std::vector<int>{0, 3, 26, 256}[static_cast<std::size_t>(between(random, 0, 3))];
-  const std::int64_t largest = std::vector<std::int64_t>{127, 2000, 40'000}[static_cast<std::size_t>(between(random, 0, 2))];
+  const std::vector<std::int64_t> magnitudes{127, 2000, 40'000};
+  const std::int64_t largest = magnitudes[static_cast<std::size_t>(between(random, 0, 2))];
   Part main{};
-  main.inputs = between(random, 1, 40);
+  main.own = between(random, 0, 3) == 0;
+  main.inputs = main.own ? layer.outputs : between(random, 1, 40);
   const std::int64_t rank = between(random, 1, 3);
   for (std::int64_t i = 0; i < rank; ++i) main.axes.push_back(random_axis(random));
   while (plane_of(main.axes, &Axis::in) * main.inputs > 40'000 || plane_of(main.axes, &Axis::out) > 2'000) {
@@ -159,7 +165,7 @@ Layer random_layer(Random& random) {
     if (main.axes.empty()) main.axes.push_back(random_axis(random));
   }
   layer.plane = plane_of(main.axes, &Axis::out);
-  fill(main, layer.images, layer.outputs, largest, density, random);
+  fill(main, layer.images, layer.outputs, main.own ? 30'000 : largest, density, random);
   const auto second = between(random, 0, 3);  // none, none, a convolution, one weight for each neuron
   if (second >= 2) {
     Part residual{};
@@ -180,7 +186,9 @@ Layer random_layer(Random& random) {
   const std::vector<std::int64_t> periods{1, layer.plane, layer.plane * layer.outputs};
   const std::int64_t fanouts = periods[static_cast<std::size_t>(between(random, 0, 2))];
   for (std::int64_t i = 0; i < fanouts; ++i) layer.fanout.push_back(between(random, 0, 1000));
-  for (std::int64_t i = 0; i < layer.images; ++i) layer.begun.push_back(static_cast<std::int32_t>(between(random, 0, 1)));
+  for (std::int64_t i = 0; i < layer.images; ++i) {
+    layer.begun.push_back(static_cast<std::int32_t>(between(random, 0, 1)));
+  }
   for (std::int64_t i = 0; i < layer.images * layer.plane * layer.outputs; ++i) {
     const std::int32_t unit = layer.threshold[static_cast<std::size_t>(i % layer.outputs)];
     const bool begun = layer.begun[static_cast<std::size_t>(i / (layer.plane * layer.outputs))] != 0;
@@ -239,7 +247,8 @@ Result run(const Layer& layer, const GradedLayer& native, std::int64_t bands, bo
 GradedLayer native_of(const Layer& layer) {
   std::vector<GradedWeights> parts;
   for (const Part& part : layer.parts) {
-    parts.push_back({part.weights.data(), part.inputs, layer.outputs, part.taps, part.taps, part.taps * part.inputs, part.own});
+    parts.push_back({part.weights.data(), part.inputs, layer.outputs, part.taps, part.taps,
+                     part.taps * (part.own ? 1 : part.inputs), part.own});
   }
   return GradedLayer(parts);
 }

@@ -125,7 +125,7 @@ inline void run_graded(
   const int expected = threads.expected();
   constexpr std::int64_t tasks_per_thread = 4;
   const std::int64_t wanted = expected > 1 ? tasks_per_thread * expected : 1;
-  const std::int64_t bands = std::clamp<std::int64_t>((wanted + whole - 1) / whole, 1, std::max<std::int64_t>(lines, 1));
+  const std::int64_t bands = std::clamp<std::int64_t>((wanted + whole - 1) / whole, 1, lines);
   const std::int64_t tasks = whole * bands;
   std::vector<kernels::ChangeTotals> totals(static_cast<std::size_t>(tasks));
   SessionThreads::Roll roll(static_cast<std::size_t>(tasks));
@@ -195,31 +195,35 @@ class GradedConvolution {
  private:
   static std::vector<ConvAttributes> read_convs(const ort::NodeInfo& node) {
     std::vector<ConvAttributes> convs{conv_attributes(node, constant_weight(node, 1, "weight").shape)};
-    if (convs[0].group != 1) throw InvalidInput("group is " + std::to_string(convs[0].group) + ", must be 1");
+    require_groups(convs[0], "group");
     if constexpr (add) {
       const Shape weight = node.constant_input<float>(3, "residual_weight").shape;
       convs.push_back(residual_attributes(node, weight, convs[0]));
-      if (convs[1].group != 1 && !one_weight_each(convs[1])) {
-        throw InvalidInput("residual_group is " + std::to_string(convs[1].group) + ", must be 1 or " +
-                           std::to_string(convs[1].outputs()) + ", one weight for each neuron");
-      }
+      require_groups(convs[1], "residual_group");
     }
     return convs;
   }
 
-  static bool one_weight_each(const ConvAttributes& conv) {
-    return conv.group == conv.outputs() && conv.weight[1] == 1 && conv.group > 1;
+  static void require_groups(const ConvAttributes& conv, const char* attribute) {
+    if (conv.group == 1 || of_own_channel(conv)) return;
+    throw InvalidInput(std::string(attribute) + " is " + std::to_string(conv.group) + ", must be 1 or " +
+                       std::to_string(conv.outputs()) + ", each channel by itself");
+  }
+
+  static bool of_own_channel(const ConvAttributes& conv) {
+    return conv.group > 1 && conv.group == conv.outputs() && conv.weight[1] == 1;
   }
 
   kernels::GradedLayer make_layer(const ort::NodeInfo& node) const {
     std::vector<kernels::GradedWeights> parts;
     for (std::size_t i = 0; i < convs_.size(); ++i) {
-      const bool own = i == 1 && one_weight_each(convs_[i]);
+      const bool own = of_own_channel(convs_[i]);
       const char* const label = i == 0 ? "weight" : "residual_weight";
       const auto weight = constant_weight(node, 2 * i + 1, label);
       std::int64_t taps = 1;
       for (std::size_t axis = 0; axis < convs_[i].rank(); ++axis) taps *= convs_[i].kernel(axis);
-      parts.push_back({weight.data, convs_[i].inputs(), convs_[i].outputs(), taps, taps, taps * convs_[i].weight[1], own});
+      const std::int64_t inputs = convs_[i].inputs(), outputs = convs_[i].outputs();
+      parts.push_back({weight.data, inputs, outputs, taps, taps, taps * convs_[i].weight[1], own});
     }
     return kernels::GradedLayer(parts);
   }
@@ -271,7 +275,9 @@ class GradedGemm {
  private:
   static kernels::GradedLayer make_layer(const ort::NodeInfo& node) {
     const auto weight = constant_weight(node, 1, "weight");
-    if (weight.shape.size() != 2) throw InvalidInput("weight has shape " + to_string(weight.shape) + ", must have rank 2");
+    if (weight.shape.size() != 2) {
+      throw InvalidInput("weight has shape " + to_string(weight.shape) + ", must have rank 2");
+    }
     const std::int64_t inputs = weight.shape[0], outputs = weight.shape[1];
     return kernels::GradedLayer({{weight.data, inputs, outputs, 1, outputs, 1, false}});
   }

@@ -44,7 +44,8 @@ class GradedWindows {
       const std::int64_t padded = changes[i + 2] + pads_[i] + pads_[i + kernel_.size()];
       const std::int64_t rest = padded - (kernel_[i] - 1) * dilations_[i] - 1;
       if (rest < 0) {
-        throw InvalidInput("changes has shape " + to_string(changes) + ", too small for kernel_shape " + to_string(kernel_));
+        throw InvalidInput("changes has shape " + to_string(changes) + ", too small for kernel_shape " +
+                           to_string(kernel_));
       }
       axes.emplace_back(changes[i + 2], rest / strides_[i] + 1, kernel_[i], strides_[i], dilations_[i], pads_[i]);
     }

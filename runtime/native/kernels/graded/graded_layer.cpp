@@ -114,7 +114,11 @@ GradedLayer::GradedLayer(const std::vector<GradedWeights>& parts)
 
 void GradedLayer::pack(const GradedWeights& weights, Part& part) const {
   if (weights.own) {
-    for (std::int64_t i = 0; i < channels_; ++i) part.own.push_back(static_cast<std::int32_t>(weights.weights[i]));
+    for (std::int64_t tap = 0; tap < part.taps; ++tap) {
+      for (std::int64_t i = 0; i < channels_; ++i) {
+        part.own.push_back(static_cast<std::int32_t>(weights.weights[i * weights.output_stride + tap]));
+      }
+    }
     return;
   }
   std::uint8_t* const rows = part.rows.reserve(static_cast<std::size_t>(tiles() * tile_bytes(part)));
@@ -162,7 +166,7 @@ GradedPart GradedLayer::part_of(
   made.field = {geometry.input_lines(), geometry.line_taps, axis.kernel, axis.in, axis.stride, axis.pad, axis.dilation};
   made.channels = part.inputs;
   made.rows = part.rows.data() + tile * tile_bytes(part);
-  made.weights = part.own.empty() ? nullptr : part.own.data() + tile * width_;
+  made.own = part.own.empty() ? nullptr : part.own.data() + tile * width_;
   return made;
 }
 
@@ -206,7 +210,7 @@ ChangeTotals GradedLayer::compute(const GradedRun& run, std::int64_t image, cons
   lines.all = all;
   lines.fanout = run.fanout;
   lines.fanout_period = run.fanout_period;
-  const std::int64_t bytes = tile_bytes(parts_[0]);
+  const std::int64_t bytes = parts_[0].own.empty() ? tile_bytes(parts_[0]) : 0;
   if (tile + 1 < tiles() && tiles() * bytes > many_weight_bytes) lines.next_tile = bytes;
   return vector_kernels().graded_lines[graded_index(group_, bytes_)][width_index(width_)](lines);
 }

@@ -34,7 +34,7 @@ struct GradedWeights {
   const float* weights;
   std::int64_t inputs, outputs, taps;
   std::int64_t input_stride, output_stride;
-  bool own;  // one weight for each neuron: `weights` are [outputs]
+  bool own;  // every output sees its own channel alone: `weights` are [outputs, taps]
 };
 
 // The input of one part in a run; `field` is unused where weights are one for each neuron.
@@ -78,7 +78,7 @@ class GradedLayer {
  private:
   struct Part {
     std::int64_t inputs, taps;
-    std::vector<std::int32_t> own;
+    std::vector<std::int32_t> own;  // [taps, channels]
     Scratch<std::uint8_t> rows;  // [tiles, taps, inputs, width] of `bytes_` each, packed as `group_` wants them
   };
 

@@ -11,18 +11,16 @@ namespace snnc::kernels::SNNC_SIMD {
 // So many entries are copied at once; behind the last one lies memory for as many.
 constexpr std::int64_t copied_at_once = 8;
 
-// The field of an output pixel of a part, in scratch memory; how many entries that are.
-template <class Change>
-std::int64_t collect_field(
-    const GradedPart& part, std::int64_t line, std::int64_t column, std::uint32_t* rows, Change* changes) {
-  typedef u32 Rows __attribute__((vector_size(32)));
+// Calls body(begin, size, tap, column) for the entries under each kernel line of an output pixel: `column` is the first
+// input column of these entries, under the kernel's `tap`. Where there is dilation, for each column by itself.
+template <class Body>
+SNNC_ALWAYS_INLINE void each_range(
+    const GradedPart& part, std::int64_t line, std::int64_t column, const Body& body) {
   const GradedField& field = part.field;
-  const auto* const from_changes = static_cast<const Change*>(part.changes.changes);
   const std::int64_t first = column * field.stride - field.pad;
   // Without dilation the columns under a kernel line follow each other, and so do their entries.
   const bool joined = field.dilation == 1;
   const std::int64_t ranges = joined ? 1 : field.column_taps;
-  std::int64_t count = 0;
   for (std::int64_t line_tap = 0; line_tap < field.line_taps; ++line_tap) {
     const std::int64_t input_line = field.input_lines[line * field.line_taps + line_tap];
     if (input_line < 0) continue;
@@ -32,18 +30,29 @@ std::int64_t collect_field(
       if (from < 0 || from >= to || to > field.columns_in) continue;
       const std::int64_t begin = part.changes.offsets[input_line * field.columns_in + from];
       const std::int64_t size = part.changes.offsets[input_line * field.columns_in + to] - begin;
-      const std::int64_t tap = line_tap * field.column_taps + (joined ? from - first : range);
-      const auto shift = static_cast<u32>((tap - from) * part.channels);  // modulo 2^32: the sums are numbers of rows
-      for (std::int64_t i = 0; i < size; i += copied_at_once) {
-        Rows places;
-        std::memcpy(&places, part.changes.places + begin + i, sizeof places);
-        places += shift;
-        std::memcpy(rows + count + i, &places, sizeof places);
-        std::memcpy(changes + count + i, from_changes + begin + i, copied_at_once * sizeof(Change));
-      }
-      count += size;
+      if (size != 0) body(begin, size, line_tap * field.column_taps + (joined ? from - first : range), from);
     }
   }
+}
+
+// The field of an output pixel of a part, in scratch memory; how many entries that are.
+template <class Change>
+std::int64_t collect_field(
+    const GradedPart& part, std::int64_t line, std::int64_t column, std::uint32_t* rows, Change* changes) {
+  typedef u32 Rows __attribute__((vector_size(32)));
+  const auto* const from_changes = static_cast<const Change*>(part.changes.changes);
+  std::int64_t count = 0;
+  each_range(part, line, column, [&](std::int64_t begin, std::int64_t size, std::int64_t tap, std::int64_t from) {
+    const auto shift = static_cast<u32>((tap - from) * part.channels);  // modulo 2^32: the sums are numbers of rows
+    for (std::int64_t i = 0; i < size; i += copied_at_once) {
+      Rows places;
+      std::memcpy(&places, part.changes.places + begin + i, sizeof places);
+      places += shift;
+      std::memcpy(rows + count + i, &places, sizeof places);
+      std::memcpy(changes + count + i, from_changes + begin + i, copied_at_once * sizeof(Change));
+    }
+    count += size;
+  });
   return count;
 }
 
@@ -76,29 +85,35 @@ SNNC_ALWAYS_INLINE bool add_field(
   return count != 0;
 }
 
-// Adds what the entries of one pixel bring to neurons with one weight each.
-inline bool add_own(std::int32_t* sums, const GradedLines& lines, const GradedPart& part, std::int64_t pixel) {
-  const std::int64_t begin = part.changes.offsets[pixel], end = part.changes.offsets[pixel + 1];
-  const std::int64_t first_place = pixel % part.field.columns_in * part.channels + lines.first_channel;
+// Adds the field of an output pixel where every neuron sees its own channel alone; whether there was anything in it.
+inline bool add_own(
+    std::int32_t* sums, const GradedLines& lines, const GradedPart& part, std::int64_t line, std::int64_t column) {
   const auto* const changes = static_cast<const std::int32_t*>(part.changes.changes);
-  for (std::int64_t i = begin; i < end; ++i) {
-    const std::int64_t channel = part.changes.places[i] - first_place;
-    if (channel < 0 || channel >= lines.own) continue;
-    const auto product = static_cast<u32>(part.weights[channel]) * static_cast<u32>(changes[i]);
-    sums[channel] = static_cast<std::int32_t>(static_cast<u32>(sums[channel]) + product);
-  }
-  return begin != end;
+  bool any = false;
+  each_range(part, line, column, [&](std::int64_t begin, std::int64_t size, std::int64_t tap, std::int64_t from) {
+    any = true;
+    for (std::int64_t i = begin; i < begin + size; ++i) {
+      const u32 place = part.changes.places[i], at = place / static_cast<u32>(part.channels);
+      const std::int64_t channel = std::int64_t{place} - at * part.channels - lines.first_channel;
+      if (channel < 0 || channel >= lines.own) continue;
+      const std::int32_t weight = part.own[(tap + at - from) * part.channels + channel];
+      const u32 product = static_cast<u32>(weight) * static_cast<u32>(changes[i]);
+      sums[channel] = static_cast<std::int32_t>(static_cast<u32>(sums[channel]) + product);
+    }
+  });
+  return any;
 }
 
 // V <- V + sum; the count goes to clip(S + floor(V / threshold), low, high). The quotient in float32 is at most one off
 // where it is not clipped anyway, and cut towards zero one more: two steps set it right. `sums` becomes the changes.
-inline void settle(std::int32_t* sums, const GradedLines& lines, std::int32_t* v, std::int32_t* counts) {
+inline void settle(
+    std::int32_t* __restrict sums, const GradedLines& lines, std::int32_t* __restrict v,
+    std::int32_t* __restrict counts) {
   const float reach = static_cast<float>(static_cast<std::int64_t>(lines.high) - lines.low + 1);
   const std::int32_t low = lines.low, high = lines.high;
   const std::int32_t* const threshold = lines.threshold;
   const float* const inverse = lines.inverse;
   const int own = lines.own;
-#pragma GCC ivdep
   for (int i = 0; i < own; ++i) {
     const std::int32_t before = counts[i], unit = threshold[i];
     const u32 charged = static_cast<u32>(v[i]) + static_cast<u32>(sums[i]);
@@ -167,13 +182,13 @@ ChangeTotals sum_and_fire(const GradedLines& lines) {
       bool any = lines.all;
       for (int index = 0; index < lines.part_count; ++index) {
         const GradedPart& part = lines.parts[index];
-        if (part.weights != nullptr) continue;
+        if (part.own != nullptr) continue;
         any |= add_field<Rows, width, fetch>(sum, part, lines.scratch, lines.next_tile, line, column);
       }
       sum.store(sums);
       for (int index = 0; index < lines.part_count; ++index) {
         const GradedPart& part = lines.parts[index];
-        if (part.weights != nullptr) any |= add_own(sums, lines, part, pixel);
+        if (part.own != nullptr) any |= add_own(sums, lines, part, line, column);
       }
       if (any) fire_pixel(sums, lines, pixel, totals);
     }

@@ -23,13 +23,13 @@ struct GradedField {
   std::int64_t columns_in, stride, pad, dilation;
 };
 
-// One part of a layer at the output pixels: weighted sums of changes, or one weight for each neuron.
+// One part of a layer at the output pixels: weighted sums of the changes of all channels, or of a neuron's own channel.
 struct GradedPart {
   ChangesByPixel changes;
   GradedField field;
   std::int64_t channels;        // of the input
   const void* rows;             // of the tile: [taps, channels, width]
-  const std::int32_t* weights;  // [channels of the tile] of one weight for each neuron; else nullptr
+  const std::int32_t* own;      // [taps, channels of all tiles] from the tile on, of the own channel; or nullptr
 };
 
 // The field of one output pixel, of one part: rows (their numbers in the tile) and changes. Memory for as many as there
