@@ -247,6 +247,20 @@ def test_potentials_at_the_limits_of_int32(form: str) -> None:
         assert_same(run("GradedGemm", given, attributes, form), wanted, str(threshold))
 
 
+@both_forms
+def test_potentials_next_to_multiples_of_the_threshold(form: str) -> None:
+    """Where a quotient in float32 is off by one."""
+    random, neurons_of_each = np.random.default_rng(0), 6000
+    threshold = random.integers(2**20, 2**27, neurons_of_each)
+    v = threshold * random.integers(-12, 12, neurons_of_each) + random.integers(-2, 2, neurons_of_each)
+    inputs = {"changes": np.zeros((1, 1), np.int32), "weight": np.ones((1, len(v)), np.float32)}
+    inputs |= {"v": v[None].astype(np.int32), "counts": random.integers(-9, 9, (1, len(v)), np.int32)}
+    inputs |= {"threshold": threshold.astype(np.int32), "begun": np.zeros(1, np.int32)}
+    inputs |= {"fanout": np.ones(1, np.int64)}
+    wanted = neurons(np.zeros((1, len(v)), np.int64), inputs, -30, 30)
+    assert_same(run("GradedGemm", inputs, {"low": -30, "high": 30, "bits": 1}, form), wanted, "all")
+
+
 @pytest.mark.parametrize("limits", [(1, 5), (-3, 0), (0, 2**17)])
 def test_limits_that_no_neuron_has_are_refused(limits: tuple[int, int]) -> None:
     inputs = {"changes": np.zeros((1, 1), np.int32), "weight": np.ones((1, 6), np.float32)}
