@@ -253,7 +253,7 @@ def test_potentials_next_to_multiples_of_the_threshold(form: str) -> None:
     random, neurons_of_each = np.random.default_rng(0), 6000
     threshold = random.integers(2**20, 2**27, neurons_of_each)
     v = threshold * random.integers(-12, 12, neurons_of_each) + random.integers(-2, 2, neurons_of_each)
-    inputs = {"changes": np.zeros((1, 1), np.int32), "weight": np.ones((1, len(v)), np.float32)}
+    inputs: dict[str, Array] = {"changes": np.zeros((1, 1), np.int32), "weight": np.ones((1, len(v)), np.float32)}
     inputs |= {"v": v[None].astype(np.int32), "counts": random.integers(-9, 9, (1, len(v)), np.int32)}
     inputs |= {"threshold": threshold.astype(np.int32), "begun": np.zeros(1, np.int32)}
     inputs |= {"fanout": np.ones(1, np.int64)}
@@ -263,14 +263,14 @@ def test_potentials_next_to_multiples_of_the_threshold(form: str) -> None:
 
 @pytest.mark.parametrize("limits", [(1, 5), (-3, 0), (0, 2**17)])
 def test_limits_that_no_neuron_has_are_refused(limits: tuple[int, int]) -> None:
-    inputs = {"changes": np.zeros((1, 1), np.int32), "weight": np.ones((1, 6), np.float32)}
+    inputs: dict[str, Array] = {"changes": np.zeros((1, 1), np.int32), "weight": np.ones((1, 6), np.float32)}
     state_of(np.random.default_rng(0), inputs, (1, 6), (0, 1), False)
     with pytest.raises(Exception, match="GradedGemm: attributes low and high are"):
         run("GradedGemm", inputs, {"low": limits[0], "high": limits[1], "bits": 1}, "native")
 
 
 def test_changes_beyond_16_bits_are_refused() -> None:
-    inputs = {"changes": np.full((1, 1), -(2**15), np.int32), "weight": np.ones((1, 6), np.float32)}
+    inputs: dict[str, Array] = {"changes": np.full((1, 1), -(2**15), np.int32), "weight": np.ones((1, 6), np.float32)}
     state_of(np.random.default_rng(0), inputs, (1, 6), (0, 1), False)
     with pytest.raises(Exception, match="GradedGemm: a change does not fit into 16 bits"):
         run("GradedGemm", inputs, {"low": 0, "high": 1, "bits": 16}, "native")
