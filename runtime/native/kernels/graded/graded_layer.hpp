@@ -37,7 +37,7 @@ struct GradedWeights {
   bool own;  // every output sees its own channel alone: `weights` are [outputs, taps]
 };
 
-// The input of one part in a run; `field` is unused where weights are one for each neuron.
+// The input of one part in a run.
 struct GradedInput {
   const std::int32_t* changes;  // [images, channels, pixels]
   const Geometry* geometry;
